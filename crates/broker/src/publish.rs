@@ -1,0 +1,75 @@
+//! A publication on its way in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tourbillon_types::{Channel, ClientInfo, Payload, StreamPosition, Tags};
+
+/// What is published where.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PublishOptions {
+    /// The publishing client, when it is one.
+    pub info: Option<Arc<ClientInfo>>,
+    /// Labels for filters and for the receiver.
+    pub tags: Option<Arc<Tags>>,
+    /// How the channel's stream keeps it; `None` keeps nothing and gives it offset 0.
+    pub history: Option<HistoryPolicy>,
+    /// A second publication with the same key within five minutes has no effect but to get the first one's
+    /// position (PUBS-01). Empty for none.
+    pub idempotency_key: String,
+    /// A version not above the stream's latest is suppressed (PUBS-02); 0 for none. Needs `history`.
+    pub version: u64,
+    /// Versions of different epochs are not compared.
+    pub version_epoch: String,
+    /// Whether subscribers that negotiated deltas may get one (DELTA-02).
+    pub delta: bool,
+}
+
+/// How long a channel's stream keeps what is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryPolicy {
+    /// The most publications kept; at least 1.
+    pub size: usize,
+    /// How long after the last publication the stream is kept.
+    pub ttl: Duration,
+    /// How long offset and epoch are kept after the last use; at least `ttl`.
+    pub meta_ttl: Duration,
+}
+
+/// One call of [`Broker::publish`](crate::Broker::publish).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publish {
+    /// The channel.
+    pub channel: Channel,
+    /// The application's data.
+    pub data: Payload,
+    /// Everything else.
+    pub options: PublishOptions,
+}
+
+impl Publish {
+    /// Plain data for a channel.
+    #[must_use]
+    pub fn new(channel: Channel, data: Payload) -> Self {
+        Self { channel, data, options: PublishOptions::default() }
+    }
+}
+
+/// The outcome of a publish.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// The publication's place in the stream; offset 0 and no epoch where none is kept.
+    pub position: StreamPosition,
+    /// Why nothing was delivered, if so.
+    pub suppressed: Option<Suppressed>,
+}
+
+/// Why a publication had no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Suppressed {
+    /// The idempotency key was used before.
+    Idempotency,
+    /// The version is not above the stream's latest.
+    Version,
+}

@@ -1,0 +1,74 @@
+//! How a node behaves.
+
+use std::time::Duration;
+
+use http::HeaderName;
+
+/// How a node behaves. Defaults are Centrifugo's (options.md, `client.*`), except where noted.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NodeConfig {
+    /// The node's name in `info`. Empty: the node's identifier.
+    pub name: String,
+    /// The version told to clients and in `info`.
+    pub version: String,
+    /// Time between pings; `None` sends none (PING-01). Default 25 s.
+    pub ping_interval: Option<Duration>,
+    /// Time within which a pong must come; shorter than `ping_interval` (PING-02). Default 8 s.
+    pub pong_timeout: Duration,
+    /// Time within which a connection must connect successfully (LIFE-01). Default 10 s.
+    pub stale_close_delay: Duration,
+    /// How long an expired connection may still refresh (LIFE-02). Default 25 s.
+    pub expired_close_delay: Duration,
+    /// How long an expired subscription may still refresh (LIFE-04). Default 25 s.
+    pub expired_sub_close_delay: Duration,
+    /// The most channels of one connection (LIM-03). Default 128.
+    pub channel_limit: usize,
+    /// The longest channel name that clients may use, in bytes (CH-01). Default 255.
+    pub channel_max_length: usize,
+    /// The most bytes waiting for one connection before it is closed as slow (LIFE-07). Default 1 MiB.
+    pub queue_max_size: usize,
+    /// How many commands of one connection may be worked on at once (LIFE-06). Default 1.
+    pub concurrency: usize,
+    /// The most connections of one named user on this node; `None` for any number (LIM-04). Default `None`.
+    pub user_connection_limit: Option<usize>,
+    /// The longest command, in bytes. Default 65,536.
+    pub message_size_limit: usize,
+    /// Whether the connect result tells the server's time (CMD-02). Default no.
+    pub connect_include_server_time: bool,
+    /// Time within which a [hook](crate::Hooks) or the broker must answer. Default 10 s. Not an option of
+    /// Centrifugo, whose proxies have timeouts of their own.
+    pub call_timeout: Duration,
+    /// Time within which a peer must take what is written to it (WS-06). Default 1 s.
+    pub write_timeout: Duration,
+    /// Time within which a peer must answer a close (WS-07). Default 5 s.
+    pub close_timeout: Duration,
+    /// Headers of a connection's HTTP request that stay available to hooks after `connect`. Each costs memory
+    /// for as long as the connection lasts. Default none.
+    pub keep_headers: Vec<HeaderName>,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            version: concat!(env!("CARGO_PKG_VERSION"), " Tourbillon").to_owned(),
+            ping_interval: Some(Duration::from_secs(25)),
+            pong_timeout: Duration::from_secs(8),
+            stale_close_delay: Duration::from_secs(10),
+            expired_close_delay: Duration::from_secs(25),
+            expired_sub_close_delay: Duration::from_secs(25),
+            channel_limit: 128,
+            channel_max_length: 255,
+            queue_max_size: 1024 * 1024,
+            concurrency: 1,
+            user_connection_limit: None,
+            message_size_limit: 65_536,
+            connect_include_server_time: false,
+            call_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(1),
+            close_timeout: Duration::from_secs(5),
+            keep_headers: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What the embedding program decides: who may connect, subscribe, publish, and what an RPC answers.
+//!
+//! A program implements [`Hooks`] as it likes; every method has a default. The defaults let anybody connect
+//! without a name and refuse everything else, so a forgotten method never opens a door. [`AllowAll`] is the
+//! opposite, for experiments. Decorators hold an inner `Hooks` and decide some questions themselves.
+//!
+//! Every call has a deadline ([`NodeConfig::call_timeout`](crate::NodeConfig::call_timeout)); a call that misses
+//! it is dropped where it stands and the client gets error 100, so an implementation must tolerate being dropped
+//! at any `.await`.
+
+mod channel;
+mod dynamic;
+mod request;
+
+use std::future::{Future, ready};
+
+pub use channel::{ChannelOptions, DataFormat};
+pub use dynamic::DynHooks;
+pub use request::{
+    Client, ConnectDecision, ConnectRequest, MessageRequest, PublishDecision, PublishRequest, Refusal,
+    RefreshDecision, RefreshRequest, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision,
+    SubscribeRequest, SubscriptionOptions,
+};
+use tourbillon_types::{Channel, Disconnect, ReplyError, Unsubscribe, UserId};
+
+/// The decisions a node leaves to its program.
+pub trait Hooks: Send + Sync + 'static {
+    /// Decides about a connection. Default: anybody may connect, without a name.
+    fn connect(
+        &self,
+        request: ConnectRequest,
+    ) -> impl Future<Output = Result<ConnectDecision, Refusal>> + Send {
+        let _ = request;
+        ready(Ok(ConnectDecision::new(UserId::anonymous())))
+    }
+
+    /// Decides about a subscription that a client asks for. Default: refused with 103.
+    fn subscribe(
+        &self,
+        request: SubscribeRequest,
+    ) -> impl Future<Output = Result<SubscribeDecision, Refusal>> + Send {
+        let _ = request;
+        ready(Err(ReplyError::PERMISSION_DENIED.into()))
+    }
+
+    /// Decides about a publication by a client. Default: refused with 103.
+    fn publish(
+        &self,
+        request: PublishRequest,
+    ) -> impl Future<Output = Result<PublishDecision, Refusal>> + Send {
+        let _ = request;
+        ready(Err(ReplyError::PERMISSION_DENIED.into()))
+    }
+
+    /// Answers a call. Default: error 108, not available.
+    fn rpc(&self, request: RpcRequest) -> impl Future<Output = Result<RpcDecision, Refusal>> + Send {
+        let _ = request;
+        ready(Err(ReplyError::NOT_AVAILABLE.into()))
+    }
+
+    /// Takes a message that expects no answer (CMD-13). Default: disconnect 3508.
+    fn message(&self, request: MessageRequest) -> impl Future<Output = Result<(), Disconnect>> + Send {
+        let _ = request;
+        ready(Err(Disconnect::NOT_AVAILABLE))
+    }
+
+    /// Decides how long an expiring connection goes on. An empty token means that the server refreshes by itself
+    /// (LIFE-03). Default: error 108.
+    fn refresh(
+        &self,
+        request: RefreshRequest,
+    ) -> impl Future<Output = Result<RefreshDecision, Refusal>> + Send {
+        let _ = request;
+        ready(Err(ReplyError::NOT_AVAILABLE.into()))
+    }
+
+    /// Decides how long an expiring subscription goes on. Default: error 108.
+    fn sub_refresh(
+        &self,
+        request: SubRefreshRequest,
+    ) -> impl Future<Output = Result<RefreshDecision, Refusal>> + Send {
+        let _ = request;
+        ready(Err(ReplyError::NOT_AVAILABLE.into()))
+    }
+
+    /// The rules of a channel that do not depend on who asks. Called often: it must be quick. Default: the
+    /// default options for every channel.
+    ///
+    /// # Errors
+    ///
+    /// 102 for a channel of an unknown namespace.
+    fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {
+        let _ = channel;
+        Ok(ChannelOptions::default())
+    }
+
+    /// A subscription ended. Default: nothing.
+    fn unsubscribed(
+        &self,
+        client: &Client,
+        channel: &Channel,
+        why: &Unsubscribe,
+    ) -> impl Future<Output = ()> + Send {
+        let _ = (client, channel, why);
+        ready(())
+    }
+
+    /// An accepted connection ended. Called once for every connection that was accepted. Default: nothing.
+    fn disconnected(&self, client: &Client, why: &Disconnect) -> impl Future<Output = ()> + Send {
+        let _ = (client, why);
+        ready(())
+    }
+}
+
+/// Lets everybody connect, subscribe and publish. For experiments and tests.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AllowAll;
+
+impl Hooks for AllowAll {
+    async fn subscribe(&self, _: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
+        Ok(SubscribeDecision::default())
+    }
+
+    async fn publish(&self, _: PublishRequest) -> Result<PublishDecision, Refusal> {
+        Ok(PublishDecision::default())
+    }
+}

@@ -1,0 +1,429 @@
+//! Questions to the embedding program and its answers.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use tourbillon_broker::{PublishOptions, Published};
+use tourbillon_types::{
+    Channel, ClientId, Direction, Disconnect, Encoding, Payload, ReplyError, SessionId, TagFilter, UserId,
+};
+
+/// Why a request is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The command is answered by an error.
+    Error(ReplyError),
+    /// The connection ends.
+    Disconnect(Disconnect),
+}
+
+impl From<ReplyError> for Refusal {
+    fn from(error: ReplyError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Disconnect> for Refusal {
+    fn from(disconnect: Disconnect) -> Self {
+        Self::Disconnect(disconnect)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(error) => write!(f, "error: {error}"),
+            Self::Disconnect(disconnect) => write!(f, "disconnect: {disconnect}"),
+        }
+    }
+}
+
+/// An accepted connection, as hooks see it. Shared, not copied.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Client {
+    /// Its public identifier.
+    pub id: ClientId,
+    /// Its secret identifier. Never logged.
+    pub session: SessionId,
+    /// Who it is.
+    pub user: UserId,
+    /// What is told of it to others, in publications, presence and joins.
+    pub info: Payload,
+    /// What the program keeps about it; told to nobody.
+    pub meta: Payload,
+    /// The transport's name.
+    pub transport: &'static str,
+    /// The encoding it speaks.
+    pub encoding: Encoding,
+    /// Whether it sends commands.
+    pub direction: Direction,
+    /// The peer's address, where there is one.
+    pub peer: Option<SocketAddr>,
+    /// The headers of its HTTP request that the node was told to keep
+    /// ([`NodeConfig::keep_headers`](crate::NodeConfig::keep_headers)). Never logged.
+    pub headers: HeaderMap,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("id", &self.id)
+            .field("user", &self.user)
+            .field("transport", &self.transport)
+            .field("encoding", &self.encoding)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Somebody wants to connect.
+#[non_exhaustive]
+pub struct ConnectRequest {
+    /// The identifier the connection will have.
+    pub client: ClientId,
+    /// The transport's name.
+    pub transport: &'static str,
+    /// The encoding it speaks.
+    pub encoding: Encoding,
+    /// Whether it sends commands.
+    pub direction: Direction,
+    /// The peer's address, where there is one.
+    pub peer: Option<SocketAddr>,
+    /// The headers of its HTTP request. Never logged.
+    pub headers: HeaderMap,
+    /// Headers that the client sent in its first message. Not to be trusted like real ones: they are a type of
+    /// their own and never merged into `headers`. Never logged.
+    pub emulated_headers: Vec<(String, String)>,
+    /// The connection token; empty without one. Never logged.
+    pub token: String,
+    /// Data of the client.
+    pub data: Payload,
+    /// The kind of client it says to be.
+    pub name: String,
+    /// The version it says to have.
+    pub version: String,
+    /// The channels that the client asks to be subscribed to by the server (LIFE-11).
+    pub channels: Vec<Channel>,
+    /// The present, seconds since 1970 UTC: what expiry is measured by.
+    pub unix_seconds: i64,
+}
+
+impl ConnectRequest {
+    /// A request without token, headers or data, as decorators' tests start from.
+    #[must_use]
+    pub fn new(client: ClientId, transport: &'static str) -> Self {
+        Self {
+            client,
+            transport,
+            encoding: Encoding::Json,
+            direction: Direction::Bidirectional,
+            peer: None,
+            headers: HeaderMap::new(),
+            emulated_headers: Vec::new(),
+            token: String::new(),
+            data: Payload::empty(),
+            name: String::new(),
+            version: String::new(),
+            channels: Vec::new(),
+            unix_seconds: 0,
+        }
+    }
+}
+
+impl fmt::Debug for ConnectRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectRequest")
+            .field("client", &self.client)
+            .field("transport", &self.transport)
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .field("channels", &self.channels)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A connection is accepted.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ConnectDecision {
+    /// Who it is.
+    pub user: UserId,
+    /// When it expires, seconds since 1970 UTC; `None` for never.
+    pub expire_at: Option<i64>,
+    /// Whether the client is told to refresh before that (LIFE-02), instead of the server asking
+    /// [`Hooks::refresh`](super::Hooks::refresh) by itself (LIFE-03).
+    pub client_side_refresh: bool,
+    /// What is told of it to others.
+    pub info: Payload,
+    /// Data for the client.
+    pub data: Payload,
+    /// What the program keeps about it.
+    pub meta: Payload,
+    /// Channels that the server subscribes it to at once.
+    pub subscriptions: Vec<(Channel, SubscriptionOptions)>,
+}
+
+impl ConnectDecision {
+    /// Accepts a user for as long as the connection lasts.
+    #[must_use]
+    pub fn new(user: UserId) -> Self {
+        Self {
+            user,
+            expire_at: None,
+            client_side_refresh: true,
+            info: Payload::empty(),
+            data: Payload::empty(),
+            meta: Payload::empty(),
+            subscriptions: Vec::new(),
+        }
+    }
+}
+
+/// A client wants a channel.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct SubscribeRequest {
+    /// Who asks.
+    pub client: Arc<Client>,
+    /// For which channel.
+    pub channel: Channel,
+    /// The subscription token; empty without one. Never logged.
+    pub token: String,
+    /// Data of the client.
+    pub data: Payload,
+    /// Whether it asks for a positioned subscription.
+    pub positioned: bool,
+    /// Whether it asks for a recoverable subscription.
+    pub recoverable: bool,
+    /// Whether it asks for join and leave pushes.
+    pub join_leave: bool,
+    /// The kind of subscription it asks for (SUBT-01..05).
+    pub kind: i32,
+    /// The filter on tags it asks for.
+    pub filter: Option<Arc<TagFilter>>,
+    /// The present, seconds since 1970 UTC.
+    pub unix_seconds: i64,
+}
+
+impl SubscribeRequest {
+    /// A plain request.
+    #[must_use]
+    pub fn new(client: Arc<Client>, channel: Channel) -> Self {
+        Self {
+            client,
+            channel,
+            token: String::new(),
+            data: Payload::empty(),
+            positioned: false,
+            recoverable: false,
+            join_leave: false,
+            kind: 0,
+            filter: None,
+            unix_seconds: 0,
+        }
+    }
+}
+
+impl fmt::Debug for SubscribeRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubscribeRequest")
+            .field("client", &self.client)
+            .field("channel", &self.channel)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a subscription behaves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SubscriptionOptions {
+    /// When it expires, seconds since 1970 UTC; `None` for never.
+    pub expire_at: Option<i64>,
+    /// What is told of the subscriber to others in this channel.
+    pub info: Payload,
+    /// Data for the client.
+    pub data: Payload,
+}
+
+/// A subscription is granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SubscribeDecision {
+    /// How it behaves.
+    pub options: SubscriptionOptions,
+    /// Whether the client is told to refresh before it expires, instead of the server asking
+    /// [`Hooks::sub_refresh`](super::Hooks::sub_refresh) by itself.
+    pub client_side_refresh: bool,
+}
+
+impl Default for SubscribeDecision {
+    fn default() -> Self {
+        Self { options: SubscriptionOptions::default(), client_side_refresh: true }
+    }
+}
+
+/// A client wants to publish.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PublishRequest {
+    /// Who publishes.
+    pub client: Arc<Client>,
+    /// Into which channel.
+    pub channel: Channel,
+    /// What.
+    pub data: Payload,
+    /// Whether the client is subscribed to the channel.
+    pub subscribed: bool,
+}
+
+impl PublishRequest {
+    /// A publication by a client.
+    #[must_use]
+    pub const fn new(client: Arc<Client>, channel: Channel, data: Payload, subscribed: bool) -> Self {
+        Self { client, channel, data, subscribed }
+    }
+}
+
+/// What becomes of a client's publication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PublishDecision {
+    /// The node publishes it. The client's info is added by the node.
+    Publish {
+        /// The data, if it is to differ from what the client sent.
+        data: Option<Payload>,
+        /// How it is published; `history` is filled from [`ChannelOptions`](super::ChannelOptions) when `None`.
+        options: Box<PublishOptions>,
+    },
+    /// The program has published it already.
+    Done(Published),
+}
+
+impl Default for PublishDecision {
+    fn default() -> Self {
+        Self::Publish { data: None, options: Box::default() }
+    }
+}
+
+/// A client calls the program.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RpcRequest {
+    /// Who calls.
+    pub client: Arc<Client>,
+    /// The method; may be empty.
+    pub method: String,
+    /// The argument.
+    pub data: Payload,
+}
+
+impl RpcRequest {
+    /// A call by a client.
+    #[must_use]
+    pub const fn new(client: Arc<Client>, method: String, data: Payload) -> Self {
+        Self { client, method, data }
+    }
+}
+
+/// The answer of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RpcDecision {
+    /// The result.
+    pub data: Payload,
+}
+
+/// A client sends a message that expects no answer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct MessageRequest {
+    /// Who sends.
+    pub client: Arc<Client>,
+    /// What.
+    pub data: Payload,
+}
+
+impl MessageRequest {
+    /// A message by a client.
+    #[must_use]
+    pub const fn new(client: Arc<Client>, data: Payload) -> Self {
+        Self { client, data }
+    }
+}
+
+/// A connection is about to expire, or its client has a new token.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct RefreshRequest {
+    /// Whose connection.
+    pub client: Arc<Client>,
+    /// The new token; empty when the server asks by itself. Never logged.
+    pub token: String,
+    /// The present, seconds since 1970 UTC.
+    pub unix_seconds: i64,
+}
+
+impl RefreshRequest {
+    /// A refresh.
+    #[must_use]
+    pub const fn new(client: Arc<Client>, token: String, unix_seconds: i64) -> Self {
+        Self { client, token, unix_seconds }
+    }
+}
+
+impl fmt::Debug for RefreshRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RefreshRequest").field("client", &self.client).finish_non_exhaustive()
+    }
+}
+
+/// A subscription is about to expire, or its client has a new token.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct SubRefreshRequest {
+    /// Whose subscription.
+    pub client: Arc<Client>,
+    /// To which channel.
+    pub channel: Channel,
+    /// The new token; empty when the server asks by itself. Never logged.
+    pub token: String,
+    /// The present, seconds since 1970 UTC.
+    pub unix_seconds: i64,
+}
+
+impl SubRefreshRequest {
+    /// A refresh of a subscription.
+    #[must_use]
+    pub const fn new(client: Arc<Client>, channel: Channel, token: String, unix_seconds: i64) -> Self {
+        Self { client, channel, token, unix_seconds }
+    }
+}
+
+impl fmt::Debug for SubRefreshRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubRefreshRequest")
+            .field("client", &self.client)
+            .field("channel", &self.channel)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How long what was refreshed goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RefreshDecision {
+    /// It expired: a connection ends with 3005, a subscription with 2501.
+    pub expired: bool,
+    /// When it expires next, seconds since 1970 UTC; `None` for never.
+    pub expire_at: Option<i64>,
+    /// What is told of it to others from now on; `None` leaves it.
+    pub info: Option<Payload>,
+}
+
+impl RefreshDecision {
+    /// Goes on until the given time, seconds since 1970 UTC; `None` for ever.
+    #[must_use]
+    pub const fn until(expire_at: Option<i64>) -> Self {
+        Self { expired: false, expire_at, info: None }
+    }
+}

@@ -1,0 +1,95 @@
+//! Encoded messages, shared by every connection that gets them.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+/// One encoded message on its way to any number of connections. Cloning shares the bytes.
+///
+/// Beside the bytes there is room for one derived form, such as the compressed bytes, computed by whichever
+/// connection needs it first and shared by the rest.
+#[derive(Clone)]
+pub struct Message(Arc<Shared>);
+
+struct Shared {
+    bytes: Box<[u8]>,
+    derived: OnceLock<(u32, Bytes)>,
+}
+
+impl Message {
+    /// A message of these bytes.
+    #[must_use]
+    pub fn new(bytes: impl Into<Box<[u8]>>) -> Self {
+        Self(Arc::new(Shared { bytes: bytes.into(), derived: OnceLock::new() }))
+    }
+
+    /// The encoded bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0.bytes
+    }
+
+    /// The number of encoded bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.bytes.len()
+    }
+
+    /// Whether there are no bytes, as in a JSON-less ping.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.bytes.is_empty()
+    }
+
+    /// The form of this message that `key` names, made by `make` if no connection has made it yet.
+    ///
+    /// The first key asked for is cached; other keys are computed at each call. One process uses one compression
+    /// setting in practice, so the cache hits.
+    pub fn derived(&self, key: u32, make: impl FnOnce(&[u8]) -> Bytes) -> Bytes {
+        let mut make = Some(make);
+        let (cached, bytes) = self.0.derived.get_or_init(|| {
+            let form = make.take().map(|make| make(&self.0.bytes));
+            (key, form.unwrap_or_default())
+        });
+        match make {
+            Some(make) if *cached != key => make(&self.0.bytes),
+            _ => bytes.clone(),
+        }
+    }
+
+    /// Whether both share the same bytes in memory.
+    #[must_use]
+    pub fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl AsRef<[u8]> for Message {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl fmt::Debug for Message {
+    /// Shows the length only: payloads never reach a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Message({} bytes)", self.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_derived_form_is_made_once_and_shared() {
+        let message = Message::new(*b"abc");
+        let first = message.derived(1, |bytes| Bytes::from(bytes.to_ascii_uppercase()));
+        let again = message.clone().derived(1, |_| unreachable!("made already"));
+        assert_eq!(first, "ABC");
+        assert_eq!(again.as_ptr(), first.as_ptr());
+        assert_eq!(message.derived(2, |bytes| Bytes::copy_from_slice(&bytes[..1])), "a");
+        assert_eq!(message.derived(1, |_| unreachable!("still cached")), "ABC");
+    }
+}

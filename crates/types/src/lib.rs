@@ -1,0 +1,23 @@
+//! The vocabulary every Tourbillon crate shares: channels, identifiers, publications, positions, codes and time.
+//!
+//! Nothing here does I/O, knows a wire format or reads a clock except [`clock::SystemClock`], which is the one
+//! place of the workspace that does. Identifiers draw their randomness from the operating system when they are
+//! made ([`ClientId::random`]); everything else is a plain value.
+
+pub mod channel;
+pub mod clock;
+pub mod codes;
+pub mod encoding;
+pub mod filter;
+pub mod id;
+pub mod payload;
+pub mod publication;
+
+pub use channel::{Channel, UserId};
+pub use clock::{Clock, Instant, ManualClock, Now, SystemClock};
+pub use codes::{Disconnect, ErrorCode, ReplyError, Unsubscribe};
+pub use encoding::{Direction, Encoding};
+pub use filter::TagFilter;
+pub use id::{ClientId, NodeId, ParseIdError, SessionId};
+pub use payload::Payload;
+pub use publication::{ClientInfo, Epoch, Publication, StreamPosition, Tags};

@@ -1,0 +1,113 @@
+//! Application data that passes through unread.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+/// Bytes of the application: a JSON value or anything else. Cloning shares them.
+///
+/// A payload remembers when it is known to be one well-formed JSON value, so that it is checked once on its way
+/// in and never again for each subscriber. Payloads are never logged: `Debug` shows the length only.
+#[derive(Clone, Default)]
+pub struct Payload {
+    bytes: Bytes,
+    known_json: bool,
+}
+
+impl Payload {
+    /// The payload without bytes, which the protocol omits.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self { bytes: Bytes::new(), known_json: false }
+    }
+
+    /// Bytes of unknown form.
+    #[must_use]
+    pub const fn new(bytes: Bytes) -> Self {
+        Self { bytes, known_json: false }
+    }
+
+    /// Bytes that a JSON parser has found to be exactly one JSON value in UTF-8.
+    ///
+    /// If they are not, clients that speak JSON receive frames that they cannot read.
+    #[must_use]
+    pub const fn from_json(bytes: Bytes) -> Self {
+        Self { bytes, known_json: true }
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The bytes, given away.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// Whether the bytes are known to be one JSON value. `false` means unknown.
+    #[must_use]
+    pub const fn is_known_json(&self) -> bool {
+        self.known_json
+    }
+
+    /// Whether there are no bytes.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The number of bytes.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// A copy in memory of its own. What is stored for long must not pin the large read buffer that a payload
+    /// off the wire shares.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        Self { bytes: Bytes::copy_from_slice(&self.bytes), known_json: self.known_json }
+    }
+}
+
+impl PartialEq for Payload {
+    /// Compares the bytes; what is known about their form does not count.
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Payload {}
+
+impl From<Bytes> for Payload {
+    fn from(bytes: Bytes) -> Self {
+        Self::new(bytes)
+    }
+}
+
+impl From<Vec<u8>> for Payload {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::new(Bytes::from(bytes))
+    }
+}
+
+impl From<&'static str> for Payload {
+    fn from(text: &'static str) -> Self {
+        Self::new(Bytes::from_static(text.as_bytes()))
+    }
+}
+
+impl AsRef<[u8]> for Payload {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.bytes.len())
+    }
+}

@@ -1,0 +1,96 @@
+//! What travels through channels, and where in a channel's stream it stands.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::{Channel, ClientId, Payload, UserId};
+
+/// Text labels of a publication, delivered with it and matched by [`TagFilter`](crate::TagFilter).
+pub type Tags = BTreeMap<String, String>;
+
+/// The incarnation of a channel's stream: offsets of different epochs must not be compared. Empty when unknown.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct Epoch(Option<Arc<str>>);
+
+impl Epoch {
+    /// The epoch that is not known.
+    pub const UNKNOWN: Self = Self(None);
+
+    /// The epoch as text, empty when unknown.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_deref().unwrap_or_default()
+    }
+
+    /// Whether the epoch is not known.
+    #[must_use]
+    pub const fn is_unknown(&self) -> bool {
+        self.0.is_none()
+    }
+}
+
+impl From<&str> for Epoch {
+    fn from(text: &str) -> Self {
+        if text.is_empty() { Self(None) } else { Self(Some(Arc::from(text))) }
+    }
+}
+
+impl fmt::Debug for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// A place in a channel's stream. The first publication of an epoch has offset 1; 0 is before it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct StreamPosition {
+    /// The number of the last publication before this place.
+    pub offset: u64,
+    /// The incarnation that the offset belongs to.
+    pub epoch: Epoch,
+}
+
+/// Who is behind a publication, or present in a channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientInfo {
+    /// The user; empty when anonymous.
+    pub user: UserId,
+    /// The connection, or nothing when it is not one of ours.
+    pub client: Option<ClientId>,
+    /// What authentication attached to the connection.
+    pub connection: Payload,
+    /// What the subscription's authorisation attached to the channel.
+    pub channel: Payload,
+}
+
+/// One message of a channel.
+///
+/// `Default` is an empty publication, meant for struct update syntax.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Publication {
+    /// The application's data.
+    pub data: Payload,
+    /// The publishing client; absent when the backend published.
+    pub info: Option<Arc<ClientInfo>>,
+    /// Its number in the stream, from 1; 0 outside a stream.
+    pub offset: u64,
+    /// The stream's epoch; carried on the wire only with offset 1 (HID-10).
+    pub epoch: Epoch,
+    /// Labels for filters and for the receiver.
+    pub tags: Option<Arc<Tags>>,
+    /// When it was published, milliseconds since 1970 UTC; 0 when unknown. Never sent to clients (HID-11).
+    pub time: i64,
+    /// The concrete channel, when the subscription is to a pattern.
+    pub channel: Option<Channel>,
+    /// Whether `data` is a delta against the previous publication the receiver has.
+    pub delta: bool,
+    /// The key, in keyed channels.
+    pub key: Option<Arc<str>>,
+    /// Whether the key is removed rather than set.
+    pub removed: bool,
+    /// The rank among the keys of an ordered keyed channel.
+    pub score: i64,
+    /// The key's version, in polled channels.
+    pub version: u64,
+}

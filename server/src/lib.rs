@@ -1,0 +1,1 @@
+//! The Tourbillon server as a library.
