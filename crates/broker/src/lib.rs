@@ -84,12 +84,15 @@ pub trait Broker: Debug + Send + Sync + 'static {
     /// The channels may still be subscribed.
     fn unsubscribe(&self, channels: &[Channel]) -> impl Future<Output = Result<(), BrokerError>> + Send;
 
-    /// Delivers events into `events` until `stop` resolves. Called once, before any other method has effect.
+    /// Tells the broker where its events go. Called once, before any other method but `capabilities`.
+    fn attach(&self, events: EventSink);
+
+    /// Does the broker's background work, such as receiving events, until `stop` resolves. Called once.
     ///
     /// # Errors
     ///
     /// Only what cannot be mended by reconnecting; the node then stops being ready.
-    fn run(&self, events: EventSink, stop: Stop) -> impl Future<Output = Result<(), BrokerError>> + Send;
+    fn run(&self, stop: Stop) -> impl Future<Output = Result<(), BrokerError>> + Send;
 }
 
 /// A future on the heap.
@@ -108,8 +111,10 @@ pub trait DynBroker: Debug + Send + Sync + 'static {
     fn subscribe<'a>(&'a self, channels: &'a [Channel]) -> BoxFuture<'a, Result<(), BrokerError>>;
     /// See [`Broker::unsubscribe`].
     fn unsubscribe<'a>(&'a self, channels: &'a [Channel]) -> BoxFuture<'a, Result<(), BrokerError>>;
+    /// See [`Broker::attach`].
+    fn attach(&self, events: EventSink);
     /// See [`Broker::run`].
-    fn run(&self, events: EventSink, stop: Stop) -> BoxFuture<'_, Result<(), BrokerError>>;
+    fn run(&self, stop: Stop) -> BoxFuture<'_, Result<(), BrokerError>>;
 }
 
 impl<B: Broker> DynBroker for B {
@@ -129,8 +134,12 @@ impl<B: Broker> DynBroker for B {
         Box::pin(Broker::unsubscribe(self, channels))
     }
 
-    fn run(&self, events: EventSink, stop: Stop) -> BoxFuture<'_, Result<(), BrokerError>> {
-        Box::pin(Broker::run(self, events, stop))
+    fn attach(&self, events: EventSink) {
+        Broker::attach(self, events);
+    }
+
+    fn run(&self, stop: Stop) -> BoxFuture<'_, Result<(), BrokerError>> {
+        Box::pin(Broker::run(self, stop))
     }
 }
 

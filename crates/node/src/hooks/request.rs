@@ -6,39 +6,10 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use tourbillon_broker::{PublishOptions, Published};
+pub use tourbillon_session::Refusal;
 use tourbillon_types::{
-    Channel, ClientId, Direction, Disconnect, Encoding, Payload, ReplyError, SessionId, TagFilter, UserId,
+    Channel, ClientId, Direction, Encoding, Payload, SessionId, TagFilter, UserId,
 };
-
-/// Why a request is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The command is answered by an error.
-    Error(ReplyError),
-    /// The connection ends.
-    Disconnect(Disconnect),
-}
-
-impl From<ReplyError> for Refusal {
-    fn from(error: ReplyError) -> Self {
-        Self::Error(error)
-    }
-}
-
-impl From<Disconnect> for Refusal {
-    fn from(disconnect: Disconnect) -> Self {
-        Self::Disconnect(disconnect)
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Error(error) => write!(f, "error: {error}"),
-            Self::Disconnect(disconnect) => write!(f, "disconnect: {disconnect}"),
-        }
-    }
-}
 
 /// An accepted connection, as hooks see it. Shared, not copied.
 #[derive(Clone)]

@@ -1,0 +1,145 @@
+//! Questions that a session cannot answer itself, and their answers.
+
+use std::fmt;
+
+use tourbillon_protocol::command;
+use tourbillon_types::{Channel, Disconnect, Payload, ReplyError, StreamPosition};
+
+/// Names a [`Call`] within its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(pub u32);
+
+/// A question to the driver. Each is answered exactly once by [`Input::Answer`](crate::Input::Answer), unless the
+/// session closes first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Who is this, and what is it subscribed to from the start?
+    Connect(Box<command::Connect>),
+    /// May it have this channel? If so, it is attached to the hub with its gate closed.
+    Subscribe(Box<command::Subscribe>),
+    /// Attach it to this channel, as the server decided: its gate is closed until [`Output::Open`](crate::Output).
+    Attach {
+        /// The channel.
+        channel: Channel,
+        /// What the server granted.
+        granted: Granted,
+    },
+    /// May it publish this? If so, it is published.
+    Publish {
+        /// The channel.
+        channel: Channel,
+        /// The data.
+        data: Payload,
+        /// What is told of the publisher in this channel, if it is subscribed.
+        channel_info: Option<Payload>,
+        /// Whether it is subscribed.
+        subscribed: bool,
+    },
+    /// What does the application answer?
+    Rpc(command::Rpc),
+    /// Take this message.
+    Message(Payload),
+    /// How long does the connection go on? An empty token: the server asks by itself.
+    Refresh {
+        /// The new token.
+        token: String,
+    },
+    /// How long does the subscription go on? An empty token: the server asks by itself.
+    SubRefresh {
+        /// The channel.
+        channel: Channel,
+        /// The new token.
+        token: String,
+    },
+}
+
+/// The answer to a [`Call`] of the same kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// To [`Call::Connect`].
+    Connect(Result<Box<Accepted>, Refusal>),
+    /// To [`Call::Subscribe`] and [`Call::Attach`].
+    Subscribe(Result<Granted, Refusal>),
+    /// To [`Call::Publish`].
+    Publish(Result<(), Refusal>),
+    /// To [`Call::Rpc`].
+    Rpc(Result<Payload, Refusal>),
+    /// To [`Call::Message`].
+    Message(Result<(), Disconnect>),
+    /// To [`Call::Refresh`] and [`Call::SubRefresh`].
+    Refresh(Result<Refreshed, Refusal>),
+}
+
+/// Why a request is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The command is answered by an error.
+    Error(ReplyError),
+    /// The connection ends.
+    Disconnect(Disconnect),
+}
+
+impl From<ReplyError> for Refusal {
+    fn from(error: ReplyError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Disconnect> for Refusal {
+    fn from(disconnect: Disconnect) -> Self {
+        Self::Disconnect(disconnect)
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(error) => write!(f, "error: {error}"),
+            Self::Disconnect(disconnect) => write!(f, "disconnect: {disconnect}"),
+        }
+    }
+}
+
+/// A connection was accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// When it expires, seconds since 1970 UTC; `None` for never.
+    pub expire_at: Option<i64>,
+    /// Whether the client refreshes it.
+    pub client_side_refresh: bool,
+    /// Data for the client.
+    pub data: Payload,
+    /// Channels it was attached to, gates closed.
+    pub subscriptions: Vec<(Channel, Granted)>,
+}
+
+/// A channel was granted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Granted {
+    /// When the subscription expires, seconds since 1970 UTC; `None` for never.
+    pub expire_at: Option<i64>,
+    /// Whether the client refreshes it.
+    pub client_side_refresh: bool,
+    /// What is told of the subscriber to others in the channel.
+    pub info: Payload,
+    /// Data for the client.
+    pub data: Payload,
+    /// Whether the subscription tracks its position.
+    pub positioned: bool,
+    /// Whether the client may recover.
+    pub recoverable: bool,
+    /// Where the stream stands.
+    pub position: StreamPosition,
+}
+
+/// How long what was refreshed goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refreshed {
+    /// It expired.
+    pub expired: bool,
+    /// When it expires next, seconds since 1970 UTC; `None` for never.
+    pub expire_at: Option<i64>,
+    /// What is told of it to others from now on; `None` leaves it. For subscriptions; the driver keeps that of
+    /// connections.
+    pub info: Option<Payload>,
+}

@@ -1,0 +1,106 @@
+//! The first command, and the connection's life after it.
+
+use tourbillon_protocol::reply::ConnectResult;
+use tourbillon_protocol::{Push, PushEvent, Reply, ReplyResult, command};
+use tourbillon_types::{Channel, Direction, Disconnect, ErrorCode, Instant, Now, ReplyError};
+
+use crate::calls::{Accepted, Call, Refusal};
+use crate::io::{Output, Outputs};
+use crate::refresh::{Expiry, expiry};
+use crate::session::{Phase, Purpose, Session};
+
+impl Session {
+    pub(crate) fn connect(&mut self, id: u32, connect: Box<command::Connect>, out: &mut Outputs) {
+        self.phase = Phase::Connecting;
+        self.call(Call::Connect(connect), Purpose::Connect { id }, out);
+    }
+
+    pub(crate) fn connect_answer(
+        &mut self,
+        now: Now,
+        id: u32,
+        answer: Result<Box<Accepted>, Refusal>,
+        out: &mut Outputs,
+    ) {
+        match answer {
+            Ok(accepted) => self.accept(now, id, *accepted, out),
+            Err(Refusal::Disconnect(disconnect)) => self.close(disconnect, out),
+            Err(Refusal::Error(error)) => self.refuse_connect(id, error, out),
+        }
+    }
+
+    fn refuse_connect(&mut self, id: u32, error: ReplyError, out: &mut Outputs) {
+        match self.init.direction {
+            Direction::Unidirectional => self.close(disconnect_for(&error), out),
+            Direction::Bidirectional => {
+                self.phase = Phase::Unusable;
+                Self::refuse(id, error, out);
+            }
+        }
+    }
+
+    fn accept(&mut self, now: Now, id: u32, accepted: Accepted, out: &mut Outputs) {
+        let Accepted { expire_at, client_side_refresh, data, subscriptions } = accepted;
+        let mut result = ConnectResult {
+            client: self.init.client.to_string(),
+            version: self.config.version.clone(),
+            data,
+            ..ConnectResult::default()
+        };
+        self.client_side_refresh = client_side_refresh;
+        match expiry(now, expire_at) {
+            Expiry::Never => {}
+            Expiry::Past => return self.refuse_connect(id, ReplyError::EXPIRED, out),
+            Expiry::In(ttl) => {
+                self.arm_expiry(now, ttl);
+                // Only a client that has to refresh is told when (CMD-02).
+                result.expires = client_side_refresh;
+                result.ttl = if client_side_refresh { ttl } else { 0 };
+            }
+        }
+        if self.config.channel_limit < subscriptions.len() {
+            return self.close(Disconnect::CHANNEL_LIMIT, out);
+        }
+        let mut opened: Vec<Channel> = Vec::with_capacity(subscriptions.len());
+        for (channel, granted) in subscriptions {
+            let Some(subscribed) = self.add_server_side(now, &channel, granted) else { continue };
+            result.subs.push((channel.clone(), subscribed));
+            opened.push(channel);
+        }
+        self.phase = Phase::Connected;
+        self.deadlines.stale = Instant::MAX;
+        if let Some(interval) = self.start_pings(now) {
+            result.ping = interval;
+            result.pong = self.expects_pong();
+        }
+        if self.config.include_server_time {
+            result.time = now.unix_millis;
+        }
+        let unidirectional = self.init.direction == Direction::Unidirectional;
+        if unidirectional || self.init.emulation {
+            result.session = self.init.session.text().as_str().to_owned();
+        }
+        if self.init.emulation {
+            result.node = self.config.node.to_string();
+        }
+        out.push(if unidirectional {
+            Output::Push(Push { channel: None, id: 0, event: PushEvent::Connect(Box::new(result)) })
+        } else {
+            Output::Reply(Reply { id, result: Ok(ReplyResult::Connect(Box::new(result))) })
+        });
+        // Gates open after the reply is queued: it precedes every push (HID-20).
+        for channel in opened {
+            out.push(Output::Open(channel));
+        }
+    }
+}
+
+/// What a unidirectional client, which gets no error replies, is told instead (UNI-08).
+fn disconnect_for(error: &ReplyError) -> Disconnect {
+    match error.code {
+        ErrorCode::TOKEN_EXPIRED | ErrorCode::EXPIRED => Disconnect::CONNECTION_EXPIRED,
+        ErrorCode::TOO_MANY_REQUESTS => Disconnect::TOO_MANY_REQUESTS,
+        ErrorCode::PERMISSION_DENIED => Disconnect::PERMISSION_DENIED,
+        _ => Disconnect::INTERNAL_SERVER_ERROR,
+    }
+}

@@ -1,0 +1,29 @@
+//! One client of the protocol as a pure state machine.
+//!
+//! [`Session`] decides what a connection answers, calls and closes with. It does no I/O, reads no clock and draws
+//! no randomness: the same inputs at the same times give the same outputs. A driver owns it and
+//!
+//! 1. feeds it [`Input`]s through [`Session::handle`], commands only while [`Session::ready`] says so;
+//! 2. carries out the [`Output`]s in order: sends replies and pushes, runs [`Call`]s and returns their
+//!    [`Answer`]s, opens and detaches channels, closes;
+//! 3. feeds [`Input::Tick`] when [`Session::next_deadline`] has passed.
+//!
+//! After [`Output::Close`] nothing more comes out, whatever goes in. Channels the session still holds then are
+//! given by [`Session::channels`]; detaching them is the driver's cleanup.
+
+mod calls;
+mod config;
+mod connect;
+mod io;
+mod ping;
+mod publish;
+mod refresh;
+mod server;
+mod session;
+mod subscribe;
+mod subscriptions;
+
+pub use calls::{Accepted, Answer, Call, CallId, Granted, Refreshed, Refusal};
+pub use config::{SessionConfig, SessionInit};
+pub use io::{Input, Output, Outputs, ServerOp};
+pub use session::Session;

@@ -1,0 +1,66 @@
+//! Liveness: pings and pongs (PING-01..04).
+
+use std::time::Duration;
+
+use tourbillon_types::{Direction, Disconnect, Instant, Now};
+
+use crate::io::{Output, Outputs};
+use crate::session::Session;
+
+impl Session {
+    /// Schedules the first ping. Returns the interval in seconds that the client is told, if the protocol pings.
+    pub(crate) fn start_pings(&mut self, now: Now) -> Option<u32> {
+        let interval = self.config.ping_interval?;
+        self.ping.next = now.instant + first_delay(interval, self.init.client.as_bytes());
+        if self.init.native_ping {
+            return None;
+        }
+        Some(u32::try_from(interval.as_secs()).unwrap_or(u32::MAX))
+    }
+
+    /// Whether the client answers pings.
+    pub(crate) fn expects_pong(&self) -> bool {
+        self.init.native_ping || self.init.direction == Direction::Bidirectional
+    }
+
+    pub(crate) fn pong(&mut self, out: &mut Outputs) {
+        if self.init.native_ping || !self.ping.outstanding {
+            return self.close(Disconnect::BAD_REQUEST, out);
+        }
+        self.ping.outstanding = false;
+        self.ping.pong_due = Instant::MAX;
+    }
+
+    /// The transport's own pong. One that answers no ping is allowed (RFC 6455 section 5.5.3).
+    pub(crate) fn native_pong(&mut self) {
+        self.ping.outstanding = false;
+        self.ping.pong_due = Instant::MAX;
+    }
+
+    pub(crate) fn tick_ping(&mut self, now: Now, out: &mut Outputs) {
+        if now.instant >= self.ping.pong_due {
+            if self.ready() {
+                return self.close(Disconnect::NO_PONG, out);
+            }
+            // The pong may wait in the socket behind a command that the server is slow to answer.
+            self.ping.pong_due = now.instant + self.config.pong_timeout;
+        }
+        let Some(interval) = self.config.ping_interval else { return };
+        if now.instant >= self.ping.next {
+            self.ping.next = now.instant + interval;
+            out.push(Output::Ping);
+            if self.expects_pong() {
+                self.ping.outstanding = true;
+                self.ping.pong_due = self.ping.pong_due.min(now.instant + self.config.pong_timeout);
+            }
+        }
+    }
+}
+
+/// A share of the interval between a half and the whole, different for each client, so that clients that connected
+/// together are not pinged together (HID-03). Taken from the client's identifier, which is random.
+fn first_delay(interval: Duration, random: &[u8; 16]) -> Duration {
+    let [.., a, b, c, d] = *random;
+    let share = f64::from(u32::from_le_bytes([a, b, c, d])) / f64::from(u32::MAX);
+    interval.mul_f64(0.5 + share / 2.0)
+}

@@ -1,0 +1,48 @@
+//! Commands that carry data to the application: publish, rpc, send.
+
+use tourbillon_protocol::reply::RpcResult;
+use tourbillon_protocol::{ReplyResult, command};
+use tourbillon_types::{Channel, Disconnect, Payload, ReplyError};
+
+use crate::calls::{Call, Refusal};
+use crate::io::Outputs;
+use crate::session::{Purpose, Session};
+use crate::subscriptions::State;
+
+impl Session {
+    pub(crate) fn publish(&mut self, id: u32, publish: command::Publish, out: &mut Outputs) {
+        if publish.channel.is_empty() {
+            return self.close(Disconnect::BAD_REQUEST, out);
+        }
+        if publish.kind != 0 || publish.removed || !publish.key.is_empty() {
+            // Keyed channels are not there.
+            return Self::refuse(id, ReplyError::NOT_AVAILABLE, out);
+        }
+        if publish.channel.len() > self.config.channel_max_length {
+            return Self::refuse(id, ReplyError::BAD_REQUEST, out);
+        }
+        let subscription = self
+            .subscriptions
+            .get(&publish.channel)
+            .filter(|subscription| subscription.state == State::Subscribed);
+        let call = Call::Publish {
+            channel_info: subscription.map(super::subscriptions::Subscription::info),
+            subscribed: subscription.is_some(),
+            channel: Channel::from(publish.channel),
+            data: publish.data,
+        };
+        self.call(call, Purpose::Publish { id }, out);
+    }
+
+    pub(crate) fn rpc(&mut self, id: u32, rpc: command::Rpc, out: &mut Outputs) {
+        self.call(Call::Rpc(rpc), Purpose::Rpc { id }, out);
+    }
+
+    pub(crate) fn rpc_answer(&mut self, id: u32, answer: Result<Payload, Refusal>, out: &mut Outputs) {
+        self.finish(id, answer.map(|data| ReplyResult::Rpc(RpcResult { data })), out);
+    }
+
+    pub(crate) fn message(&mut self, send: command::Send, out: &mut Outputs) {
+        self.call(Call::Message(send.data), Purpose::Message, out);
+    }
+}
