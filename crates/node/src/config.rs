@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use crate::BuildError;
+
 /// How a node behaves. Defaults are Centrifugo's (options.md, `client.*`), except where noted.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -70,5 +72,22 @@ impl Default for NodeConfig {
             close_timeout: Duration::from_secs(5),
             keep_headers: Vec::new(),
         }
+    }
+}
+
+impl NodeConfig {
+    /// Refuses values that contradict each other.
+    pub(crate) fn check(&self) -> Result<(), BuildError> {
+        let problem = |option, problem| Err(BuildError::Config { option, problem });
+        if self.ping_interval.is_some_and(|interval| interval <= self.pong_timeout) {
+            return problem("ping_interval", "must be longer than pong_timeout (PING-05)");
+        }
+        if self.ping_interval.is_some_and(|interval| interval < Duration::from_secs(1)) {
+            return problem("ping_interval", "must be at least a second, which is the protocol's unit");
+        }
+        if self.queue_max_size == 0 || self.message_size_limit == 0 || self.channel_max_length == 0 {
+            return problem("queue_max_size, message_size_limit, channel_max_length", "must not be zero");
+        }
+        Ok(())
     }
 }

@@ -17,8 +17,8 @@ use std::future::{Future, ready};
 pub use channel::{ChannelOptions, DataFormat};
 pub use dynamic::DynHooks;
 pub use request::{
-    Client, ConnectDecision, ConnectRequest, MessageRequest, PublishDecision, PublishRequest, Refusal,
-    RefreshDecision, RefreshRequest, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision,
+    Client, ConnectDecision, ConnectRequest, MessageRequest, PublishDecision, PublishRequest,
+    RefreshDecision, RefreshRequest, Refusal, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision,
     SubscribeRequest, SubscriptionOptions,
 };
 use tourbillon_types::{Channel, Disconnect, ReplyError, Unsubscribe, UserId};
@@ -125,3 +125,9 @@ impl Hooks for AllowAll {
         Ok(PublishDecision::default())
     }
 }
+
+/// The defaults of every method.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Defaults;
+
+impl Hooks for Defaults {}

@@ -1,1 +1,60 @@
-//! node
+//! The node of a Tourbillon server: it takes connections of any transport, runs the client protocol on them, and
+//! carries publications from a broker to whoever is subscribed.
+//!
+//! * [`Node`] is the handle: publish, subscribe, disconnect, inspect, shut down. It implements
+//!   [`Accept`](tourbillon_transport::Accept) for every transport.
+//! * [`Hooks`] is what the embedding program decides.
+//! * [`NodeConfig`] holds limits and times.
+//!
+//! A node names no transport, no broker product and no token format.
+//!
+//! ```
+//! use tourbillon_broker_memory::MemoryEngine;
+//! use tourbillon_node::{ConnectDecision, ConnectRequest, Hooks, Node, Refusal};
+//! use tourbillon_types::{Disconnect, UserId};
+//!
+//! struct MyHooks;
+//!
+//! impl Hooks for MyHooks {
+//!     async fn connect(&self, request: ConnectRequest) -> Result<ConnectDecision, Refusal> {
+//!         match request.token.as_str() {
+//!             "open sesame" => Ok(ConnectDecision::new(UserId::from("ali"))),
+//!             _ => Err(Disconnect::INVALID_TOKEN.into()),
+//!         }
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (node, driver) = Node::builder(MemoryEngine::default()).hooks(MyHooks).build()?;
+//! tokio::spawn(driver);
+//! # node.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod boot;
+mod calls;
+mod clock;
+mod close;
+mod config;
+mod conn;
+mod driver;
+mod flush;
+pub mod hooks;
+mod hub;
+mod interest;
+mod node;
+mod registry;
+mod server_api;
+mod shared;
+mod wheel;
+
+pub use config::NodeConfig;
+pub use hooks::{
+    AllowAll, ChannelOptions, Client, ConnectDecision, ConnectRequest, DataFormat, Hooks, MessageRequest,
+    PublishDecision, PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision, RpcRequest,
+    SubRefreshRequest, SubscribeDecision, SubscribeRequest, SubscriptionOptions,
+};
+pub use node::{BuildError, Node, NodeBuilder, NodeDriver};
+pub use server_api::{NodeInfo, PublishError, Stats, Target};

@@ -147,6 +147,12 @@ impl Session {
         self.subscriptions.iter().map(|(channel, _)| channel)
     }
 
+    /// Whether the session holds this channel, attached or being attached.
+    #[must_use]
+    pub fn holds(&self, channel: &str) -> bool {
+        self.subscriptions.contains(channel)
+    }
+
     /// When [`Input::Tick`] is next needed; [`Instant::MAX`] for never. It may move after every input.
     #[must_use]
     pub fn next_deadline(&self) -> Instant {

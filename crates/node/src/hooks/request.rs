@@ -7,9 +7,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use tourbillon_broker::{PublishOptions, Published};
 pub use tourbillon_session::Refusal;
-use tourbillon_types::{
-    Channel, ClientId, Direction, Encoding, Payload, SessionId, TagFilter, UserId,
-};
+use tourbillon_types::{Channel, ClientId, Direction, Encoding, Payload, SessionId, TagFilter, UserId};
 
 /// An accepted connection, as hooks see it. Shared, not copied.
 #[derive(Clone)]

@@ -1,0 +1,101 @@
+//! What is known of a connection before it is accepted.
+
+use std::net::SocketAddr;
+
+use http::{HeaderMap, HeaderName};
+use tourbillon_protocol::command;
+use tourbillon_transport::{ConnContext, TransportInfo};
+use tourbillon_types::{Channel, Direction, Encoding, Payload, UserId};
+
+use crate::conn::Conn;
+use crate::hooks::{Client, ConnectRequest};
+
+/// What came with a connection. Given up when it connects, so that an idle connection does not hold it.
+#[derive(Debug)]
+pub(crate) struct Boot {
+    identity: Identity,
+    context: ConnContext,
+}
+
+/// What of it stays.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity {
+    transport: &'static str,
+    encoding: Encoding,
+    direction: Direction,
+    peer: Option<SocketAddr>,
+}
+
+impl Boot {
+    pub(crate) const fn new(info: &TransportInfo, context: ConnContext) -> Self {
+        let identity = Identity {
+            transport: info.name,
+            encoding: info.encoding,
+            direction: info.direction,
+            peer: info.peer,
+        };
+        Self { identity, context }
+    }
+
+    /// The headers that hooks may want later.
+    pub(crate) fn kept_headers(&self, names: &[HeaderName]) -> HeaderMap {
+        let mut kept = HeaderMap::new();
+        for name in names {
+            for value in self.context.headers.get_all(name) {
+                kept.append(name, value.clone());
+            }
+        }
+        kept
+    }
+
+    /// The question whether the connection is accepted.
+    pub(crate) fn into_request(
+        self,
+        conn: &Conn,
+        connect: command::Connect,
+        unix_seconds: i64,
+    ) -> (ConnectRequest, Identity) {
+        let identity = self.identity;
+        let request = ConnectRequest {
+            client: conn.client,
+            transport: identity.transport,
+            encoding: identity.encoding,
+            direction: identity.direction,
+            peer: identity.peer,
+            headers: self.context.headers,
+            emulated_headers: connect.headers,
+            token: connect.token,
+            data: connect.data,
+            name: connect.name,
+            version: connect.version,
+            channels: connect.subs.into_iter().map(|(channel, _)| Channel::from(channel)).collect(),
+            unix_seconds,
+        };
+        (request, identity)
+    }
+}
+
+impl Identity {
+    pub(crate) fn into_client(
+        self,
+        conn: &Conn,
+        user: UserId,
+        info: Payload,
+        meta: Payload,
+        headers: HeaderMap,
+    ) -> Client {
+        Client {
+            id: conn.client,
+            session: conn.session,
+            user,
+            // Kept for as long as the connection lasts, so it must not pin a read buffer.
+            info: info.detached(),
+            meta: meta.detached(),
+            transport: self.transport,
+            encoding: self.encoding,
+            direction: self.direction,
+            peer: self.peer,
+            headers,
+        }
+    }
+}

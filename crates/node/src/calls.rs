@@ -1,0 +1,341 @@
+//! Questions of a session to the application and the broker, as futures.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::join_all;
+use smallvec::SmallVec;
+use tourbillon_broker::{BoxFuture, BrokerError, Publish};
+use tourbillon_protocol::command;
+use tourbillon_session::{Accepted, Answer, Call, CallId, Granted, Refreshed, Refusal};
+use tourbillon_types::{Channel, ClientInfo, Disconnect, Payload, ReplyError, UserId};
+
+use crate::boot::Boot;
+use crate::conn::{Conn, Done};
+use crate::hooks::{
+    Client, ConnectDecision, MessageRequest, PublishDecision, PublishRequest, RefreshDecision,
+    RefreshRequest, RpcRequest, SubRefreshRequest, SubscribeRequest, SubscriptionOptions,
+};
+use crate::shared::Shared;
+
+/// The calls of one connection that are under way.
+#[derive(Default)]
+pub(crate) struct Calls(SmallVec<[BoxFuture<'static, Completed>; 1]>);
+
+/// A call came to its end.
+pub(crate) struct Completed {
+    /// `None` for what a session does not wait for.
+    pub(crate) answer: Option<(CallId, Answer)>,
+    pub(crate) effect: Effect,
+    /// Who waits for this to be carried out.
+    pub(crate) done: Option<Done>,
+}
+
+/// What a call changed besides its answer.
+pub(crate) enum Effect {
+    None,
+    /// The connection is accepted.
+    Accepted {
+        client: Arc<Client>,
+        registration: Registration,
+        attached: Vec<Attachment>,
+    },
+    /// The connection was attached to a channel.
+    Attached(Attachment),
+    /// What is told of the connection to others changed.
+    Info(Payload),
+}
+
+impl Calls {
+    pub(crate) fn push(&mut self, call: BoxFuture<'static, Completed>) {
+        self.0.push(call);
+    }
+
+    /// The next call that came to its end, if one has.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Option<Completed> {
+        for at in 0..self.0.len() {
+            if let Some(call) = self.0.get_mut(at)
+                && let Poll::Ready(completed) = call.as_mut().poll(cx)
+            {
+                drop(self.0.remove(at));
+                return Some(completed);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// An accepted connection's entry with its user. Ends with the value.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    shared: Arc<Shared>,
+    conn: Arc<Conn>,
+    user: UserId,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.shared.registry.leave(&self.user, &self.conn);
+    }
+}
+
+/// A connection's place in a channel, until its session has taken it over. Ends with the value unless kept.
+#[derive(Debug)]
+pub(crate) struct Attachment {
+    shared: Arc<Shared>,
+    conn: Arc<Conn>,
+    pub(crate) channel: Channel,
+    kept: bool,
+}
+
+impl Attachment {
+    /// Attaches the connection, gate closed.
+    async fn make(shared: &Arc<Shared>, conn: &Arc<Conn>, channel: &Channel) -> Result<Self, Refusal> {
+        // Made first, so that giving up half way leaves nothing behind.
+        let attachment =
+            Self { shared: shared.clone(), conn: conn.clone(), channel: channel.clone(), kept: false };
+        let attached = tokio::time::timeout(shared.config.call_timeout, shared.attach(channel, conn)).await;
+        match attached {
+            Ok(Ok(())) => Ok(attachment),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, channel = %channel, "attaching to a channel failed");
+                Err(refusal(&error))
+            }
+            Err(_) => Err(ReplyError::INTERNAL.into()),
+        }
+    }
+
+    /// The session has the channel: it ends with the session's word only.
+    pub(crate) fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.shared.detach(&self.channel, &self.conn);
+        }
+    }
+}
+
+/// What a client is told of a broker's failure.
+fn refusal(error: &BrokerError) -> Refusal {
+    if error.is_invalid() {
+        ReplyError::BAD_REQUEST.into()
+    } else if error.is_unsupported() {
+        ReplyError::NOT_AVAILABLE.into()
+    } else {
+        ReplyError::INTERNAL.into()
+    }
+}
+
+/// Who calls: what every call needs.
+pub(crate) struct Caller<'a> {
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) conn: &'a Arc<Conn>,
+    /// `None` until the connection is accepted.
+    pub(crate) client: Option<&'a Arc<Client>>,
+}
+
+impl Caller<'_> {
+    /// The future that answers a call.
+    pub(crate) fn start(
+        &self,
+        id: CallId,
+        call: Call,
+        boot: Option<Box<Boot>>,
+        done: Option<Done>,
+    ) -> BoxFuture<'static, Completed> {
+        let shared = self.shared.clone();
+        let conn = self.conn.clone();
+        let Some(client) = self.client.cloned() else {
+            return Box::pin(async move {
+                let answer = match call {
+                    Call::Connect(connect) => return connect_call(shared, conn, id, *connect, boot).await,
+                    // A session asks nothing else before it is accepted.
+                    _ => Answer::Message(Err(Disconnect::INTERNAL_SERVER_ERROR)),
+                };
+                Completed { answer: Some((id, answer)), effect: Effect::None, done }
+            });
+        };
+        Box::pin(async move {
+            let (answer, effect) = answer(&shared, &conn, client, call).await;
+            Completed { answer: Some((id, answer)), effect, done }
+        })
+    }
+}
+
+async fn answer(shared: &Arc<Shared>, conn: &Arc<Conn>, client: Arc<Client>, call: Call) -> (Answer, Effect) {
+    match call {
+        Call::Connect(_) => (Answer::Connect(Err(Disconnect::BAD_REQUEST.into())), Effect::None),
+        Call::Subscribe(subscribe) => split(subscribe_call(shared, conn, client, *subscribe).await),
+        Call::Attach { channel, granted } => {
+            let attached = Attachment::make(shared, conn, &channel).await;
+            split(attached.map(|attachment| (granted, attachment)))
+        }
+        Call::Publish { channel, data, channel_info, subscribed } => {
+            let publish = PublishRequest { client, channel, data, subscribed };
+            (Answer::Publish(publish_call(shared, publish, channel_info).await), Effect::None)
+        }
+        Call::Rpc(rpc) => {
+            let request = RpcRequest::new(client, rpc.method, rpc.data);
+            let decision = shared.deadline(shared.hooks.clone().rpc(request)).await;
+            (Answer::Rpc(decision.map(|decision| decision.data)), Effect::None)
+        }
+        Call::Message(data) => {
+            let taken = shared.hooks.clone().message(MessageRequest::new(client, data));
+            let taken = tokio::time::timeout(shared.config.call_timeout, taken).await;
+            (Answer::Message(taken.unwrap_or(Err(Disconnect::INTERNAL_SERVER_ERROR))), Effect::None)
+        }
+        Call::Refresh { token } => {
+            let now = shared.clock.now().unix_seconds();
+            let decision = shared.hooks.clone().refresh(RefreshRequest::new(client, token, now));
+            let decision = shared.deadline(decision).await;
+            let info = decision.as_ref().ok().and_then(|decision| decision.info.clone());
+            let effect = info.map_or(Effect::None, Effect::Info);
+            (Answer::Refresh(decision.map(refreshed)), effect)
+        }
+        Call::SubRefresh { channel, token } => {
+            let now = shared.clock.now().unix_seconds();
+            let decision =
+                shared.hooks.clone().sub_refresh(SubRefreshRequest::new(client, channel, token, now));
+            (Answer::Refresh(shared.deadline(decision).await.map(refreshed)), Effect::None)
+        }
+    }
+}
+
+pub(crate) fn refreshed(decision: RefreshDecision) -> Refreshed {
+    let RefreshDecision { expired, expire_at, info } = decision;
+    Refreshed { expired, expire_at, info }
+}
+
+fn split(result: Result<(Granted, Attachment), Refusal>) -> (Answer, Effect) {
+    match result {
+        Ok((granted, attachment)) => (Answer::Subscribe(Ok(granted)), Effect::Attached(attachment)),
+        Err(refusal) => (Answer::Subscribe(Err(refusal)), Effect::None),
+    }
+}
+
+/// What a session is told of a subscription's options.
+pub(crate) fn granted(options: SubscriptionOptions, client_side_refresh: bool) -> Granted {
+    let SubscriptionOptions { expire_at, info, data } = options;
+    Granted { expire_at, client_side_refresh, info, data, ..Granted::default() }
+}
+
+async fn subscribe_call(
+    shared: &Arc<Shared>,
+    conn: &Arc<Conn>,
+    client: Arc<Client>,
+    subscribe: command::Subscribe,
+) -> Result<(Granted, Attachment), Refusal> {
+    let channel = Channel::from(subscribe.channel);
+    let request = SubscribeRequest {
+        client,
+        channel: channel.clone(),
+        token: subscribe.token,
+        data: subscribe.data,
+        positioned: subscribe.positioned,
+        recoverable: subscribe.recoverable,
+        join_leave: subscribe.join_leave,
+        kind: subscribe.kind,
+        filter: subscribe.filter.map(Arc::from),
+        unix_seconds: shared.clock.now().unix_seconds(),
+    };
+    let decision = shared.deadline(shared.hooks.clone().subscribe(request)).await?;
+    let attachment = Attachment::make(shared, conn, &channel).await?;
+    Ok((granted(decision.options, decision.client_side_refresh), attachment))
+}
+
+async fn publish_call(
+    shared: &Arc<Shared>,
+    request: PublishRequest,
+    channel_info: Option<Payload>,
+) -> Result<(), Refusal> {
+    let PublishRequest { client, channel, data, .. } = request.clone();
+    let decision = shared.deadline(shared.hooks.clone().publish(request)).await?;
+    let PublishDecision::Publish { data: replaced, mut options } = decision else { return Ok(()) };
+    if options.history.is_none() {
+        let rules = shared.hooks.channel_options(&channel)?;
+        options.history = rules.history;
+        options.delta |= rules.delta_publish;
+    }
+    options.info.get_or_insert_with(|| {
+        Arc::new(ClientInfo {
+            user: client.user.clone(),
+            client: Some(client.id),
+            connection: client.info.clone(),
+            channel: channel_info.unwrap_or_default(),
+        })
+    });
+    let publish = Publish { channel, data: replaced.unwrap_or(data), options: *options };
+    match shared.publish(publish).await {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            tracing::warn!(%error, "publishing for a client failed");
+            Err(refusal(&error))
+        }
+    }
+}
+
+async fn connect_call(
+    shared: Arc<Shared>,
+    conn: Arc<Conn>,
+    id: CallId,
+    connect: command::Connect,
+    boot: Option<Box<Boot>>,
+) -> Completed {
+    let connected = match boot {
+        Some(boot) => try_connect(&shared, &conn, connect, *boot).await,
+        // A session connects once.
+        None => Err(Disconnect::BAD_REQUEST.into()),
+    };
+    let (answer, effect) = match connected {
+        Ok((accepted, effect)) => (Ok(Box::new(accepted)), effect),
+        Err(refusal) => (Err(refusal), Effect::None),
+    };
+    Completed { answer: Some((id, Answer::Connect(answer))), effect, done: None }
+}
+
+async fn try_connect(
+    shared: &Arc<Shared>,
+    conn: &Arc<Conn>,
+    connect: command::Connect,
+    boot: Boot,
+) -> Result<(Accepted, Effect), Refusal> {
+    let kept = boot.kept_headers(&shared.config.keep_headers);
+    let unix_seconds = shared.clock.now().unix_seconds();
+    let (request, identity) = boot.into_request(conn, connect, unix_seconds);
+    let decision = shared.deadline(shared.hooks.clone().connect(request)).await?;
+    let ConnectDecision { user, expire_at, client_side_refresh, info, data, meta, subscriptions } = decision;
+    let limit = shared.config.user_connection_limit.filter(|_| !user.is_anonymous());
+    if !shared.registry.accept(&user, conn, limit) {
+        return Err(Disconnect::CONNECTION_LIMIT.into());
+    }
+    let registration = Registration { shared: shared.clone(), conn: conn.clone(), user: user.clone() };
+    // All at once; one that fails fails the connect (HID-21), and the rest are detached by their guards.
+    let attaching = subscriptions.iter().map(|(channel, _)| Attachment::make(shared, conn, channel));
+    let attached = join_all(attaching).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let client = Arc::new(identity.into_client(conn, user, info, meta, kept));
+    let subscriptions = subscriptions
+        .into_iter()
+        // Only a client that asked for a subscription can refresh it.
+        .map(|(channel, options)| (channel, granted(options, false)))
+        .collect();
+    let accepted = Accepted { expire_at, client_side_refresh, data, subscriptions };
+    Ok((accepted, Effect::Accepted { client, registration, attached }))
+}
+
+impl Shared {
+    /// Waits for the application, but not for ever.
+    async fn deadline<T>(&self, call: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+        tokio::time::timeout(self.config.call_timeout, call).await.unwrap_or_else(|_| {
+            tracing::warn!("the application did not answer in time");
+            Err(ReplyError::INTERNAL.into())
+        })
+    }
+}

@@ -1,0 +1,74 @@
+//! The last moments of a connection.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use tokio::time::timeout;
+use tourbillon_transport::{MessageQueue, Received, TransportReader, TransportWriter};
+use tourbillon_types::{Channel, Disconnect, Unsubscribe};
+
+use crate::hooks::Client;
+use crate::shared::Shared;
+
+/// A connection that nobody else sees any more, on its way out.
+pub(crate) struct Closing {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) queue: MessageQueue,
+    pub(crate) writer: Option<Box<dyn TransportWriter>>,
+    /// The channels it had.
+    pub(crate) channels: Vec<Channel>,
+    /// `None`: it was never accepted.
+    pub(crate) client: Option<Arc<Client>>,
+    pub(crate) why: Disconnect,
+}
+
+impl Closing {
+    /// Writes what is left, tells the peer why, waits for the peer's own end, and tells the application. Each step
+    /// has a deadline.
+    pub(crate) async fn run<R: TransportReader>(self, reader: Option<R>) {
+        let Self { shared, mut queue, writer, channels, client, why } = self;
+        if why.drops_queue() {
+            queue.clear();
+        }
+        if let Some(mut writer) = writer {
+            let flush = poll_fn(|cx| writer.poll_write(cx, &mut queue));
+            let flushed = queue_flushed(timeout(shared.config.write_timeout, flush).await);
+            if flushed {
+                let close = poll_fn(|cx| writer.poll_close(cx, &why));
+                let goodbye = async {
+                    if close.await.is_ok()
+                        && let Some(reader) = reader
+                    {
+                        until_end(reader).await;
+                    }
+                };
+                // A peer that does not answer is left behind.
+                let _ = timeout(shared.config.close_timeout, goodbye).await;
+            }
+        }
+        let Some(client) = client else { return };
+        let farewell = async {
+            for channel in channels {
+                let hooks = shared.hooks.clone();
+                hooks.unsubscribed(client.clone(), channel, Unsubscribe::DISCONNECTED).await;
+            }
+            shared.hooks.clone().disconnected(client, why).await;
+        };
+        if timeout(shared.config.call_timeout, farewell).await.is_err() {
+            tracing::warn!("the application did not take a disconnect in time");
+        }
+    }
+}
+
+fn queue_flushed<E, F>(flushed: Result<Result<(), E>, F>) -> bool {
+    matches!(flushed, Ok(Ok(())))
+}
+
+/// Reads until the peer ends too. What it still sends is of no use.
+async fn until_end<R: TransportReader>(mut reader: R) {
+    while let Ok(received) = reader.recv().await {
+        if received == Received::End {
+            return;
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The part of a connection that others than its own driver touch: its outbox, its inbox, its alarm.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use futures_util::task::{ArcWake, AtomicWaker, waker_ref};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tourbillon_protocol::Envelope;
+use tourbillon_session::ServerOp;
+use tourbillon_transport::{Message, MessageQueue, TransportWriter};
+use tourbillon_types::{ClientId, Disconnect, Encoding, Instant, SessionId};
+
+use crate::shared::Shared;
+use crate::wheel::Alarm;
+
+/// How a connection wants its pushes encoded. Connections of one variant share the same bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Variant {
+    pub(crate) encoding: Encoding,
+    pub(crate) envelope: Envelope,
+}
+
+/// One connection, as the hub, the flush workers and the server API see it.
+pub(crate) struct Conn {
+    /// Distinct within the node, for as long as it runs.
+    pub(crate) key: u64,
+    pub(crate) client: ClientId,
+    pub(crate) session: SessionId,
+    pub(crate) variant: Variant,
+    pub(crate) alarm: Alarm,
+    shared: Arc<Shared>,
+    outbox: Mutex<Outbox>,
+    inbox: Mutex<Vec<Told>>,
+    driver: AtomicWaker,
+    /// Whether it waits for its flush worker.
+    dirty: AtomicBool,
+    /// When the peer has to have taken something of what is written; `MAX` while nothing is stuck.
+    stall: AtomicU64,
+}
+
+/// Something the server side wants of a connection, and who waits for it to be done.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) op: ServerOp,
+    /// Dropped when the wish is carried out.
+    pub(crate) done: Option<Done>,
+}
+
+/// Held by whoever has yet to carry out a wish. The wisher waits until all are dropped.
+pub(crate) type Done = mpsc::Sender<()>;
+
+struct Outbox {
+    queue: MessageQueue,
+    /// `None` before the connection is set up and once its driver closes it.
+    writer: Option<Box<dyn TransportWriter>>,
+    /// Why the connection must end; nothing is queued any more.
+    fault: Option<Disconnect>,
+}
+
+impl Conn {
+    pub(crate) fn new(shared: Arc<Shared>, variant: Variant, writer: Box<dyn TransportWriter>) -> Arc<Self> {
+        Arc::new(Self {
+            key: shared.next_key(),
+            client: ClientId::random(),
+            session: SessionId::random(),
+            variant,
+            alarm: Alarm::new(),
+            shared,
+            outbox: Mutex::new(Outbox { queue: MessageQueue::new(), writer: Some(writer), fault: None }),
+            inbox: Mutex::new(Vec::new()),
+            driver: AtomicWaker::new(),
+            dirty: AtomicBool::new(false),
+            stall: AtomicU64::new(u64::MAX),
+        })
+    }
+
+    /// Queues a message and sees to it that a flush worker writes it.
+    pub(crate) fn send(self: &Arc<Self>, message: Message) {
+        if self.enqueue(message) {
+            self.mark_dirty();
+        }
+    }
+
+    /// Queues a message. Whoever calls flushes. `false`: the connection takes no more.
+    pub(crate) fn enqueue(&self, message: Message) -> bool {
+        let mut outbox = self.outbox.lock();
+        if outbox.fault.is_some() || outbox.writer.is_none() {
+            return false;
+        }
+        if outbox.queue.bytes() + message.len() > self.shared.config.queue_max_size {
+            outbox.fail(Disconnect::SLOW);
+            drop(outbox);
+            self.wake_driver();
+            return false;
+        }
+        outbox.queue.push(message);
+        true
+    }
+
+    /// Ends the connection for a reason found outside its driver.
+    pub(crate) fn fail(&self, why: Disconnect) {
+        let mut outbox = self.outbox.lock();
+        if outbox.fault.is_none() {
+            outbox.fail(why);
+        }
+        drop(outbox);
+        self.wake_driver();
+    }
+
+    /// Why the connection must end, if it must.
+    pub(crate) fn fault(&self) -> Option<Disconnect> {
+        self.outbox.lock().fault.clone()
+    }
+
+    /// Hands the connection to its flush worker, unless it waits there already.
+    pub(crate) fn mark_dirty(self: &Arc<Self>) {
+        if !self.dirty.swap(true, Ordering::AcqRel) {
+            self.shared.flushers.push(self.clone());
+        }
+    }
+
+    /// Writes what is queued, as far as the peer takes it. Called by the flush worker and by the driver.
+    pub(crate) fn flush(self: &Arc<Self>) {
+        // Before the queue is looked at: a message queued from here on marks the connection anew.
+        self.dirty.store(false, Ordering::Release);
+        let waker = waker_ref(self);
+        let mut cx = Context::from_waker(&waker);
+        let mut outbox = self.outbox.lock();
+        let Outbox { queue, writer: Some(writer), fault: None } = &mut *outbox else { return };
+        let before = queue.bytes();
+        match writer.poll_write(&mut cx, queue) {
+            Poll::Ready(Ok(())) => self.stall.store(u64::MAX, Ordering::Relaxed),
+            Poll::Ready(Err(error)) => {
+                let why = match error {
+                    tourbillon_transport::TransportError::Io(_) => Disconnect::WRITE_ERROR,
+                    other => other.disconnect(),
+                };
+                outbox.fail(why);
+                drop(outbox);
+                self.wake_driver();
+            }
+            Poll::Pending => {
+                if queue.bytes() < before || self.stall.load(Ordering::Relaxed) == u64::MAX {
+                    let due = self.shared.clock.now().instant + self.shared.config.write_timeout;
+                    self.stall.store(due.as_nanos(), Ordering::Relaxed);
+                    drop(outbox);
+                    self.shared.wheel.arm(self, due);
+                }
+            }
+        }
+    }
+
+    /// When the peer has to have taken something; [`Instant::MAX`] while nothing is stuck.
+    pub(crate) fn stalled_until(&self) -> Instant {
+        Instant::from_nanos(self.stall.load(Ordering::Relaxed))
+    }
+
+    /// Asks the transport to ping.
+    pub(crate) fn native_ping(&self) {
+        if let Some(writer) = &mut self.outbox.lock().writer {
+            writer.ping();
+        }
+    }
+
+    /// Takes the writer and what is queued away, to close the connection. From now on nothing is queued.
+    pub(crate) fn take_writer(&self) -> (MessageQueue, Option<Box<dyn TransportWriter>>) {
+        let mut outbox = self.outbox.lock();
+        (std::mem::take(&mut outbox.queue), outbox.writer.take())
+    }
+
+    /// Tells the connection's driver what the server side wants.
+    pub(crate) fn tell(&self, op: ServerOp, done: Option<Done>) {
+        self.inbox.lock().push(Told { op, done });
+        self.wake_driver();
+    }
+
+    /// Takes what the server side wants.
+    pub(crate) fn told(&self) -> Vec<Told> {
+        std::mem::take(&mut *self.inbox.lock())
+    }
+
+    /// Lets the driver run.
+    pub(crate) fn wake_driver(&self) {
+        self.driver.wake();
+    }
+
+    /// Has the driver's task woken by [`wake_driver`](Self::wake_driver).
+    pub(crate) fn register_driver(&self, cx: &Context<'_>) {
+        self.driver.register(cx.waker());
+    }
+}
+
+impl Outbox {
+    fn fail(&mut self, why: Disconnect) {
+        if why.drops_queue() {
+            self.queue.clear();
+        }
+        self.fault = Some(why);
+    }
+}
+
+impl ArcWake for Conn {
+    /// The socket takes more.
+    fn wake_by_ref(conn: &Arc<Self>) {
+        conn.mark_dirty();
+    }
+}
+
+impl fmt::Debug for Conn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Conn").field("client", &self.client).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,324 @@
+//! The driver of one connection: ties the session to its transport, its calls and the hub.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tourbillon_broker::BoxFuture;
+use tourbillon_protocol::{Commands, Push, PushEvent, Reply, encode_push, encode_reply};
+use tourbillon_session::{Input, Output, Outputs, ServerOp, Session, SessionInit};
+use tourbillon_transport::{Message, PingMode, Received, TransportInfo, TransportReader};
+use tourbillon_types::{Channel, Disconnect, Now, Payload, Unsubscribe};
+
+use crate::boot::Boot;
+use crate::calls::{Caller, Calls, Completed, Effect, Registration};
+use crate::close::Closing;
+use crate::conn::{Conn, Done};
+use crate::hooks::Client;
+use crate::shared::Shared;
+
+/// How many commands one connection may bring forward before others get their turn.
+const BUDGET: u32 = 64;
+
+/// The future of one connection, from its acceptance to its end. Holds what only it touches, and little of that: a
+/// node has one for every connection.
+pub(crate) struct Driver<R> {
+    shared: Arc<Shared>,
+    conn: Arc<Conn>,
+    /// `None` once the connection is closed.
+    reader: Option<R>,
+    session: Session,
+    /// What is left of the frame being worked on.
+    commands: Commands,
+    calls: Calls,
+    /// Until the connection connects.
+    boot: Option<Box<Boot>>,
+    /// Once the connection is accepted.
+    client: Option<Arc<Client>>,
+    registration: Option<Registration>,
+    disconnect_push: bool,
+    native_ping: bool,
+    /// Whether something was queued since the last flush.
+    unflushed: bool,
+    closing: Option<BoxFuture<'static, ()>>,
+}
+
+// Nothing in it is ever pinned in place.
+impl<R> Unpin for Driver<R> {}
+
+impl<R: TransportReader> Driver<R> {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        conn: Arc<Conn>,
+        reader: R,
+        info: &TransportInfo,
+        boot: Boot,
+    ) -> Self {
+        let init = SessionInit {
+            client: conn.client,
+            session: conn.session,
+            direction: info.direction,
+            native_ping: info.ping == PingMode::Native,
+            emulation: info.emulation,
+        };
+        let session = Session::new(shared.session_config.clone(), init, shared.clock.now());
+        Self {
+            shared,
+            conn,
+            reader: Some(reader),
+            session,
+            commands: Commands::default(),
+            calls: Calls::default(),
+            boot: Some(Box::new(boot)),
+            client: None,
+            registration: None,
+            disconnect_push: info.disconnect_push,
+            native_ping: init.native_ping,
+            unflushed: false,
+            closing: None,
+        }
+    }
+
+    /// Does everything that can be done now. An error: the connection ends.
+    fn run(&mut self, cx: &mut Context<'_>) -> Result<(), Disconnect> {
+        let mut budget = BUDGET;
+        loop {
+            let now = self.shared.clock.now();
+            self.handle_wishes(now)?;
+            let mut progress = false;
+            while let Some(completed) = self.calls.poll_next(cx) {
+                progress = true;
+                self.complete(now, completed)?;
+            }
+            if self.session.ready() {
+                if budget == 0 {
+                    cx.waker().wake_by_ref();
+                    return Ok(());
+                }
+                if let Some(input) = self.poll_input(cx) {
+                    budget -= 1;
+                    progress = true;
+                    self.handle(now, input, None)?;
+                }
+            }
+            if !progress {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whatever does not come from the client: faults of the connection, the server's wishes, deadlines.
+    fn handle_wishes(&mut self, now: Now) -> Result<(), Disconnect> {
+        if let Some(fault) = self.conn.fault() {
+            return Err(fault);
+        }
+        for told in self.conn.told() {
+            self.handle(now, Input::Server(told.op), told.done)?;
+        }
+        if now.instant >= self.conn.stalled_until() {
+            return Err(Disconnect::WRITE_ERROR);
+        }
+        if now.instant >= self.session.next_deadline() {
+            self.handle(now, Input::Tick, None)?;
+        }
+        Ok(())
+    }
+
+    /// The client's next input, if it is there.
+    fn poll_input(&mut self, cx: &mut Context<'_>) -> Option<Input> {
+        loop {
+            if let Some(command) = self.commands.next_command(&self.shared.limits) {
+                return Some(command.map_or(Input::Malformed, Input::Command));
+            }
+            let Poll::Ready(received) = self.reader.as_mut()?.poll_recv(cx) else { return None };
+            let end = match received {
+                Ok(Received::Message(frame)) => {
+                    self.commands = Commands::new(self.conn.variant.encoding, frame);
+                    continue;
+                }
+                Ok(Received::WantsWrite) => {
+                    self.unflushed = true;
+                    continue;
+                }
+                Ok(Received::Pong) => return Some(Input::NativePong),
+                Ok(Received::End) => Disconnect::CONNECTION_CLOSED,
+                Err(error) => {
+                    tracing::debug!(client = %self.conn.client, %error, "connection failed");
+                    error.disconnect()
+                }
+            };
+            self.reader = None;
+            return Some(Input::Server(ServerOp::Disconnect(end)));
+        }
+    }
+
+    fn handle(&mut self, now: Now, input: Input, done: Option<Done>) -> Result<(), Disconnect> {
+        let mut outputs = Outputs::new();
+        self.session.handle(now, input, &mut outputs);
+        self.carry_out(outputs, done)
+    }
+
+    /// A call came to its end.
+    fn complete(&mut self, now: Now, completed: Completed) -> Result<(), Disconnect> {
+        let Completed { answer, effect, done } = completed;
+        let mut attached = Vec::new();
+        match effect {
+            Effect::None => {}
+            Effect::Attached(attachment) => attached.push(attachment),
+            Effect::Info(info) => self.change_info(info),
+            Effect::Accepted { client, registration, attached: all } => {
+                tracing::debug!(
+                    target: "tourbillon::_events::connect",
+                    client = %client.id, user = %client.user, transport = client.transport,
+                );
+                self.client = Some(client);
+                self.registration = Some(registration);
+                attached = all;
+            }
+        }
+        let Some((id, answer)) = answer else { return Ok(()) };
+        let handled = self.handle(now, Input::Answer(id, answer), None);
+        for attachment in attached {
+            // A channel that the session did not take over is detached by the attachment's end.
+            if self.session.holds(&attachment.channel) {
+                attachment.keep();
+            }
+        }
+        drop(done);
+        handled
+    }
+
+    /// What is told of this connection to others changed.
+    fn change_info(&mut self, info: Payload) {
+        if let Some(client) = &mut self.client {
+            Arc::make_mut(client).info = info.detached();
+        }
+    }
+
+    fn carry_out(&mut self, mut outputs: Outputs, mut done: Option<Done>) -> Result<(), Disconnect> {
+        for output in outputs.drain() {
+            match output {
+                Output::Reply(reply) => self.send_reply(&reply)?,
+                Output::Push(push) => self.send_push(&push)?,
+                Output::Ping if self.native_ping => {
+                    self.conn.native_ping();
+                    self.unflushed = true;
+                }
+                Output::Ping => self.send(self.shared.ping(self.conn.variant)),
+                Output::Call(id, call) => {
+                    let boot = if self.client.is_none() { self.boot.take() } else { None };
+                    let caller =
+                        Caller { shared: &self.shared, conn: &self.conn, client: self.client.as_ref() };
+                    let call = caller.start(id, call, boot, done.take());
+                    self.calls.push(call);
+                }
+                Output::Open(channel) => self.shared.hub.open(&channel, &self.conn),
+                Output::Detach { channel, why } => self.detach(channel, why),
+                Output::Close(why) => return Err(why),
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, message: Message) {
+        self.conn.enqueue(message);
+        self.unflushed = true;
+    }
+
+    fn send_reply(&mut self, reply: &Reply) -> Result<(), Disconnect> {
+        let encoded = encode_reply(self.conn.variant.encoding, reply)
+            .map_err(|_| Disconnect::INAPPROPRIATE_PROTOCOL)?;
+        self.send(Message::new(encoded));
+        Ok(())
+    }
+
+    fn send_push(&mut self, push: &Push) -> Result<(), Disconnect> {
+        let variant = self.conn.variant;
+        let encoded = encode_push(variant.encoding, variant.envelope, push)
+            .map_err(|_| Disconnect::INAPPROPRIATE_PROTOCOL)?;
+        self.send(Message::new(encoded));
+        Ok(())
+    }
+
+    fn detach(&mut self, channel: Channel, why: Unsubscribe) {
+        self.shared.detach(&channel, &self.conn);
+        let Some(client) = self.client.clone() else { return };
+        let unsubscribed = self.shared.hooks.clone().unsubscribed(client, channel, why);
+        self.calls.push(Box::pin(async move {
+            unsubscribed.await;
+            Completed { answer: None, effect: Effect::None, done: None }
+        }));
+    }
+
+    /// Takes the connection out of everything that others see, and gives the future that closes it.
+    fn begin_close(&mut self, why: Disconnect) -> BoxFuture<'static, ()> {
+        tracing::debug!(
+            target: "tourbillon::_events::disconnect",
+            client = %self.conn.client, code = why.code, reason = %why.reason,
+        );
+        if self.disconnect_push && why != Disconnect::CONNECTION_CLOSED {
+            let event = PushEvent::Disconnect(why.clone());
+            // Without a payload of the application it can always be encoded.
+            let _ = self.send_push(&Push { channel: None, id: 0, event });
+        }
+        self.leave();
+        let (queue, writer) = self.conn.take_writer();
+        let closing = Closing {
+            shared: self.shared.clone(),
+            queue,
+            writer,
+            channels: self.session.channels().cloned().collect(),
+            client: self.client.take(),
+            why,
+        };
+        Box::pin(closing.run(self.reader.take()))
+    }
+}
+
+impl<R> Driver<R> {
+    /// Takes the connection out of everything that others see.
+    fn leave(&mut self) {
+        self.calls.clear();
+        for channel in self.session.channels() {
+            self.shared.detach(channel, &self.conn);
+        }
+        self.registration = None;
+        self.shared.registry.remove(&self.conn);
+    }
+}
+
+impl<R: TransportReader> Future for Driver<R> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if this.closing.is_none() {
+            this.conn.register_driver(cx);
+            match this.run(cx) {
+                Err(why) => this.closing = Some(this.begin_close(why)),
+                Ok(()) => {
+                    if std::mem::take(&mut this.unflushed) {
+                        this.conn.flush();
+                    }
+                    let due = this.session.next_deadline().min(this.conn.stalled_until());
+                    this.shared.wheel.set(&this.conn, due);
+                    return Poll::Pending;
+                }
+            }
+        }
+        match &mut this.closing {
+            Some(closing) => closing.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<R> Drop for Driver<R> {
+    /// A driver that is dropped half way, by a panic or by the end of the runtime, leaves nothing behind.
+    fn drop(&mut self) {
+        if self.closing.is_none() {
+            self.leave();
+            drop(self.conn.take_writer());
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Flush workers: they write to the connections that have something queued.
+
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::conn::Conn;
+
+/// How many connections a worker writes to before it lets other tasks run.
+const BATCH: usize = 64;
+
+/// The flush workers of a node.
+#[derive(Debug)]
+pub(crate) struct Flushers(Box<[Flusher]>);
+
+/// One worker: the connections that wait for it.
+#[derive(Default)]
+struct Flusher {
+    waiting: Mutex<Vec<Arc<Conn>>>,
+    notify: Notify,
+}
+
+impl fmt::Debug for Flusher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flusher").field("waiting", &self.waiting.lock().len()).finish_non_exhaustive()
+    }
+}
+
+impl Flushers {
+    /// So many workers; at least one.
+    pub(crate) fn new(workers: usize) -> Self {
+        Self((0..workers.max(1)).map(|_| Flusher::default()).collect())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Hands a connection to its worker. Always the same one, so that its writes stay in order.
+    pub(crate) fn push(&self, conn: Arc<Conn>) {
+        let workers = u64::try_from(self.0.len()).unwrap_or(1);
+        let at = usize::try_from(conn.key % workers).unwrap_or_default();
+        let Some(flusher) = self.0.get(at) else { return };
+        let mut waiting = flusher.waiting.lock();
+        let first = waiting.is_empty();
+        waiting.push(conn);
+        drop(waiting);
+        if first {
+            flusher.notify.notify_one();
+        }
+    }
+
+    /// Runs one worker for ever.
+    pub(crate) async fn run(&self, worker: usize) {
+        let Some(flusher) = self.0.get(worker) else { return };
+        // Two lists in turn: one is filled while the other is worked on, and neither is allocated again.
+        let mut batch = Vec::new();
+        loop {
+            flusher.notify.notified().await;
+            std::mem::swap(&mut batch, &mut *flusher.waiting.lock());
+            for (number, conn) in batch.drain(..).enumerate() {
+                conn.flush();
+                if number % BATCH == BATCH - 1 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            // What a storm left is given back.
+            batch.shrink_to(4096);
+        }
+    }
+}

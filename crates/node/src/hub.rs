@@ -1,0 +1,164 @@
+//! The hub: which connections have which channels, and the fan-out to them.
+//!
+//! Channels live in shards by hash. A shard's lock is held to find a channel only; each channel has a lock of its
+//! own, under which its subscribers change and its publications are queued. Holding it over a fan-out is what keeps
+//! every subscriber's order the same as every other's.
+
+mod channel;
+mod index;
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use channel::{Entry, Subscribers};
+use foldhash::fast::RandomState;
+use parking_lot::RwLock;
+use tourbillon_protocol::encode_publication;
+use tourbillon_transport::Message;
+use tourbillon_types::{Channel, Disconnect, Publication};
+
+use crate::conn::{Conn, Variant};
+
+const SHARDS: usize = 64;
+
+/// Which connections have which channels.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    shards: Box<[RwLock<Shard>]>,
+    hasher: RandomState,
+}
+
+type Shard = HashMap<Channel, Arc<Entry>, RandomState>;
+
+/// What became of an [`attach`](Hub::attach).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attached {
+    /// The broker is known to deliver this channel already.
+    Delivered,
+    /// The broker has to be asked for this channel.
+    Undelivered,
+}
+
+impl Hub {
+    pub(crate) fn new() -> Self {
+        let hasher = RandomState::default();
+        let shards = (0..SHARDS).map(|_| RwLock::new(Shard::with_hasher(hasher.clone()))).collect();
+        Self { shards, hasher }
+    }
+
+    fn shard(&self, channel: &str) -> &RwLock<Shard> {
+        let hash = self.hasher.hash_one(channel);
+        let at = usize::try_from(hash >> 58).unwrap_or_default();
+        &self.shards[at]
+    }
+
+    fn find(&self, channel: &str) -> Option<Arc<Entry>> {
+        self.shard(channel).read().get(channel).cloned()
+    }
+
+    /// Adds a connection to a channel with its gate closed: publications collect until [`open`](Self::open). A
+    /// connection that is there already stays as it is.
+    pub(crate) fn attach(&self, channel: &Channel, conn: &Arc<Conn>) -> Attached {
+        loop {
+            let found = self.find(channel);
+            let entry = found.unwrap_or_else(|| {
+                self.shard(channel).write().entry(channel.clone()).or_insert_with(Arc::default).clone()
+            });
+            let mut subscribers = entry.subscribers.lock();
+            // The last subscriber has just left: the entry is no longer in the map.
+            if subscribers.dissolved {
+                continue;
+            }
+            subscribers.add(conn);
+            return if subscribers.delivered { Attached::Delivered } else { Attached::Undelivered };
+        }
+    }
+
+    /// Notes that the broker delivers this channel.
+    pub(crate) fn delivered(&self, channel: &str) {
+        if let Some(entry) = self.find(channel) {
+            entry.subscribers.lock().delivered = true;
+        }
+    }
+
+    /// Opens a connection's gate: what collected is queued, and from now on publications go straight to it.
+    pub(crate) fn open(&self, channel: &str, conn: &Arc<Conn>) {
+        let Some(entry) = self.find(channel) else { return };
+        let mut subscribers = entry.subscribers.lock();
+        for message in subscribers.open(conn) {
+            conn.send(message);
+        }
+    }
+
+    /// Removes a connection from a channel. `true`: nobody has the channel any more.
+    pub(crate) fn detach(&self, channel: &Channel, conn: &Conn) -> bool {
+        let Some(entry) = self.find(channel) else { return false };
+        let mut subscribers = entry.subscribers.lock();
+        if subscribers.dissolved || !subscribers.remove(conn) || subscribers.len() > 0 {
+            return false;
+        }
+        subscribers.dissolved = true;
+        drop(subscribers);
+        let mut shard = self.shard(channel).write();
+        if shard.get(channel).is_some_and(|current| Arc::ptr_eq(current, &entry)) {
+            shard.remove(channel);
+            // What a storm of channels left is given back.
+            if shard.capacity() > 64 && shard.len() < shard.capacity() / 8 {
+                shard.shrink_to_fit();
+            }
+        }
+        true
+    }
+
+    /// Queues a publication for everybody who has the channel. Encodes once for each variant present; nothing is
+    /// allocated for a delivery.
+    pub(crate) fn broadcast(&self, channel: &str, publication: &Publication) {
+        let Some(entry) = self.find(channel) else { return };
+        entry.subscribers.lock().broadcast(|variant| encode(variant, channel, publication));
+    }
+
+    /// Whether anybody has the channel.
+    pub(crate) fn has(&self, channel: &str) -> bool {
+        self.find(channel).is_some()
+    }
+
+    /// The channels with their numbers of subscribers, as far as `matches` takes their names.
+    pub(crate) fn channels(&self, matches: &dyn Fn(&str) -> bool) -> Vec<(Channel, usize)> {
+        let mut found = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.read();
+            let named = shard.iter().filter(|(channel, _)| matches(channel));
+            found.extend(named.map(|(channel, entry)| (channel.clone(), entry.subscribers.lock().len())));
+        }
+        found
+    }
+
+    /// The numbers of channels and of subscriptions.
+    pub(crate) fn count(&self) -> (usize, usize) {
+        let mut count = (0, 0);
+        for shard in &self.shards {
+            let shard = shard.read();
+            count.0 += shard.len();
+            count.1 += shard.values().map(|entry| entry.subscribers.lock().len()).sum::<usize>();
+        }
+        count
+    }
+}
+
+fn encode(variant: Variant, channel: &str, publication: &Publication) -> Result<Message, Disconnect> {
+    encode_publication(variant.encoding, variant.envelope, channel, 0, publication)
+        .map(Message::new)
+        .map_err(|_| Disconnect::INAPPROPRIATE_PROTOCOL)
+}
+
+impl Subscribers {
+    fn broadcast(&mut self, encode: impl Fn(Variant) -> Result<Message, Disconnect>) {
+        for group in self.groups_mut() {
+            match encode(group.variant) {
+                Ok(message) => group.send(&message),
+                Err(why) => group.fail(&why),
+            }
+        }
+    }
+}

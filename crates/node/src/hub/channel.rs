@@ -1,0 +1,150 @@
+//! One channel's subscribers.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+use tourbillon_transport::Message;
+use tourbillon_types::Disconnect;
+
+use super::index::Index;
+use crate::conn::{Conn, Variant};
+
+/// One channel.
+#[derive(Debug, Default)]
+pub(super) struct Entry {
+    pub(super) subscribers: Mutex<Subscribers>,
+}
+
+/// The subscribers of one channel, grouped by variant.
+#[derive(Debug, Default)]
+pub(super) struct Subscribers {
+    groups: SmallVec<[Group; 1]>,
+    /// Whether the broker is known to deliver this channel.
+    pub(super) delivered: bool,
+    /// Nobody is left, and the entry is taken off the map: whoever still finds it looks again.
+    pub(super) dissolved: bool,
+}
+
+/// Subscribers that get the same bytes, densely.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) variant: Variant,
+    slots: Vec<Slot>,
+    index: Index,
+}
+
+#[derive(Debug)]
+struct Slot {
+    conn: Arc<Conn>,
+    /// What collects while the gate is closed; `None` when it is open.
+    gate: Option<Box<Gate>>,
+}
+
+/// Publications that arrived between attaching and the subscribe reply.
+#[derive(Debug, Default)]
+struct Gate(Vec<Message>);
+
+/// The most publications that a gate holds. It is closed for one call to the application at most, and a
+/// connection that collects more than this meanwhile is slow.
+const GATE_LIMIT: usize = 4096;
+
+impl Subscribers {
+    pub(super) fn len(&self) -> usize {
+        self.groups.iter().map(|group| group.slots.len()).sum()
+    }
+
+    pub(super) fn groups_mut(&mut self) -> impl Iterator<Item = &mut Group> {
+        self.groups.iter_mut()
+    }
+
+    fn group(&mut self, variant: Variant) -> Option<&mut Group> {
+        self.groups.iter_mut().find(|group| group.variant == variant)
+    }
+
+    /// Adds a connection with its gate closed.
+    pub(super) fn add(&mut self, conn: &Arc<Conn>) {
+        if self.group(conn.variant).is_none() {
+            self.groups.push(Group { variant: conn.variant, slots: Vec::new(), index: Index::default() });
+        }
+        if let Some(group) = self.group(conn.variant) {
+            group.add(conn);
+        }
+    }
+
+    /// Opens a connection's gate and gives what collected behind it.
+    pub(super) fn open(&mut self, conn: &Conn) -> Vec<Message> {
+        let slot = self.group(conn.variant).and_then(|group| group.slot_mut(conn));
+        slot.and_then(|slot| slot.gate.take()).map(|gate| gate.0).unwrap_or_default()
+    }
+
+    /// Removes a connection. `false`: it was not there.
+    pub(super) fn remove(&mut self, conn: &Conn) -> bool {
+        let Some(group) = self.group(conn.variant) else { return false };
+        let removed = group.remove(conn);
+        self.groups.retain(|group| !group.slots.is_empty());
+        removed
+    }
+}
+
+impl Group {
+    fn add(&mut self, conn: &Arc<Conn>) {
+        if self.position(conn).is_some() {
+            return;
+        }
+        if self.slots.len() == self.slots.capacity() {
+            // From one slot on: most channels have few subscribers.
+            self.slots.reserve_exact(self.slots.len().clamp(1, 4096));
+        }
+        self.slots.push(Slot { conn: conn.clone(), gate: Some(Box::default()) });
+        let slots = &self.slots;
+        self.index.added(conn.key, slots.len(), || slots.iter().map(|slot| slot.conn.key));
+    }
+
+    fn position(&self, conn: &Conn) -> Option<usize> {
+        self.index.find(conn.key, || self.slots.iter().position(|slot| slot.conn.key == conn.key))
+    }
+
+    fn slot_mut(&mut self, conn: &Conn) -> Option<&mut Slot> {
+        let at = self.position(conn)?;
+        self.slots.get_mut(at)
+    }
+
+    fn remove(&mut self, conn: &Conn) -> bool {
+        let Some(at) = self.position(conn) else { return false };
+        self.slots.swap_remove(at);
+        self.index.removed(conn.key, self.slots.get(at).map(|moved| (moved.conn.key, at)), self.slots.len());
+        if self.slots.capacity() > 64 && self.slots.len() < self.slots.capacity() / 4 {
+            self.slots.shrink_to(self.slots.len() * 2);
+        }
+        true
+    }
+
+    /// Queues a message for every subscriber of the group.
+    pub(super) fn send(&mut self, message: &Message) {
+        for slot in &mut self.slots {
+            match &mut slot.gate {
+                None => slot.conn.send(message.clone()),
+                Some(gate) if gate.0.len() < GATE_LIMIT => gate.0.push(message.clone()),
+                Some(_) => slot.conn.fail(Disconnect::SLOW),
+            }
+        }
+    }
+
+    /// Ends every connection of the group.
+    pub(super) fn fail(&self, why: &Disconnect) {
+        for slot in &self.slots {
+            slot.conn.fail(why.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_two_words() {
+        assert_eq!(size_of::<Slot>(), 16);
+    }
+}

@@ -1,0 +1,169 @@
+//! Which channels the broker is asked to deliver to this node.
+//!
+//! One task talks to the broker, so that a subscribe and an unsubscribe of the same channel can never overtake each
+//! other. It takes many requests into one call to the broker, and keeps a channel for a while after its last
+//! subscriber left (HID-25), so that reloading pages cost the broker nothing.
+
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
+use tourbillon_broker::BrokerError;
+use tourbillon_types::Channel;
+
+use crate::shared::Shared;
+
+/// How long a channel is kept after its last subscriber left.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The most channels in one call to the broker.
+const BATCH: usize = 512;
+
+/// Requests for channels that wait for the broker; beyond it subscribers wait to ask.
+const REQUESTS: usize = 4096;
+
+/// Asks for channels and gives them up.
+#[derive(Debug)]
+pub(crate) struct Interest {
+    requests: mpsc::Sender<Request>,
+    released: Mutex<Vec<Channel>>,
+    notify: Notify,
+}
+
+#[derive(Debug)]
+struct Request {
+    channel: Channel,
+    answer: oneshot::Sender<bool>,
+}
+
+/// The receiving end, for the task that talks to the broker.
+#[derive(Debug)]
+pub(crate) struct Requests(mpsc::Receiver<Request>);
+
+pub(crate) fn interest() -> (Interest, Requests) {
+    let (sender, receiver) = mpsc::channel(REQUESTS);
+    (
+        Interest { requests: sender, released: Mutex::new(Vec::new()), notify: Notify::new() },
+        Requests(receiver),
+    )
+}
+
+impl Interest {
+    /// Waits until the broker delivers the channel.
+    pub(crate) async fn ensure(&self, channel: Channel) -> Result<(), BrokerError> {
+        let (answer, answered) = oneshot::channel();
+        let stopped = || BrokerError::unavailable("the node stops");
+        self.requests.send(Request { channel, answer }).await.map_err(|_| stopped())?;
+        match answered.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(BrokerError::unavailable("subscribing to the channel failed")),
+            Err(_) => Err(stopped()),
+        }
+    }
+
+    /// Gives a channel up.
+    pub(crate) fn release(&self, channel: Channel) {
+        self.released.lock().push(channel);
+        self.notify.notify_one();
+    }
+
+    fn take_released(&self) -> Vec<Channel> {
+        std::mem::take(&mut *self.released.lock())
+    }
+}
+
+/// Talks to the broker for ever.
+pub(crate) async fn run(shared: &Shared, interest: &Interest, mut requests: Requests) {
+    let mut state = State { shared, subscribed: HashSet::new(), lingering: VecDeque::new() };
+    let mut batch = Vec::new();
+    loop {
+        let due = state.lingering.front().map(|(due, _)| *due);
+        tokio::select! {
+            // Subscribers wait for these, so they come first.
+            biased;
+            received = requests.0.recv_many(&mut batch, BATCH) => {
+                if received == 0 {
+                    return;
+                }
+                state.subscribe(std::mem::take(&mut batch)).await;
+            }
+            () = interest.notify.notified() => state.linger(interest.take_released()),
+            () = wait_until(due) => state.unsubscribe().await,
+        }
+    }
+}
+
+async fn wait_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+struct State<'a> {
+    shared: &'a Shared,
+    subscribed: HashSet<Channel>,
+    lingering: VecDeque<(Instant, Channel)>,
+}
+
+impl State<'_> {
+    async fn subscribe(&mut self, requests: Vec<Request>) {
+        let mut wanted: Vec<Channel> = requests
+            .iter()
+            .map(|request| &request.channel)
+            .filter(|channel| !self.subscribed.contains(*channel))
+            .cloned()
+            .collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let done = wanted.is_empty() || self.call(self.shared.engine.broker().subscribe(&wanted)).await;
+        if done {
+            self.subscribed.extend(wanted);
+        }
+        for request in requests {
+            // A subscriber that is gone meanwhile has released the channel already.
+            let _ = request.answer.send(self.subscribed.contains(&request.channel));
+        }
+    }
+
+    fn linger(&mut self, released: Vec<Channel>) {
+        let due = Instant::now() + LINGER;
+        self.lingering.extend(released.into_iter().map(|channel| (due, channel)));
+    }
+
+    async fn unsubscribe(&mut self) {
+        let now = Instant::now();
+        let mut unwanted = Vec::new();
+        while unwanted.len() < BATCH
+            && let Some((due, _)) = self.lingering.front()
+            && *due <= now
+        {
+            let Some((_, channel)) = self.lingering.pop_front() else { break };
+            if !self.shared.hub.has(&channel) && self.subscribed.remove(&channel) {
+                unwanted.push(channel);
+            }
+        }
+        if unwanted.is_empty() || self.call(self.shared.engine.broker().unsubscribe(&unwanted)).await {
+            return;
+        }
+        // They may still be subscribed: try again later.
+        self.subscribed.extend(unwanted.iter().cloned());
+        self.linger(unwanted);
+    }
+
+    async fn call(&self, call: impl Future<Output = Result<(), BrokerError>>) -> bool {
+        match tokio::time::timeout(self.shared.config.call_timeout, call).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "broker refused a change of channels");
+                false
+            }
+            Err(_) => {
+                tracing::warn!("broker did not answer a change of channels in time");
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The node: a handle to everything, and how it is built.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio_util::task::TaskTracker;
+use tourbillon_broker::{BoxFuture, Engine, EventSink};
+use tourbillon_session::ServerOp;
+use tourbillon_transport::{Accept, ConnContext, Transport};
+use tourbillon_types::{Clock, Disconnect, NodeId};
+
+use crate::NodeConfig;
+use crate::boot::Boot;
+use crate::clock::RuntimeClock;
+use crate::conn::{Conn, Variant};
+use crate::driver::Driver;
+use crate::hooks::{DynHooks, Hooks};
+use crate::interest::{self, Requests};
+use crate::shared::{Parts, Shared};
+use crate::wheel::TICK;
+
+/// A running node. Cheap to clone; all clones are the same node.
+///
+/// ```
+/// use tourbillon_broker_memory::MemoryEngine;
+/// use tourbillon_node::{AllowAll, Node};
+/// use tourbillon_types::{Channel, Payload};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (node, driver) = Node::builder(MemoryEngine::default()).hooks(AllowAll).build()?;
+/// tokio::spawn(driver);
+/// let published = node.publish(Channel::from("news"), Payload::from("{}"), Default::default()).await?;
+/// assert_eq!(published.position.offset, 0, "this engine keeps no history");
+/// node.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Node {
+    /// Begins to build a node on this engine.
+    pub fn builder(engine: impl Into<Engine>) -> NodeBuilder {
+        NodeBuilder {
+            engine: engine.into(),
+            hooks: Arc::new(crate::hooks::Defaults),
+            config: NodeConfig::default(),
+            clock: None,
+            workers: None,
+        }
+    }
+
+    /// The node's identifier, made anew for every run.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.shared.id
+    }
+
+    /// How the node behaves.
+    #[must_use]
+    pub fn config(&self) -> &NodeConfig {
+        &self.shared.config
+    }
+
+    /// Ends every connection with 3001 and turns new ones away; then stops the node's own tasks. Returns when
+    /// every connection is gone, which takes no longer than the deadlines of [`NodeConfig`] allow: each connection
+    /// gets what is queued for it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the node draining; calling again goes on.
+    pub async fn shutdown(&self) {
+        let shared = &self.shared;
+        shared.drain();
+        for conn in shared.registry.all() {
+            conn.tell(ServerOp::Disconnect(Disconnect::SHUTDOWN), None);
+        }
+        shared.connections.close();
+        shared.connections.wait().await;
+        shared.stopped.cancel();
+    }
+}
+
+impl<T: Transport> Accept<T> for Node {
+    /// Takes over the connection in a task of its own.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    fn accept(&self, transport: T, context: ConnContext) {
+        let info = transport.info().clone();
+        let variant = Variant { encoding: info.encoding, envelope: info.direction.into() };
+        let (reader, writer) = transport.split();
+        let shared = self.shared.clone();
+        let conn = Conn::new(shared.clone(), variant, Box::new(writer));
+        shared.registry.add(&conn);
+        if shared.is_draining() {
+            conn.tell(ServerOp::Disconnect(Disconnect::SHUTDOWN), None);
+        }
+        let tracker = shared.connections.clone();
+        let driver = Driver::new(shared, conn, reader, &info, Boot::new(&info, context));
+        tracker.spawn(driver);
+    }
+}
+
+/// Chooses the parts of a node.
+#[must_use]
+pub struct NodeBuilder {
+    engine: Engine,
+    hooks: Arc<dyn DynHooks>,
+    config: NodeConfig,
+    clock: Option<Arc<dyn Clock>>,
+    workers: Option<usize>,
+}
+
+impl NodeBuilder {
+    /// What the program decides. Default: anybody connects, nobody may do anything.
+    pub fn hooks(self, hooks: impl Hooks) -> Self {
+        Self { hooks: Arc::new(hooks), ..self }
+    }
+
+    /// What the program decides, shared already.
+    pub fn shared_hooks(self, hooks: Arc<dyn DynHooks>) -> Self {
+        Self { hooks, ..self }
+    }
+
+    /// How the node behaves.
+    pub fn config(self, config: NodeConfig) -> Self {
+        Self { config, ..self }
+    }
+
+    /// What the node takes the time from. Default: the runtime's monotonic clock, which tests can pause, and the
+    /// system's wall clock.
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock: Some(clock), ..self }
+    }
+
+    /// How many tasks write to connections. Default: one for each processor.
+    pub fn flush_workers(self, workers: usize) -> Self {
+        Self { workers: Some(workers), ..self }
+    }
+
+    /// Builds the node. Nothing runs before the driver is spawned.
+    ///
+    /// # Errors
+    ///
+    /// A configuration that contradicts itself.
+    pub fn build(self) -> Result<(Node, NodeDriver), BuildError> {
+        self.config.check()?;
+        let (interest, requests) = if self.engine.broker().capabilities().needs_interest {
+            let (interest, requests) = interest::interest();
+            (Some(interest), Some(requests))
+        } else {
+            (None, None)
+        };
+        let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+        let shared = Arc::new(Shared::new(Parts {
+            config: self.config,
+            clock: self.clock.unwrap_or_else(|| Arc::new(RuntimeClock::default())),
+            engine: self.engine,
+            hooks: self.hooks,
+            flushers: self.workers.unwrap_or_else(processors),
+            interest,
+        }));
+        shared.engine.broker().attach(EventSink::new(shared.clone()));
+        let driver = NodeDriver(Box::pin(run(shared.clone(), requests)));
+        Ok((Node { shared }, driver))
+    }
+}
+
+impl fmt::Debug for NodeBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeBuilder").field("engine", &self.engine).finish_non_exhaustive()
+    }
+}
+
+/// Why a node cannot be built.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A configuration value makes no sense.
+    #[error("{option}: {problem}")]
+    Config {
+        /// The field of [`NodeConfig`].
+        option: &'static str,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+}
+
+/// The node's own work: flushing, timing, talking to the broker. Ends after [`Node::shutdown`].
+#[must_use = "a node does nothing until its driver is spawned"]
+pub struct NodeDriver(BoxFuture<'static, ()>);
+
+impl Future for NodeDriver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for NodeDriver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NodeDriver")
+    }
+}
+
+async fn run(shared: Arc<Shared>, requests: Option<Requests>) {
+    let tasks = TaskTracker::new();
+    for worker in 0..shared.flushers.len() {
+        let shared = shared.clone();
+        let stopped = shared.stopped.clone();
+        tasks.spawn(async move { stopped.run_until_cancelled(shared.flushers.run(worker)).await });
+    }
+    let stop = shared.stopped.clone();
+    let broker = {
+        let shared = shared.clone();
+        async move {
+            let stopped = Box::pin(stop.clone().cancelled_owned());
+            if let Err(error) = shared.engine.broker().run(stopped).await {
+                tracing::error!(%error, "the broker stopped for good");
+            }
+        }
+    };
+    tasks.spawn(broker);
+    if let (Some(requests), true) = (requests, shared.interest.is_some()) {
+        let shared = shared.clone();
+        let stopped = shared.stopped.clone();
+        tasks.spawn(async move {
+            let Some(interest) = &shared.interest else { return };
+            stopped.run_until_cancelled(interest::run(&shared, interest, requests)).await;
+        });
+    }
+    shared.stopped.run_until_cancelled(turn_wheel(&shared)).await;
+    tasks.close();
+    tasks.wait().await;
+}
+
+async fn turn_wheel(shared: &Shared) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        shared.wheel.advance(shared.clock.now().instant);
+    }
+}

@@ -1,0 +1,261 @@
+//! What the server side can want of a node: publish, and change connections.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tourbillon_broker::{BrokerError, Publish, PublishOptions, Published};
+use tourbillon_session::ServerOp;
+use tourbillon_types::{
+    Channel, ClientId, Disconnect, NodeId, Payload, ReplyError, SessionId, Unsubscribe, UserId,
+};
+
+use crate::Node;
+use crate::calls::{granted, refreshed};
+use crate::conn::Done;
+use crate::hooks::{ChannelOptions, RefreshDecision, SubscriptionOptions};
+
+/// Which connections are meant: those of a user, or one of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Target {
+    /// The user; the empty one means connections without a name, not all (HID-71).
+    pub user: Option<UserId>,
+    /// Only this connection of the user.
+    pub client: Option<ClientId>,
+    /// Only the connection with this secret.
+    pub session: Option<SessionId>,
+}
+
+impl Target {
+    /// All connections of a user.
+    #[must_use]
+    pub fn user(user: UserId) -> Self {
+        Self { user: Some(user), ..Self::default() }
+    }
+}
+
+/// A node, as `info` shows it (API-30).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeInfo {
+    /// The node's identifier.
+    pub id: NodeId,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// What it carries.
+    pub stats: Stats,
+    /// How long it has been running.
+    pub uptime: Duration,
+}
+
+/// What a node carries at this moment, counted from the structures that hold it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Connections, accepted or not.
+    pub connections: usize,
+    /// Accepted connections.
+    pub clients: usize,
+    /// Users with accepted connections; those without a name count as one.
+    pub users: usize,
+    /// Subscriptions of all connections.
+    pub subscriptions: usize,
+    /// Channels with subscribers.
+    pub channels: usize,
+}
+
+/// Why a publication was not taken.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The broker failed.
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+}
+
+impl PublishError {
+    /// What a caller over the server API is told.
+    #[must_use]
+    pub fn to_reply_error(&self) -> ReplyError {
+        let Self::Broker(error) = self;
+        if error.is_invalid() {
+            ReplyError::BAD_REQUEST
+        } else if error.is_unsupported() {
+            ReplyError::NOT_AVAILABLE
+        } else {
+            ReplyError::INTERNAL
+        }
+    }
+}
+
+impl Node {
+    /// The rules of a channel that do not depend on who asks.
+    ///
+    /// # Errors
+    ///
+    /// 102 for a channel of an unknown namespace.
+    pub fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {
+        self.shared.hooks.channel_options(channel)
+    }
+
+    /// Publishes into a channel. `options` are taken as they are: the channel's own rules
+    /// ([`channel_options`](Self::channel_options)) are the caller's to apply.
+    ///
+    /// Returns when delivery has begun, without waiting for any connection.
+    ///
+    /// # Errors
+    ///
+    /// The broker's, or [transient](BrokerError::is_transient) when it does not answer within
+    /// [`NodeConfig::call_timeout`](crate::NodeConfig::call_timeout).
+    ///
+    /// # Cancel safety
+    ///
+    /// Whether the publication took effect is unknown after a drop.
+    pub async fn publish(
+        &self,
+        channel: Channel,
+        data: Payload,
+        options: PublishOptions,
+    ) -> Result<Published, PublishError> {
+        Ok(self.shared.publish(Publish { channel, data, options }).await?)
+    }
+
+    /// Subscribes connections to a channel (API-22). Returns when they are subscribed: what is published from then
+    /// on reaches them.
+    ///
+    /// # Errors
+    ///
+    /// None while a node stands alone; a cluster's can be unreachable.
+    ///
+    /// # Cancel safety
+    ///
+    /// Connections already told go on.
+    pub async fn subscribe(
+        &self,
+        target: &Target,
+        channel: Channel,
+        options: SubscriptionOptions,
+    ) -> Result<(), ReplyError> {
+        let granted = granted(options, false);
+        self.tell(target, &[], || ServerOp::Subscribe { channel: channel.clone(), granted: granted.clone() })
+            .await;
+        Ok(())
+    }
+
+    /// Ends subscriptions of connections (API-23). Each is told, subscribed or not (HID-70).
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe`](Self::subscribe).
+    ///
+    /// # Cancel safety
+    ///
+    /// Connections already told go on.
+    pub async fn unsubscribe(
+        &self,
+        target: &Target,
+        channel: Channel,
+        why: Unsubscribe,
+    ) -> Result<(), ReplyError> {
+        self.tell(target, &[], || ServerOp::Unsubscribe { channel: channel.clone(), why: why.clone() }).await;
+        Ok(())
+    }
+
+    /// Ends connections (API-24), but for those in `except`.
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe`](Self::subscribe).
+    ///
+    /// # Cancel safety
+    ///
+    /// Connections already told go on.
+    pub async fn disconnect(
+        &self,
+        target: &Target,
+        why: Disconnect,
+        except: &[ClientId],
+    ) -> Result<(), ReplyError> {
+        self.tell(target, except, || ServerOp::Disconnect(why.clone())).await;
+        Ok(())
+    }
+
+    /// Changes when connections expire (API-25).
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe`](Self::subscribe).
+    ///
+    /// # Cancel safety
+    ///
+    /// Connections already told go on.
+    pub async fn refresh(&self, target: &Target, decision: RefreshDecision) -> Result<(), ReplyError> {
+        let refreshed = refreshed(decision);
+        self.tell(target, &[], || ServerOp::Refresh(refreshed.clone())).await;
+        Ok(())
+    }
+
+    /// Tells the meant connections something and waits, within the deadline for calls, until it is done.
+    async fn tell(&self, target: &Target, except: &[ClientId], op: impl Fn() -> ServerOp) {
+        let (done, mut undone): (Done, _) = mpsc::channel(1);
+        let user = target.user.clone().unwrap_or_else(UserId::anonymous);
+        for conn in self.shared.registry.of_user(&user) {
+            let meant = target.client.is_none_or(|client| client == conn.client)
+                && target.session.is_none_or(|session| session == conn.session)
+                && !except.contains(&conn.client);
+            if meant {
+                conn.tell(op(), Some(done.clone()));
+            }
+        }
+        drop(done);
+        let _ = tokio::time::timeout(self.shared.config.call_timeout, undone.recv()).await;
+    }
+
+    /// The nodes of the cluster.
+    pub async fn nodes(&self) -> Vec<NodeInfo> {
+        std::future::ready(vec![self.info()]).await
+    }
+
+    /// This node.
+    #[must_use]
+    pub fn info(&self) -> NodeInfo {
+        let shared = &self.shared;
+        let name = &shared.config.name;
+        NodeInfo {
+            id: shared.id,
+            name: if name.is_empty() { shared.id.to_string() } else { name.clone() },
+            version: shared.config.version.clone(),
+            stats: self.stats(),
+            uptime: shared.clock.now().instant - shared.started,
+        }
+    }
+
+    /// The channels of the cluster with their numbers of subscribers, as far as `matches` takes their names
+    /// (API-31).
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe`](Self::subscribe).
+    pub async fn channels(
+        &self,
+        matches: &(dyn Fn(&str) -> bool + Send + Sync),
+    ) -> Result<Vec<(Channel, usize)>, ReplyError> {
+        std::future::ready(Ok(self.shared.hub.channels(matches))).await
+    }
+
+    /// What this node carries.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let (channels, subscriptions) = self.shared.hub.count();
+        let registry = &self.shared.registry;
+        Stats {
+            connections: registry.connections(),
+            clients: registry.clients(),
+            users: registry.users(),
+            subscriptions,
+            channels,
+        }
+    }
+}

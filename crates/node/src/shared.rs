@@ -1,0 +1,158 @@
+//! What all parts of a node share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tourbillon_broker::{BrokerError, BrokerEvents, Engine, Publish, Published};
+use tourbillon_protocol::{Limits, encode_ping};
+use tourbillon_session::SessionConfig;
+use tourbillon_transport::Message;
+use tourbillon_types::{Channel, ClientInfo, Clock, Instant, NodeId, Publication};
+
+use crate::NodeConfig;
+use crate::conn::{Conn, Variant};
+use crate::flush::Flushers;
+use crate::hooks::DynHooks;
+use crate::hub::{Attached, Hub};
+use crate::interest::Interest;
+use crate::registry::Registry;
+use crate::wheel::Wheel;
+
+/// What all parts of a node share.
+pub(crate) struct Shared {
+    pub(crate) id: NodeId,
+    pub(crate) config: NodeConfig,
+    pub(crate) session_config: Arc<SessionConfig>,
+    pub(crate) limits: Limits,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) started: Instant,
+    pub(crate) engine: Engine,
+    pub(crate) hooks: Arc<dyn DynHooks>,
+    pub(crate) hub: Hub,
+    pub(crate) registry: Registry,
+    pub(crate) wheel: Wheel,
+    pub(crate) flushers: Flushers,
+    pub(crate) interest: Option<Interest>,
+    /// The tasks of all connections.
+    pub(crate) connections: TaskTracker,
+    /// Cancelled when the node's own tasks are to end.
+    pub(crate) stopped: CancellationToken,
+    draining: AtomicBool,
+    last_key: AtomicU64,
+}
+
+/// The parts that a builder chooses.
+pub(crate) struct Parts {
+    pub(crate) config: NodeConfig,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) engine: Engine,
+    pub(crate) hooks: Arc<dyn DynHooks>,
+    pub(crate) flushers: usize,
+    pub(crate) interest: Option<Interest>,
+}
+
+impl Shared {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { config, clock, engine, hooks, flushers, interest } = parts;
+        let id = NodeId::random();
+        let mut session_config = SessionConfig::new(id);
+        session_config.version.clone_from(&config.version);
+        session_config.ping_interval = config.ping_interval;
+        session_config.pong_timeout = config.pong_timeout;
+        session_config.stale_close_delay = config.stale_close_delay;
+        session_config.expired_close_delay = config.expired_close_delay;
+        session_config.expired_sub_close_delay = config.expired_sub_close_delay;
+        session_config.channel_limit = config.channel_limit;
+        session_config.channel_max_length = config.channel_max_length;
+        session_config.concurrency = config.concurrency;
+        session_config.include_server_time = config.connect_include_server_time;
+        let limits = Limits { max_command_bytes: config.message_size_limit, ..Limits::default() };
+        Self {
+            id,
+            session_config: Arc::new(session_config),
+            limits,
+            started: clock.now().instant,
+            clock,
+            engine,
+            hooks,
+            hub: Hub::new(),
+            registry: Registry::new(),
+            wheel: Wheel::new(),
+            flushers: Flushers::new(flushers),
+            interest,
+            connections: TaskTracker::new(),
+            stopped: CancellationToken::new(),
+            draining: AtomicBool::new(false),
+            last_key: AtomicU64::new(0),
+            config,
+        }
+    }
+
+    /// A number that names a connection within the node.
+    pub(crate) fn next_key(&self) -> u64 {
+        self.last_key.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether new connections are turned away. `SeqCst`: a connection is registered before it asks, and the drain
+    /// is set before the registered ones are listed, so that none slips between.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
+    }
+
+    /// The ping of a variant.
+    pub(crate) fn ping(&self, variant: Variant) -> Message {
+        Message::new(encode_ping(variant.encoding, variant.envelope))
+    }
+
+    /// Attaches a connection to a channel, gate closed, and sees to it that the broker delivers the channel.
+    pub(crate) async fn attach(&self, channel: &Channel, conn: &Arc<Conn>) -> Result<(), BrokerError> {
+        let attached = self.hub.attach(channel, conn);
+        let Some(interest) = &self.interest else { return Ok(()) };
+        if attached == Attached::Undelivered {
+            interest.ensure(channel.clone()).await?;
+            self.hub.delivered(channel);
+        }
+        Ok(())
+    }
+
+    /// Detaches a connection from a channel.
+    pub(crate) fn detach(&self, channel: &Channel, conn: &Conn) {
+        if self.hub.detach(channel, conn)
+            && let Some(interest) = &self.interest
+        {
+            interest.release(channel.clone());
+        }
+    }
+
+    /// Publishes, within the deadline for calls.
+    pub(crate) async fn publish(&self, publish: Publish) -> Result<Published, BrokerError> {
+        let call = self.engine.broker().publish(publish);
+        tokio::time::timeout(self.config.call_timeout, call)
+            .await
+            .unwrap_or_else(|_| Err(BrokerError::unavailable("no answer to publish in time")))
+    }
+}
+
+impl BrokerEvents for Shared {
+    fn publication(&self, channel: &Channel, publication: Arc<Publication>) {
+        self.hub.broadcast(channel, &publication);
+    }
+
+    fn join(&self, _: &Channel, _: Arc<ClientInfo>) {}
+
+    fn leave(&self, _: &Channel, _: Arc<ClientInfo>) {}
+
+    fn position_lost(&self, _: Option<&Channel>) {}
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("id", &self.id).finish_non_exhaustive()
+    }
+}
