@@ -15,11 +15,11 @@ use crate::conn::Done;
 use crate::hooks::{ChannelOptions, RefreshDecision, SubscriptionOptions};
 
 /// Which connections are meant: those of a user, or one of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Target {
     /// The user; the empty one means connections without a name, not all (HID-71).
-    pub user: Option<UserId>,
+    pub user: UserId,
     /// Only this connection of the user.
     pub client: Option<ClientId>,
     /// Only the connection with this secret.
@@ -29,8 +29,8 @@ pub struct Target {
 impl Target {
     /// All connections of a user.
     #[must_use]
-    pub fn user(user: UserId) -> Self {
-        Self { user: Some(user), ..Self::default() }
+    pub const fn user(user: UserId) -> Self {
+        Self { user, client: None, session: None }
     }
 }
 
@@ -200,8 +200,7 @@ impl Node {
     /// Tells the meant connections something and waits, within the deadline for calls, until it is done.
     async fn tell(&self, target: &Target, except: &[ClientId], op: impl Fn() -> ServerOp) {
         let (done, mut undone): (Done, _) = mpsc::channel(1);
-        let user = target.user.clone().unwrap_or_else(UserId::anonymous);
-        for conn in self.shared.registry.of_user(&user) {
+        for conn in self.shared.registry.of_user(&target.user) {
             let meant = target.client.is_none_or(|client| client == conn.client)
                 && target.session.is_none_or(|session| session == conn.session)
                 && !except.contains(&conn.client);
