@@ -1,0 +1,48 @@
+//! Tokens: who a client is and what it may subscribe to, as its application signed it.
+//!
+//! The crate stands alone. It reads no clock (the present is an argument), does no I/O and decides nothing about
+//! channels: it says whether a token is genuine and what it claims.
+//!
+//! ```
+//! use tourbillon_auth::{Secret, Signer, Verifier, VerifierConfig, ConnectToken};
+//!
+//! let secret = Secret::from("a long random text");
+//! let token = Signer::hs256(&secret).sign_connect(&ConnectToken {
+//!     user: "anna".into(),
+//!     expires_at: Some(1_700_000_600),
+//!     ..ConnectToken::default()
+//! })?;
+//! let verifier = Verifier::new(VerifierConfig { hmac_secret_key: secret, ..VerifierConfig::default() })?;
+//! let claims = verifier.verify_connect(&token, 1_700_000_000)?;
+//! assert_eq!(claims.user.as_str(), "anna");
+//! assert_eq!(claims.expire_at, Some(1_700_000_600));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Keys
+//!
+//! A [`KeySource`] gives the keys that may have signed a token. [`StaticKeys`] holds those of a configuration;
+//! a source that fetches key sets implements the same trait over its cache. The algorithm that a token names
+//! never decides how a key is used: a [`Key`] knows the algorithms that it serves.
+
+mod algorithm;
+mod claims;
+mod config;
+mod decode;
+mod error;
+mod key;
+mod pattern;
+mod secret;
+mod sign;
+mod token;
+mod verifier;
+
+pub use algorithm::Algorithm;
+pub use claims::{ConnectClaims, Overrides, SubscribeClaims, SubscriptionClaims};
+pub use config::{ConfigError, ConfigProblem, VerifierConfig};
+pub use error::{InvalidToken, TokenError};
+pub use key::{Key, KeyQuery, KeySource, StaticKeys};
+pub use pattern::{Pattern, PatternError};
+pub use secret::Secret;
+pub use sign::{ConnectToken, SignError, Signer, SubscribeToken};
+pub use verifier::Verifier;

@@ -1,0 +1,58 @@
+//! The compact form of a signed token (RFC 7515 section 7.1).
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+
+use crate::{Algorithm, InvalidToken};
+
+/// A token taken apart. Nothing in it is trustworthy.
+pub(crate) struct Compact<'a> {
+    /// What is signed: the first two parts with their dot.
+    pub(crate) message: &'a [u8],
+    pub(crate) header: Vec<u8>,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
+}
+
+impl<'a> Compact<'a> {
+    pub(crate) fn parse(token: &'a str) -> Result<Self, InvalidToken> {
+        let (message, signature) = token.rsplit_once('.').ok_or(InvalidToken::Malformed)?;
+        let (header, payload) = message.split_once('.').ok_or(InvalidToken::Malformed)?;
+        // A further dot is no base64url character, so more than three parts fail here.
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| InvalidToken::Malformed);
+        Ok(Self {
+            message: message.as_bytes(),
+            header: decode(header)?,
+            payload: decode(payload)?,
+            signature: decode(signature)?,
+        })
+    }
+
+    pub(crate) fn header(&self) -> Result<Header, InvalidToken> {
+        serde_json::from_slice(&self.header).map_err(|_| InvalidToken::Header)
+    }
+}
+
+/// What matters of a token's header. Keys and addresses of keys in it (`jwk`, `jku`, `x5c`, `x5u`) are ignored.
+#[derive(Deserialize)]
+pub(crate) struct Header {
+    alg: String,
+    #[serde(default)]
+    kid: Option<String>,
+    #[serde(default)]
+    crit: Option<serde::de::IgnoredAny>,
+}
+
+impl Header {
+    pub(crate) fn algorithm(&self) -> Result<Algorithm, InvalidToken> {
+        if self.crit.is_some() {
+            return Err(InvalidToken::CriticalHeader);
+        }
+        Algorithm::from_name(&self.alg).ok_or(InvalidToken::UnsupportedAlgorithm)
+    }
+
+    pub(crate) fn key_id(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+}

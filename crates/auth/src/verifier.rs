@@ -1,0 +1,169 @@
+//! Checks tokens.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::decode::{RawClaims, Window};
+use crate::key::{KeyQuery, KeySource, StaticKeys};
+use crate::token::Compact;
+use crate::{
+    ConfigError, ConfigProblem, ConnectClaims, InvalidToken, Pattern, SubscribeClaims, TokenError,
+    VerifierConfig,
+};
+
+/// Checks tokens. Made once, shared, never changed: new keys make a new verifier.
+pub struct Verifier {
+    keys: Arc<dyn KeySource>,
+    audience: Option<Rule>,
+    issuer: Option<Rule>,
+    user_id_claim: Option<Box<str>>,
+    skip_signature: bool,
+    max_token_length: usize,
+}
+
+/// What a claim must be.
+#[derive(Debug)]
+enum Rule {
+    Exactly(Box<str>),
+    Matches(Pattern),
+}
+
+impl Rule {
+    fn allows(&self, value: &str) -> bool {
+        match self {
+            Self::Exactly(text) => **text == *value,
+            Self::Matches(pattern) => pattern.is_match(value),
+        }
+    }
+}
+
+impl Verifier {
+    /// A verifier with the keys of its configuration.
+    ///
+    /// # Errors
+    ///
+    /// Options that exclude each other or cannot be read.
+    pub fn new(config: VerifierConfig) -> Result<Self, ConfigError> {
+        let keys = Arc::new(StaticKeys::new(&config));
+        Self::with_keys(config, keys)
+    }
+
+    /// A verifier with keys from elsewhere; those of the configuration are ignored.
+    ///
+    /// # Errors
+    ///
+    /// Options that exclude each other or cannot be read.
+    pub fn with_keys(config: VerifierConfig, keys: Arc<dyn KeySource>) -> Result<Self, ConfigError> {
+        let claim = config.user_id_claim;
+        if !claim.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_') {
+            return Err(ConfigError { option: "user_id_claim", problem: ConfigProblem::ClaimName });
+        }
+        Ok(Self {
+            keys,
+            audience: rule(config.audience, &config.audience_regex, ["audience", "audience_regex"])?,
+            issuer: rule(config.issuer, &config.issuer_regex, ["issuer", "issuer_regex"])?,
+            user_id_claim: (!claim.is_empty()).then(|| claim.into()),
+            skip_signature: config.insecure_skip_signature_verify,
+            max_token_length: config.max_token_length,
+        })
+    }
+
+    /// Checks a connection token and says what it claims (AUTH-01..11).
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Expired`] for a genuine token whose time is over or has not come, [`TokenError::Invalid`] for
+    /// any other. Any text is a legal argument.
+    pub fn verify_connect(&self, token: &str, now_unix_seconds: i64) -> Result<ConnectClaims, TokenError> {
+        let compact = self.authenticate(token, now_unix_seconds)?;
+        let raw = self.read(&compact)?;
+        raw.check_no_channel()?;
+        let window = self.admit(&raw, now_unix_seconds)?;
+        Ok(raw.connect_claims(window)?)
+    }
+
+    /// Checks a subscription token and says what it claims (SUBT-10..13). Whether user, channel and client are
+    /// those of the request is for the caller to compare.
+    ///
+    /// # Errors
+    ///
+    /// As [`verify_connect`](Self::verify_connect).
+    pub fn verify_subscribe(
+        &self,
+        token: &str,
+        now_unix_seconds: i64,
+    ) -> Result<SubscribeClaims, TokenError> {
+        let compact = self.authenticate(token, now_unix_seconds)?;
+        let raw = self.read(&compact)?;
+        let window = self.admit(&raw, now_unix_seconds)?;
+        Ok(raw.subscribe_claims(window)?)
+    }
+
+    /// Takes a token apart and checks who signed it.
+    fn authenticate<'a>(&self, token: &'a str, now: i64) -> Result<Compact<'a>, InvalidToken> {
+        if token.len() > self.max_token_length {
+            return Err(InvalidToken::TooLong);
+        }
+        let compact = Compact::parse(token)?;
+        let header = compact.header()?;
+        if self.skip_signature {
+            return Ok(compact);
+        }
+        let algorithm = header.algorithm()?;
+        let candidates = self.keys.candidates(&KeyQuery::new(algorithm, header.key_id(), now));
+        if candidates.is_empty() {
+            return Err(InvalidToken::NoKey);
+        }
+        let signed = candidates.iter().any(|key| key.verify(algorithm, compact.message, &compact.signature));
+        if signed { Ok(compact) } else { Err(InvalidToken::Signature) }
+    }
+
+    fn read<'a>(&self, compact: &'a Compact<'_>) -> Result<RawClaims<'a>, InvalidToken> {
+        RawClaims::parse(&compact.payload, self.user_id_claim.as_deref())
+    }
+
+    /// Checks audience, issuer and time.
+    fn admit(&self, raw: &RawClaims<'_>, now: i64) -> Result<Window, TokenError> {
+        let audience = raw.audience()?;
+        if let Some(rule) = &self.audience
+            && !audience.iter().any(|one| rule.allows(one))
+        {
+            return Err(InvalidToken::Audience.into());
+        }
+        let issuer = raw.issuer()?;
+        if let Some(rule) = &self.issuer
+            && !rule.allows(issuer.as_deref().unwrap_or_default())
+        {
+            return Err(InvalidToken::Issuer.into());
+        }
+        let window = raw.window()?;
+        if window.contains(now) { Ok(window) } else { Err(TokenError::Expired) }
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier")
+            .field("keys", &self.keys)
+            .field("audience", &self.audience)
+            .field("issuer", &self.issuer)
+            .field("user_id_claim", &self.user_id_claim)
+            .field("skip_signature", &self.skip_signature)
+            .finish_non_exhaustive()
+    }
+}
+
+fn rule(exact: String, regex: &str, options: [&'static str; 2]) -> Result<Option<Rule>, ConfigError> {
+    let [exact_option, regex_option] = options;
+    match (exact.is_empty(), regex.is_empty()) {
+        (true, true) => Ok(None),
+        (false, true) => Ok(Some(Rule::Exactly(exact.into()))),
+        (true, false) => match Pattern::new(regex) {
+            Ok(pattern) => Ok(Some(Rule::Matches(pattern))),
+            Err(error) => Err(ConfigError { option: regex_option, problem: error.into() }),
+        },
+        (false, false) => {
+            Err(ConfigError { option: exact_option, problem: ConfigProblem::Excludes(regex_option) })
+        }
+    }
+}
