@@ -68,7 +68,7 @@ impl Shared {
         session_config.channel_max_length = config.channel_max_length;
         session_config.concurrency = config.concurrency;
         session_config.include_server_time = config.connect_include_server_time;
-        let limits = Limits { max_command_bytes: config.message_size_limit, ..Limits::default() };
+        let limits = Limits::with_max_command_bytes(config.message_size_limit);
         Self {
             id,
             session_config: Arc::new(session_config),
