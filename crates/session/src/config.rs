@@ -12,9 +12,9 @@ pub struct SessionConfig {
     pub version: String,
     /// The node that holds the session, told to clients that reach it by emulation.
     pub node: NodeId,
-    /// Time between pings; `None` sends none.
+    /// Time between pings; `None` or zero sends none.
     pub ping_interval: Option<Duration>,
-    /// Time within which a pong must come.
+    /// Time within which a pong must come; zero waits for none.
     pub pong_timeout: Duration,
     /// Time within which the client must have connected.
     pub stale_close_delay: Duration,

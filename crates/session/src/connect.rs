@@ -34,6 +34,7 @@ impl Session {
             Direction::Unidirectional => self.close(disconnect_for(&error), out),
             Direction::Bidirectional => {
                 self.phase = Phase::Unusable;
+                self.wishes = Vec::new();
                 Self::refuse(id, error, out);
             }
         }
@@ -41,6 +42,14 @@ impl Session {
 
     fn accept(&mut self, now: Now, id: u32, accepted: Accepted, out: &mut Outputs) {
         let Accepted { expire_at, client_side_refresh, data, subscriptions } = accepted;
+        if self.config.channel_limit < subscriptions.len() {
+            return self.close(Disconnect::CHANNEL_LIMIT, out);
+        }
+        // One subscription that fails fails the connect (HID-21).
+        let mut ends = subscriptions.iter().map(|(_, granted)| granted.expire_at).chain([expire_at]);
+        if ends.any(|end| expiry(now, end) == Expiry::Past) {
+            return self.refuse_connect(id, ReplyError::EXPIRED, out);
+        }
         let mut result = ConnectResult {
             client: self.init.client.to_string(),
             version: self.config.version.clone(),
@@ -48,18 +57,11 @@ impl Session {
             ..ConnectResult::default()
         };
         self.client_side_refresh = client_side_refresh;
-        match expiry(now, expire_at) {
-            Expiry::Never => {}
-            Expiry::Past => return self.refuse_connect(id, ReplyError::EXPIRED, out),
-            Expiry::In(ttl) => {
-                self.arm_expiry(now, ttl);
-                // Only a client that has to refresh is told when (CMD-02).
-                result.expires = client_side_refresh;
-                result.ttl = if client_side_refresh { ttl } else { 0 };
-            }
-        }
-        if self.config.channel_limit < subscriptions.len() {
-            return self.close(Disconnect::CHANNEL_LIMIT, out);
+        if let Expiry::In(ttl) = expiry(now, expire_at) {
+            self.arm_expiry(now, ttl);
+            // Only a client that has to refresh is told when (CMD-02).
+            result.expires = client_side_refresh;
+            result.ttl = if client_side_refresh { ttl } else { 0 };
         }
         let mut opened: Vec<Channel> = Vec::with_capacity(subscriptions.len());
         for (channel, granted) in subscriptions {
@@ -91,6 +93,9 @@ impl Session {
         // Gates open after the reply is queued: it precedes every push (HID-20).
         for channel in opened {
             out.push(Output::Open(channel));
+        }
+        for wish in std::mem::take(&mut self.wishes) {
+            self.server(now, wish, out);
         }
     }
 }

@@ -8,7 +8,12 @@
 //!    [`Answer`]s, opens and detaches channels, closes;
 //! 3. feeds [`Input::Tick`] when [`Session::next_deadline`] has passed.
 //!
-//! After [`Output::Close`] nothing more comes out, whatever goes in. Channels the session still holds then are
+//! A call that attaches channels to the hub hands them over with its answer: what the session
+//! [`holds`](Session::holds) once the answer is handled it gives back by [`Output::Detach`]; what it does not hold
+//! then (the grant had expired, the session is closed, the connect was refused) the driver detaches without a word
+//! to the application.
+//!
+//! After [`Output::Close`] nothing more comes out, whatever goes in. The channels it is subscribed to then are
 //! given by [`Session::channels`]; detaching them is the driver's cleanup.
 
 mod calls;

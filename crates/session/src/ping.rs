@@ -10,7 +10,7 @@ use crate::session::Session;
 impl Session {
     /// Schedules the first ping. Returns the interval in seconds that the client is told, if the protocol pings.
     pub(crate) fn start_pings(&mut self, now: Now) -> Option<u32> {
-        let interval = self.config.ping_interval?;
+        let interval = self.ping_interval()?;
         self.ping.next = now.instant + first_delay(interval, self.init.client.as_bytes());
         if self.init.native_ping {
             return None;
@@ -18,23 +18,31 @@ impl Session {
         Some(u32::try_from(interval.as_secs()).unwrap_or(u32::MAX))
     }
 
-    /// Whether the client answers pings.
-    pub(crate) fn expects_pong(&self) -> bool {
-        self.init.native_ping || self.init.direction == Direction::Bidirectional
+    fn ping_interval(&self) -> Option<Duration> {
+        self.config.ping_interval.filter(|interval| !interval.is_zero())
     }
 
+    /// Whether a client that does not answer pings is closed.
+    pub(crate) fn expects_pong(&self) -> bool {
+        let answers = self.init.native_ping || self.init.direction == Direction::Bidirectional;
+        answers && !self.config.pong_timeout.is_zero()
+    }
+
+    /// A pong of the protocol. Each ping entitles the client to one: while the session is busy, several pings and
+    /// the pongs to them can meet in the socket.
     pub(crate) fn pong(&mut self, out: &mut Outputs) {
-        if self.init.native_ping || !self.ping.outstanding {
+        let Some(unanswered) = self.ping.unanswered.checked_sub(1) else {
             return self.close(Disconnect::BAD_REQUEST, out);
-        }
-        self.ping.outstanding = false;
+        };
+        self.ping.unanswered = unanswered;
         self.ping.pong_due = Instant::MAX;
     }
 
     /// The transport's own pong. One that answers no ping is allowed (RFC 6455 section 5.5.3).
     pub(crate) fn native_pong(&mut self) {
-        self.ping.outstanding = false;
-        self.ping.pong_due = Instant::MAX;
+        if self.init.native_ping {
+            self.ping.pong_due = Instant::MAX;
+        }
     }
 
     pub(crate) fn tick_ping(&mut self, now: Now, out: &mut Outputs) {
@@ -45,12 +53,14 @@ impl Session {
             // The pong may wait in the socket behind a command that the server is slow to answer.
             self.ping.pong_due = now.instant + self.config.pong_timeout;
         }
-        let Some(interval) = self.config.ping_interval else { return };
+        let Some(interval) = self.ping_interval() else { return };
         if now.instant >= self.ping.next {
             self.ping.next = now.instant + interval;
             out.push(Output::Ping);
+            if !self.init.native_ping {
+                self.ping.unanswered = self.ping.unanswered.saturating_add(1);
+            }
             if self.expects_pong() {
-                self.ping.outstanding = true;
                 self.ping.pong_due = self.ping.pong_due.min(now.instant + self.config.pong_timeout);
             }
         }

@@ -140,14 +140,14 @@ impl Session {
         }
         let channel = Channel::from(refresh.channel);
         let call = Call::SubRefresh { channel: channel.clone(), token: refresh.token };
-        self.call(call, Purpose::SubRefresh { id, channel }, out);
+        self.call(call, Purpose::SubRefresh { id, channel: Some(channel) }, out);
     }
 
     pub(crate) fn sub_refresh_answer(
         &mut self,
         now: Now,
         id: u32,
-        channel: &Channel,
+        channel: Option<&Channel>,
         answer: Result<Refreshed, Refusal>,
         out: &mut Outputs,
     ) {
@@ -164,29 +164,31 @@ impl Session {
     pub(crate) fn server_sub_refresh_answer(
         &mut self,
         now: Now,
-        channel: &Channel,
+        channel: Option<Channel>,
         answer: Result<Refreshed, Refusal>,
         out: &mut Outputs,
     ) {
-        if let Some(subscription) = self.subscriptions.get_mut(channel) {
+        let Some(channel) = channel else { return };
+        if let Some(subscription) = self.subscriptions.get_mut(&channel) {
             subscription.rare().refreshing = false;
         }
         match answer {
             Ok(refreshed) => {
-                if self.prolong(now, channel, &refreshed) == Expiry::Past {
-                    self.end_expired(channel, out);
+                if self.prolong(now, Some(&channel), &refreshed) == Expiry::Past {
+                    self.end_expired(&channel, out);
                 }
             }
             Err(Refusal::Disconnect(disconnect)) => self.close(disconnect, out),
-            Err(Refusal::Error(_)) => self.end_expired(channel, out),
+            Err(Refusal::Error(_)) => self.end_expired(&channel, out),
         }
     }
 
     /// Notes a subscription's new expiry, unless it is past. A subscription that is gone meanwhile is left alone.
-    fn prolong(&mut self, now: Now, channel: &Channel, refreshed: &Refreshed) -> Expiry {
+    fn prolong(&mut self, now: Now, channel: Option<&Channel>, refreshed: &Refreshed) -> Expiry {
         let expiry = if refreshed.expired { Expiry::Past } else { expiry(now, refreshed.expire_at) };
         let grace = self.config.expired_sub_close_delay;
-        let Some(subscription) = self.subscriptions.get_mut(channel) else { return expiry };
+        let subscription = channel.and_then(|channel| self.subscriptions.get_mut(channel));
+        let Some(subscription) = subscription else { return expiry };
         if expiry != Expiry::Past {
             subscription.arm(now, expiry, grace);
             if let Some(info) = &refreshed.info {
@@ -220,7 +222,7 @@ impl Session {
                 rare.refreshing = true;
                 rare.due = now.instant + grace.max(Duration::from_secs(1));
                 let call = Call::SubRefresh { channel: channel.clone(), token: String::new() };
-                self.call(call, Purpose::ServerSubRefresh { channel }, out);
+                self.call(call, Purpose::ServerSubRefresh { channel: Some(channel) }, out);
             }
         }
         self.deadlines.subscriptions = self.subscriptions.next_due();

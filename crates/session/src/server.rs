@@ -61,8 +61,8 @@ impl Session {
             }
         };
         let Some(result) = self.establish(now, &channel, granted) else {
+            // Granted, but expired already.
             let undo = self.forget(&channel);
-            out.push(Output::Detach { channel: channel.clone(), why: Unsubscribe::EXPIRED });
             return self.finish_undo(undo, &channel, out);
         };
         let push = SubscribePush {

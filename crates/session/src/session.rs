@@ -9,7 +9,7 @@ use tourbillon_types::{Channel, ClientId, Direction, Disconnect, Instant, Now, R
 use crate::calls::{Answer, Call, CallId, Refusal};
 use crate::config::{SessionConfig, SessionInit};
 use crate::io::{Input, Output, Outputs, ServerOp};
-use crate::subscriptions::Subscriptions;
+use crate::subscriptions::{State, Subscriptions};
 
 /// One client's protocol state machine.
 ///
@@ -27,6 +27,10 @@ pub struct Session {
     pub(crate) deadlines: Deadlines,
     pub(crate) ping: Ping,
     pub(crate) client_side_refresh: bool,
+    /// How many unsubscribe commands wait for a subscribe to end.
+    pub(crate) waiting: u32,
+    /// What the server wants of a connection that is still to be accepted.
+    pub(crate) wishes: Vec<ServerOp>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +64,8 @@ pub(crate) struct Ping {
     pub(crate) next: Instant,
     /// By when a pong must come; `MAX` when none is awaited.
     pub(crate) pong_due: Instant,
-    /// Whether a pong would be in order.
-    pub(crate) outstanding: bool,
+    /// How many pongs would be in order.
+    pub(crate) unanswered: u16,
 }
 
 /// A call under way, and what its answer is for.
@@ -73,16 +77,41 @@ pub(crate) struct Pending {
 
 #[derive(Debug)]
 pub(crate) enum Purpose {
-    Connect { id: u32 },
-    Subscribe { id: u32, channel: Channel, recovering: bool },
-    ServerSubscribe { channel: Channel },
-    Publish { id: u32 },
-    Rpc { id: u32 },
+    Connect {
+        id: u32,
+    },
+    Subscribe(Asked),
+    ServerSubscribe {
+        channel: Channel,
+    },
+    Publish {
+        id: u32,
+    },
+    Rpc {
+        id: u32,
+    },
     Message,
-    Refresh { id: u32 },
+    Refresh {
+        id: u32,
+    },
     ServerRefresh,
-    SubRefresh { id: u32, channel: Channel },
-    ServerSubRefresh { channel: Channel },
+    /// Without a channel once the subscription that it was for is gone.
+    SubRefresh {
+        id: u32,
+        channel: Option<Channel>,
+    },
+    /// Without a channel once the subscription that it was for is gone.
+    ServerSubRefresh {
+        channel: Option<Channel>,
+    },
+}
+
+/// A subscribe command under way.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) id: u32,
+    pub(crate) channel: Channel,
+    pub(crate) recovering: bool,
 }
 
 impl Purpose {
@@ -105,8 +134,10 @@ impl Session {
             pending: SmallVec::new(),
             last_call: 0,
             deadlines: Deadlines { stale, expiry: Instant::MAX, subscriptions: Instant::MAX },
-            ping: Ping { next: Instant::MAX, pong_due: Instant::MAX, outstanding: false },
+            ping: Ping { next: Instant::MAX, pong_due: Instant::MAX, unanswered: 0 },
             client_side_refresh: false,
+            waiting: 0,
+            wishes: Vec::new(),
         }
     }
 
@@ -124,8 +155,9 @@ impl Session {
             Phase::Connecting | Phase::Closed => false,
             Phase::New | Phase::Unusable => true,
             Phase::Connected => {
-                let busy = self.pending.iter().filter(|pending| pending.purpose.is_command()).count();
-                busy < self.config.concurrency.max(1)
+                let called = self.pending.iter().filter(|pending| pending.purpose.is_command()).count();
+                let waiting = usize::try_from(self.waiting).unwrap_or(usize::MAX);
+                called.saturating_add(waiting) < self.config.concurrency.max(1)
             }
         }
     }
@@ -142,12 +174,13 @@ impl Session {
         self.phase == Phase::Connected
     }
 
-    /// The channels that the session holds, attached or being attached.
+    /// The channels that the session is subscribed to; not those being subscribed.
     pub fn channels(&self) -> impl Iterator<Item = &Channel> {
-        self.subscriptions.iter().map(|(channel, _)| channel)
+        let subscribed = self.subscriptions.iter().filter(|(_, s)| s.state == State::Subscribed);
+        subscribed.map(|(channel, _)| channel)
     }
 
-    /// Whether the session holds this channel, attached or being attached.
+    /// Whether the session holds this channel, subscribed or being subscribed.
     #[must_use]
     pub fn holds(&self, channel: &str) -> bool {
         self.subscriptions.contains(channel)
@@ -174,12 +207,19 @@ impl Session {
         }
         match input {
             Input::Command(command) => self.command(now, command, out),
+            // What a unidirectional client says after its connect is ignored (UNI-02).
+            Input::Malformed if self.is_deaf() => {}
             Input::Malformed => self.close(Disconnect::BAD_REQUEST, out),
             Input::Answer(call, answer) => self.answer(now, call, answer, out),
             Input::NativePong => self.native_pong(),
             Input::Tick => self.tick(now, out),
             Input::Server(op) => self.server(now, op, out),
         }
+    }
+
+    /// Whether the client has said all that it is entitled to say.
+    fn is_deaf(&self) -> bool {
+        self.init.direction == Direction::Unidirectional && self.phase != Phase::New
     }
 
     fn command(&mut self, now: Now, command: Command, out: &mut Outputs) {
@@ -189,8 +229,7 @@ impl Session {
                 Request::Connect(connect) if command.id > 0 => self.connect(command.id, connect, out),
                 _ => self.close(Disconnect::BAD_REQUEST, out),
             },
-            // A unidirectional client has nothing more to say; what it says anyway is ignored (UNI-02).
-            Phase::Connecting | Phase::Connected if self.init.direction == Direction::Unidirectional => {}
+            Phase::Connecting | Phase::Connected if self.is_deaf() => {}
             Phase::Connecting | Phase::Unusable => self.close(Disconnect::BAD_REQUEST, out),
             Phase::Connected => self.connected_command(now, command, out),
         }
@@ -201,7 +240,8 @@ impl Session {
         match command.request {
             Request::Pong => self.pong(out),
             Request::Send(send) => self.message(send, out),
-            _ if id == 0 => self.close(Disconnect::BAD_REQUEST, out),
+            // Whatever else it says: without an id it is a pong (PROTO-01).
+            _ if id == 0 => self.pong(out),
             Request::Empty | Request::Connect(_) => self.close(Disconnect::BAD_REQUEST, out),
             Request::Ping => Self::refuse(id, ReplyError::NOT_AVAILABLE, out),
             Request::Subscribe(subscribe) => self.subscribe(id, subscribe, out),
@@ -230,8 +270,8 @@ impl Session {
         let purpose = self.pending.remove(at).purpose;
         match (purpose, answer) {
             (Purpose::Connect { id }, Answer::Connect(result)) => self.connect_answer(now, id, result, out),
-            (Purpose::Subscribe { id, channel, recovering }, Answer::Subscribe(result)) => {
-                self.subscribe_answer(now, id, channel, result, recovering, out);
+            (Purpose::Subscribe(asked), Answer::Subscribe(result)) => {
+                self.subscribe_answer(now, asked, result, out);
             }
             (Purpose::ServerSubscribe { channel }, Answer::Subscribe(result)) => {
                 self.server_subscribe_answer(now, channel, result, out);
@@ -245,20 +285,21 @@ impl Session {
             (Purpose::Refresh { id }, Answer::Refresh(result)) => self.refresh_answer(now, id, result, out),
             (Purpose::ServerRefresh, Answer::Refresh(result)) => self.server_refresh_answer(now, result, out),
             (Purpose::SubRefresh { id, channel }, Answer::Refresh(result)) => {
-                self.sub_refresh_answer(now, id, &channel, result, out);
+                self.sub_refresh_answer(now, id, channel.as_ref(), result, out);
             }
             (Purpose::ServerSubRefresh { channel }, Answer::Refresh(result)) => {
-                self.server_sub_refresh_answer(now, &channel, result, out);
+                self.server_sub_refresh_answer(now, channel, result, out);
             }
             // A driver that answers a question with the answer to another has lost track of this client.
             _ => self.close(Disconnect::INTERNAL_SERVER_ERROR, out),
         }
     }
 
-    fn server(&mut self, now: Now, op: ServerOp, out: &mut Outputs) {
+    pub(crate) fn server(&mut self, now: Now, op: ServerOp, out: &mut Outputs) {
         match op {
             ServerOp::Disconnect(disconnect) => self.close(disconnect, out),
-            // The server's other wishes concern accepted connections only.
+            // Its user may be known already, so that wishes reach it: they are met once it is accepted.
+            wish if self.phase == Phase::Connecting => self.wishes.push(wish),
             _ if self.phase != Phase::Connected => {}
             ServerOp::Subscribe { channel, granted } => self.server_subscribe(channel, granted, out),
             ServerOp::Unsubscribe { channel, why } => self.server_unsubscribe(now, &channel, why, out),
@@ -286,6 +327,7 @@ impl Session {
         }
         self.phase = Phase::Closed;
         self.pending.clear();
+        self.wishes = Vec::new();
         out.push(Output::Close(disconnect));
     }
 

@@ -7,7 +7,7 @@ use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe};
 use crate::calls::{Call, Granted, Refusal};
 use crate::io::{Output, Outputs};
 use crate::refresh::{Expiry, expiry};
-use crate::session::{Purpose, Session};
+use crate::session::{Asked, Purpose, Session};
 use crate::subscriptions::{State, Subscription, Undo};
 
 /// The only delta format there is.
@@ -18,7 +18,13 @@ const SHARED_POLL: i32 = 4;
 
 impl Session {
     pub(crate) fn subscribe(&mut self, id: u32, subscribe: Box<command::Subscribe>, out: &mut Outputs) {
-        if subscribe.channel.is_empty() || !matches!(subscribe.delta.as_str(), "" | FOSSIL) {
+        if subscribe.channel.is_empty() {
+            return self.close(Disconnect::BAD_REQUEST, out);
+        }
+        if subscribe.kind == SHARED_POLL {
+            return Self::refuse(id, ReplyError::NOT_AVAILABLE, out);
+        }
+        if !matches!(subscribe.delta.as_str(), "" | FOSSIL) {
             return self.close(Disconnect::BAD_REQUEST, out);
         }
         if let Some(error) = self.check_subscribe(&subscribe) {
@@ -26,14 +32,11 @@ impl Session {
         }
         let channel = Channel::from(subscribe.channel.as_str());
         self.subscriptions.insert(channel.clone(), Subscription::default());
-        let purpose = Purpose::Subscribe { id, channel, recovering: subscribe.recover };
+        let purpose = Purpose::Subscribe(Asked { id, channel, recovering: subscribe.recover });
         self.call(Call::Subscribe(subscribe), purpose, out);
     }
 
     fn check_subscribe(&self, subscribe: &command::Subscribe) -> Option<ReplyError> {
-        if subscribe.kind == SHARED_POLL {
-            return Some(ReplyError::NOT_AVAILABLE);
-        }
         if subscribe.channel.len() > self.config.channel_max_length {
             return Some(ReplyError::BAD_REQUEST);
         }
@@ -49,12 +52,11 @@ impl Session {
     pub(crate) fn subscribe_answer(
         &mut self,
         now: Now,
-        id: u32,
-        channel: Channel,
+        asked: Asked,
         answer: Result<Granted, Refusal>,
-        recovering: bool,
         out: &mut Outputs,
     ) {
+        let Asked { id, channel, recovering } = asked;
         let granted = match answer {
             Ok(granted) => granted,
             Err(refusal) => {
@@ -64,9 +66,8 @@ impl Session {
             }
         };
         let Some(mut result) = self.establish(now, &channel, granted) else {
-            // Granted, and attached, but expired already.
+            // Granted, but expired already.
             let undo = self.forget(&channel);
-            out.push(Output::Detach { channel: channel.clone(), why: Unsubscribe::EXPIRED });
             Self::refuse(id, ReplyError::EXPIRED, out);
             return self.finish_undo(undo, &channel, out);
         };
@@ -117,10 +118,12 @@ impl Session {
             return self.close(Disconnect::BAD_REQUEST, out);
         }
         if self.defer_undo(now, channel, Undo::Client(id)) {
+            self.waiting += 1;
             return;
         }
-        if let Some((channel, _)) = self.subscriptions.remove(channel) {
-            self.deadlines.subscriptions = self.subscriptions.next_due();
+        if self.subscriptions.contains(channel) {
+            let channel = Channel::from(channel);
+            self.forget(&channel);
             out.push(Output::Detach { channel, why: Unsubscribe::CLIENT });
         }
         // Unsubscribing what is not subscribed succeeds (CMD-05).
@@ -162,7 +165,10 @@ impl Session {
         }
         for undo in undo {
             match undo {
-                Undo::Client(id) => self.finish(id, Ok(ReplyResult::Unsubscribe), out),
+                Undo::Client(id) => {
+                    self.waiting -= 1;
+                    self.finish(id, Ok(ReplyResult::Unsubscribe), out);
+                }
                 Undo::Server(why) => push_unsubscribe(channel, why, out),
             }
         }
@@ -171,6 +177,15 @@ impl Session {
     /// Removes a subscription and gives the unsubscribes that wait for it.
     pub(crate) fn forget(&mut self, channel: &Channel) -> Vec<Undo> {
         let removed = self.subscriptions.remove(channel);
+        // What is being refreshed is not a later subscription to the same channel.
+        for pending in &mut self.pending {
+            if let Purpose::SubRefresh { channel: target, .. } | Purpose::ServerSubRefresh { channel: target } =
+                &mut pending.purpose
+                && target.as_ref() == Some(channel)
+            {
+                *target = None;
+            }
+        }
         self.deadlines.subscriptions = self.subscriptions.next_due();
         removed.and_then(|(_, subscription)| subscription.rare).map(|rare| rare.undo).unwrap_or_default()
     }

@@ -1,0 +1,312 @@
+//! A session, a clock that stands still until told, and a transcript of all that happens.
+
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use expect_test::Expect;
+use tourbillon_session::{
+    Accepted, Answer, Call, CallId, Granted, Input, Output, Outputs, Refreshed, Refusal, ServerOp, Session,
+    SessionConfig, SessionInit,
+};
+use tourbillon_types::{
+    Channel, ClientId, Direction, Disconnect, Instant, Now, Payload, ReplyError, Unsubscribe,
+};
+
+use crate::audit::Audit;
+use crate::wire;
+
+/// When every test begins, seconds since 1970 UTC.
+pub(crate) const START: i64 = 1_700_000_000;
+
+/// When every test begins, on the monotonic clock.
+const ORIGIN: Instant = Instant::from_nanos(77_000_000_000);
+
+pub(crate) struct Rig {
+    pub(crate) session: Session,
+    pub(crate) now: Now,
+    audit: Audit,
+    direction: Direction,
+    native_ping: bool,
+    /// The time at which the transcript stands.
+    shown: Instant,
+    log: String,
+}
+
+fn now_at(instant: Instant) -> Now {
+    let millis =
+        i64::try_from(instant.saturating_since(ORIGIN).as_millis()).expect("no test takes that long");
+    Now { instant, unix_millis: START * 1000 + millis }
+}
+
+pub(crate) fn config() -> SessionConfig {
+    let mut config = SessionConfig::new("ffffffff-ffff-4fff-bfff-ffffffffffff".parse().expect("a node's id"));
+    "1.2.3".clone_into(&mut config.version);
+    config
+}
+
+/// A client whose first ping comes after half the interval.
+pub(crate) fn init() -> SessionInit {
+    SessionInit {
+        client: ClientId::from_random([0; 16]),
+        session: "5ec4e700-0000-4000-8000-000000000000".parse().expect("a session's id"),
+        direction: Direction::Bidirectional,
+        native_ping: false,
+        emulation: false,
+    }
+}
+
+impl Rig {
+    pub(crate) fn new() -> Self {
+        Self::with(|_, _| {})
+    }
+
+    pub(crate) fn with(change: impl FnOnce(&mut SessionConfig, &mut SessionInit)) -> Self {
+        let (mut config, mut init) = (config(), init());
+        change(&mut config, &mut init);
+        let now = now_at(ORIGIN);
+        Self {
+            now,
+            audit: Audit::new(init.direction, config.channel_limit),
+            direction: init.direction,
+            native_ping: init.native_ping,
+            shown: now.instant,
+            log: String::new(),
+            session: Session::new(Arc::new(config), init, now),
+        }
+    }
+
+    /// Connects and forgets the transcript so far.
+    pub(crate) fn connect(mut self, accepted: Accepted) -> Self {
+        self.send(r#"{"id":1,"connect":{}}"#);
+        self.answer(Answer::Connect(Ok(Box::new(accepted))));
+        self.log.clear();
+        self
+    }
+
+    pub(crate) fn connected() -> Self {
+        Self::new().connect(Accepted::default())
+    }
+
+    /// The client subscribes. Forgets the transcript so far.
+    pub(crate) fn subscribe(mut self, channel: &str, granted: Granted) -> Self {
+        self.send(&format!(r#"{{"id":2,"subscribe":{{"channel":"{channel}"}}}}"#));
+        self.answer(Answer::Subscribe(Ok(granted)));
+        self.log.clear();
+        self
+    }
+
+    pub(crate) fn send(&mut self, json: &str) {
+        self.note(&format!("client> {json}"));
+        self.handle(Input::Command(wire::command(json)));
+    }
+
+    pub(crate) fn malformed(&mut self) {
+        self.note("client> (malformed)");
+        self.handle(Input::Malformed);
+    }
+
+    pub(crate) fn native_pong(&mut self) {
+        self.note("client> (pong frame)");
+        self.handle(Input::NativePong);
+    }
+
+    /// Answers the oldest call under way.
+    pub(crate) fn answer(&mut self, answer: Answer) {
+        let (id, _) = self.audit.asked().next().expect("a call is under way");
+        self.answer_to(*id, answer);
+    }
+
+    /// Answers the oldest call under way and gives the transcript of that alone.
+    pub(crate) fn take(&mut self, answer: Answer) -> String {
+        let (id, _) = self.audit.asked().next().expect("a call is under way");
+        self.log.clear();
+        self.handle(Input::Answer(*id, answer));
+        std::mem::take(&mut self.log)
+    }
+
+    pub(crate) fn answer_to(&mut self, call: CallId, answer: Answer) {
+        let text = self.describe(&answer);
+        self.note(&format!("- answer {}: {text}", call.0));
+        self.handle(Input::Answer(call, answer));
+    }
+
+    pub(crate) fn server(&mut self, op: ServerOp) {
+        let text = match &op {
+            ServerOp::Disconnect(why) => format!("disconnect {} {}", why.code, why.reason),
+            ServerOp::Subscribe { channel, .. } => format!("subscribe {channel}"),
+            ServerOp::Unsubscribe { channel, why } => {
+                format!("unsubscribe {channel}: {} {}", why.code, why.reason)
+            }
+            ServerOp::Refresh(refreshed) => format!("refresh, {}", self.describe_refreshed(refreshed)),
+        };
+        self.note(&format!("- wish: {text}"));
+        self.handle(Input::Server(op));
+    }
+
+    /// Lets time pass, with a tick at each deadline on the way and none else.
+    pub(crate) fn advance(&mut self, seconds: f64) -> Vec<Output> {
+        let end = self.now.instant + Duration::from_secs_f64(seconds);
+        let mut outputs = Vec::new();
+        while self.session.next_deadline() <= end {
+            self.now = now_at(self.session.next_deadline().max(self.now.instant));
+            outputs.extend(self.handle(Input::Tick));
+        }
+        self.now = now_at(end);
+        outputs
+    }
+
+    /// Lets time pass without a tick, as a driver that is late does.
+    pub(crate) fn skip(&mut self, duration: Duration) {
+        self.now = now_at(self.now.instant + duration);
+    }
+
+    pub(crate) fn tick(&mut self) {
+        self.handle(Input::Tick);
+    }
+
+    /// Hands one input in and writes down and checks what comes out.
+    pub(crate) fn handle(&mut self, input: Input) -> Vec<Output> {
+        let mut outputs = Outputs::new();
+        self.session.handle(self.now, input.clone(), &mut outputs);
+        let outputs: Vec<Output> = outputs.drain().collect();
+        for output in &outputs {
+            let line = self.show(output);
+            self.note(&line);
+        }
+        self.audit.check(&self.session, self.now, &input, &outputs);
+        outputs
+    }
+
+    /// How many commands wait for their reply.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.audit.unanswered()
+    }
+
+    pub(crate) fn asked(&self) -> Vec<(CallId, Call)> {
+        self.audit.asked().map(|(id, call)| (*id, call.clone())).collect()
+    }
+
+    /// Compares the transcript since the last comparison.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, expected: Expect) {
+        expected.assert_eq(&std::mem::take(&mut self.log));
+    }
+
+    /// Forgets the transcript so far.
+    pub(crate) fn forget(&mut self) {
+        self.log.clear();
+    }
+
+    fn note(&mut self, line: &str) {
+        if self.shown != self.now.instant {
+            self.shown = self.now.instant;
+            let since = self.now.instant.saturating_since(ORIGIN);
+            let _ = writeln!(self.log, "[{} s]", since.as_secs_f64());
+        }
+        self.log.push_str(line.trim_end());
+        self.log.push('\n');
+    }
+
+    fn show(&self, output: &Output) -> String {
+        match output {
+            Output::Reply(reply) => format!("server> {}", wire::reply(reply)),
+            Output::Push(push) => format!("server> {}", wire::push(self.direction, push)),
+            Output::Ping if self.native_ping => "server> (ping frame)".to_owned(),
+            Output::Ping => format!("server> {}", wire::ping(self.direction)),
+            Output::Call(id, call) => format!("- call {}: {}", id.0, show_call(call)),
+            Output::Open(channel) => format!("- open {channel}"),
+            Output::Detach { channel, why } => format!("- detach {channel}: {} {}", why.code, why.reason),
+            Output::Close(why) => format!("closed: {} {}", why.code, why.reason),
+        }
+    }
+
+    fn describe(&self, answer: &Answer) -> String {
+        let refusal = match answer {
+            Answer::Connect(Err(refusal))
+            | Answer::Subscribe(Err(refusal))
+            | Answer::Publish(Err(refusal))
+            | Answer::Rpc(Err(refusal))
+            | Answer::Refresh(Err(refusal)) => refusal.clone(),
+            Answer::Message(Err(why)) => Refusal::Disconnect(why.clone()),
+            Answer::Refresh(Ok(refreshed)) => return self.describe_refreshed(refreshed),
+            Answer::Connect(Ok(accepted)) => {
+                return format!("accepted{}", self.describe_end(accepted.expire_at));
+            }
+            Answer::Subscribe(Ok(granted)) => {
+                return format!("granted{}", self.describe_end(granted.expire_at));
+            }
+            Answer::Rpc(Ok(data)) => return show_payload(data),
+            Answer::Publish(Ok(())) | Answer::Message(Ok(())) => return "done".to_owned(),
+        };
+        match refusal {
+            Refusal::Error(error) => format!("error {}", error.code.0),
+            Refusal::Disconnect(why) => format!("disconnect {}", why.code),
+        }
+    }
+
+    fn describe_refreshed(&self, refreshed: &Refreshed) -> String {
+        if refreshed.expired {
+            return "expired".to_owned();
+        }
+        format!("refreshed{}", self.describe_end(refreshed.expire_at))
+    }
+
+    fn describe_end(&self, end: Option<i64>) -> String {
+        end.map_or_else(String::new, |end| format!(", for {} s", end - self.now.unix_seconds()))
+    }
+}
+
+fn show_payload(payload: &Payload) -> String {
+    String::from_utf8_lossy(payload.bytes()).into_owned()
+}
+
+fn show_call(call: &Call) -> String {
+    match call {
+        Call::Connect(connect) => format!("connect {}", show_payload(&connect.data)),
+        Call::Subscribe(subscribe) => format!("subscribe {}", subscribe.channel),
+        Call::Attach { channel, .. } => format!("attach {channel}"),
+        Call::Publish { channel, data, channel_info, subscribed } => {
+            let info = channel_info.as_ref().map(show_payload);
+            format!("publish {channel} {}, subscribed: {subscribed}, info: {info:?}", show_payload(data))
+        }
+        Call::Rpc(rpc) => format!("rpc {:?} {}", rpc.method, show_payload(&rpc.data)),
+        Call::Message(data) => format!("message {}", show_payload(data)),
+        Call::Refresh { token } => format!("refresh {token}"),
+        Call::SubRefresh { channel, token } => format!("sub_refresh {channel} {token}"),
+    }
+}
+
+/// Seconds since 1970 UTC, so many seconds after the start of the test.
+pub(crate) const fn after(seconds: i64) -> Option<i64> {
+    Some(START + seconds)
+}
+
+/// A connection or its refresh that ends after so many seconds.
+pub(crate) fn accepted(seconds: i64, client_side_refresh: bool) -> Accepted {
+    Accepted { expire_at: after(seconds), client_side_refresh, ..Accepted::default() }
+}
+
+pub(crate) fn granted(seconds: i64, client_side_refresh: bool) -> Granted {
+    Granted { expire_at: after(seconds), client_side_refresh, ..Granted::default() }
+}
+
+pub(crate) fn refreshed(seconds: i64) -> Refreshed {
+    Refreshed { expire_at: after(seconds), ..Refreshed::default() }
+}
+
+pub(crate) fn refused(error: ReplyError) -> Refusal {
+    Refusal::Error(error)
+}
+
+pub(crate) fn thrown_out(why: Disconnect) -> Refusal {
+    Refusal::Disconnect(why)
+}
+
+pub(crate) fn wish_subscribe(channel: &str) -> ServerOp {
+    ServerOp::Subscribe { channel: Channel::from(channel), granted: Granted::default() }
+}
+
+pub(crate) fn wish_unsubscribe(channel: &str) -> ServerOp {
+    ServerOp::Unsubscribe { channel: Channel::from(channel), why: Unsubscribe::SERVER }
+}
