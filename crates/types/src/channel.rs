@@ -91,3 +91,40 @@ impl UserId {
         self.0.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashMap};
+
+    use super::*;
+
+    #[test]
+    fn a_name_is_found_by_its_text() {
+        let channel = Channel::from("news");
+        let hashed = HashMap::from([(channel.clone(), 1)]);
+        let sorted = BTreeMap::from([(channel, 1)]);
+        assert_eq!(hashed.get("news"), Some(&1));
+        assert_eq!(sorted.get("news"), Some(&1));
+        assert_eq!(hashed.get("new"), None);
+    }
+
+    #[test]
+    fn clones_share_the_text() {
+        let channel = Channel::from("news".to_owned());
+        assert_eq!(channel.clone().as_str().as_ptr(), channel.as_str().as_ptr());
+    }
+
+    #[test]
+    fn a_name_shows_as_its_text() {
+        let channel = Channel::from("a\nb");
+        assert_eq!(channel.to_string(), "a\nb");
+        assert_eq!(format!("{channel:?}"), r#""a\nb""#);
+        assert!(channel.starts_with('a'));
+    }
+
+    #[test]
+    fn the_anonymous_user_has_no_name() {
+        assert!(UserId::anonymous().is_anonymous());
+        assert!(!UserId::from("anonymous").is_anonymous());
+    }
+}

@@ -280,8 +280,7 @@ mod tests {
 
     #[test]
     fn only_slow_and_closed_connections_lose_their_queue() {
-        let dropping: Vec<_> =
-            Disconnect::ALL.iter().filter(|d| d.drops_queue()).map(|d| d.code).collect();
+        let dropping: Vec<_> = Disconnect::ALL.iter().filter(|d| d.drops_queue()).map(|d| d.code).collect();
         assert_eq!(dropping, [3000, 3008]);
     }
 }

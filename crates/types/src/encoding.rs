@@ -30,3 +30,18 @@ pub enum Direction {
     /// The client only listens; pushes are sent bare.
     Unidirectional,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_and_both_directions_are_what_a_client_gets_unasked() {
+        assert_eq!(Encoding::default(), Encoding::Json);
+        assert_eq!(Direction::default(), Direction::Bidirectional);
+        assert_eq!(
+            (Encoding::Json.to_string(), Encoding::Protobuf.to_string()),
+            ("json".into(), "protobuf".into())
+        );
+    }
+}

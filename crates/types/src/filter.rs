@@ -15,5 +15,5 @@ pub struct TagFilter {
     /// The set that `in` and `nin` compare with.
     pub vals: Vec<String>,
     /// What `op` combines.
-    pub nodes: Vec<TagFilter>,
+    pub nodes: Vec<Self>,
 }

@@ -30,10 +30,7 @@ macro_rules! uuid {
             /// after boot.
             #[must_use]
             pub fn random() -> Self {
-                let mut bytes = [0; 16];
-                #[expect(clippy::expect_used, reason = "no identifier can be made without randomness")]
-                getrandom::fill(&mut bytes).expect("the operating system provides randomness");
-                Self::from_random(bytes)
+                Self::from_random(random_bytes())
             }
 
             /// The version-4 UUID made of the given random bytes.
@@ -87,6 +84,13 @@ uuid! {
 uuid! {
     /// The identifier of a running node.
     NodeId
+}
+
+fn random_bytes() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    #[expect(clippy::expect_used, reason = "no identifier can be made without randomness")]
+    getrandom::fill(&mut bytes).expect("the operating system provides randomness");
+    bytes
 }
 
 /// The secret that names a connection to the emulation endpoint and the server API. Never logged: its `Debug`
@@ -197,6 +201,21 @@ mod tests {
         assert_eq!(&text[14..15], "4");
         assert!("89ab".contains(&text[19..20]));
         assert_ne!(ClientId::random(), ClientId::random());
+    }
+
+    #[test]
+    fn text_is_lower_case_in_five_groups() {
+        let id = ClientId::from_random([0xab; 16]);
+        assert_eq!(id.to_string(), "abababab-abab-4bab-abab-abababababab");
+        assert_eq!(format!("{id:?}"), id.to_string());
+        for other in [
+            "",
+            "abababab-abab-4bab-abab-ababababababab",
+            "abababab_abab_4bab_abab_abababababab",
+            "ábababab-abab-4bab-abab-abababababa",
+        ] {
+            assert_eq!(other.parse::<ClientId>(), Err(ParseIdError), "{other}");
+        }
     }
 
     #[test]

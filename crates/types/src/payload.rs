@@ -111,3 +111,49 @@ impl fmt::Debug for Payload {
         write!(f, "Payload({} bytes)", self.bytes.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_of_a_payload_stays_known() {
+        let json = Payload::from_json(Bytes::from_static(b"{}"));
+        for known in [json.clone(), json.detached(), json] {
+            assert!(known.is_known_json());
+        }
+        for unknown in [Payload::from("{}"), Payload::from(b"{}".to_vec()), Bytes::from_static(b"{}").into()]
+        {
+            assert!(!unknown.is_known_json() && !unknown.detached().is_known_json());
+        }
+    }
+
+    #[test]
+    fn payloads_are_equal_when_their_bytes_are() {
+        assert_eq!(Payload::from_json(Bytes::from_static(b"1")), Payload::from("1"));
+        assert_ne!(Payload::from("1"), Payload::from("1 "));
+        assert_eq!(Payload::empty(), Payload::default());
+    }
+
+    #[test]
+    fn a_clone_shares_its_bytes_and_a_detached_copy_does_not() {
+        let frame = Bytes::from(vec![b'1'; 64]);
+        let payload = Payload::new(frame.slice(10..20));
+        assert_eq!(payload.clone().bytes().as_ptr(), payload.bytes().as_ptr());
+        let detached = payload.detached();
+        assert_eq!(detached, payload);
+        assert_ne!(detached.bytes().as_ptr(), payload.bytes().as_ptr());
+        // The frame is free again, though the copy lives on.
+        drop(payload);
+        assert!(frame.is_unique());
+    }
+
+    #[test]
+    fn debug_output_does_not_show_the_data() {
+        let secret = Payload::from("secret");
+        assert_eq!(format!("{secret:?}"), "Payload(6 bytes)");
+        assert_eq!((secret.len(), secret.is_empty()), (6, false));
+        assert_eq!(secret.as_ref(), b"secret");
+        assert_eq!(secret.into_bytes(), Bytes::from_static(b"secret"));
+    }
+}

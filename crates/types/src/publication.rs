@@ -94,3 +94,54 @@ pub struct Publication {
     /// The key's version, in polled channels.
     pub version: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_empty_epoch_is_the_unknown_one() {
+        assert_eq!(Epoch::from(""), Epoch::UNKNOWN);
+        assert_eq!(Epoch::default(), Epoch::UNKNOWN);
+        assert!(Epoch::UNKNOWN.is_unknown());
+        assert_eq!(Epoch::UNKNOWN.as_str(), "");
+        let epoch = Epoch::from("abcd");
+        assert!(!epoch.is_unknown());
+        assert_eq!((epoch.as_str(), format!("{epoch:?}")), ("abcd", r#""abcd""#.to_owned()));
+    }
+
+    #[test]
+    fn epochs_are_equal_when_their_texts_are() {
+        assert_eq!(Epoch::from("abcd"), Epoch::from("abcd"));
+        assert_ne!(Epoch::from("abcd"), Epoch::from("abce"));
+        let epoch = Epoch::from("abcd");
+        assert_eq!(epoch.clone().as_str().as_ptr(), epoch.as_str().as_ptr());
+    }
+
+    #[test]
+    fn a_stream_begins_before_its_first_publication() {
+        assert_eq!(StreamPosition::default(), StreamPosition { offset: 0, epoch: Epoch::UNKNOWN });
+    }
+
+    #[test]
+    fn an_empty_publication_is_outside_any_stream() {
+        let publication = Publication::default();
+        assert!(publication.data.is_empty() && publication.info.is_none() && publication.tags.is_none());
+        assert_eq!((publication.offset, publication.time), (0, 0));
+        assert!(publication.epoch.is_unknown() && !publication.delta && !publication.removed);
+    }
+
+    #[test]
+    fn debug_output_does_not_show_the_data() {
+        let publication = Publication { data: Payload::from("secret"), ..Publication::default() };
+        assert!(!format!("{publication:?}").contains("secret"));
+    }
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn positions_are_small() {
+        assert!(size_of::<Epoch>() <= 16);
+        assert!(size_of::<StreamPosition>() <= 24);
+        assert!(size_of::<Publication>() <= 144, "a publication takes {} bytes", size_of::<Publication>());
+    }
+}
