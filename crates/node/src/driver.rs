@@ -141,13 +141,15 @@ impl<R: TransportReader> Driver<R> {
                     continue;
                 }
                 Ok(Received::Pong) => return Some(Input::NativePong),
-                Ok(Received::End) => Disconnect::CONNECTION_CLOSED,
+                Ok(Received::End) => {
+                    self.reader = None;
+                    Disconnect::CONNECTION_CLOSED
+                }
                 Err(error) => {
                     tracing::debug!(client = %self.conn.client, %error, "connection failed");
                     error.disconnect()
                 }
             };
-            self.reader = None;
             return Some(Input::Server(ServerOp::Disconnect(end)));
         }
     }

@@ -115,7 +115,8 @@ pub trait TransportReader: Send + 'static {
     /// Yields the next thing the peer sent.
     ///
     /// `Pending` registers the waker of `cx` (the last one given counts) and loses nothing. After [`Received::End`]
-    /// or an error the reader is not polled again.
+    /// the reader is not polled again. After an error it may be polled while the connection is closed, to discard
+    /// what the peer still sends; it yields [`Received::End`] or an error then, never a message.
     ///
     /// An implementation bounds the memory that an unfinished message can take, and yields
     /// [`TransportError::MessageTooLarge`] above the bound, before allocating for a length that the peer merely
@@ -156,7 +157,11 @@ pub trait TransportWriter: Send + 'static {
     /// # Errors
     ///
     /// The connection is broken; what was queued is lost.
-    fn poll_write(&mut self, cx: &mut Context<'_>, queue: &mut MessageQueue) -> Poll<Result<(), TransportError>>;
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        queue: &mut MessageQueue,
+    ) -> Poll<Result<(), TransportError>>;
 
     /// Ends the connection, telling the peer why where the transport can.
     ///

@@ -129,7 +129,11 @@ impl MemoryWriter {
 }
 
 impl TransportWriter for MemoryWriter {
-    fn poll_write(&mut self, cx: &mut Context<'_>, queue: &mut MessageQueue) -> Poll<Result<(), TransportError>> {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        queue: &mut MessageQueue,
+    ) -> Poll<Result<(), TransportError>> {
         let mut shared = self.shared.lock();
         if shared.peer_gone {
             return Poll::Ready(Err(Self::broken()));
@@ -138,7 +142,8 @@ impl TransportWriter for MemoryWriter {
             shared.to_peer.push_back(Sent::Ping);
             wake(&mut shared.peer);
         }
-        while let Some(length) = queue.iter().next().map(Message::len) {
+        while !queue.is_empty() {
+            let length = queue.iter().next().map_or(0, Message::len);
             if shared.unread > 0 && shared.unread + length > shared.capacity {
                 shared.writer = Some(cx.waker().clone());
                 return Poll::Pending;

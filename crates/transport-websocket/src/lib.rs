@@ -1,0 +1,30 @@
+//! WebSocket connections (RFC 6455) with permessage-deflate (RFC 7692).
+//!
+//! [`WebSocketService`] is a [`tower` service](tower_service::Service) for HTTP requests: it answers upgrades and
+//! hands the connections to whatever implements [`Accept`](tourbillon_transport::Accept). It runs in a plain hyper
+//! server that serves connections *with upgrades*, and as a route of an axum router.
+//!
+//! The handshake is fastwebsockets'. Frames are our own: the reader is strict, can be polled and abandoned at any
+//! point and holds no buffer at rest; the writer sends any number of queued messages with one system call, and
+//! shares a message's compressed form among all connections.
+
+mod config;
+mod control;
+mod deflate;
+pub mod frame;
+mod io;
+mod negotiate;
+mod origin;
+mod reader;
+mod scratch;
+mod service;
+mod transport;
+mod writer;
+
+pub use config::{Compression, WebSocketConfig};
+pub use io::{UpgradedRead, UpgradedWrite};
+pub use origin::{OriginError, OriginPolicy};
+pub use reader::WebSocketReader;
+pub use service::WebSocketService;
+pub use transport::WebSocketTransport;
+pub use writer::WebSocketWriter;

@@ -1,0 +1,289 @@
+//! The sending half: messages to frames.
+
+use std::io::{IoSlice, Result as IoResult};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+use tokio::io::AsyncWrite;
+use tourbillon_transport::{Message, MessageQueue, TransportError, TransportWriter};
+use tourbillon_types::Disconnect;
+
+use crate::Compression;
+use crate::control::{Control, Ending};
+use crate::deflate::deflate;
+use crate::frame::{Header, MAX_SERVER_HEADER, Opcode};
+use crate::scratch::with_write_buffer;
+
+/// The most messages that one system call sends.
+const BATCH: usize = 32;
+
+/// How much is gathered for a stream that takes one piece at a time.
+const GATHER: usize = 16 * 1024;
+
+/// The sending half of a WebSocket.
+#[derive(Debug)]
+pub struct WebSocketWriter<W> {
+    io: W,
+    control: Control,
+    /// Frames begun or bound to come before the queue's.
+    unfinished: Unfinished,
+    opcode: Opcode,
+    compression: Option<Compression>,
+    closing: Closing,
+}
+
+/// Usually none.
+type Unfinished = Option<Box<Vec<Frame>>>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    Not,
+    /// The close frame is among the unfinished ones.
+    Queued,
+}
+
+/// One frame on its way.
+#[derive(Debug)]
+struct Frame {
+    header: [u8; MAX_SERVER_HEADER],
+    head: usize,
+    body: Body,
+    /// How many bytes of header and body are written.
+    written: usize,
+}
+
+#[derive(Debug)]
+enum Body {
+    Message(Message),
+    Bytes(Bytes),
+}
+
+impl Body {
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Message(message) => message.as_bytes(),
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+impl Frame {
+    fn new(opcode: Opcode, compressed: bool, body: Body) -> Self {
+        let (header, head) = Header::encode(opcode, compressed, body.as_bytes().len());
+        Self { header, head, body, written: 0 }
+    }
+
+    /// What is left to write: of the header and of the body.
+    fn rest(&self) -> (&[u8], &[u8]) {
+        let header = self.header.get(..self.head).unwrap_or_default();
+        let body = self.body.as_bytes();
+        match self.written.checked_sub(self.head) {
+            None => (header.get(self.written..).unwrap_or_default(), body),
+            Some(of_body) => (&[], body.get(of_body..).unwrap_or_default()),
+        }
+    }
+
+    fn left(&self) -> usize {
+        let (header, body) = self.rest();
+        header.len() + body.len()
+    }
+}
+
+impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
+    pub(crate) const fn new(
+        io: W,
+        control: Control,
+        opcode: Opcode,
+        compression: Option<Compression>,
+    ) -> Self {
+        Self { io, control, unfinished: None, opcode, compression, closing: Closing::Not }
+    }
+
+    fn frame(&self, message: &Message) -> Frame {
+        match self.compression {
+            Some(Compression { level, min_size }) if message.len() > min_size => {
+                let deflated = message.derived(level, |bytes| deflate(bytes, level));
+                Frame::new(self.opcode, true, Body::Bytes(deflated))
+            }
+            _ => Frame::new(self.opcode, false, Body::Message(message.clone())),
+        }
+    }
+
+    fn keep(&mut self, frame: Frame) {
+        self.unfinished.get_or_insert_default().push(frame);
+    }
+
+    /// Puts pongs and pings, which are not queued, in front of the queue.
+    fn take_control(&mut self) {
+        if self.closing == Closing::Queued {
+            return;
+        }
+        let Some((pongs, ping)) = self.control.take() else { return };
+        for payload in pongs {
+            self.keep(Frame::new(Opcode::Pong, false, Body::Bytes(payload)));
+        }
+        if ping {
+            self.keep(Frame::new(Opcode::Ping, false, Body::Bytes(Bytes::new())));
+        }
+    }
+
+    /// Writes the frames that come before the queue's.
+    fn poll_unfinished(&mut self, cx: &mut Context<'_>) -> Poll<IoResult<()>> {
+        let Some(frames) = &mut self.unfinished else { return Poll::Ready(Ok(())) };
+        while !frames.is_empty() {
+            let written = ready!(poll_frames(&mut self.io, cx, frames))?;
+            settle(frames, written);
+        }
+        self.unfinished = None;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes one batch of queued messages.
+    fn poll_queue(&mut self, cx: &mut Context<'_>, queue: &mut MessageQueue) -> Poll<IoResult<()>> {
+        let mut frames: SmallVec<[Frame; BATCH]> = SmallVec::new();
+        for message in queue.iter().take(BATCH) {
+            frames.push(self.frame(message));
+        }
+        let mut written = ready!(poll_frames(&mut self.io, cx, &frames))?;
+        for mut frame in frames {
+            if written == 0 {
+                break;
+            }
+            queue.pop();
+            let left = frame.left();
+            if written < left {
+                frame.written = written;
+                self.keep(frame);
+                break;
+            }
+            written -= left;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Queues the close frame, unless the connection ends without one.
+    fn begin_close(&mut self, why: &Disconnect) {
+        if self.closing == Closing::Queued {
+            return;
+        }
+        self.take_control();
+        self.closing = Closing::Queued;
+        let payload = match self.control.ending() {
+            Some(Ending::Peer(None)) => Bytes::new(),
+            Some(Ending::Peer(Some(code)) | Ending::Failed(code)) => close_payload(code, ""),
+            // The peer is gone (HID-14).
+            None if *why == Disconnect::CONNECTION_CLOSED => return,
+            None => close_payload(u16::try_from(why.code).unwrap_or(1011), &why.reason),
+        };
+        self.keep(Frame::new(Opcode::Close, false, Body::Bytes(payload)));
+    }
+}
+
+/// Writes the frames with as few system calls as the stream allows: one, or what it takes of a gathered copy.
+fn poll_frames<W: AsyncWrite + Unpin>(
+    io: &mut W,
+    cx: &mut Context<'_>,
+    frames: &[Frame],
+) -> Poll<IoResult<usize>> {
+    let written = if io.is_write_vectored() {
+        let mut slices: SmallVec<[IoSlice<'_>; 2 * BATCH]> = SmallVec::new();
+        for frame in frames.iter().take(BATCH) {
+            let (header, body) = frame.rest();
+            slices.push(IoSlice::new(header));
+            slices.push(IoSlice::new(body));
+        }
+        ready!(Pin::new(io).poll_write_vectored(cx, &slices))?
+    } else {
+        ready!(with_write_buffer(|gathered| {
+            for frame in frames {
+                let (header, body) = frame.rest();
+                gathered.extend_from_slice(header);
+                gathered.extend_from_slice(body);
+                if gathered.len() >= GATHER {
+                    break;
+                }
+            }
+            Pin::new(io).poll_write(cx, gathered)
+        }))?
+    };
+    if written == 0 {
+        return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
+    }
+    Poll::Ready(Ok(written))
+}
+
+/// Takes `written` bytes off the front of the frames.
+fn settle(frames: &mut Vec<Frame>, mut written: usize) {
+    let mut done = 0;
+    for frame in frames.iter_mut() {
+        let left = frame.left();
+        if written < left {
+            frame.written += written;
+            break;
+        }
+        written -= left;
+        done += 1;
+    }
+    frames.drain(..done);
+}
+
+/// The payload of a close frame: a code and as much of the reason as fits, cut between characters.
+fn close_payload(code: u16, reason: &str) -> Bytes {
+    let reason = reason.get(..reason.floor_char_boundary(Disconnect::MAX_REASON)).unwrap_or_default();
+    let mut payload = Vec::with_capacity(2 + reason.len());
+    payload.extend_from_slice(&code.to_be_bytes());
+    payload.extend_from_slice(reason.as_bytes());
+    Bytes::from(payload)
+}
+
+impl<W: AsyncWrite + Unpin + Send + 'static> TransportWriter for WebSocketWriter<W> {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        queue: &mut MessageQueue,
+    ) -> Poll<Result<(), TransportError>> {
+        loop {
+            self.take_control();
+            ready!(self.poll_unfinished(cx))?;
+            if queue.is_empty() {
+                break;
+            }
+            ready!(self.poll_queue(cx, queue))?;
+        }
+        // For streams that buffer, such as TLS.
+        Poll::Ready(Ok(ready!(Pin::new(&mut self.io).poll_flush(cx))?))
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>, why: &Disconnect) -> Poll<Result<(), TransportError>> {
+        self.begin_close(why);
+        ready!(self.poll_unfinished(cx))?;
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        // The peer's answer can still be read.
+        Poll::Ready(Ok(ready!(Pin::new(&mut self.io).poll_shutdown(cx))?))
+    }
+
+    fn ping(&mut self) {
+        self.control.ping();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_cut_between_characters() {
+        assert_eq!(&close_payload(3501, "bad request")[..], b"\x0d\xadbad request");
+        let long = "\u{e9}".repeat(100);
+        let payload = close_payload(4000, &long);
+        assert_eq!(payload.len(), 2 + 122);
+        assert!(std::str::from_utf8(&payload[2..]).is_ok());
+    }
+
+    #[test]
+    fn the_writer_is_small() {
+        assert!(size_of::<WebSocketWriter<()>>() <= 64, "{}", size_of::<WebSocketWriter<()>>());
+    }
+}
