@@ -5,6 +5,7 @@ const MOST_MESSAGES = 500;
 const MOST_FRAMES = 300;
 const LONGEST_TOKEN = 32;
 const LONGEST_FRAME = 8_000;
+const LINE = 72;
 const NAMES = ["Ada", "Blaise", "Edith", "Grace", "Hedy", "Kurt", "Lise", "Niels", "Rosa", "Srini", "Tycho", "Vera"];
 
 const $ = (id) => document.getElementById(id);
@@ -139,7 +140,7 @@ function showMessage({ data, info }) {
   const from = chat ? data.name : info ? info.user || "anonymous" : "server API";
   const item = element("li", mine ? "message mine" : "message",
     element("header", "", element("b", "", from), element("time", "", clock(new Date()))),
-    chat ? element("p", "", data.text) : element("pre", "", ...coloured(JSON.stringify(data, null, 2))));
+    chat ? element("p", "", data.text) : element("pre", "", ...coloured(indented(data))));
   append($("messages"), MOST_MESSAGES, item);
 }
 
@@ -205,13 +206,26 @@ function mark(text) {
 
 function layOut(row) {
   row.querySelectorAll("pre").forEach((pre) => pre.remove());
-  const indent = $("indent").checked ? 2 : 0;
-  for (const one of row.documents) row.append(element("pre", "", ...coloured(JSON.stringify(one, shortened, indent))));
+  for (const one of row.documents) {
+    const json = JSON.stringify(one, shortened);
+    row.append(element("pre", "", ...coloured($("indent").checked ? indented(JSON.parse(json)) : json)));
+  }
 }
 
 /** Tokens are long and secret: the pane shows how they begin. */
 function shortened(key, value) {
   return key === "token" && value.length > LONGEST_TOKEN ? `${value.slice(0, LONGEST_TOKEN)}… (${value.length} characters)` : value;
+}
+
+/** Like `JSON.stringify` with an indent, but what fits on a line stays on one. */
+function indented(value, margin = "", taken = 0) {
+  const flat = JSON.stringify(value, null, 1).replaceAll(/\n\s*/g, " ");
+  if (typeof value !== "object" || margin.length + taken + flat.length <= LINE) return flat;
+  const deeper = `${margin}  `;
+  const [open, close, lines] = Array.isArray(value)
+    ? ["[", "]", value.map((one) => deeper + indented(one, deeper))]
+    : ["{", "}", Object.entries(value).map(([key, one]) => `${deeper}${JSON.stringify(key)}: ${indented(one, deeper, key.length + 4)}`)];
+  return `${open}\n${lines.join(",\n")}\n${margin}${close}`;
 }
 
 function* coloured(json) {
@@ -232,12 +246,25 @@ $("clear").addEventListener("click", () => $("frames").replaceChildren());
 
 // --- Lists ------------------------------------------------------------------------------------------------------
 
-/** Adds to a bounded list and keeps it at its end, unless the reader has scrolled back. */
+/** Adds to a bounded list. */
 function append(list, most, item) {
-  const following = list.scrollHeight - list.scrollTop - list.clientHeight < 60;
   list.append(item);
   while (list.children.length > most) list.firstElementChild.remove();
-  if (following) list.scrollTop = list.scrollHeight;
+  follow(list);
+}
+
+/** Keeps a list at its end, unless the reader has scrolled back. */
+function follow(list) {
+  if (!scrolledBack.has(list)) list.scrollTop = list.scrollHeight;
+}
+
+const scrolledBack = new Set();
+for (const list of [$("messages"), $("frames")]) {
+  list.addEventListener("scroll", () => {
+    const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 60;
+    scrolledBack[atEnd ? "delete" : "add"](list);
+  });
+  new ResizeObserver(() => follow(list)).observe(list);
 }
 
 client.subscribe(channel);
