@@ -23,7 +23,8 @@ pub enum Input {
     Server(ServerOp),
 }
 
-/// What the server side can want of a connection.
+/// What the server side can want of a connection. While the connect call is under way, all but the disconnect waits
+/// for it; before that, and on a connection that was refused, it is dropped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerOp {
     /// End it.

@@ -13,9 +13,10 @@ use crate::subscriptions::{State, Subscriptions};
 
 /// One client's protocol state machine.
 ///
-/// Four kinds of methods: getters ([`ready`](Self::ready), [`next_deadline`](Self::next_deadline),
-/// [`channels`](Self::channels), [`is_closed`](Self::is_closed)); one input, [`handle`](Self::handle). See the
-/// [crate documentation](crate) for the order in which a driver calls them.
+/// Two kinds of methods: one input, [`handle`](Self::handle), and getters that tell a driver what to do next
+/// ([`ready`](Self::ready), [`next_deadline`](Self::next_deadline), [`is_closed`](Self::is_closed)) and what the
+/// session has ([`holds`](Self::holds), [`channels`](Self::channels)). See the [crate documentation](crate) for the
+/// order in which a driver calls them.
 #[derive(Debug)]
 pub struct Session {
     pub(crate) config: Arc<SessionConfig>,

@@ -50,6 +50,15 @@ fn connect_tells_the_time_to_live_only_to_who_refreshes() {
 fn connect_clamps_the_time_to_live_to_a_year() {
     let mut rig = Rig::new();
     rig.send(r#"{"id":1,"connect":{}}"#);
+    rig.answer(accept(accepted(366 * 24 * 3600, true)));
+    rig.expect(expect![[r#"
+        client> {"id":1,"connect":{}}
+        - call 1: connect
+        - answer 1: accepted, for 31622400 s
+        server> {"id":1,"connect":{"client":"00000000-0000-4000-8000-000000000000","version":"1.2.3","expires":true,"ttl":31536000,"ping":25,"pong":true}}
+    "#]]);
+    let mut rig = Rig::new();
+    rig.send(r#"{"id":1,"connect":{}}"#);
     rig.answer(accept(accepted(i64::from(u32::MAX) * 2, true)));
     rig.expect(expect![[r#"
         client> {"id":1,"connect":{}}

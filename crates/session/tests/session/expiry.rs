@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use expect_test::expect;
 use tourbillon_session::{Accepted, Answer, CallId, Granted, Refreshed, ServerOp};
-use tourbillon_types::{Disconnect, Payload, ReplyError};
+use tourbillon_types::{Disconnect, Instant, Payload, ReplyError};
 
-use crate::rig::{Rig, accepted, granted, refreshed, refused, thrown_out, wish_unsubscribe};
+use crate::rig::{Rig, accepted, granted, refreshed, refused, thrown_out, wish_subscribe, wish_unsubscribe};
 
 /// Without pings, which are none of this file's concern.
 fn quiet() -> Rig {
@@ -334,6 +334,23 @@ fn sub_refresh_extends_the_subscription() {
 }
 
 #[test]
+fn sub_refresh_can_shorten_the_subscription() {
+    let mut rig = quiet().connect(Accepted::default()).subscribe("news", granted(600, true));
+    rig.send(r#"{"id":3,"sub_refresh":{"channel":"news","token":"t2"}}"#);
+    rig.answer(extend(10));
+    rig.advance(1e3);
+    rig.expect(expect![[r#"
+        client> {"id":3,"sub_refresh":{"channel":"news","token":"t2"}}
+        - call 3: sub_refresh news t2
+        - answer 3: refreshed, for 10 s
+        server> {"id":3,"sub_refresh":{"expires":true,"ttl":10}}
+        [35 s]
+        - detach news: 2501 subscription expired
+        server> {"push":{"channel":"news","unsubscribe":{"code":2501,"reason":"subscription expired"}}}
+    "#]]);
+}
+
+#[test]
 fn sub_refresh_by_a_token_past_its_time_is_an_error() {
     let mut rig = quiet().connect(Accepted::default()).subscribe("news", granted(60, true));
     rig.send(r#"{"id":3,"sub_refresh":{"channel":"news","token":"t2"}}"#);
@@ -509,6 +526,26 @@ fn a_subscription_of_the_server_that_expires_ends_the_connection() {
         - answer 2: expired
         closed: 3006 subscription expired
     "#]]);
+}
+
+#[test]
+fn a_subscription_given_later_that_expires_ends_the_connection_too() {
+    let mut rig = quiet().connect(Accepted::default());
+    rig.server(wish_subscribe("news"));
+    rig.answer(Answer::Subscribe(Ok(granted(60, true))));
+    rig.forget();
+    rig.advance(100.0);
+    rig.expect(expect![[r#"
+        [85 s]
+        closed: 3006 subscription expired
+    "#]]);
+}
+
+#[test]
+fn a_subscription_that_is_gone_does_not_ring() {
+    let mut rig = quiet().connect(Accepted::default()).subscribe("news", granted(60, true));
+    rig.send(r#"{"id":3,"unsubscribe":{"channel":"news"}}"#);
+    assert_eq!(rig.session.next_deadline(), Instant::MAX);
 }
 
 #[test]

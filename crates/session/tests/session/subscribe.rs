@@ -304,6 +304,40 @@ fn unsubscribe_waits_no_longer_than_five_seconds() {
 }
 
 #[test]
+fn a_second_unsubscribe_does_not_make_the_first_wait_longer() {
+    let mut rig = Rig::with(|config, _| config.concurrency = 3).connect(Default::default());
+    rig.send(r#"{"id":2,"subscribe":{"channel":"news"}}"#);
+    rig.send(r#"{"id":3,"unsubscribe":{"channel":"news"}}"#);
+    rig.advance(3.0);
+    rig.send(r#"{"id":4,"unsubscribe":{"channel":"news"}}"#);
+    rig.advance(60.0);
+    rig.expect(expect![[r#"
+        client> {"id":2,"subscribe":{"channel":"news"}}
+        - call 2: subscribe news
+        client> {"id":3,"unsubscribe":{"channel":"news"}}
+        [3 s]
+        client> {"id":4,"unsubscribe":{"channel":"news"}}
+        [5 s]
+        closed: 3004 internal server error
+    "#]]);
+}
+
+#[test]
+fn unsubscribe_is_not_answered_when_the_subscribe_ends_the_connection() {
+    let mut rig = Rig::with(|config, _| config.concurrency = 2).connect(Default::default());
+    rig.send(r#"{"id":2,"subscribe":{"channel":"news"}}"#);
+    rig.send(r#"{"id":3,"unsubscribe":{"channel":"news"}}"#);
+    rig.answer(Answer::Subscribe(Err(thrown_out(Disconnect::INVALID_TOKEN))));
+    rig.expect(expect![[r#"
+        client> {"id":2,"subscribe":{"channel":"news"}}
+        - call 2: subscribe news
+        client> {"id":3,"unsubscribe":{"channel":"news"}}
+        - answer 2: disconnect 3500
+        closed: 3500 invalid token
+    "#]]);
+}
+
+#[test]
 fn the_server_unsubscribes_what_is_still_being_subscribed() {
     let mut rig = Rig::connected();
     rig.send(r#"{"id":2,"subscribe":{"channel":"news"}}"#);
