@@ -27,6 +27,8 @@ pub struct WebSocketReader<R> {
     fragments: Option<Box<Fragments>>,
     limits: ReadLimits,
     state: State,
+    /// The kind of the last message.
+    last: Opcode,
 }
 
 /// How much a client may send at once.
@@ -82,7 +84,12 @@ impl Violation {
 
 impl<R: AsyncRead + Unpin + Send + 'static> WebSocketReader<R> {
     pub(crate) const fn new(io: R, control: Control, limits: ReadLimits, buffer: BytesMut) -> Self {
-        Self { io, control, buffer, fragments: None, limits, state: State::Open }
+        Self { io, control, buffer, fragments: None, limits, state: State::Open, last: Opcode::Text }
+    }
+
+    /// Whether the last message was text or binary. The client protocol does not care (WS-02); other uses may.
+    pub const fn opcode(&self) -> Opcode {
+        self.last
     }
 
     fn step(&mut self) -> Result<Step, Violation> {
@@ -186,7 +193,7 @@ impl<R: AsyncRead + Unpin + Send + 'static> WebSocketReader<R> {
     }
 
     fn finish(
-        &self,
+        &mut self,
         opcode: Opcode,
         compressed: bool,
         data: BytesMut,
@@ -204,6 +211,7 @@ impl<R: AsyncRead + Unpin + Send + 'static> WebSocketReader<R> {
         if opcode == Opcode::Text && simdutf8::basic::from_utf8(unchecked).is_err() {
             return Err(Violation::invalid("text is not UTF-8"));
         }
+        self.last = opcode;
         Ok(Step::Event(Received::Message(data.freeze())))
     }
 

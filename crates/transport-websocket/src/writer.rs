@@ -101,6 +101,11 @@ impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
         Self { io, control, unfinished: None, opcode, compression, closing: Closing::Not }
     }
 
+    /// Sends the following messages as text or as binary.
+    pub const fn set_opcode(&mut self, opcode: Opcode) {
+        self.opcode = opcode;
+    }
+
     fn frame(&self, message: &Message) -> Frame {
         match self.compression {
             Some(Compression { level, min_size }) if message.len() > min_size => {
