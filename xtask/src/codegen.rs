@@ -1,0 +1,133 @@
+//! Rust code from `proto/*.proto`, without protoc, committed beside the code that uses it.
+//!
+//! A build of the workspace therefore runs no generator; what keeps the committed files true is a comparison, in
+//! `cargo xtask tidy` and in this module's own test.
+
+use std::path::Path;
+
+use crate::command::Command;
+use crate::{Options, Verdict};
+
+/// What the head of every generated file says.
+pub(crate) const MARK: &str = "@generated";
+
+/// The schemas, and where the code of each goes.
+const OUTPUTS: &[(&str, &str)] = &[("client.proto", "crates/protocol/src/generated/client.rs")];
+
+/// One generated file as it should be.
+#[derive(Debug)]
+struct Generated {
+    path: &'static str,
+    text: String,
+}
+
+pub(crate) fn command(root: &Path, options: &Options) -> Result<Verdict, String> {
+    if options.has("--check") {
+        let stale = stale(root)?;
+        for path in &stale {
+            eprintln!("{path} is not what proto/ says: run `cargo xtask codegen`");
+        }
+        return Ok(if stale.is_empty() { Verdict::Good } else { Verdict::Bad });
+    }
+    for generated in generate(root)? {
+        let path = root.join(generated.path);
+        if std::fs::read_to_string(&path).is_ok_and(|text| text == generated.text) {
+            println!("{} is fresh", generated.path);
+            continue;
+        }
+        let write = || {
+            std::fs::create_dir_all(path.parent().unwrap_or(root))?;
+            std::fs::write(&path, &generated.text)
+        };
+        write().map_err(|error| format!("{}: {error}", generated.path))?;
+        println!("{} is written", generated.path);
+    }
+    Ok(Verdict::Good)
+}
+
+/// The generated files that differ from what the schemas say, or are not there.
+pub(crate) fn stale(root: &Path) -> Result<Vec<&'static str>, String> {
+    let fresh = |generated: &Generated| {
+        std::fs::read_to_string(root.join(generated.path)).is_ok_and(|text| text == generated.text)
+    };
+    Ok(generate(root)?.iter().filter(|generated| !fresh(generated)).map(|generated| generated.path).collect())
+}
+
+fn generate(root: &Path) -> Result<Vec<Generated>, String> {
+    let directory = root.join("proto");
+    for name in schemas(&directory)? {
+        if !OUTPUTS.iter().any(|(schema, _)| *schema == name) {
+            return Err(format!("proto/{name} has no place for its code: name one in xtask/src/codegen.rs"));
+        }
+    }
+    let there = OUTPUTS.iter().filter(|(schema, _)| directory.join(schema).exists());
+    there
+        .map(|&(schema, path)| {
+            let code = compile(&directory, schema)?;
+            let text = format!("// {MARK} by `cargo xtask codegen` from proto/{schema}.\n{code}");
+            Ok(Generated { path, text: formatted(root, &text)? })
+        })
+        .collect()
+}
+
+fn schemas(directory: &Path) -> Result<Vec<String>, String> {
+    let entries =
+        std::fs::read_dir(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    Ok(names.filter(|name| name.ends_with(".proto")).collect())
+}
+
+fn compile(directory: &Path, schema: &str) -> Result<String, String> {
+    let set = protox::compile([directory.join(schema)], [directory])
+        .map_err(|error| format!("proto/{schema} is not understood: {error}"))?;
+    let file = set.file.into_iter().find(|file| file.name() == schema);
+    let file = file.ok_or_else(|| format!("proto/{schema} came to nothing"))?;
+    let module = prost_build::Module::from_protobuf_package_name(file.package());
+    let mut config = prost_build::Config::new();
+    // Payloads share the buffer they arrived in, and maps encode to the same bytes each time.
+    config.bytes(["."]).btree_map(["."]);
+    let modules =
+        config.generate(vec![(module, file)]).map_err(|error| format!("proto/{schema}: {error}"))?;
+    Ok(modules.into_values().collect())
+}
+
+fn formatted(root: &Path, code: &str) -> Result<String, String> {
+    let rustfmt = Command::new(root, "rustfmt --edition 2024 --emit stdout --quiet --config-path");
+    rustfmt.argument(root.to_string_lossy()).filter(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_code_is_what_the_schemas_say() {
+        assert_eq!(stale(&crate::root()), Ok(Vec::new()), "run `cargo xtask codegen`");
+    }
+
+    #[test]
+    fn a_changed_schema_makes_the_code_stale() {
+        let root = std::env::temp_dir().join(format!("xtask-codegen-{}", std::process::id()));
+        let write = |path: &str, text: &str| {
+            let path = root.join(path);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+            std::fs::write(path, text).expect("a file");
+        };
+        let schema =
+            "syntax = \"proto3\"; package p; message M { bytes data = 1; map<string, string> tags = 2; }";
+        write("proto/client.proto", schema);
+        write("rustfmt.toml", "");
+        assert_eq!(stale(&root), Ok(vec![OUTPUTS[0].1]), "nothing is there yet");
+        assert_eq!(command(&root, &Options::default()), Ok(Verdict::Good));
+        assert_eq!(stale(&root), Ok(Vec::new()));
+        let code = std::fs::read_to_string(root.join(OUTPUTS[0].1)).expect("the code");
+        assert!(code.starts_with(&format!("// {MARK} by `cargo xtask codegen`")), "{code}");
+        assert!(code.contains("prost::bytes::Bytes") && code.contains("btree_map"), "{code}");
+
+        write("proto/client.proto", &schema.replace("data = 1", "data = 3"));
+        assert_eq!(stale(&root), Ok(vec![OUTPUTS[0].1]));
+        write("proto/other.proto", schema);
+        assert!(stale(&root).is_err(), "a schema without a place for its code");
+        std::fs::remove_dir_all(&root).expect("cleaned up");
+    }
+}

@@ -1,0 +1,109 @@
+//! What the run needs that cargo does not bring: Node, the npm packages of the SDK tests, a browser.
+//!
+//! What is missing is installed where that can be done. Where it cannot, the steps that need it are left out, and
+//! the run says so at the top, in its report and nowhere quietly.
+
+use std::path::Path;
+
+use crate::command::Command;
+
+/// The folder with the tests that use the official SDK.
+pub(super) const SDK: &str = "tests/sdk";
+
+const BROWSER_PACKAGES: &str = "chromium chromium-driver";
+
+/// What is not there, with the reason.
+#[derive(Debug, Default)]
+pub(super) struct Missing {
+    pub(super) node: Option<String>,
+    pub(super) browser: Option<String>,
+}
+
+/// Installs what the wanted steps need and is missing.
+pub(super) fn install(root: &Path, sdk: bool, browser: bool) -> Result<Missing, String> {
+    let mut missing = Missing::default();
+    if sdk {
+        missing.node = node(root);
+        if missing.node.is_none() {
+            packages(root)?;
+        }
+    }
+    if browser {
+        missing.browser = browser_missing(root);
+    }
+    Ok(missing)
+}
+
+fn node(root: &Path) -> Option<String> {
+    let version = Command::new(root, "node --version").capture().unwrap_or_default();
+    let major =
+        version.trim().trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
+    match major {
+        Some(20..) if Command::new(root, "npm --version").answers() => None,
+        Some(20..) => Some("npm is not installed".to_owned()),
+        Some(_) => Some(format!("Node 20 is needed, this is {}", version.trim())),
+        None => Some("Node 20 is not installed (https://nodejs.org)".to_owned()),
+    }
+}
+
+/// The packages of the lock file, unless they are there already.
+fn packages(root: &Path) -> Result<(), String> {
+    let folder = root.join(SDK);
+    let changed = |file: &str| std::fs::metadata(folder.join(file)).and_then(|meta| meta.modified()).ok();
+    let Some(locked) = changed("package-lock.json") else {
+        println!("{SDK} has no package-lock.json: nothing to install");
+        return Ok(());
+    };
+    if changed("node_modules/.package-lock.json").is_some_and(|installed| installed >= locked) {
+        println!("{SDK}: packages are there");
+        return Ok(());
+    }
+    let install = Command::new(&folder, "npm ci --no-audit --no-fund");
+    println!("$ {}", install.shown(root));
+    if install.run()? { Ok(()) } else { Err(install.shown(root)) }
+}
+
+fn browser_missing(root: &Path) -> Option<String> {
+    if browser_there(root) {
+        println!("chromium and chromedriver are there");
+        return None;
+    }
+    let wanted = format!("Debian's packages {BROWSER_PACKAGES} are not installed");
+    if !Command::new(root, "apt-get --version").answers() {
+        return Some(format!("{wanted}, and there is no apt-get"));
+    }
+    if Command::new(root, "id -u").capture().is_ok_and(|user| user.trim() != "0") {
+        return Some(format!("{wanted}: run `apt-get install {BROWSER_PACKAGES}` as root"));
+    }
+    let apt = |line: &str| {
+        let command =
+            Command::new(root, &format!("apt-get {line}")).environment("DEBIAN_FRONTEND", "noninteractive");
+        println!("$ {}", command.shown(root));
+        command.run().unwrap_or(false)
+    };
+    let install = format!("install --yes --no-install-recommends {BROWSER_PACKAGES}");
+    // The list of packages may be older than the packages that are still to be had.
+    let installed = apt(&install) || (apt("update") && apt(&install));
+    (!installed || !browser_there(root)).then(|| format!("{wanted}, and apt-get could not install them"))
+}
+
+fn browser_there(root: &Path) -> bool {
+    Command::new(root, "chromium --version").answers()
+        && Command::new(root, "chromedriver --version").answers()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_asked_for_where_nothing_is_wanted() {
+        let missing = install(Path::new("/"), false, false).expect("nothing to do");
+        assert!(missing.node.is_none() && missing.browser.is_none());
+    }
+
+    #[test]
+    fn a_folder_without_lock_file_needs_no_packages() {
+        assert_eq!(packages(Path::new("/no/such/folder")), Ok(()));
+    }
+}
