@@ -1,0 +1,6 @@
+//! A node over in-memory connections, in virtual time.
+
+mod harness;
+mod limits;
+mod pubsub;
+mod server_side;
