@@ -186,6 +186,11 @@ impl<R: TransportReader> Driver<R> {
                 attachment.keep();
             }
         }
+        if !self.session.is_connected() {
+            // The session turned down what the application accepted, such as a token that has expired meanwhile.
+            self.client = None;
+            self.registration = None;
+        }
         drop(done);
         handled
     }

@@ -4,9 +4,13 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tourbillon_types::{Epoch, Payload, StreamPosition, TagFilter};
 
@@ -17,9 +21,9 @@ use crate::command::{
 use crate::{DecodeError, Limits};
 
 pub(crate) fn decode_command(bytes: &Bytes, limits: &Limits) -> Result<Command, DecodeError> {
-    let wire: WireCommand<'_> =
+    let wire: Object<WireCommand<'_>> =
         serde_json::from_slice(bytes).map_err(|error| DecodeError::Json(error.to_string()))?;
-    wire.into_command(&Frame { bytes, limits })
+    wire.0.into_command(&Frame { bytes, limits })
 }
 
 /// Where payloads are slices of.
@@ -34,6 +38,29 @@ impl Frame<'_> {
     }
 }
 
+/// A message, which is an object: what serde derives would take an array of the fields too.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members))
+            }
+        }
+
+        deserializer.deserialize_map(Members(PhantomData)).map(Self)
+    }
+}
+
 /// `Some(())` for a value that is there and not `null`.
 type Flag = Option<serde::de::IgnoredAny>;
 
@@ -42,29 +69,29 @@ struct WireCommand<'a> {
     #[serde(default)]
     id: Option<u32>,
     #[serde(borrow, default)]
-    connect: Option<Box<WireConnect<'a>>>,
+    connect: Option<Box<Object<WireConnect<'a>>>>,
     #[serde(default)]
     ping: Flag,
     #[serde(borrow, default)]
-    subscribe: Option<Box<WireSubscribe<'a>>>,
+    subscribe: Option<Box<Object<WireSubscribe<'a>>>>,
     #[serde(borrow, default)]
-    unsubscribe: Option<WireChannel<'a>>,
+    unsubscribe: Option<Object<WireChannel<'a>>>,
     #[serde(borrow, default)]
-    publish: Option<WirePublish<'a>>,
+    publish: Option<Object<WirePublish<'a>>>,
     #[serde(borrow, default)]
-    presence: Option<WireChannel<'a>>,
+    presence: Option<Object<WireChannel<'a>>>,
     #[serde(borrow, default)]
-    presence_stats: Option<WireChannel<'a>>,
+    presence_stats: Option<Object<WireChannel<'a>>>,
     #[serde(borrow, default)]
-    history: Option<WireHistory<'a>>,
+    history: Option<Object<WireHistory<'a>>>,
     #[serde(borrow, default)]
-    rpc: Option<WireRpc<'a>>,
+    rpc: Option<Object<WireRpc<'a>>>,
     #[serde(borrow, default)]
-    send: Option<WireSend<'a>>,
+    send: Option<Object<WireSend<'a>>>,
     #[serde(borrow, default)]
-    refresh: Option<WireRefresh<'a>>,
+    refresh: Option<Object<WireRefresh<'a>>>,
     #[serde(borrow, default)]
-    sub_refresh: Option<Box<WireSubRefresh<'a>>>,
+    sub_refresh: Option<Box<Object<WireSubRefresh<'a>>>>,
 }
 
 type Text<'a> = Option<Cow<'a, str>>;
@@ -77,29 +104,29 @@ impl WireCommand<'_> {
     fn into_command(self, frame: &Frame<'_>) -> Result<Command, DecodeError> {
         let id = self.id.unwrap_or_default();
         let request = if let Some(connect) = self.connect {
-            Request::Connect(Box::new(connect.into_connect(frame)?))
+            Request::Connect(Box::new(connect.0.into_connect(frame)?))
         } else if self.ping.is_some() {
             Request::Ping
         } else if let Some(subscribe) = self.subscribe {
-            Request::Subscribe(Box::new(subscribe.into_subscribe(frame)?))
-        } else if let Some(channel) = self.unsubscribe {
+            Request::Subscribe(Box::new(subscribe.0.into_subscribe(frame)?))
+        } else if let Some(Object(channel)) = self.unsubscribe {
             Request::Unsubscribe(Unsubscribe { channel: text(channel.channel) })
-        } else if let Some(publish) = self.publish {
+        } else if let Some(Object(publish)) = self.publish {
             Request::Publish(publish.into_publish(frame))
-        } else if let Some(channel) = self.presence {
+        } else if let Some(Object(channel)) = self.presence {
             Request::Presence(Presence { channel: text(channel.channel) })
-        } else if let Some(channel) = self.presence_stats {
+        } else if let Some(Object(channel)) = self.presence_stats {
             Request::PresenceStats(PresenceStats { channel: text(channel.channel) })
-        } else if let Some(history) = self.history {
+        } else if let Some(Object(history)) = self.history {
             Request::History(history.into_history())
-        } else if let Some(rpc) = self.rpc {
+        } else if let Some(Object(rpc)) = self.rpc {
             Request::Rpc(Rpc { data: frame.payload(rpc.data), method: text(rpc.method) })
-        } else if let Some(send) = self.send {
+        } else if let Some(Object(send)) = self.send {
             Request::Send(Send { data: frame.payload(send.data) })
-        } else if let Some(refresh) = self.refresh {
+        } else if let Some(Object(refresh)) = self.refresh {
             Request::Refresh(Refresh { token: text(refresh.token) })
         } else if let Some(sub_refresh) = self.sub_refresh {
-            Request::SubRefresh(Box::new(sub_refresh.into_sub_refresh()))
+            Request::SubRefresh(Box::new(sub_refresh.0.into_sub_refresh()))
         } else if id == 0 {
             Request::Pong
         } else {
@@ -116,7 +143,7 @@ struct WireConnect<'a> {
     #[serde(borrow, default)]
     data: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    subs: Option<BTreeMap<Cow<'a, str>, Option<WireSubscribe<'a>>>>,
+    subs: Option<BTreeMap<Cow<'a, str>, Option<Object<WireSubscribe<'a>>>>>,
     #[serde(borrow, default)]
     name: Text<'a>,
     #[serde(borrow, default)]
@@ -134,7 +161,7 @@ struct WireConnect<'a> {
 impl WireConnect<'_> {
     fn into_connect(self, frame: &Frame<'_>) -> Result<Connect, DecodeError> {
         let subs = self.subs.unwrap_or_default().into_iter().map(|(channel, subscribe)| {
-            let subscribe = subscribe.map(|subscribe| subscribe.into_subscribe(frame)).transpose()?;
+            let subscribe = subscribe.map(|subscribe| subscribe.0.into_subscribe(frame)).transpose()?;
             Ok((channel.into_owned(), subscribe.unwrap_or_default()))
         });
         Ok(Connect {
@@ -174,7 +201,7 @@ struct WireSubscribe<'a> {
     #[serde(borrow, default)]
     delta: Text<'a>,
     #[serde(default)]
-    tf: Option<Box<WireFilter>>,
+    tf: Option<Box<Object<WireFilter>>>,
     #[serde(default)]
     flag: Option<i64>,
     #[serde(rename = "type", default)]
@@ -209,7 +236,7 @@ impl WireSubscribe<'_> {
             recoverable: self.recoverable.unwrap_or_default(),
             join_leave: self.join_leave.unwrap_or_default(),
             delta: text(self.delta),
-            filter: self.tf.map(|filter| filter.into_filter(depth)).transpose()?.map(Box::new),
+            filter: self.tf.map(|filter| filter.0.into_filter(depth)).transpose()?.map(Box::new),
             flag: self.flag.unwrap_or_default(),
             kind: self.kind.unwrap_or_default(),
             phase: self.phase.unwrap_or_default(),
@@ -233,7 +260,7 @@ struct WireFilter {
     #[serde(default)]
     vals: Option<Vec<String>>,
     #[serde(default)]
-    nodes: Option<Vec<WireFilter>>,
+    nodes: Option<Vec<Object<WireFilter>>>,
 }
 
 impl WireFilter {
@@ -246,7 +273,7 @@ impl WireFilter {
             cmp: self.cmp.unwrap_or_default(),
             val: self.val.unwrap_or_default(),
             vals: self.vals.unwrap_or_default(),
-            nodes: nodes.map(|node| node.into_filter(depth)).collect::<Result<_, _>>()?,
+            nodes: nodes.map(|node| node.0.into_filter(depth)).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -290,7 +317,7 @@ struct WireHistory<'a> {
     #[serde(default)]
     limit: Option<i32>,
     #[serde(borrow, default)]
-    since: Option<WirePosition<'a>>,
+    since: Option<Object<WirePosition<'a>>>,
     #[serde(default)]
     reverse: Option<bool>,
 }
@@ -308,7 +335,7 @@ impl WireHistory<'_> {
         History {
             channel: text(self.channel),
             limit: self.limit.unwrap_or_default(),
-            since: self.since.map(|since| position(since.offset, &since.epoch)),
+            since: self.since.map(|Object(since)| position(since.offset, &since.epoch)),
             reverse: self.reverse.unwrap_or_default(),
         }
     }
@@ -343,7 +370,7 @@ struct WireSubRefresh<'a> {
     #[serde(rename = "type", default)]
     kind: Option<i32>,
     #[serde(default)]
-    track: Option<Vec<WireBatch>>,
+    track: Option<Vec<Object<WireBatch>>>,
     #[serde(default)]
     untrack: Option<Vec<String>>,
 }
@@ -353,7 +380,7 @@ struct WireBatch {
     #[serde(default)]
     signature: Option<String>,
     #[serde(default)]
-    items: Option<Vec<WireItem>>,
+    items: Option<Vec<Object<WireItem>>>,
 }
 
 #[derive(Deserialize)]
@@ -371,7 +398,7 @@ impl WireSubRefresh<'_> {
             channel: text(self.channel),
             token: text(self.token),
             kind: self.kind.unwrap_or_default(),
-            track: batches.map(WireBatch::into_batch).collect(),
+            track: batches.map(|Object(batch)| batch.into_batch()).collect(),
             untrack: self.untrack.unwrap_or_default(),
         }
     }
@@ -383,7 +410,7 @@ impl WireBatch {
         TrackBatch {
             signature: self.signature.unwrap_or_default(),
             items: items
-                .map(|item| KeyedItem {
+                .map(|Object(item)| KeyedItem {
                     key: item.key.unwrap_or_default(),
                     version: item.version.unwrap_or_default(),
                 })

@@ -1,0 +1,52 @@
+//! Tourbillon: real-time messaging for Rust programs and, through its server, for everybody else.
+//!
+//! This crate re-exports the parts that make up a node. Each is a crate of its own and can be used alone; their
+//! features here are additive and change nothing but what is there.
+//!
+//! | feature | brings | default |
+//! |---|---|---|
+//! | `memory` | [`memory`]: the embedded engine | yes |
+//! | `websocket` | [`websocket`]: connections over WebSocket | yes |
+//! | `auth` | [`auth`]: connection and subscription tokens | |
+//! | `access` | [`access`]: namespaces and permissions as hooks | |
+//! | `full` | all of them | |
+//!
+//! # Embedding
+//!
+//! ```
+//! # #[cfg(all(feature = "memory", feature = "websocket"))]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use tourbillon::memory::MemoryEngine;
+//! use tourbillon::websocket::{WebSocketConfig, WebSocketService};
+//! use tourbillon::{AllowAll, Channel, Node, Payload};
+//!
+//! let (node, driver) = Node::builder(MemoryEngine::default()).hooks(AllowAll).build()?;
+//! tokio::spawn(driver);
+//!
+//! // A tower service: `axum::Router::route_service` takes it, and so does a hyper server.
+//! let websocket = WebSocketService::new(node.clone(), WebSocketConfig::default());
+//!
+//! node.publish(Channel::from("orders"), Payload::from(r#"{"id":1}"#), Default::default()).await?;
+//! # drop(websocket);
+//! # node.shutdown().await;
+//! # Ok(())
+//! # }
+//! # #[cfg(not(all(feature = "memory", feature = "websocket")))]
+//! # fn main() {}
+//! ```
+
+#[cfg(feature = "access")]
+pub use tourbillon_access as access;
+#[cfg(feature = "auth")]
+pub use tourbillon_auth as auth;
+pub use tourbillon_broker as broker;
+#[cfg(feature = "memory")]
+pub use tourbillon_broker_memory as memory;
+pub use tourbillon_node::{self as node, *};
+pub use tourbillon_protocol as protocol;
+pub use tourbillon_session as session;
+pub use tourbillon_transport as transport;
+#[cfg(feature = "websocket")]
+pub use tourbillon_transport_websocket as websocket;
+pub use tourbillon_types::{self as types, *};
