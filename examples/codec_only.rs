@@ -4,6 +4,8 @@
 //! cargo run -p tourbillon-examples --bin codec_only
 //! ```
 
+#![expect(clippy::print_stdout, reason = "an example talks to its reader")]
+
 use std::error::Error;
 
 use bytes::Bytes;

@@ -10,6 +10,8 @@
 //!
 //! Everything a transport needs is in the two seam crates; the node is not known here until `main`.
 
+#![expect(clippy::print_stdout, reason = "an example talks to its reader")]
+
 use std::collections::VecDeque;
 use std::error::Error;
 use std::io;

@@ -8,6 +8,8 @@
 //! Any Centrifugo SDK connects to `ws://localhost:8080/connection/websocket` with the token `secret:<name>`,
 //! subscribes to `orders`, and sees each order as it is posted.
 
+#![expect(clippy::print_stdout, reason = "an example talks to its reader")]
+
 use std::error::Error;
 
 use axum::extract::State;

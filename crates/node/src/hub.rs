@@ -63,7 +63,7 @@ impl Hub {
         loop {
             let found = self.find(channel);
             let entry = found.unwrap_or_else(|| {
-                self.shard(channel).write().entry(channel.clone()).or_insert_with(Arc::default).clone()
+                self.shard(channel).write().entry(channel.clone()).or_default().clone()
             });
             let mut subscribers = entry.subscribers.lock();
             // The last subscriber has just left: the entry is no longer in the map.

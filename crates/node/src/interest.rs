@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::time::Instant;
 use tourbillon_broker::BrokerError;
-use tourbillon_types::Channel;
+use tourbillon_types::{Channel, Instant};
 
 use crate::shared::Shared;
 
@@ -90,14 +89,14 @@ pub(crate) async fn run(shared: &Shared, interest: &Interest, mut requests: Requ
                 state.subscribe(std::mem::take(&mut batch)).await;
             }
             () = interest.notify.notified() => state.linger(interest.take_released()),
-            () = wait_until(due) => state.unsubscribe().await,
+            () = wait_until(shared, due) => state.unsubscribe().await,
         }
     }
 }
 
-async fn wait_until(due: Option<Instant>) {
+async fn wait_until(shared: &Shared, due: Option<Instant>) {
     match due {
-        Some(due) => tokio::time::sleep_until(due).await,
+        Some(due) => tokio::time::sleep(due - shared.clock.now().instant).await,
         None => std::future::pending().await,
     }
 }
@@ -129,12 +128,12 @@ impl State<'_> {
     }
 
     fn linger(&mut self, released: Vec<Channel>) {
-        let due = Instant::now() + LINGER;
+        let due = self.shared.clock.now().instant + LINGER;
         self.lingering.extend(released.into_iter().map(|channel| (due, channel)));
     }
 
     async fn unsubscribe(&mut self) {
-        let now = Instant::now();
+        let now = self.shared.clock.now().instant;
         let mut unwanted = Vec::new();
         while unwanted.len() < BATCH
             && let Some((due, _)) = self.lingering.front()

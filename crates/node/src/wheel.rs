@@ -131,12 +131,6 @@ impl Wheel {
             self.slot(tick).lock().append(&mut kept);
         }
     }
-
-    /// The number of entries, live or stale.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.slots.iter().map(|slot| slot.lock().len()).sum()
-    }
 }
 
 /// The first tick at or after an instant.

@@ -236,7 +236,11 @@ fn settle(frames: &mut Vec<Frame>, mut written: usize) {
 
 /// The payload of a close frame: a code and as much of the reason as fits, cut between characters.
 fn close_payload(code: u16, reason: &str) -> Bytes {
-    let reason = reason.get(..reason.floor_char_boundary(Disconnect::MAX_REASON)).unwrap_or_default();
+    let mut end = reason.len().min(Disconnect::MAX_REASON);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    let reason = reason.get(..end).unwrap_or_default();
     let mut payload = Vec::with_capacity(2 + reason.len());
     payload.extend_from_slice(&code.to_be_bytes());
     payload.extend_from_slice(reason.as_bytes());

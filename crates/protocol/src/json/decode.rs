@@ -260,7 +260,7 @@ struct WireFilter {
     #[serde(default)]
     vals: Option<Vec<String>>,
     #[serde(default)]
-    nodes: Option<Vec<Object<WireFilter>>>,
+    nodes: Option<Vec<Object<Self>>>,
 }
 
 impl WireFilter {

@@ -90,7 +90,7 @@ fn connect(w: &mut Writer, result: &ConnectResult) -> Result {
     w.payload("data", &result.data)?;
     if !result.subs.is_empty() {
         let entries = result.subs.iter().map(|(channel, result)| (channel.as_str(), result));
-        w.map("subs", entries, |w, result| subscribe(w, result))?;
+        w.map("subs", entries, subscribe)?;
     }
     w.number("ping", result.ping);
     w.flag("pong", result.pong);
