@@ -1,5 +1,7 @@
 //! Every example is run as its reader would run it.
 
+#![allow(clippy::expect_used, reason = "a test stops at what it did not expect")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};

@@ -1,5 +1,7 @@
 //! A node over in-memory connections, in virtual time.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test stops at what it did not expect")]
+
 mod harness;
 mod limits;
 mod pubsub;
