@@ -10,7 +10,8 @@ use crate::command::Command;
 /// The folder with the tests that use the official SDK.
 pub(super) const SDK: &str = "tests/sdk";
 
-const BROWSER_PACKAGES: &str = "chromium chromium-driver";
+/// The program, and the Debian package that has it.
+const BROWSER: &str = "chromium";
 
 /// What is not there, with the reason.
 #[derive(Debug, Default)]
@@ -64,16 +65,17 @@ fn packages(root: &Path) -> Result<(), String> {
 }
 
 fn browser_missing(root: &Path) -> Option<String> {
-    if browser_there(root) {
-        println!("chromium and chromedriver are there");
+    let there = || Command::new(root, &format!("{BROWSER} --version")).answers();
+    if there() {
+        println!("{BROWSER} is there");
         return None;
     }
-    let wanted = format!("Debian's packages {BROWSER_PACKAGES} are not installed");
+    let wanted = format!("Debian's package {BROWSER} is not installed");
     if !Command::new(root, "apt-get --version").answers() {
         return Some(format!("{wanted}, and there is no apt-get"));
     }
     if Command::new(root, "id -u").capture().is_ok_and(|user| user.trim() != "0") {
-        return Some(format!("{wanted}: run `apt-get install {BROWSER_PACKAGES}` as root"));
+        return Some(format!("{wanted}: run `apt-get install {BROWSER}` as root"));
     }
     let apt = |line: &str| {
         let command =
@@ -81,15 +83,10 @@ fn browser_missing(root: &Path) -> Option<String> {
         println!("$ {}", command.shown(root));
         command.run().unwrap_or(false)
     };
-    let install = format!("install --yes --no-install-recommends {BROWSER_PACKAGES}");
+    let install = format!("install --yes --no-install-recommends {BROWSER}");
     // The list of packages may be older than the packages that are still to be had.
     let installed = apt(&install) || (apt("update") && apt(&install));
-    (!installed || !browser_there(root)).then(|| format!("{wanted}, and apt-get could not install them"))
-}
-
-fn browser_there(root: &Path) -> bool {
-    Command::new(root, "chromium --version").answers()
-        && Command::new(root, "chromedriver --version").answers()
+    (!installed || !there()).then(|| format!("{wanted}, and apt-get could not install it"))
 }
 
 #[cfg(test)]

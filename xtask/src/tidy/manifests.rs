@@ -13,6 +13,9 @@ const DEPENDENCY_TABLES: &[&str] = &["dependencies", "dev-dependencies", "build-
 /// The fuzz targets are a workspace of their own, because they need a nightly compiler.
 const OTHER_WORKSPACES: &[&str] = &["fuzz/"];
 
+/// Crates with lints of their own: examples are there to be copied, without attributes that only matter here.
+const OWN_LINTS: &[&str] = &["examples/Cargo.toml"];
+
 /// Where locked packages may come from.
 const CARGO_SOURCE: &str = "registry+https://github.com/rust-lang/crates.io-index";
 const NPM_SOURCE: &str = "https://registry.npmjs.org/";
@@ -37,7 +40,7 @@ fn manifest(file: &File) -> Findings {
     if package.and_then(|package| package.get("description")).is_none() {
         findings.push(Finding::new(&file.path, "has no description"));
     }
-    if !table.get("lints").is_some_and(inherits) {
+    if !table.get("lints").is_some_and(inherits) && !OWN_LINTS.contains(&file.path.as_str()) {
         findings.push(Finding::new(&file.path, "must inherit the lints: `[lints] workspace = true`"));
     }
     let targets = table.get("target").and_then(Value::as_table).into_iter().flat_map(Table::values);
