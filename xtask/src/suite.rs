@@ -22,7 +22,16 @@ pub(crate) fn command(root: &Path, options: &Options) -> Result<Verdict, String>
     let only = options.words("--only", &names)?;
     let steps = selected(&only, options.has("--fast"));
     let wanted = steps.iter().map(|step| step.name).collect();
-    let world = World::new(root, wanted, options.has("--fast"))?;
+    let world = match World::new(root, wanted, options.has("--fast")) {
+        Ok(world) => world,
+        Err(error) => {
+            println!(
+                "the workspace cannot be read: {error}\n\n{}",
+                last_line(Tally { failed: 1, ..Tally::default() })
+            );
+            return Ok(Verdict::Bad);
+        }
+    };
     Ok(run(&world, &steps))
 }
 
@@ -64,8 +73,13 @@ fn run(world: &World<'_>, steps: &[&Step]) -> Verdict {
         }
     }
     println!("\n{}\n{:14} {:>8}\n", report.join("\n"), "all", seconds(start()));
-    println!("{} passed, {} failed", total.passed, total.failed);
+    println!("{}", last_line(total));
     verdict
+}
+
+/// What a machine reads of a run.
+fn last_line(total: Tally) -> String {
+    format!("{} passed, {} failed", total.passed, total.failed)
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long a step takes is about real time")]
@@ -96,6 +110,17 @@ mod tests {
     fn a_step_brings_what_it_needs() {
         assert_eq!(names(&selected(&["tidy"], false)), ["tidy"]);
         assert_eq!(names(&selected(&["sdk"], false)), ["prerequisites", "server", "sdk"]);
+    }
+
+    #[test]
+    fn the_last_line_has_one_form() {
+        assert_eq!(last_line(Tally { passed: 3, failed: 1, left_out: 2 }), "3 passed, 1 failed");
+    }
+
+    #[test]
+    fn a_workspace_that_cannot_be_read_is_a_failure() {
+        let nowhere = std::env::temp_dir().join("xtask-no-workspace");
+        assert_eq!(command(&nowhere, &Options::default()), Ok(Verdict::Bad));
     }
 
     #[test]
