@@ -62,9 +62,8 @@ impl Hub {
     pub(crate) fn attach(&self, channel: &Channel, conn: &Arc<Conn>) -> Attached {
         loop {
             let found = self.find(channel);
-            let entry = found.unwrap_or_else(|| {
-                self.shard(channel).write().entry(channel.clone()).or_default().clone()
-            });
+            let entry = found
+                .unwrap_or_else(|| self.shard(channel).write().entry(channel.clone()).or_default().clone());
             let mut subscribers = entry.subscribers.lock();
             // The last subscriber has just left: the entry is no longer in the map.
             if subscribers.dissolved {

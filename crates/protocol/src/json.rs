@@ -6,3 +6,11 @@ mod write;
 
 pub(crate) use decode::decode_command;
 pub(crate) use encode::{publication_push, push, reply};
+use serde_json::value::RawValue;
+use tourbillon_types::Payload;
+
+/// Whether a payload is one JSON value. One that is known to be is not read again.
+#[must_use]
+pub fn is_json(payload: &Payload) -> bool {
+    payload.is_known_json() || serde_json::from_slice::<&RawValue>(payload.as_ref()).is_ok()
+}

@@ -27,4 +27,5 @@ pub mod reply;
 pub use command::{Command, Request};
 pub use decode::{Commands, DecodeError, Limits};
 pub use encode::{EncodeError, Envelope, encode_ping, encode_publication, encode_push, encode_reply};
+pub use json::is_json;
 pub use reply::{Push, PushEvent, Reply, ReplyResult};

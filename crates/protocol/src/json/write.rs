@@ -154,9 +154,7 @@ impl Writer {
         if payload.is_empty() {
             return Ok(());
         }
-        if !payload.is_known_json()
-            && serde_json::from_slice::<&serde_json::value::RawValue>(payload.as_ref()).is_err()
-        {
+        if !super::is_json(payload) {
             return Err(EncodeError::NotJson);
         }
         self.key(key);

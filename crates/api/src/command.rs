@@ -1,0 +1,177 @@
+//! What can be asked, and what is answered.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use tourbillon_broker::Published;
+use tourbillon_node::{NodeInfo, Target};
+use tourbillon_types::{Channel, ClientId, Disconnect, Payload, ReplyError, Tags};
+
+/// Something a backend asks of a node.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ApiCommand {
+    /// Publish into a channel (API-20).
+    Publish(Publish),
+    /// Publish into several channels (API-21).
+    Broadcast(Broadcast),
+    /// Subscribe a user's connections (API-22).
+    Subscribe(Subscribe),
+    /// End a subscription of a user's connections (API-23).
+    Unsubscribe(Unsubscribe),
+    /// End a user's connections (API-24).
+    Disconnect(DisconnectUser),
+    /// Change when a user's connections expire (API-25).
+    Refresh(Refresh),
+    /// The nodes (API-30).
+    Info,
+    /// The channels (API-31).
+    Channels(Channels),
+    /// Several commands (API-33).
+    Batch(Batch),
+    /// A command that this version of the server does not have: why.
+    Unavailable(ReplyError),
+}
+
+/// What is published, wherever it goes.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Content {
+    /// The data.
+    pub data: Payload,
+    /// Whether the channel's stream leaves it out (PUBS-03).
+    pub skip_history: bool,
+    /// Labels.
+    pub tags: Option<Arc<Tags>>,
+    /// A second publication with the same key has no effect (PUBS-01).
+    pub idempotency_key: String,
+    /// Whether subscribers may get a delta (PUBS-04).
+    pub delta: bool,
+    /// A version not above the stream's latest has no effect (PUBS-02); 0 for none.
+    pub version: u64,
+    /// Versions of different epochs are not compared.
+    pub version_epoch: String,
+}
+
+/// Publish into a channel.
+#[derive(Clone, Debug)]
+pub struct Publish {
+    /// The channel.
+    pub channel: Channel,
+    /// What.
+    pub content: Content,
+}
+
+/// Publish into several channels.
+#[derive(Clone, Debug)]
+pub struct Broadcast {
+    /// The channels.
+    pub channels: Vec<Channel>,
+    /// What.
+    pub content: Content,
+}
+
+/// Subscribe a user's connections.
+#[derive(Clone, Debug)]
+pub struct Subscribe {
+    /// Whose.
+    pub target: Target,
+    /// To which channel.
+    pub channel: Channel,
+    /// What is told of the subscriber to others in the channel.
+    pub info: Payload,
+    /// Data for the client.
+    pub data: Payload,
+    /// When the subscription expires, seconds since 1970 UTC; `None` for never.
+    pub expire_at: Option<i64>,
+}
+
+/// End a subscription of a user's connections.
+#[derive(Clone, Debug)]
+pub struct Unsubscribe {
+    /// Whose.
+    pub target: Target,
+    /// Of which channel.
+    pub channel: Channel,
+}
+
+/// End a user's connections.
+#[derive(Clone, Debug)]
+pub struct DisconnectUser {
+    /// Whose.
+    pub target: Target,
+    /// Why.
+    pub why: Disconnect,
+    /// Connections that are spared.
+    pub whitelist: Vec<ClientId>,
+}
+
+/// Change when a user's connections expire.
+#[derive(Clone, Debug)]
+pub struct Refresh {
+    /// Whose.
+    pub target: Target,
+    /// They are expired now.
+    pub expired: bool,
+    /// When they expire, seconds since 1970 UTC; `None` for never.
+    pub expire_at: Option<i64>,
+    /// What is told of them to others from now on; `None` leaves it.
+    pub info: Option<Payload>,
+}
+
+/// The channels.
+#[derive(Clone, Debug, Default)]
+pub struct Channels {
+    /// Which: a pattern with `*`, `?`, `[a-z]` and `{a,b}`. Empty for all.
+    pub pattern: String,
+}
+
+/// Several commands.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// The commands, or why one cannot be read.
+    pub commands: Vec<Result<ApiCommand, ReplyError>>,
+    /// Whether they may be carried out at the same time.
+    pub parallel: bool,
+}
+
+/// The answer to an [`ApiCommand`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ApiReply {
+    /// To [`ApiCommand::Publish`].
+    Publish(Published),
+    /// To [`ApiCommand::Broadcast`], in the order of the channels.
+    Broadcast(Vec<Result<Published, ApiError>>),
+    /// To [`ApiCommand::Subscribe`].
+    Subscribe,
+    /// To [`ApiCommand::Unsubscribe`].
+    Unsubscribe,
+    /// To [`ApiCommand::Disconnect`].
+    Disconnect,
+    /// To [`ApiCommand::Refresh`].
+    Refresh,
+    /// To [`ApiCommand::Info`].
+    Info(Vec<NodeInfo>),
+    /// To [`ApiCommand::Channels`]: names and numbers of subscribers.
+    Channels(Vec<(Channel, usize)>),
+    /// To [`ApiCommand::Batch`], in the order of the commands.
+    Batch(Vec<Result<Self, ApiError>>),
+}
+
+/// Why a command failed (PUBS-06).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message} ({code})")]
+pub struct ApiError {
+    /// 100 internal, 102 unknown channel, 104 not found, 107 bad request, 108 not available, 112 unrecoverable
+    /// position, 113 conflict.
+    pub code: u32,
+    /// Text for people.
+    pub message: Cow<'static, str>,
+}
+
+impl From<ReplyError> for ApiError {
+    fn from(error: ReplyError) -> Self {
+        Self { code: error.code.0, message: error.message }
+    }
+}

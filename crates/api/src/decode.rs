@@ -1,0 +1,422 @@
+//! JSON to commands.
+//!
+//! Fields that are not known are ignored, so that newer client libraries work. A field that is known and asks for
+//! something that this server does not do yet is refused, never ignored.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tourbillon_node::Target;
+use tourbillon_types::{Channel, Disconnect, Payload, ReplyError, Tags, UserId};
+
+use crate::command::{
+    ApiCommand, Batch, Broadcast, Channels, Content, DisconnectUser, Publish, Refresh, Subscribe, Unsubscribe,
+};
+
+/// Bytes that are no command of the named method (API-06).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// No such method.
+    #[error("no such method")]
+    UnknownMethod,
+    /// The body is not what the method takes.
+    #[error("{0}")]
+    Malformed(String),
+}
+
+/// Methods that exist in the API and not yet in this server.
+const LATER: &[&str] = &["presence", "presence_stats", "history", "history_remove"];
+
+/// Methods of the command list (API-33) that belong to features this server does not have.
+const ABSENT: &[&str] = &[
+    "map_publish",
+    "map_remove",
+    "map_read_state",
+    "map_read_stream",
+    "map_stats",
+    "map_clear",
+    "shared_poll_publish",
+];
+
+/// Reads the body of a call.
+pub(crate) fn decode(method: &str, body: &Bytes) -> Result<ApiCommand, DecodeError> {
+    if method == "batch" {
+        return batch(body);
+    }
+    if body.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(DecodeError::Malformed("the body must be a JSON object".to_owned()));
+    }
+    command(method, body).unwrap_or(Err(DecodeError::UnknownMethod))
+}
+
+/// `None`: no such method.
+fn command(method: &str, body: &Bytes) -> Option<Result<ApiCommand, DecodeError>> {
+    Some(match method {
+        "publish" => parse::<WirePublish<'_>>(body).and_then(|wire| wire.into_publish(body)),
+        "broadcast" => parse::<WirePublish<'_>>(body).and_then(|wire| wire.into_broadcast(body)),
+        "subscribe" => parse::<WireSubscribe<'_>>(body).and_then(|wire| wire.into_command(body)),
+        "unsubscribe" => parse::<WireUnsubscribe>(body).and_then(WireUnsubscribe::into_command),
+        "disconnect" => parse::<WireDisconnect>(body).and_then(WireDisconnect::into_command),
+        "refresh" => parse::<WireRefresh>(body).and_then(WireRefresh::into_command),
+        "info" => parse::<serde::de::IgnoredAny>(body).map(|_| ApiCommand::Info),
+        "channels" => parse::<WireChannels>(body)
+            .map(|wire| ApiCommand::Channels(Channels { pattern: wire.pattern.unwrap_or_default() })),
+        "rpc" => Ok(ApiCommand::Unavailable(ReplyError::METHOD_NOT_FOUND)),
+        later if LATER.contains(&later) => Ok(ApiCommand::Unavailable(ReplyError::NOT_AVAILABLE)),
+        _ => return None,
+    })
+}
+
+fn parse<'a, T: Deserialize<'a>>(body: &'a Bytes) -> Result<T, DecodeError> {
+    serde_json::from_slice(body).map_err(|error| DecodeError::Malformed(error.to_string()))
+}
+
+fn batch(body: &Bytes) -> Result<ApiCommand, DecodeError> {
+    let wire: WireBatch<'_> = parse(body)?;
+    let commands = wire.commands.unwrap_or_default().into_iter();
+    Ok(ApiCommand::Batch(Batch {
+        commands: commands.map(|command| batch_command(body, command)).collect(),
+        parallel: wire.parallel.unwrap_or_default(),
+    }))
+}
+
+/// One command of a batch: an object with one member, named like its method.
+fn batch_command(body: &Bytes, raw: &RawValue) -> Result<ApiCommand, ReplyError> {
+    let bad = |what: String| ReplyError::BAD_REQUEST.with_message(what);
+    let members: Option<std::collections::BTreeMap<String, &RawValue>> =
+        serde_json::from_str(raw.get()).map_err(|error| bad(format!("command: {error}")))?;
+    let members = members.unwrap_or_default();
+    let Some((method, params)) = members.into_iter().find(|(_, params)| params.get() != "null") else {
+        return Err(bad("command is empty".to_owned()));
+    };
+    let params = body.slice_ref(params.get().as_bytes());
+    if ABSENT.contains(&method.as_str()) {
+        return Err(ReplyError::METHOD_NOT_FOUND);
+    }
+    match command(&method, &params) {
+        None => Err(ReplyError::METHOD_NOT_FOUND),
+        Some(Ok(command)) => Ok(command),
+        Some(Err(error)) => Err(bad(error.to_string())),
+    }
+}
+
+#[derive(Deserialize)]
+struct WireBatch<'a> {
+    #[serde(borrow, default)]
+    commands: Option<Vec<&'a RawValue>>,
+    #[serde(default)]
+    parallel: Option<bool>,
+}
+
+/// The data of a command: JSON as it is, or anything in base64, which wins (HID-12).
+fn payload(
+    body: &Bytes,
+    name: &str,
+    raw: Option<&RawValue>,
+    base64: Option<&str>,
+) -> Result<Payload, DecodeError> {
+    if let Some(base64) = base64.filter(|base64| !base64.is_empty()) {
+        let decoded = STANDARD.decode(base64);
+        return decoded
+            .map(Payload::from)
+            .map_err(|error| DecodeError::Malformed(format!("b64{name}: not base64: {error}")));
+    }
+    Ok(raw.map_or_else(Payload::empty, |raw| Payload::from_json(body.slice_ref(raw.get().as_bytes()))))
+}
+
+/// A command that asks for something that is not there yet.
+fn unavailable(field: &'static str) -> ApiCommand {
+    let message = format!("not available: {field} is not implemented in this version");
+    ApiCommand::Unavailable(ReplyError::NOT_AVAILABLE.with_message(message))
+}
+
+/// What `publish` and `broadcast` take; they differ in `channel` and `channels`.
+#[derive(Deserialize)]
+struct WirePublish<'a> {
+    #[serde(default)]
+    channel: Option<String>,
+    #[serde(default)]
+    channels: Option<Vec<String>>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+    #[serde(default)]
+    b64data: Option<String>,
+    #[serde(default)]
+    skip_history: Option<bool>,
+    #[serde(default)]
+    tags: Option<Tags>,
+    #[serde(default)]
+    idempotency_key: Option<String>,
+    #[serde(default)]
+    delta: Option<bool>,
+    #[serde(default)]
+    version: Option<u64>,
+    #[serde(default)]
+    version_epoch: Option<String>,
+}
+
+impl WirePublish<'_> {
+    fn content(&mut self, body: &Bytes) -> Result<Content, DecodeError> {
+        Ok(Content {
+            data: payload(body, "data", self.data, self.b64data.as_deref())?,
+            skip_history: self.skip_history.unwrap_or_default(),
+            tags: self.tags.take().filter(|tags| !tags.is_empty()).map(Arc::new),
+            idempotency_key: self.idempotency_key.take().unwrap_or_default(),
+            delta: self.delta.unwrap_or_default(),
+            version: self.version.unwrap_or_default(),
+            version_epoch: self.version_epoch.take().unwrap_or_default(),
+        })
+    }
+
+    fn into_publish(mut self, body: &Bytes) -> Result<ApiCommand, DecodeError> {
+        let content = self.content(body)?;
+        Ok(ApiCommand::Publish(Publish { channel: Channel::from(self.channel.unwrap_or_default()), content }))
+    }
+
+    fn into_broadcast(mut self, body: &Bytes) -> Result<ApiCommand, DecodeError> {
+        let content = self.content(body)?;
+        let channels = self.channels.unwrap_or_default().into_iter().map(Channel::from).collect();
+        Ok(ApiCommand::Broadcast(Broadcast { channels, content }))
+    }
+}
+
+/// Whose connections are meant. `None`: an identifier that nothing can have, so nobody's.
+fn target(user: Option<String>, client: Option<String>, session: Option<String>) -> Option<Target> {
+    let mut target = Target::user(UserId::from(user.unwrap_or_default()));
+    if let Some(client) = client.filter(|client| !client.is_empty()) {
+        target.client = Some(client.parse().ok()?);
+    }
+    if let Some(session) = session.filter(|session| !session.is_empty()) {
+        target.session = Some(session.parse().ok()?);
+    }
+    Some(target)
+}
+
+/// An identifier that is none of ours names no connection; the call succeeds on none, as in the original.
+fn nobody() -> Target {
+    let mut target = Target::user(UserId::anonymous());
+    target.client = Some(tourbillon_types::ClientId::from_random([0; 16]));
+    target
+}
+
+#[derive(Deserialize)]
+struct WireSubscribe<'a> {
+    #[serde(default)]
+    user: Option<String>,
+    #[serde(default)]
+    channel: Option<String>,
+    #[serde(default)]
+    client: Option<String>,
+    #[serde(default)]
+    session: Option<String>,
+    #[serde(borrow, default)]
+    info: Option<&'a RawValue>,
+    #[serde(default)]
+    b64info: Option<String>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+    #[serde(default)]
+    b64data: Option<String>,
+    #[serde(default)]
+    expire_at: Option<i64>,
+    #[serde(default)]
+    recover_since: Option<serde::de::IgnoredAny>,
+    #[serde(rename = "override", default)]
+    overrides: Option<WireOverride>,
+    #[serde(default)]
+    label_filter: Option<serde::de::IgnoredAny>,
+    #[serde(default)]
+    all_users: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct WireOverride {
+    #[serde(default)]
+    presence: Option<WireBool>,
+    #[serde(default)]
+    join_leave: Option<WireBool>,
+    #[serde(default)]
+    force_recovery: Option<WireBool>,
+    #[serde(default)]
+    force_positioning: Option<WireBool>,
+    #[serde(default)]
+    force_push_join_leave: Option<WireBool>,
+}
+
+#[derive(Deserialize)]
+struct WireBool {
+    #[serde(default)]
+    value: Option<bool>,
+}
+
+impl WireOverride {
+    /// Whether it switches on something that is not there yet. Switching off what is not there is no request.
+    fn asks(&self) -> bool {
+        let all = [
+            &self.presence,
+            &self.join_leave,
+            &self.force_recovery,
+            &self.force_positioning,
+            &self.force_push_join_leave,
+        ];
+        all.into_iter().flatten().any(|switch| switch.value == Some(true))
+    }
+}
+
+impl WireSubscribe<'_> {
+    fn into_command(self, body: &Bytes) -> Result<ApiCommand, DecodeError> {
+        if self.recover_since.is_some() {
+            return Ok(unavailable("recover_since"));
+        }
+        if self.overrides.as_ref().is_some_and(WireOverride::asks) {
+            return Ok(unavailable("override"));
+        }
+        if let Some(field) = selection(self.label_filter.is_some(), self.all_users) {
+            return Ok(unavailable(field));
+        }
+        Ok(ApiCommand::Subscribe(Subscribe {
+            target: target(self.user, self.client, self.session).unwrap_or_else(nobody),
+            channel: Channel::from(self.channel.unwrap_or_default()),
+            info: payload(body, "info", self.info, self.b64info.as_deref())?,
+            data: payload(body, "data", self.data, self.b64data.as_deref())?,
+            expire_at: self.expire_at.filter(|at| *at != 0),
+        }))
+    }
+}
+
+/// Ways of selecting connections that are not there yet (API-42).
+fn selection(label_filter: bool, all_users: Option<bool>) -> Option<&'static str> {
+    if label_filter {
+        return Some("label_filter");
+    }
+    all_users.unwrap_or_default().then_some("all_users")
+}
+
+#[derive(Deserialize)]
+struct WireUnsubscribe {
+    #[serde(default)]
+    user: Option<String>,
+    #[serde(default)]
+    channel: Option<String>,
+    #[serde(default)]
+    client: Option<String>,
+    #[serde(default)]
+    session: Option<String>,
+    #[serde(default)]
+    label_filter: Option<serde::de::IgnoredAny>,
+    #[serde(default)]
+    all_users: Option<bool>,
+}
+
+impl WireUnsubscribe {
+    fn into_command(self) -> Result<ApiCommand, DecodeError> {
+        if let Some(field) = selection(self.label_filter.is_some(), self.all_users) {
+            return Ok(unavailable(field));
+        }
+        Ok(ApiCommand::Unsubscribe(Unsubscribe {
+            target: target(self.user, self.client, self.session).unwrap_or_else(nobody),
+            channel: Channel::from(self.channel.unwrap_or_default()),
+        }))
+    }
+}
+
+#[derive(Deserialize)]
+struct WireDisconnect {
+    #[serde(default)]
+    user: Option<String>,
+    #[serde(default)]
+    client: Option<String>,
+    #[serde(default)]
+    session: Option<String>,
+    #[serde(default)]
+    whitelist: Option<Vec<String>>,
+    #[serde(default)]
+    disconnect: Option<WireReason>,
+    #[serde(default)]
+    label_filter: Option<serde::de::IgnoredAny>,
+    #[serde(default)]
+    all_users: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct WireReason {
+    #[serde(default)]
+    code: Option<u32>,
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+impl WireDisconnect {
+    fn into_command(self) -> Result<ApiCommand, DecodeError> {
+        if let Some(field) = selection(self.label_filter.is_some(), self.all_users) {
+            return Ok(unavailable(field));
+        }
+        let why = match self.disconnect {
+            None => Disconnect::FORCE_DISCONNECT,
+            Some(WireReason { code, reason }) => {
+                let (code, reason) = (code.unwrap_or_default(), reason.unwrap_or_default());
+                if !(3000..=4999).contains(&code) || reason.len() > Disconnect::MAX_REASON {
+                    let message =
+                        "disconnect: the code must be 3000 to 4999 and the reason at most 123 bytes";
+                    return Ok(ApiCommand::Unavailable(ReplyError::BAD_REQUEST.with_message(message)));
+                }
+                Disconnect::custom(code, reason)
+            }
+        };
+        let whitelist = self.whitelist.unwrap_or_default();
+        Ok(ApiCommand::Disconnect(DisconnectUser {
+            target: target(self.user, self.client, self.session).unwrap_or_else(nobody),
+            why,
+            whitelist: whitelist.iter().filter_map(|client| client.parse().ok()).collect(),
+        }))
+    }
+}
+
+#[derive(Deserialize)]
+struct WireRefresh {
+    #[serde(default)]
+    user: Option<String>,
+    #[serde(default)]
+    client: Option<String>,
+    #[serde(default)]
+    session: Option<String>,
+    #[serde(default)]
+    expired: Option<bool>,
+    #[serde(default)]
+    expire_at: Option<i64>,
+    #[serde(default)]
+    info: Option<serde::de::IgnoredAny>,
+    #[serde(default)]
+    label_filter: Option<serde::de::IgnoredAny>,
+    #[serde(default)]
+    all_users: Option<bool>,
+}
+
+impl WireRefresh {
+    fn into_command(self) -> Result<ApiCommand, DecodeError> {
+        if let Some(field) = selection(self.label_filter.is_some(), self.all_users) {
+            return Ok(unavailable(field));
+        }
+        if self.info.is_some() {
+            // A connection's info can be changed by its own refresh only, so far.
+            return Ok(unavailable("info"));
+        }
+        Ok(ApiCommand::Refresh(Refresh {
+            target: target(self.user, self.client, self.session).unwrap_or_else(nobody),
+            expired: self.expired.unwrap_or_default(),
+            expire_at: self.expire_at.filter(|at| *at != 0),
+            info: None,
+        }))
+    }
+}
+
+#[derive(Deserialize)]
+struct WireChannels {
+    #[serde(default)]
+    pattern: Option<String>,
+}

@@ -1,0 +1,205 @@
+//! Replies to JSON (API-10).
+
+use serde::ser::{SerializeMap, SerializeSeq, Serializer};
+use serde::{Deserialize, Serialize};
+use tourbillon_broker::Published;
+use tourbillon_node::NodeInfo;
+use tourbillon_types::Channel;
+
+use crate::command::{ApiError, ApiReply};
+
+type Outcome = Result<ApiReply, ApiError>;
+
+/// The body of a response: `{"result": ..}` or `{"error": ..}`; the replies themselves for a batch.
+pub(crate) fn response(outcome: &Outcome) -> Vec<u8> {
+    // Into memory, and with text keys only, serialising cannot fail.
+    serde_json::to_vec(&Response(outcome)).unwrap_or_default()
+}
+
+/// The body of a response whose HTTP status tells that it is an error (API-05).
+pub(crate) fn bare_error(error: &ApiError) -> Vec<u8> {
+    serde_json::to_vec(&WireError::from(error)).unwrap_or_default()
+}
+
+struct Response<'a>(&'a Outcome);
+
+impl Serialize for Response<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        match self.0 {
+            Ok(ApiReply::Batch(replies)) => map.serialize_entry("replies", &Replies(replies))?,
+            Ok(reply) => map.serialize_entry("result", &Body(reply))?,
+            Err(error) => map.serialize_entry("error", &WireError::from(error))?,
+        }
+        map.end()
+    }
+}
+
+struct Replies<'a>(&'a [Outcome]);
+
+impl Serialize for Replies<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.0.len()))?;
+        for outcome in self.0 {
+            list.serialize_element(&Reply(outcome))?;
+        }
+        list.end()
+    }
+}
+
+/// One reply of a batch: the result under the name of its method.
+struct Reply<'a>(&'a Outcome);
+
+impl Serialize for Reply<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        match self.0 {
+            Ok(reply) => map.serialize_entry(name(reply), &Body(reply))?,
+            Err(error) => map.serialize_entry("error", &WireError::from(error))?,
+        }
+        map.end()
+    }
+}
+
+const fn name(reply: &ApiReply) -> &'static str {
+    match reply {
+        ApiReply::Publish(_) => "publish",
+        ApiReply::Broadcast(_) => "broadcast",
+        ApiReply::Subscribe => "subscribe",
+        ApiReply::Unsubscribe => "unsubscribe",
+        ApiReply::Disconnect => "disconnect",
+        ApiReply::Refresh => "refresh",
+        ApiReply::Info(_) => "info",
+        ApiReply::Channels(_) => "channels",
+        ApiReply::Batch(_) => "batch",
+    }
+}
+
+struct Body<'a>(&'a ApiReply);
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            ApiReply::Publish(published) => WirePublished::from(published).serialize(serializer),
+            ApiReply::Broadcast(outcomes) => {
+                let responses = outcomes.iter().map(WirePublishResponse::from).collect();
+                WireBroadcast { responses }.serialize(serializer)
+            }
+            ApiReply::Info(nodes) => {
+                WireInfo { nodes: nodes.iter().map(WireNode::from).collect() }.serialize(serializer)
+            }
+            ApiReply::Channels(channels) => WireChannels { channels: Counts(channels) }.serialize(serializer),
+            ApiReply::Batch(replies) => Replies(replies).serialize(serializer),
+            ApiReply::Subscribe | ApiReply::Unsubscribe | ApiReply::Disconnect | ApiReply::Refresh => {
+                serializer.serialize_map(Some(0))?.end()
+            }
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireError {
+    code: u32,
+    message: String,
+}
+
+impl From<&ApiError> for WireError {
+    fn from(error: &ApiError) -> Self {
+        Self { code: error.code, message: error.message.to_string() }
+    }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+#[derive(Serialize)]
+struct WirePublished<'a> {
+    #[serde(skip_serializing_if = "is_zero")]
+    offset: u64,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    epoch: &'a str,
+}
+
+impl<'a> From<&'a Published> for WirePublished<'a> {
+    fn from(published: &'a Published) -> Self {
+        Self { offset: published.position.offset, epoch: published.position.epoch.as_str() }
+    }
+}
+
+#[derive(Serialize)]
+struct WireBroadcast<'a> {
+    responses: Vec<WirePublishResponse<'a>>,
+}
+
+#[derive(Serialize)]
+struct WirePublishResponse<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<WireError>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<WirePublished<'a>>,
+}
+
+impl<'a> From<&'a Result<Published, ApiError>> for WirePublishResponse<'a> {
+    fn from(outcome: &'a Result<Published, ApiError>) -> Self {
+        match outcome {
+            Ok(published) => Self { error: None, result: Some(published.into()) },
+            Err(error) => Self { error: Some(error.into()), result: None },
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct WireInfo {
+    nodes: Vec<WireNode>,
+}
+
+#[derive(Serialize)]
+struct WireNode {
+    uid: String,
+    name: String,
+    version: String,
+    num_clients: usize,
+    num_users: usize,
+    num_subs: usize,
+    num_channels: usize,
+    #[serde(skip_serializing_if = "is_zero")]
+    uptime: u64,
+}
+
+impl From<&NodeInfo> for WireNode {
+    fn from(info: &NodeInfo) -> Self {
+        Self {
+            uid: info.id.to_string(),
+            name: info.name.clone(),
+            version: info.version.clone(),
+            num_clients: info.stats.clients,
+            num_users: info.stats.users,
+            num_subs: info.stats.subscriptions,
+            num_channels: info.stats.channels,
+            uptime: info.uptime.as_secs(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct WireChannels<'a> {
+    channels: Counts<'a>,
+}
+
+struct Counts<'a>(&'a [(Channel, usize)]);
+
+impl Serialize for Counts<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Count {
+            num_clients: usize,
+        }
+
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (channel, num_clients) in self.0 {
+            map.serialize_entry(channel.as_str(), &Count { num_clients: *num_clients })?;
+        }
+        map.end()
+    }
+}

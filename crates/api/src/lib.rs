@@ -1,0 +1,18 @@
+//! The server API: what an application's backend asks of a node.
+//!
+//! * [`ApiService`] carries [`ApiCommand`]s out; it is a [`tower` service](tower_service::Service).
+//! * [`HttpApi`] is its HTTP front, a `tower` service for requests: `POST <prefix>/<method>` with a JSON body. It
+//!   runs in a hyper server and as a route of an axum router.
+//!
+//! Source: features.md section 5.
+
+pub mod command;
+mod decode;
+mod encode;
+mod http;
+mod service;
+
+pub use command::{ApiCommand, ApiError, ApiReply};
+pub use decode::DecodeError;
+pub use http::{HttpApi, HttpApiConfig};
+pub use service::ApiService;

@@ -1,0 +1,169 @@
+//! Carrying commands out.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_util::stream::{self, StreamExt};
+use globset::GlobBuilder;
+use tourbillon_broker::{PublishOptions, Published};
+use tourbillon_node::{Node, RefreshDecision, SubscriptionOptions};
+use tourbillon_types::{Channel, ReplyError, Unsubscribe};
+use tower_service::Service;
+
+use crate::command::{
+    ApiCommand, ApiError, ApiReply, Batch, Broadcast, Channels, Content, DisconnectUser, Publish, Refresh,
+    Subscribe,
+};
+
+/// How many parts of a broadcast or a parallel batch are under way at once (LIM-12).
+const PARALLEL: usize = 1024;
+
+/// Carries [`ApiCommand`]s out on a node.
+#[derive(Clone, Debug)]
+pub struct ApiService {
+    node: Node,
+}
+
+type Answer = Result<ApiReply, ApiError>;
+
+fn bad(message: &'static str) -> ApiError {
+    ReplyError::BAD_REQUEST.with_message(message).into()
+}
+
+impl ApiService {
+    /// A service on this node.
+    #[must_use]
+    pub const fn new(node: Node) -> Self {
+        Self { node }
+    }
+
+    /// Carries one command out.
+    ///
+    /// # Errors
+    ///
+    /// The command's [`ApiError`]. Errors of parts of a broadcast or a batch are among its replies.
+    ///
+    /// # Cancel safety
+    ///
+    /// What has been begun may take effect.
+    pub async fn execute(&self, command: ApiCommand) -> Answer {
+        match command {
+            ApiCommand::Batch(batch) => Ok(ApiReply::Batch(self.batch(batch).await)),
+            other => self.execute_one(other).await,
+        }
+    }
+
+    async fn execute_one(&self, command: ApiCommand) -> Answer {
+        match command {
+            ApiCommand::Publish(Publish { channel, content }) => {
+                self.publish(&channel, &content).await.map(ApiReply::Publish)
+            }
+            ApiCommand::Broadcast(broadcast) => self.broadcast(broadcast).await.map(ApiReply::Broadcast),
+            ApiCommand::Subscribe(subscribe) => self.subscribe(subscribe).await,
+            ApiCommand::Unsubscribe(command) => {
+                self.check_channel(&command.channel)?;
+                self.node.unsubscribe(&command.target, command.channel, Unsubscribe::SERVER).await?;
+                Ok(ApiReply::Unsubscribe)
+            }
+            ApiCommand::Disconnect(DisconnectUser { target, why, whitelist }) => {
+                self.node.disconnect(&target, why, &whitelist).await?;
+                Ok(ApiReply::Disconnect)
+            }
+            ApiCommand::Refresh(Refresh { target, expired, expire_at, info }) => {
+                let mut decision = RefreshDecision::until(expire_at);
+                decision.expired = expired;
+                decision.info = info;
+                self.node.refresh(&target, decision).await?;
+                Ok(ApiReply::Refresh)
+            }
+            ApiCommand::Info => Ok(ApiReply::Info(self.node.nodes().await)),
+            ApiCommand::Channels(channels) => self.channels(&channels).await,
+            ApiCommand::Batch(_) => Err(bad("a batch cannot hold a batch")),
+            ApiCommand::Unavailable(why) => Err(why.into()),
+        }
+    }
+
+    fn check_channel(&self, channel: &Channel) -> Result<(), ApiError> {
+        if channel.is_empty() {
+            return Err(bad("channel is required"));
+        }
+        self.node.channel_options(channel)?;
+        Ok(())
+    }
+
+    async fn publish(&self, channel: &Channel, content: &Content) -> Result<Published, ApiError> {
+        if channel.is_empty() {
+            return Err(bad("channel is required"));
+        }
+        let rules = self.node.channel_options(channel)?;
+        if !rules.data_format.accepts(&content.data) {
+            return Err(bad("data does not have the format of the channel"));
+        }
+        let mut options = PublishOptions::default();
+        options.tags.clone_from(&content.tags);
+        options.history = rules.history.filter(|_| !content.skip_history);
+        options.idempotency_key.clone_from(&content.idempotency_key);
+        options.delta = content.delta || rules.delta_publish;
+        options.version = content.version;
+        options.version_epoch.clone_from(&content.version_epoch);
+        self.node.publish(channel.clone(), content.data.clone(), options).await.map_err(|error| {
+            tracing::error!(%error, "publishing for the API failed");
+            error.to_reply_error().into()
+        })
+    }
+
+    async fn broadcast(&self, broadcast: Broadcast) -> Result<Vec<Result<Published, ApiError>>, ApiError> {
+        if broadcast.channels.is_empty() {
+            return Err(bad("channels are required"));
+        }
+        let Broadcast { channels, content } = broadcast;
+        let content = &content;
+        let parts = stream::iter(channels).map(|channel| async move { self.publish(&channel, content).await });
+        Ok(parts.buffered(PARALLEL).collect().await)
+    }
+
+    async fn subscribe(&self, command: Subscribe) -> Answer {
+        let Subscribe { target, channel, info, data, expire_at } = command;
+        self.check_channel(&channel)?;
+        let mut options = SubscriptionOptions::default();
+        options.expire_at = expire_at;
+        options.info = info;
+        options.data = data;
+        self.node.subscribe(&target, channel, options).await?;
+        Ok(ApiReply::Subscribe)
+    }
+
+    async fn channels(&self, channels: &Channels) -> Answer {
+        let pattern = if channels.pattern.is_empty() { "*" } else { &channels.pattern };
+        let pattern = GlobBuilder::new(pattern).literal_separator(false).build();
+        let pattern = pattern.map_err(|_| bad("pattern is malformed"))?.compile_matcher();
+        Ok(ApiReply::Channels(self.node.channels(&|name| pattern.is_match(name)).await?))
+    }
+
+    async fn batch(&self, batch: Batch) -> Vec<Answer> {
+        let at_once = if batch.parallel { PARALLEL } else { 1 };
+        let parts = stream::iter(batch.commands).map(|command| async {
+            match command {
+                Ok(command) => self.execute_one(command).await,
+                Err(error) => Err(error.into()),
+            }
+        });
+        parts.buffered(at_once).collect().await
+    }
+}
+
+impl Service<ApiCommand> for ApiService {
+    type Response = ApiReply;
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ApiError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, command: ApiCommand) -> Self::Future {
+        let service = self.clone();
+        Box::pin(async move { service.execute(command).await })
+    }
+}
