@@ -1,0 +1,98 @@
+//! What namespaces are made of. Only options that have an effect are here: whoever reads a configuration must
+//! refuse the others, since nothing here would obey them.
+
+use tourbillon_auth::PatternError;
+
+/// The options of `channel` that decide about access, under their names, and `client.insecure`.
+#[derive(Clone, Debug)]
+pub struct NamespacesConfig {
+    /// `channel.without_namespace`: the rules of channels without a namespace.
+    pub without_namespace: ChannelConfig,
+    /// `channel.namespaces`.
+    pub namespaces: Vec<NamespaceConfig>,
+    /// `channel.publication_data_format`: for namespaces that leave theirs empty (OPT-26).
+    pub publication_data_format: String,
+    /// `channel.private_prefix`: with it, only a token lets a client subscribe (CH-04). Default `$`; empty for none.
+    pub private_prefix: String,
+    /// `channel.namespace_boundary`: ends a namespace's name (CH-03). Default `:`; empty for no namespaces.
+    pub namespace_boundary: String,
+    /// `channel.user_boundary`: starts the list of allowed users (CH-05). Default `#`; empty for none.
+    pub user_boundary: String,
+    /// `channel.user_separator`: stands between allowed users (CH-05). Default `,`; empty for one user only.
+    pub user_separator: String,
+    /// `client.insecure`: everybody may connect, subscribe and publish (MODE-03, HID-61). For development only.
+    pub insecure: bool,
+}
+
+impl Default for NamespacesConfig {
+    fn default() -> Self {
+        Self {
+            without_namespace: ChannelConfig::default(),
+            namespaces: Vec::new(),
+            publication_data_format: String::new(),
+            private_prefix: "$".to_owned(),
+            namespace_boundary: ":".to_owned(),
+            user_boundary: "#".to_owned(),
+            user_separator: ",".to_owned(),
+            insecure: false,
+        }
+    }
+}
+
+/// One element of `channel.namespaces`.
+#[derive(Clone, Debug, Default)]
+pub struct NamespaceConfig {
+    /// Its name: at least two of letters, digits, `-`, `_` and `.`; unique.
+    pub name: String,
+    /// The rules of its channels.
+    pub channel: ChannelConfig,
+}
+
+/// The options of the channels of one namespace. All permissions are off by default.
+#[derive(Clone, Debug, Default)]
+pub struct ChannelConfig {
+    /// Users may subscribe (OPT-13).
+    pub allow_subscribe_for_client: bool,
+    /// Where users may subscribe, so may clients without a name (OPT-13).
+    pub allow_subscribe_for_anonymous: bool,
+    /// Users may publish (OPT-14).
+    pub allow_publish_for_client: bool,
+    /// Users may publish while subscribed (OPT-14).
+    pub allow_publish_for_subscriber: bool,
+    /// Where users may publish, so may clients without a name (OPT-14).
+    pub allow_publish_for_anonymous: bool,
+    /// Channels may list the users who may subscribe (OPT-17, CH-05). Such channels then are for those only.
+    pub allow_user_limited_channels: bool,
+    /// What channel names must match, after the namespace, unanchored (OPT-18, CH-06). Empty: any ASCII name.
+    pub channel_regex: String,
+    /// `""`, `json`, `json_object` or `binary` (OPT-19).
+    pub publication_data_format: String,
+}
+
+/// An option that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {problem}")]
+pub struct ConfigError {
+    /// The full path of the option.
+    pub path: String,
+    /// What is wrong with it.
+    pub problem: ConfigProblem,
+}
+
+/// What is wrong with an option.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigProblem {
+    /// The name of a namespace has other characters than allowed, or too few.
+    #[error("invalid namespace name {0:?}: it must match ^[-a-zA-Z0-9_.]{{2,}}$")]
+    NamespaceName(String),
+    /// Two namespaces have the same name.
+    #[error("there is another namespace {0:?}")]
+    NamespaceTwice(String),
+    /// An unknown data format.
+    #[error("unknown format {0:?}: it must be \"\", \"json\", \"json_object\" or \"binary\"")]
+    DataFormat(String),
+    /// A regular expression does not compile.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+}

@@ -1,0 +1,189 @@
+//! What was decided, and why.
+
+use std::fmt;
+
+use smallvec::SmallVec;
+use tourbillon_node::Refusal;
+
+/// A rule that a decision may depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Rule {
+    /// The channel's namespace exists (CH-03).
+    Namespace,
+    /// The channel's name is ASCII, or matches `channel_regex` (CH-02, CH-06).
+    ChannelName,
+    /// The channel has subscriptions of the kind that is asked for (OPT-22).
+    SubscriptionType,
+    /// A channel with the private prefix needs a token (CH-04).
+    PrivatePrefix,
+    /// A subscription token decides (SUBT-10..13).
+    Token,
+    /// The channel's name lists its users (`allow_user_limited_channels`, CH-05).
+    UserLimited,
+    /// `allow_subscribe_for_client`, with `allow_subscribe_for_anonymous` (OPT-13).
+    AllowSubscribeForClient,
+    /// The data has the channel's format (`publication_data_format`, OPT-19).
+    DataFormat,
+    /// `allow_publish_for_client`, with `allow_publish_for_anonymous` (OPT-14).
+    AllowPublishForClient,
+    /// `allow_publish_for_subscriber`, with `allow_publish_for_anonymous` (OPT-14).
+    AllowPublishForSubscriber,
+    /// `client.insecure` (MODE-03, HID-61).
+    Insecure,
+    /// What no rule allows is refused.
+    Otherwise,
+}
+
+impl Rule {
+    /// The rule's name, which is that of the option where one option stands for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Namespace => "namespace",
+            Self::ChannelName => "channel_regex",
+            Self::SubscriptionType => "subscription_type",
+            Self::PrivatePrefix => "private_prefix",
+            Self::Token => "token",
+            Self::UserLimited => "allow_user_limited_channels",
+            Self::AllowSubscribeForClient => "allow_subscribe_for_client",
+            Self::DataFormat => "publication_data_format",
+            Self::AllowPublishForClient => "allow_publish_for_client",
+            Self::AllowPublishForSubscriber => "allow_publish_for_subscriber",
+            Self::Insecure => "client.insecure",
+            Self::Otherwise => "otherwise",
+        }
+    }
+}
+
+/// What came of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It has nothing to say here, or its condition is not met: the next rule is looked at.
+    Silent,
+    /// It demands something, which is given: the next rule is looked at.
+    Satisfied,
+    /// It allows the request: no other rule matters.
+    Allows,
+    /// It refuses the request: no other rule matters.
+    Refuses,
+}
+
+/// A rule that was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Step {
+    /// The rule.
+    pub rule: Rule,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Why, in words.
+    pub why: &'static str,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let outcome = match self.outcome {
+            Outcome::Silent => "silent",
+            Outcome::Satisfied => "satisfied",
+            Outcome::Allows => "allows",
+            Outcome::Refuses => "refuses",
+        };
+        write!(f, "{}: {outcome} ({})", self.rule.name(), self.why)
+    }
+}
+
+/// How a request ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// This rule allows it.
+    Allowed(Rule),
+    /// An error reply or a disconnect answers it.
+    Refused(Refusal),
+}
+
+/// What was decided, and every rule that was looked at on the way, in order. The last one decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    verdict: Verdict,
+    steps: Steps,
+}
+
+/// The longest ladder has eight rules.
+type Steps = SmallVec<[Step; 8]>;
+
+impl Decision {
+    /// Decides by a function that notes its rules.
+    pub(crate) fn make(decide: impl FnOnce(&mut Trail) -> Result<Rule, Refusal>) -> Self {
+        let mut trail = Trail(Steps::new());
+        let verdict = match decide(&mut trail) {
+            Ok(rule) => Verdict::Allowed(rule),
+            Err(refusal) => Verdict::Refused(refusal),
+        };
+        Self { verdict, steps: trail.0 }
+    }
+
+    /// How the request ends.
+    #[must_use]
+    pub const fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    /// The rules that were looked at.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The rule that decided.
+    #[must_use]
+    pub fn deciding(&self) -> Option<&Step> {
+        self.steps.last()
+    }
+
+    /// Whether the request is allowed.
+    #[must_use]
+    pub const fn is_allowed(&self) -> bool {
+        matches!(self.verdict, Verdict::Allowed(_))
+    }
+
+    /// The rule that allows the request, or what answers it.
+    ///
+    /// # Errors
+    ///
+    /// The refusal.
+    pub fn into_result(self) -> Result<Rule, Refusal> {
+        match self.verdict {
+            Verdict::Allowed(rule) => Ok(rule),
+            Verdict::Refused(refusal) => Err(refusal),
+        }
+    }
+}
+
+/// Notes rules while a decision is made.
+pub(crate) struct Trail(Steps);
+
+impl Trail {
+    fn note(&mut self, rule: Rule, outcome: Outcome, why: &'static str) {
+        self.0.push(Step { rule, outcome, why });
+    }
+
+    pub(crate) fn silent(&mut self, rule: Rule, why: &'static str) {
+        self.note(rule, Outcome::Silent, why);
+    }
+
+    pub(crate) fn satisfied(&mut self, rule: Rule, why: &'static str) {
+        self.note(rule, Outcome::Satisfied, why);
+    }
+
+    pub(crate) fn allows(&mut self, rule: Rule, why: &'static str) -> Rule {
+        self.note(rule, Outcome::Allows, why);
+        rule
+    }
+
+    pub(crate) fn refuses(&mut self, rule: Rule, why: &'static str, refusal: impl Into<Refusal>) -> Refusal {
+        self.note(rule, Outcome::Refuses, why);
+        refusal.into()
+    }
+}

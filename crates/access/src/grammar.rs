@@ -1,0 +1,70 @@
+//! What a channel's name says.
+
+use crate::NamespacesConfig;
+
+/// The marks in channel names that have a meaning. An empty mark has none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grammar {
+    private_prefix: Box<str>,
+    namespace_boundary: Box<str>,
+    user_boundary: Box<str>,
+    user_separator: Box<str>,
+}
+
+/// A channel's name, taken apart. Nothing is copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Name<'a> {
+    /// The namespace's name; empty for channels without one.
+    pub namespace: &'a str,
+    /// What follows the namespace boundary, or the whole name where there is none (HID-59).
+    pub rest: &'a str,
+    /// Whether it has the private prefix (CH-04).
+    pub private: bool,
+    /// What follows the last user boundary, if there is one (CH-05, HID-57).
+    pub users: Option<&'a str>,
+}
+
+impl Grammar {
+    /// The marks of a configuration.
+    #[must_use]
+    pub fn new(config: &NamespacesConfig) -> Self {
+        Self {
+            private_prefix: config.private_prefix.as_str().into(),
+            namespace_boundary: config.namespace_boundary.as_str().into(),
+            user_boundary: config.user_boundary.as_str().into(),
+            user_separator: config.user_separator.as_str().into(),
+        }
+    }
+
+    /// Takes a name apart. Every text is a name.
+    ///
+    /// The private prefix is taken off before the namespace is looked for (HID-58); the first boundary ends the
+    /// namespace (CH-03).
+    #[must_use]
+    pub fn parse<'a>(&self, channel: &'a str) -> Name<'a> {
+        let unprefixed = present(&self.private_prefix).and_then(|prefix| channel.strip_prefix(prefix));
+        let (namespace, rest) = present(&self.namespace_boundary)
+            .and_then(|boundary| unprefixed.unwrap_or(channel).split_once(boundary))
+            .unwrap_or(("", channel));
+        let users = present(&self.user_boundary)
+            .and_then(|boundary| channel.rsplit_once(boundary))
+            .map(|(_, users)| users);
+        Name { namespace, rest, private: unprefixed.is_some(), users }
+    }
+
+    /// Whether a list of users, as [`Name::users`], has this one. The user without a name is in no list.
+    #[must_use]
+    pub fn lists(&self, users: &str, user: &str) -> bool {
+        if user.is_empty() {
+            return false;
+        }
+        match present(&self.user_separator) {
+            None => users == user,
+            Some(separator) => users.split(separator).any(|listed| listed == user),
+        }
+    }
+}
+
+fn present(mark: &str) -> Option<&str> {
+    (!mark.is_empty()).then_some(mark)
+}

@@ -1,0 +1,29 @@
+//! Who may do what in which channel.
+//!
+//! * [`Namespaces`] knows the rules of every channel: it is made of a [`NamespacesConfig`], checked once.
+//! * [`Namespaces::check_subscribe`] and [`Namespaces::check_publish`] decide about one request, as pure functions.
+//!   Their [`Decision`] carries every rule that was looked at with its outcome, so it can say why.
+//! * [`Namespaced`] and [`Tokens`] are decorators of [`Hooks`](tourbillon_node::Hooks) that ask them. They compose:
+//!   `Tokens<Namespaced<Inner>>`, where `Inner` is the application, or [`DenyAll`] where there is none.
+//!
+//! What is in force can be replaced while connections go on: see [`Live`].
+
+mod config;
+mod decision;
+mod deny;
+mod grammar;
+mod ladder;
+mod live;
+mod namespaced;
+mod namespaces;
+mod tokens;
+
+pub use config::{ChannelConfig, ConfigError, ConfigProblem, NamespaceConfig, NamespacesConfig};
+pub use decision::{Decision, Outcome, Rule, Step, Verdict};
+pub use deny::DenyAll;
+pub use grammar::{Grammar, Name};
+pub use ladder::{PublishQuery, SubscribeQuery, TokenCheck};
+pub use live::Live;
+pub use namespaced::Namespaced;
+pub use namespaces::{ChannelRules, Namespaces, Resolved};
+pub use tokens::{Tokens, TokensConfig};

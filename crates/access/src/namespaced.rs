@@ -1,0 +1,98 @@
+//! Namespaces as a decorator.
+
+use tourbillon_auth::InvalidToken;
+use tourbillon_node::{
+    ChannelOptions, Client, ConnectDecision, ConnectRequest, Hooks, MessageRequest, PublishDecision,
+    PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision, RpcRequest, SubRefreshRequest,
+    SubscribeDecision, SubscribeRequest,
+};
+use tourbillon_types::{Channel, Disconnect, ReplyError, Unsubscribe};
+
+use crate::ladder::{PublishQuery, SubscribeQuery, TokenCheck};
+use crate::{Decision, Live, Namespaces};
+
+/// Decides about subscriptions and publications by the rules of namespaces, and leaves the rest to `H`.
+///
+/// It knows no tokens: a subscription that comes with one is refused with 103, unless
+/// [`Tokens`](crate::Tokens) stands before it.
+#[derive(Clone, Debug)]
+pub struct Namespaced<H> {
+    namespaces: Live<Namespaces>,
+    inner: H,
+}
+
+impl<H> Namespaced<H> {
+    /// Puts rules before `inner`.
+    pub fn new(namespaces: impl Into<Live<Namespaces>>, inner: H) -> Self {
+        Self { namespaces: namespaces.into(), inner }
+    }
+}
+
+impl<H: Hooks> Hooks for Namespaced<H> {
+    async fn connect(&self, request: ConnectRequest) -> Result<ConnectDecision, Refusal> {
+        self.inner.connect(request).await
+    }
+
+    async fn subscribe(&self, request: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
+        let unreadable = TokenCheck::Invalid(InvalidToken::NoKey);
+        let token = if request.token.is_empty() { TokenCheck::Absent } else { unreadable };
+        let query = SubscribeQuery {
+            channel: &request.channel,
+            user: &request.client.user,
+            kind: request.kind,
+            token,
+        };
+        let decision = self.namespaces.with(|namespaces| namespaces.check_subscribe(&query));
+        log("subscribe", &decision, &request.client, &request.channel);
+        decision.into_result().map(|_| SubscribeDecision::default())
+    }
+
+    async fn publish(&self, request: PublishRequest) -> Result<PublishDecision, Refusal> {
+        let query = PublishQuery {
+            channel: &request.channel,
+            user: &request.client.user,
+            subscribed: request.subscribed,
+            data: &request.data,
+        };
+        let decision = self.namespaces.with(|namespaces| namespaces.check_publish(&query));
+        log("publish", &decision, &request.client, &request.channel);
+        decision.into_result().map(|_| PublishDecision::default())
+    }
+
+    async fn rpc(&self, request: RpcRequest) -> Result<RpcDecision, Refusal> {
+        self.inner.rpc(request).await
+    }
+
+    async fn message(&self, request: MessageRequest) -> Result<(), Disconnect> {
+        self.inner.message(request).await
+    }
+
+    async fn refresh(&self, request: RefreshRequest) -> Result<RefreshDecision, Refusal> {
+        self.inner.refresh(request).await
+    }
+
+    async fn sub_refresh(&self, request: SubRefreshRequest) -> Result<RefreshDecision, Refusal> {
+        self.inner.sub_refresh(request).await
+    }
+
+    fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {
+        self.namespaces.with(|namespaces| namespaces.channel_options(channel))
+    }
+
+    async fn unsubscribed(&self, client: &Client, channel: &Channel, why: &Unsubscribe) {
+        self.inner.unsubscribed(client, channel, why).await;
+    }
+
+    async fn disconnected(&self, client: &Client, why: &Disconnect) {
+        self.inner.disconnected(client, why).await;
+    }
+}
+
+/// Tells operators why a request was refused. At a level that is off by default, since clients can cause it.
+pub(crate) fn log(action: &'static str, decision: &Decision, client: &Client, channel: &Channel) {
+    if !decision.is_allowed()
+        && let Some(step) = decision.deciding()
+    {
+        tracing::debug!(action, client = %client.id, user = %client.user, %channel, why = %step, "refused");
+    }
+}

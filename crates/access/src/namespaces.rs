@@ -1,0 +1,181 @@
+//! The rules of every channel.
+
+use std::collections::HashMap;
+
+use tourbillon_auth::Pattern;
+use tourbillon_node::{ChannelOptions, DataFormat};
+use tourbillon_types::ReplyError;
+
+use crate::config::{ChannelConfig, ConfigError, ConfigProblem, NamespacesConfig};
+use crate::grammar::{Grammar, Name};
+
+/// The rules of all channels. Looking a channel up copies and allocates nothing.
+#[derive(Debug)]
+pub struct Namespaces {
+    grammar: Grammar,
+    without_namespace: ChannelRules,
+    by_name: HashMap<Box<str>, ChannelRules, foldhash::fast::RandomState>,
+    insecure: bool,
+}
+
+/// The rules of the channels of one namespace. See [`ChannelConfig`] for what each means.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "they are the options, independent of each other")]
+pub struct ChannelRules {
+    /// `allow_subscribe_for_client`
+    pub allow_subscribe_for_client: bool,
+    /// `allow_subscribe_for_anonymous`
+    pub allow_subscribe_for_anonymous: bool,
+    /// `allow_publish_for_client`
+    pub allow_publish_for_client: bool,
+    /// `allow_publish_for_subscriber`
+    pub allow_publish_for_subscriber: bool,
+    /// `allow_publish_for_anonymous`
+    pub allow_publish_for_anonymous: bool,
+    /// `allow_user_limited_channels`
+    pub allow_user_limited_channels: bool,
+    /// `channel_regex`
+    pub channel_regex: Option<Pattern>,
+    /// `publication_data_format`, or else that of all namespaces.
+    pub data_format: DataFormat,
+}
+
+/// A channel with its rules.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Resolved<'a> {
+    /// What its name says.
+    pub name: Name<'a>,
+    /// The rules of its namespace.
+    pub rules: &'a ChannelRules,
+}
+
+impl Namespaces {
+    /// Checks a configuration and makes rules of it.
+    ///
+    /// # Errors
+    ///
+    /// The first option that cannot be used, with its path (options.md section C).
+    pub fn new(config: &NamespacesConfig) -> Result<Self, ConfigError> {
+        let default_format = data_format("channel", &config.publication_data_format)?.unwrap_or_default();
+        let without_namespace =
+            ChannelRules::new("channel.without_namespace", &config.without_namespace, default_format)?;
+        let mut by_name = HashMap::default();
+        for (index, namespace) in config.namespaces.iter().enumerate() {
+            let path = format!("channel.namespaces[{index}]");
+            let problem = |problem| ConfigError { path: format!("{path}.name"), problem };
+            let name = &namespace.name;
+            if !is_namespace_name(name) {
+                return Err(problem(ConfigProblem::NamespaceName(name.clone())));
+            }
+            let rules = ChannelRules::new(&path, &namespace.channel, default_format)?;
+            if by_name.insert(name.as_str().into(), rules).is_some() {
+                return Err(problem(ConfigProblem::NamespaceTwice(name.clone())));
+            }
+        }
+        Ok(Self { grammar: Grammar::new(config), without_namespace, by_name, insecure: config.insecure })
+    }
+
+    /// What a channel's name says, and the rules of its namespace; `None` for those of an unknown one.
+    ///
+    /// A channel that starts with the namespace boundary belongs to no namespace.
+    #[must_use]
+    pub fn resolve<'a>(&'a self, channel: &'a str) -> (Name<'a>, Option<&'a ChannelRules>) {
+        let name = self.grammar.parse(channel);
+        let rules = match name.namespace {
+            "" => Some(&self.without_namespace),
+            namespace => self.by_name.get(namespace),
+        };
+        (name, rules)
+    }
+
+    /// A channel with its rules.
+    ///
+    /// # Errors
+    ///
+    /// 102 where its namespace is unknown (CH-03).
+    pub fn find<'a>(&'a self, channel: &'a str) -> Result<Resolved<'a>, ReplyError> {
+        let (name, rules) = self.resolve(channel);
+        let rules = rules.ok_or(ReplyError::UNKNOWN_CHANNEL)?;
+        Ok(Resolved { name, rules })
+    }
+
+    /// The rules of a channel that the node itself applies.
+    ///
+    /// # Errors
+    ///
+    /// 102 where its namespace is unknown (CH-03).
+    pub fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {
+        let mut options = ChannelOptions::default();
+        options.data_format = self.find(channel)?.rules.data_format;
+        Ok(options)
+    }
+
+    /// Whether everybody may do everything (MODE-03).
+    #[must_use]
+    pub const fn is_insecure(&self) -> bool {
+        self.insecure
+    }
+
+    /// What marks mean.
+    #[must_use]
+    pub const fn grammar(&self) -> &Grammar {
+        &self.grammar
+    }
+}
+
+impl Resolved<'_> {
+    /// Whether the name is one that this namespace takes: it matches `channel_regex`, or without one is ASCII
+    /// (CH-02, CH-06). The expression sees what follows the namespace boundary (HID-59).
+    #[must_use]
+    pub fn has_valid_name(&self, channel: &str) -> bool {
+        match &self.rules.channel_regex {
+            Some(pattern) => pattern.is_match(self.name.rest),
+            None => channel.is_ascii(),
+        }
+    }
+}
+
+impl ChannelRules {
+    fn new(path: &str, config: &ChannelConfig, default_format: DataFormat) -> Result<Self, ConfigError> {
+        let channel_regex = match config.channel_regex.as_str() {
+            "" => None,
+            source => Some(Pattern::new(source).map_err(|error| ConfigError {
+                path: format!("{path}.channel_regex"),
+                problem: error.into(),
+            })?),
+        };
+        Ok(Self {
+            allow_subscribe_for_client: config.allow_subscribe_for_client,
+            allow_subscribe_for_anonymous: config.allow_subscribe_for_anonymous,
+            allow_publish_for_client: config.allow_publish_for_client,
+            allow_publish_for_subscriber: config.allow_publish_for_subscriber,
+            allow_publish_for_anonymous: config.allow_publish_for_anonymous,
+            allow_user_limited_channels: config.allow_user_limited_channels,
+            channel_regex,
+            data_format: data_format(path, &config.publication_data_format)?.unwrap_or(default_format),
+        })
+    }
+}
+
+/// Reads a data format; `None` for the empty one, which leaves the choice to the default.
+fn data_format(path: &str, name: &str) -> Result<Option<DataFormat>, ConfigError> {
+    Ok(Some(match name {
+        "" => return Ok(None),
+        "json" => DataFormat::Json,
+        "json_object" => DataFormat::JsonObject,
+        "binary" => DataFormat::Binary,
+        other => {
+            return Err(ConfigError {
+                path: format!("{path}.publication_data_format"),
+                problem: ConfigProblem::DataFormat(other.to_owned()),
+            });
+        }
+    }))
+}
+
+fn is_namespace_name(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    name.len() >= 2 && name.bytes().all(is_allowed)
+}

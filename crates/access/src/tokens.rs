@@ -1,0 +1,274 @@
+//! Tokens as a decorator.
+
+use std::collections::HashSet;
+
+use http::{HeaderMap, HeaderName};
+use tourbillon_auth::{SubscriptionClaims, TokenError, Verifier};
+use tourbillon_node::{
+    ChannelOptions, Client, ConnectDecision, ConnectRequest, Hooks, MessageRequest, PublishDecision,
+    PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision, RpcRequest, SubRefreshRequest,
+    SubscribeDecision, SubscribeRequest, SubscriptionOptions,
+};
+use tourbillon_types::{Channel, Disconnect, ReplyError, Unsubscribe, UserId};
+
+use crate::ladder::{SubscribeQuery, TokenCheck};
+use crate::namespaced::log;
+use crate::{Live, Namespaces};
+
+/// How clients say who they are. The options of `client`, under their names.
+#[derive(Debug)]
+pub struct TokensConfig {
+    /// Checks connection tokens: `client.token`.
+    pub token: Verifier,
+    /// Checks subscription tokens: `client.subscription_token` where it is enabled (KEY-08). `None`: `token` does.
+    pub subscription_token: Option<Verifier>,
+    /// Clients without a token may connect, without a name (MODE-02).
+    pub allow_anonymous_connect_without_token: bool,
+    /// Tokens without a user are refused with 3507 (AUTH-01).
+    pub disallow_anonymous_connection_tokens: bool,
+    /// The header of the HTTP request that names the user of a client without other credentials (MODE-01).
+    /// Whatever stands before the server must set or strip it.
+    pub user_id_http_header: Option<HeaderName>,
+    /// Whether the inner hooks decide about clients without a token, as a connect proxy does (AUTH-13, MODE-05).
+    pub ask_inner: bool,
+}
+
+impl TokensConfig {
+    /// Clients need a token; everything else is off.
+    #[must_use]
+    pub const fn new(token: Verifier) -> Self {
+        Self {
+            token,
+            subscription_token: None,
+            allow_anonymous_connect_without_token: false,
+            disallow_anonymous_connection_tokens: false,
+            user_id_http_header: None,
+            ask_inner: false,
+        }
+    }
+}
+
+/// Decides who connects, by tokens and what may stand for them, and about subscriptions that come with a token.
+/// Leaves the rest to `H`.
+#[derive(Clone, Debug)]
+pub struct Tokens<H> {
+    config: Live<TokensConfig>,
+    namespaces: Live<Namespaces>,
+    inner: H,
+}
+
+impl<H> Tokens<H> {
+    /// Puts tokens before `inner`. The namespaces are those that `inner` decides by.
+    pub fn new(
+        config: impl Into<Live<TokensConfig>>,
+        namespaces: impl Into<Live<Namespaces>>,
+        inner: H,
+    ) -> Self {
+        Self { config: config.into(), namespaces: namespaces.into(), inner }
+    }
+}
+
+impl<H: Hooks> Hooks for Tokens<H> {
+    async fn connect(&self, request: ConnectRequest) -> Result<ConnectDecision, Refusal> {
+        let config = self.config.load();
+        if request.token.is_empty() && config.ask_inner {
+            return self.inner.connect(request).await;
+        }
+        let namespaces = self.namespaces.load();
+        admit(&config, &namespaces, &request)
+    }
+
+    async fn subscribe(&self, request: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
+        if request.token.is_empty() {
+            return self.inner.subscribe(request).await;
+        }
+        let SubscribeRequest { client, channel, token, kind, unix_seconds, .. } = request;
+        let claims =
+            self.config.with(|config| config.for_subscriptions().verify_subscribe(&token, unix_seconds));
+        let token = match &claims {
+            Ok(claims) => TokenCheck::compare(claims, &channel, &client.user, client.id.text().as_str()),
+            Err(error) => TokenCheck::from(*error),
+        };
+        let query = SubscribeQuery { channel: &channel, user: &client.user, kind, token };
+        let decision = self.namespaces.with(|namespaces| namespaces.check_subscribe(&query));
+        log("subscribe", &decision, &client, &channel);
+        decision.into_result()?;
+        let mut granted = SubscribeDecision::default();
+        if let Ok(claims) = claims {
+            granted.options = options(claims.subscription);
+            granted.options.expire_at = claims.expire_at;
+        }
+        Ok(granted)
+    }
+
+    async fn publish(&self, request: PublishRequest) -> Result<PublishDecision, Refusal> {
+        self.inner.publish(request).await
+    }
+
+    async fn rpc(&self, request: RpcRequest) -> Result<RpcDecision, Refusal> {
+        self.inner.rpc(request).await
+    }
+
+    async fn message(&self, request: MessageRequest) -> Result<(), Disconnect> {
+        self.inner.message(request).await
+    }
+
+    async fn refresh(&self, request: RefreshRequest) -> Result<RefreshDecision, Refusal> {
+        if request.token.is_empty() {
+            return self.inner.refresh(request).await;
+        }
+        let config = self.config.load();
+        let claims = match config.token.verify_connect(&request.token, request.unix_seconds) {
+            Ok(claims) => claims,
+            Err(error) => return refuse_refresh(&request.client, error),
+        };
+        if claims.user != request.client.user {
+            tracing::debug!(client = %request.client.id, why = "the token is for another user", "refresh refused");
+            return Err(Disconnect::INVALID_TOKEN.into());
+        }
+        let insecure = self.namespaces.with(Namespaces::is_insecure);
+        let mut decision = RefreshDecision::until(claims.expire_at.filter(|_| !insecure));
+        decision.info = (!claims.info.is_empty()).then_some(claims.info);
+        Ok(decision)
+    }
+
+    async fn sub_refresh(&self, request: SubRefreshRequest) -> Result<RefreshDecision, Refusal> {
+        if request.token.is_empty() {
+            return self.inner.sub_refresh(request).await;
+        }
+        let SubRefreshRequest { client, channel, token, unix_seconds, .. } = request;
+        let claims =
+            self.config.with(|config| config.for_subscriptions().verify_subscribe(&token, unix_seconds));
+        let claims = match claims {
+            Ok(claims) => claims,
+            Err(error) => return refuse_refresh(&client, error),
+        };
+        let check = TokenCheck::compare(&claims, &channel, &client.user, client.id.text().as_str());
+        if check != TokenCheck::Genuine {
+            tracing::debug!(client = %client.id, %channel, why = ?check, "refresh refused");
+            return Err(Disconnect::INVALID_TOKEN.into());
+        }
+        let mut decision = RefreshDecision::until(claims.expire_at);
+        decision.info = Some(claims.subscription.info).filter(|info| !info.is_empty());
+        Ok(decision)
+    }
+
+    fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {
+        self.inner.channel_options(channel)
+    }
+
+    async fn unsubscribed(&self, client: &Client, channel: &Channel, why: &Unsubscribe) {
+        self.inner.unsubscribed(client, channel, why).await;
+    }
+
+    async fn disconnected(&self, client: &Client, why: &Disconnect) {
+        self.inner.disconnected(client, why).await;
+    }
+}
+
+/// Decides about a connection. The first that applies: token, anonymous or insecure, header (MODE-01..06).
+fn admit(
+    config: &TokensConfig,
+    namespaces: &Namespaces,
+    request: &ConnectRequest,
+) -> Result<ConnectDecision, Refusal> {
+    let mut decision = if !request.token.is_empty() {
+        by_token(config, namespaces, request)?
+    } else if config.allow_anonymous_connect_without_token || namespaces.is_insecure() {
+        ConnectDecision::new(UserId::anonymous())
+    } else if let Some(user) = config.user_of(&request.headers) {
+        return Ok(ConnectDecision::new(user));
+    } else {
+        tracing::debug!(client = %request.client, "connection refused: no credentials");
+        return Err(Disconnect::BAD_REQUEST.into());
+    };
+    grant_requested(namespaces, &request.channels, &mut decision)?;
+    Ok(decision)
+}
+
+fn by_token(
+    config: &TokensConfig,
+    namespaces: &Namespaces,
+    request: &ConnectRequest,
+) -> Result<ConnectDecision, Refusal> {
+    let claims = config.token.verify_connect(&request.token, request.unix_seconds).map_err(|error| {
+        tracing::debug!(client = %request.client, why = %error, "connection refused");
+        match error {
+            TokenError::Expired => Refusal::from(ReplyError::TOKEN_EXPIRED),
+            TokenError::Invalid(_) => Disconnect::INVALID_TOKEN.into(),
+        }
+    })?;
+    for (channel, _) in &claims.subscriptions {
+        // Not skipped in silence: the application would wait for messages that cannot come (HID-56).
+        namespaces.find(channel)?;
+    }
+    if claims.user.is_anonymous() && config.disallow_anonymous_connection_tokens {
+        tracing::debug!(client = %request.client, "connection refused: the token names no user");
+        return Err(Disconnect::PERMISSION_DENIED.into());
+    }
+    let mut decision = ConnectDecision::new(claims.user);
+    decision.expire_at = claims.expire_at.filter(|_| !namespaces.is_insecure());
+    decision.info = claims.info;
+    decision.meta = claims.meta;
+    decision.subscriptions =
+        claims.subscriptions.into_iter().map(|(channel, claims)| (channel, options(claims))).collect();
+    Ok(decision)
+}
+
+/// Adds the channels that a client asks for as it connects, if it could have subscribed to them by itself and
+/// without a token; others are passed over (LIFE-11).
+fn grant_requested(
+    namespaces: &Namespaces,
+    requested: &[Channel],
+    decision: &mut ConnectDecision,
+) -> Result<(), Refusal> {
+    if requested.is_empty() {
+        return Ok(());
+    }
+    let mut granted: HashSet<Channel> =
+        decision.subscriptions.iter().map(|(channel, _)| channel.clone()).collect();
+    for channel in requested {
+        if channel.is_empty() || namespaces.find(channel).is_err() {
+            return Err(Disconnect::BAD_REQUEST.into());
+        }
+        let query = SubscribeQuery { channel, user: &decision.user, kind: 0, token: TokenCheck::Absent };
+        if namespaces.check_subscribe(&query).is_allowed() && granted.insert(channel.clone()) {
+            decision.subscriptions.push((channel.clone(), SubscriptionOptions::default()));
+        }
+    }
+    Ok(())
+}
+
+impl TokensConfig {
+    fn for_subscriptions(&self) -> &Verifier {
+        self.subscription_token.as_ref().unwrap_or(&self.token)
+    }
+
+    /// The user that a header names: its first value, unless empty or no text.
+    fn user_of(&self, headers: &HeaderMap) -> Option<UserId> {
+        let value = headers.get(self.user_id_http_header.as_ref()?)?;
+        let user = std::str::from_utf8(value.as_bytes()).ok()?;
+        (!user.is_empty()).then(|| UserId::from(user))
+    }
+}
+
+fn options(claims: SubscriptionClaims) -> SubscriptionOptions {
+    let mut options = SubscriptionOptions::default();
+    options.info = claims.info;
+    options.data = claims.data;
+    options
+}
+
+/// An expired token ends what it was to prolong (CMD-14; not as HID-53 has it for subscriptions), any other is
+/// a reason to disconnect.
+fn refuse_refresh(client: &Client, error: TokenError) -> Result<RefreshDecision, Refusal> {
+    tracing::debug!(client = %client.id, why = %error, "refresh refused");
+    match error {
+        TokenError::Expired => {
+            let mut decision = RefreshDecision::default();
+            decision.expired = true;
+            Ok(decision)
+        }
+        TokenError::Invalid(_) => Err(Disconnect::INVALID_TOKEN.into()),
+    }
+}
