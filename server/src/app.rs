@@ -1,0 +1,171 @@
+//! A whole server: from settings to something that runs.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tourbillon_access::{DenyAll, Live, Namespaced, Namespaces, Tokens, TokensConfig};
+use tourbillon_api::{ApiService, HttpApi};
+use tourbillon_broker_memory::MemoryEngine;
+use tourbillon_node::{BuildError, Node, NodeDriver};
+use tourbillon_transport_websocket::WebSocketService;
+
+use crate::admission::Admission;
+use crate::config::{ListenerConfig, Settings};
+use crate::dev::Dev;
+use crate::http::serve;
+use crate::router::Router;
+
+/// Sockets that are bound and not yet served. Tests bring their own.
+#[derive(Debug)]
+pub struct Listeners {
+    external: TcpListener,
+    internal: Option<TcpListener>,
+}
+
+impl Listeners {
+    /// Binds what the settings say.
+    ///
+    /// # Errors
+    ///
+    /// The address that cannot be bound, named in the message.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes what was bound.
+    pub async fn bind(config: ListenerConfig) -> io::Result<Self> {
+        let external = bind(config.external).await?;
+        let internal = match config.internal {
+            Some(address) => Some(bind(address).await?),
+            None => None,
+        };
+        Ok(Self { external, internal })
+    }
+
+    /// Where clients connect to.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub fn external_address(&self) -> io::Result<SocketAddr> {
+        self.external.local_addr()
+    }
+
+    /// Where API and health are, if elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub fn internal_address(&self) -> io::Result<Option<SocketAddr>> {
+        self.internal.as_ref().map(TcpListener::local_addr).transpose()
+    }
+}
+
+async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| io::Error::new(error.kind(), format!("listening on {address}: {error}")))
+}
+
+/// What of a running server can be changed.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    namespaces: Live<Namespaces>,
+    tokens: Live<TokensConfig>,
+}
+
+impl Reload {
+    /// Puts the rules of channels and the keys of tokens of other settings into force. Everything else stays
+    /// (CONF-10).
+    pub fn apply(&self, settings: Settings) {
+        self.namespaces.replace(settings.namespaces);
+        self.tokens.replace(settings.tokens);
+    }
+}
+
+/// A server that is built and does not run yet.
+#[derive(Debug)]
+pub struct App {
+    node: Node,
+    driver: NodeDriver,
+    ports: Vec<(TcpListener, Router)>,
+    reload: Reload,
+    shutdown_timeout: Duration,
+}
+
+impl App {
+    /// Puts a server together. Nothing runs yet.
+    ///
+    /// # Errors
+    ///
+    /// Settings that the node refuses.
+    pub fn build(settings: Settings, listeners: Listeners, dev: Option<Dev>) -> Result<Self, BuildError> {
+        let namespaces = Live::new(settings.namespaces);
+        let tokens = Live::new(settings.tokens);
+        let hooks =
+            Tokens::new(tokens.clone(), namespaces.clone(), Namespaced::new(namespaces.clone(), DenyAll));
+        let (node, driver) =
+            Node::builder(MemoryEngine::default()).hooks(hooks).config(settings.node).build()?;
+        let admission =
+            Admission::new(node.clone(), settings.connection_limit, settings.connection_rate_limit);
+        let websocket = settings
+            .websocket
+            .map(|(path, config)| (path, WebSocketService::new(node.clone(), config), admission));
+        let api = settings.api.map(|config| {
+            let path = config.prefix.clone();
+            (path, HttpApi::new(ApiService::new(node.clone()), config))
+        });
+        let mut external = Router { websocket, dev, ..Router::default() };
+        let mut ports = Vec::new();
+        if let Some(listener) = listeners.internal {
+            external.api = api.clone().filter(|_| settings.api_external);
+            ports.push((listener, Router { api, health: settings.health, ..Router::default() }));
+        } else {
+            external.api = api;
+            external.health = settings.health;
+        }
+        ports.push((listeners.external, external));
+        Ok(Self {
+            node,
+            driver,
+            ports,
+            reload: Reload { namespaces, tokens },
+            shutdown_timeout: settings.shutdown_timeout,
+        })
+    }
+
+    /// The node.
+    #[must_use]
+    pub const fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The handle by which settings can be changed while the server runs.
+    #[must_use]
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
+    }
+
+    /// Serves until `stop` is cancelled; then stops accepting, tells every client 3001 and returns when they are
+    /// gone, or after the shutdown timeout. `false`: it took too long.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops accepting; connections end with the runtime.
+    pub async fn run(self, stop: CancellationToken) -> bool {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.driver);
+        for (listener, router) in self.ports {
+            tasks.spawn(serve(listener, router, stop.clone()));
+        }
+        stop.cancelled().await;
+        let ended = async {
+            self.node.shutdown().await;
+            while tasks.join_next().await.is_some() {}
+        };
+        tokio::time::timeout(self.shutdown_timeout, ended).await.is_ok()
+    }
+}

@@ -1,0 +1,222 @@
+//! The command line (features.md section 11).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use serde_json::{Value, json};
+
+use crate::config::{ConfigError, Given, Loaded, Settings, load};
+use crate::dev::fresh_secret;
+
+/// Scalable real-time messaging server, compatible with Centrifugo.
+#[derive(Debug, Parser)]
+#[command(name = "tourbillon", version, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do; without it, serve.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to serve.
+    #[command(flatten)]
+    pub serve: Serve,
+}
+
+/// What to do other than serve.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print the version.
+    Version,
+    /// Check a configuration file: silent when it is fine.
+    Checkconfig {
+        /// The configuration file.
+        #[arg(short, long, default_value = "config.json")]
+        config: PathBuf,
+    },
+    /// Write a configuration file with fresh keys.
+    Genconfig {
+        /// The file to be written: .json, .yaml, .yml or .toml.
+        #[arg(short, long, default_value = "config.json")]
+        config: PathBuf,
+    },
+}
+
+/// Flags of the server. Those with dots are options of the configuration, and win over file and environment.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Serve {
+    /// The configuration file: .json, .yaml, .yml or .toml.
+    #[arg(short, long)]
+    pub config: Option<PathBuf>,
+    /// Development mode: on loopback, with fresh keys, a printed snippet and a playground.
+    #[arg(long)]
+    pub dev: bool,
+    /// Warn of options without a meaning instead of refusing them.
+    #[arg(long)]
+    pub allow_unknown_options: bool,
+    /// The address to listen on.
+    #[arg(short = 'a', long = "http_server.address", value_name = "ADDRESS")]
+    pub address: Option<String>,
+    /// The port to listen on.
+    #[arg(short = 'p', long = "http_server.port", value_name = "PORT")]
+    pub port: Option<String>,
+    /// The address for API and health.
+    #[arg(long = "http_server.internal_address", value_name = "ADDRESS")]
+    pub internal_address: Option<String>,
+    /// The port for API and health.
+    #[arg(long = "http_server.internal_port", value_name = "PORT")]
+    pub internal_port: Option<String>,
+    /// Where to write the process id.
+    #[arg(long = "pid_file", value_name = "FILE")]
+    pub pid_file: Option<String>,
+    /// The engine.
+    #[arg(long = "engine.type", value_name = "TYPE")]
+    pub engine: Option<String>,
+    /// none, trace, debug, info, warn, error or fatal.
+    #[arg(long = "log.level", value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// A file for the log.
+    #[arg(long = "log.file", value_name = "FILE")]
+    pub log_file: Option<String>,
+    /// Everybody may connect, subscribe and publish.
+    #[arg(long = "client.insecure")]
+    pub client_insecure: bool,
+    /// The API takes requests without a key.
+    #[arg(long = "http_api.insecure")]
+    pub api_insecure: bool,
+    /// The API is on the external port too.
+    #[arg(long = "http_api.external")]
+    pub api_external: bool,
+    /// Switches the health endpoint on.
+    #[arg(long = "health.enabled")]
+    pub health: bool,
+}
+
+impl Serve {
+    /// The options that flags set.
+    fn flags(&self) -> Vec<(String, String)> {
+        let texts = [
+            ("http_server.address", &self.address),
+            ("http_server.port", &self.port),
+            ("http_server.internal_address", &self.internal_address),
+            ("http_server.internal_port", &self.internal_port),
+            ("pid_file", &self.pid_file),
+            ("engine.type", &self.engine),
+            ("log.level", &self.log_level),
+            ("log.file", &self.log_file),
+        ];
+        let switches = [
+            ("client.insecure", self.client_insecure),
+            ("http_api.insecure", self.api_insecure),
+            ("http_api.external", self.api_external),
+            ("health.enabled", self.health),
+        ];
+        let texts = texts.into_iter().filter_map(|(path, text)| Some((path.to_owned(), text.clone()?)));
+        let switches = switches.into_iter().filter(|(_, on)| *on);
+        texts.chain(switches.map(|(path, _)| (path.to_owned(), "true".to_owned()))).collect()
+    }
+
+    /// Loads the options that these flags, the environment and the file give.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with them.
+    pub fn load(&self) -> Result<Loaded, Vec<ConfigError>> {
+        load_dotenv()?;
+        load(&Given {
+            file: self.config.clone(),
+            variables: environment(),
+            flags: self.flags(),
+            lenient: self.allow_unknown_options,
+        })
+    }
+}
+
+/// The process's variables, and those of `.env` in the working directory that are not set (CONF-05).
+fn environment() -> BTreeMap<String, String> {
+    let mut variables = dotenv(&std::fs::read_to_string(".env").unwrap_or_default());
+    variables.extend(
+        std::env::vars_os()
+            .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?))),
+    );
+    variables
+}
+
+fn load_dotenv() -> Result<(), Vec<ConfigError>> {
+    match std::fs::read_to_string(".env") {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(vec![ConfigError {
+            path: String::new(),
+            source: crate::config::Source::File(".env".into()),
+            problem: crate::config::Problem::File(error.to_string()),
+        }]),
+        _ => Ok(()),
+    }
+}
+
+/// `NAME=text` lines; `#` begins a comment, `export` may come before, quotes may stand around the text.
+fn dotenv(text: &str) -> BTreeMap<String, String> {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .filter_map(|line| {
+            let (name, text) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
+            let text = text.trim();
+            let quoted = ['"', '\''].iter().find_map(|quote| text.strip_prefix(*quote)?.strip_suffix(*quote));
+            Some((name.trim().to_owned(), quoted.unwrap_or(text).to_owned()))
+        })
+        .collect()
+}
+
+/// Checks a file as the server would.
+///
+/// # Errors
+///
+/// Everything that is wrong with it.
+pub fn check_config(file: &Path) -> Result<(), Vec<ConfigError>> {
+    let given = Given { file: Some(file.to_owned()), variables: environment(), ..Given::default() };
+    Settings::new(&load(&given)?.options)?;
+    Ok(())
+}
+
+/// Writes a configuration file with fresh keys (CLI-03). An existing file is left alone.
+///
+/// # Errors
+///
+/// What is in the way, as a text.
+pub fn generate_config(file: &Path) -> Result<(), String> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+
+    let secret = || fresh_secret().map_err(|error| error.to_string());
+    let tree = json!({
+        "client": { "token": { "hmac_secret_key": secret()? }, "allowed_origins": [] },
+        "http_api": { "key": secret()? },
+    });
+    let text = match file.extension().and_then(|extension| extension.to_str()) {
+        Some("json") => serde_json::to_string_pretty(&tree).map_err(|error| error.to_string())?,
+        Some("toml") => toml::to_string_pretty(&tree).map_err(|error| error.to_string())?,
+        Some("yaml" | "yml") => serde_saphyr::to_string(&tree).map_err(|error| error.to_string())?,
+        _ => return Err("the name must end in .json, .yaml, .yml or .toml".to_owned()),
+    };
+    let created = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+    let mut created = created.map_err(|error| format!("{}: {error}", file.display()))?;
+    writeln!(created, "{}", text.trim_end()).map_err(|error| error.to_string())?;
+    debug_assert!(matches!(tree, Value::Object(_)));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dotenv_files() {
+        let read = dotenv("# comment\nA=1\nexport B = \"two words\"\nC='x=y'\n\nnonsense\n");
+        let expected = [("A", "1"), ("B", "two words"), ("C", "x=y")];
+        assert_eq!(read, expected.map(|(name, text)| (name.to_owned(), text.to_owned())).into());
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,18 @@
+//! Configuration: from files, environment and flags to checked settings.
+//!
+//! Names, formats, defaults and precedence are Centrifugo's: flags win over environment variables, these over the
+//! file, this over the defaults. Unlike it we are strict: what is not known, or not there yet, is an error.
+
+mod check;
+mod duration;
+mod env;
+mod load;
+pub mod model;
+mod schema;
+mod secret;
+
+pub use check::{ListenerConfig, Settings};
+pub use duration::GoDuration;
+pub use load::{ConfigError, Given, Loaded, Problem, Source, load};
+pub use model::Options;
+pub use secret::SecretText;

@@ -1,0 +1,397 @@
+//! From options to settings: every value checked once, with its full path in every message.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::HeaderName;
+use tourbillon_access::{ChannelConfig, NamespaceConfig, Namespaces, NamespacesConfig, TokensConfig};
+use tourbillon_api::HttpApiConfig;
+use tourbillon_auth::{Secret, Verifier, VerifierConfig};
+use tourbillon_node::NodeConfig;
+use tourbillon_transport_websocket::{Compression, OriginPolicy, WebSocketConfig};
+
+use super::duration::GoDuration;
+use super::load::{ConfigError, Problem, Source};
+use super::model::{ChannelRules, Options, SubscriptionToken, Token};
+
+/// Everything a server is built from.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where it listens.
+    pub listeners: ListenerConfig,
+    /// How the node behaves.
+    pub node: NodeConfig,
+    /// Who may do what.
+    pub namespaces: Namespaces,
+    /// Who clients are.
+    pub tokens: TokensConfig,
+    /// The path of the WebSocket endpoint and how it behaves; `None` when it is off.
+    pub websocket: Option<(String, WebSocketConfig)>,
+    /// How the HTTP API behaves; `None` when it is off.
+    pub api: Option<HttpApiConfig>,
+    /// Whether the API is on the external port too.
+    pub api_external: bool,
+    /// The path of the health endpoint; `None` when it is off.
+    pub health: Option<String>,
+    /// The most connections of clients; `None` for any number.
+    pub connection_limit: Option<usize>,
+    /// Connections taken at once, refilled by one a second; `None` for any number.
+    pub connection_rate_limit: Option<u32>,
+    /// How long a graceful stop may take.
+    pub shutdown_timeout: Duration,
+    /// Where the process id is written.
+    pub pid_file: Option<PathBuf>,
+    /// What the operator should know of.
+    pub warnings: Vec<String>,
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerConfig {
+    /// For clients.
+    pub external: SocketAddr,
+    /// For API and health, if elsewhere.
+    pub internal: Option<SocketAddr>,
+}
+
+struct Checker {
+    errors: Vec<ConfigError>,
+}
+
+impl Checker {
+    fn error(&mut self, path: &str, problem: impl Into<String>) {
+        self.errors.push(ConfigError {
+            path: path.to_owned(),
+            source: Source::Merged,
+            problem: Problem::Value(problem.into()),
+        });
+    }
+
+    fn ok<T, E: std::fmt::Display>(&mut self, path: &str, result: Result<T, E>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.error(path, error.to_string());
+                None
+            }
+        }
+    }
+
+    fn duration(&mut self, path: &str, duration: GoDuration) -> Duration {
+        duration.to_std().unwrap_or_else(|| {
+            self.error(path, "must not be negative");
+            Duration::ZERO
+        })
+    }
+
+    fn prefix(&mut self, path: &str, prefix: &str) -> String {
+        let trimmed = prefix.trim_end_matches('/');
+        if !prefix.starts_with('/') {
+            self.error(path, format!("{prefix:?} must begin with a slash"));
+        }
+        if trimmed.is_empty() { "/".to_owned() } else { trimmed.to_owned() }
+    }
+}
+
+impl Settings {
+    /// Checks options.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, not only the first.
+    pub fn new(options: &Options) -> Result<Self, Vec<ConfigError>> {
+        let mut check = Checker { errors: Vec::new() };
+        let listeners = listeners(&mut check, options);
+        let node = node(&mut check, options);
+        let namespaces = namespaces(&mut check, options);
+        let tokens = tokens(&mut check, options);
+        let websocket = websocket(&mut check, options);
+        let api = api(&mut check, options);
+        if options.engine.r#type != "memory" {
+            let message = format!("{:?} is not implemented yet: only \"memory\" is", options.engine.r#type);
+            check.error("engine.type", message);
+        }
+        let health = &options.health;
+        let health = health.enabled.then(|| check.prefix("health.handler_prefix", &health.handler_prefix));
+        let shutdown_timeout = check.duration("shutdown.timeout", options.shutdown.timeout);
+        let (Some(listeners), Some(namespaces), Some(tokens), true) =
+            (listeners, namespaces, tokens, check.errors.is_empty())
+        else {
+            return Err(check.errors);
+        };
+        let client = &options.client;
+        Ok(Self {
+            listeners,
+            node,
+            namespaces,
+            tokens,
+            websocket,
+            api,
+            api_external: options.http_api.external,
+            health,
+            connection_limit: Some(client.connection_limit).filter(|limit| *limit > 0),
+            connection_rate_limit: Some(client.connection_rate_limit).filter(|limit| *limit > 0),
+            shutdown_timeout,
+            pid_file: Some(&options.pid_file).filter(|path| !path.is_empty()).map(PathBuf::from),
+            warnings: warnings(options),
+        })
+    }
+}
+
+fn listeners(check: &mut Checker, options: &Options) -> Option<ListenerConfig> {
+    let server = &options.http_server;
+    let external = address(check, "http_server.address", &server.address, server.port)?;
+    if server.internal_address.is_empty() && server.internal_port.is_empty() {
+        return Some(ListenerConfig { external, internal: None });
+    }
+    let port = match server.internal_port.as_str() {
+        "" => server.port,
+        text => check.ok("http_server.internal_port", text.parse::<u16>())?,
+    };
+    let internal = match server.internal_address.as_str() {
+        "" => SocketAddr::new(external.ip(), port),
+        text => address(check, "http_server.internal_address", text, port)?,
+    };
+    Some(ListenerConfig { external, internal: Some(internal).filter(|internal| *internal != external) })
+}
+
+fn address(check: &mut Checker, path: &str, text: &str, port: u16) -> Option<SocketAddr> {
+    let ip = match text {
+        "" => IpAddr::from([0, 0, 0, 0]),
+        "localhost" => IpAddr::from([127, 0, 0, 1]),
+        text => {
+            let parsed = text.trim_matches(['[', ']']).parse::<IpAddr>();
+            check.ok(path, parsed.map_err(|_| format!("{text:?} is not an IP address")))?
+        }
+    };
+    Some(SocketAddr::new(ip, port))
+}
+
+fn node(check: &mut Checker, options: &Options) -> NodeConfig {
+    let client = &options.client;
+    let mut node = NodeConfig::default();
+    node.name.clone_from(&options.node.name);
+    if node.name.is_empty() {
+        node.name = format!("{}_{}", host_name(), options.http_server.port);
+    }
+    if client.ping_interval.is_negative() {
+        node.ping_interval = None;
+    } else {
+        let interval = check.duration("client.ping_interval", client.ping_interval);
+        if client.ping_interval <= client.pong_timeout {
+            let message = format!(
+                "{} must be longer than client.pong_timeout, {}",
+                client.ping_interval, client.pong_timeout
+            );
+            check.error("client.ping_interval", message);
+        } else if interval < Duration::from_secs(1) {
+            check.error("client.ping_interval", "must be at least 1s, the unit in which clients are told");
+        }
+        node.ping_interval = Some(interval);
+    }
+    node.pong_timeout = check.duration("client.pong_timeout", client.pong_timeout);
+    node.stale_close_delay = check.duration("client.stale_close_delay", client.stale_close_delay);
+    node.expired_close_delay = check.duration("client.expired_close_delay", client.expired_close_delay);
+    node.expired_sub_close_delay =
+        check.duration("client.expired_sub_close_delay", client.expired_sub_close_delay);
+    node.channel_limit = client.channel_limit;
+    node.channel_max_length = options.channel.max_length;
+    node.queue_max_size = client.queue_max_size;
+    node.concurrency = client.concurrency.max(1);
+    node.user_connection_limit = Some(client.user_connection_limit).filter(|limit| *limit > 0);
+    node.connect_include_server_time = client.connect_include_server_time;
+    node.write_timeout = check.duration("websocket.write_timeout", options.websocket.write_timeout);
+    // The frame is bounded by the transport, on the wire and inflated; a command is no larger than its frame.
+    node.message_size_limit =
+        options.websocket.message_size_limit.max(options.websocket.decompressed_message_size_limit);
+    if options.websocket.compression && options.websocket.decompressed_message_size_limit == 0 {
+        node.message_size_limit = options.websocket.message_size_limit.saturating_mul(10);
+    }
+    node
+}
+
+/// The host's name, as far as the system tells it.
+fn host_name() -> String {
+    let from_file = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    let name = from_file.ok().or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "tourbillon".to_owned() } else { name.to_owned() }
+}
+
+fn channel_config(rules: &ChannelRules) -> ChannelConfig {
+    let mut config = ChannelConfig::default();
+    config.allow_subscribe_for_client = rules.allow_subscribe_for_client;
+    config.allow_subscribe_for_anonymous = rules.allow_subscribe_for_anonymous;
+    config.allow_publish_for_client = rules.allow_publish_for_client;
+    config.allow_publish_for_subscriber = rules.allow_publish_for_subscriber;
+    config.allow_publish_for_anonymous = rules.allow_publish_for_anonymous;
+    config.allow_user_limited_channels = rules.allow_user_limited_channels;
+    config.channel_regex.clone_from(&rules.channel_regex);
+    config.publication_data_format.clone_from(&rules.publication_data_format);
+    config
+}
+
+fn namespaces(check: &mut Checker, options: &Options) -> Option<Namespaces> {
+    let channel = &options.channel;
+    let mut config = NamespacesConfig::default();
+    config.without_namespace = channel_config(&channel.without_namespace);
+    config.namespaces = channel
+        .namespaces
+        .iter()
+        .map(|namespace| {
+            let mut config = NamespaceConfig::default();
+            config.name.clone_from(&namespace.name);
+            config.channel = channel_config(&namespace.rules);
+            config
+        })
+        .collect();
+    config.publication_data_format.clone_from(&channel.publication_data_format);
+    config.private_prefix.clone_from(&channel.private_prefix);
+    config.namespace_boundary.clone_from(&channel.namespace_boundary);
+    config.user_boundary.clone_from(&channel.user_boundary);
+    config.user_separator.clone_from(&channel.user_separator);
+    config.insecure = options.client.insecure;
+    match Namespaces::new(&config) {
+        Ok(namespaces) => Some(namespaces),
+        Err(error) => {
+            check.error(&error.path, error.problem.to_string());
+            None
+        }
+    }
+}
+
+/// The two kinds of tokens are checked by the same options.
+fn token_of(subscription: &SubscriptionToken) -> Token {
+    Token {
+        hmac_secret_key: subscription.hmac_secret_key.clone(),
+        hmac_previous_secret_key: subscription.hmac_previous_secret_key.clone(),
+        hmac_previous_secret_key_valid_until: subscription.hmac_previous_secret_key_valid_until,
+        audience: subscription.audience.clone(),
+        audience_regex: subscription.audience_regex.clone(),
+        issuer: subscription.issuer.clone(),
+        issuer_regex: subscription.issuer_regex.clone(),
+        user_id_claim: subscription.user_id_claim.clone(),
+    }
+}
+
+fn verifier(check: &mut Checker, path: &str, token: &Token, skip_signature: bool) -> Option<Verifier> {
+    let mut config = VerifierConfig::default();
+    config.hmac_secret_key = Secret::from(token.hmac_secret_key.expose());
+    config.hmac_previous_secret_key = Secret::from(token.hmac_previous_secret_key.expose());
+    config.hmac_previous_secret_key_valid_until = token.hmac_previous_secret_key_valid_until;
+    config.audience.clone_from(&token.audience);
+    config.audience_regex.clone_from(&token.audience_regex);
+    config.issuer.clone_from(&token.issuer);
+    config.issuer_regex.clone_from(&token.issuer_regex);
+    config.user_id_claim.clone_from(&token.user_id_claim);
+    config.insecure_skip_signature_verify = skip_signature;
+    match Verifier::new(config) {
+        Ok(verifier) => Some(verifier),
+        Err(error) => {
+            check.error(&format!("{path}.{}", error.option), error.problem.to_string());
+            None
+        }
+    }
+}
+
+fn tokens(check: &mut Checker, options: &Options) -> Option<TokensConfig> {
+    let client = &options.client;
+    let skip = client.insecure_skip_token_signature_verify;
+    let subscription = &client.subscription_token;
+    let token = verifier(check, "client.token", &client.token, skip);
+    let subscription_token = if subscription.enabled {
+        Some(verifier(check, "client.subscription_token", &token_of(subscription), skip)?)
+    } else {
+        None
+    };
+    let header = match client.user_id_http_header.as_str() {
+        "" => None,
+        name => Some(check.ok("client.user_id_http_header", name.parse::<HeaderName>())?),
+    };
+    let mut tokens = TokensConfig::new(token?);
+    tokens.subscription_token = subscription_token;
+    tokens.allow_anonymous_connect_without_token = client.allow_anonymous_connect_without_token;
+    tokens.disallow_anonymous_connection_tokens = client.disallow_anonymous_connection_tokens;
+    tokens.user_id_http_header = header;
+    Some(tokens)
+}
+
+fn websocket(check: &mut Checker, options: &Options) -> Option<(String, WebSocketConfig)> {
+    let websocket = &options.websocket;
+    let prefix = check.prefix("websocket.handler_prefix", &websocket.handler_prefix);
+    let mut config = WebSocketConfig::default();
+    let origins = OriginPolicy::patterns(&options.client.allowed_origins);
+    config.origins = check.ok("client.allowed_origins", origins)?;
+    config.message_size_limit = websocket.message_size_limit;
+    config.decompressed_message_size_limit =
+        Some(websocket.decompressed_message_size_limit).filter(|limit| *limit > 0);
+    if websocket.compression {
+        if !(1..=9).contains(&websocket.compression_level) {
+            check.error("websocket.compression_level", "must be 1 to 9");
+        }
+        let mut compression = Compression::default();
+        compression.level = websocket.compression_level;
+        compression.min_size = websocket.compression_min_size;
+        config.compression = Some(compression);
+    }
+    (!websocket.disabled).then_some((prefix, config))
+}
+
+fn api(check: &mut Checker, options: &Options) -> Option<HttpApiConfig> {
+    let api = &options.http_api;
+    let mut config = HttpApiConfig::default();
+    config.prefix = check.prefix("http_api.handler_prefix", &api.handler_prefix);
+    api.key.expose().clone_into(&mut config.key);
+    config.insecure = api.insecure;
+    config.transport_errors = match api.error_mode.as_str() {
+        "" => false,
+        "transport" => true,
+        other => {
+            check.error("http_api.error_mode", format!("{other:?} must be empty or \"transport\""));
+            false
+        }
+    };
+    (!api.disabled).then_some(config)
+}
+
+/// What is allowed and dangerous, or allowed and useless (OBS-09).
+fn warnings(options: &Options) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut warn = |on: bool, text: &str| {
+        if on {
+            warnings.push(text.to_owned());
+        }
+    };
+    let client = &options.client;
+    warn(
+        client.insecure,
+        "client.insecure: everybody may connect, subscribe and publish; for development only",
+    );
+    warn(
+        client.insecure_skip_token_signature_verify,
+        "client.insecure_skip_token_signature_verify: anybody can make tokens; for development only",
+    );
+    warn(
+        options.http_api.insecure,
+        "http_api.insecure: the API takes requests without a key; for development only",
+    );
+    warn(
+        !options.http_api.disabled && !options.http_api.insecure && options.http_api.key.is_empty(),
+        "http_api.key is not set: every API request is refused",
+    );
+    warn(
+        client.allowed_origins.iter().any(|origin| origin == "*"),
+        "client.allowed_origins has \"*\": pages of anybody may connect",
+    );
+    let no_key = client.token.hmac_secret_key.is_empty() && !client.insecure_skip_token_signature_verify;
+    let no_way_in = no_key
+        && !client.insecure
+        && !client.allow_anonymous_connect_without_token
+        && client.user_id_http_header.is_empty();
+    warn(
+        no_way_in,
+        "client.token.hmac_secret_key is not set, and nothing else lets clients in: every connection is refused",
+    );
+    warnings
+}

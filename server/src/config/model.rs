@@ -1,0 +1,299 @@
+//! The options as configuration files state them, under Centrifugo's names and with its defaults.
+//!
+//! Only options that have an effect are here. Others that Centrifugo knows are listed in `known_options.txt`, and
+//! refused with a text that says so.
+
+use serde::{Deserialize, Serialize};
+
+use super::duration::GoDuration;
+use super::secret::SecretText;
+
+macro_rules! options {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[serde(default)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $type,)*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+    };
+}
+
+options! {
+    /// Everything.
+    Options {
+        /// Listeners.
+        http_server: HttpServer = HttpServer::default(),
+        /// Logs.
+        log: Log = Log::default(),
+        /// Broker and presence manager.
+        engine: Engine = Engine::default(),
+        /// Client connections.
+        client: Client = Client::default(),
+        /// Channels and namespaces.
+        channel: Channel = Channel::default(),
+        /// WebSocket connections.
+        websocket: WebSocket = WebSocket::default(),
+        /// The server API over HTTP.
+        http_api: HttpApi = HttpApi::default(),
+        /// The health endpoint.
+        health: Health = Health::default(),
+        /// This node.
+        node: Node = Node::default(),
+        /// Graceful stop.
+        shutdown: Shutdown = Shutdown::default(),
+        /// Where to write the process id; empty for nowhere.
+        pid_file: String = String::new(),
+    }
+}
+
+options! {
+    /// `http_server`.
+    HttpServer {
+        /// The address to listen on; empty for all.
+        address: String = String::new(),
+        /// The port to listen on.
+        port: u16 = 8000,
+        /// The address for API and health, if another.
+        internal_address: String = String::new(),
+        /// The port for API and health, if another.
+        internal_port: String = String::new(),
+    }
+}
+
+options! {
+    /// `log`.
+    Log {
+        /// none, trace, debug, info, warn, error or fatal.
+        level: String = "info".to_owned(),
+        /// A file instead of standard output or error.
+        file: String = String::new(),
+    }
+}
+
+options! {
+    /// `engine`.
+    Engine {
+        /// Only `memory` so far.
+        r#type: String = "memory".to_owned(),
+    }
+}
+
+options! {
+    /// `client`.
+    Client {
+        /// Pages that may connect.
+        allowed_origins: Vec<String> = Vec::new(),
+        /// How connection tokens are checked.
+        token: Token = Token::default(),
+        /// How subscription tokens are checked, if otherwise.
+        subscription_token: SubscriptionToken = SubscriptionToken::default(),
+        /// Clients without a token may connect, without a name.
+        allow_anonymous_connect_without_token: bool = false,
+        /// Tokens without a user are refused.
+        disallow_anonymous_connection_tokens: bool = false,
+        /// Time between pings; negative for none.
+        ping_interval: GoDuration = GoDuration::from_secs(25),
+        /// Time within which a pong must come.
+        pong_timeout: GoDuration = GoDuration::from_secs(8),
+        /// How long an expired connection may still refresh.
+        expired_close_delay: GoDuration = GoDuration::from_secs(25),
+        /// How long an expired subscription may still refresh.
+        expired_sub_close_delay: GoDuration = GoDuration::from_secs(25),
+        /// Time within which a connection must connect successfully.
+        stale_close_delay: GoDuration = GoDuration::from_secs(10),
+        /// The most channels of a connection.
+        channel_limit: usize = 128,
+        /// The most bytes that wait for a connection.
+        queue_max_size: usize = 1_048_576,
+        /// How many commands of a connection are worked on at once; 0 and 1 are the same.
+        concurrency: usize = 0,
+        /// The most connections of the node; 0 for any number.
+        connection_limit: usize = 0,
+        /// The most connections of a user on the node; 0 for any number.
+        user_connection_limit: usize = 0,
+        /// Connections taken at once, refilled by one a second; 0 for any number.
+        connection_rate_limit: u32 = 0,
+        /// The connect result tells the time.
+        connect_include_server_time: bool = false,
+        /// Signatures of tokens are not checked: for development.
+        insecure_skip_token_signature_verify: bool = false,
+        /// The header that names the user.
+        user_id_http_header: String = String::new(),
+        /// Everybody may connect, subscribe and publish: for development.
+        insecure: bool = false,
+    }
+}
+
+options! {
+    /// `client.token`.
+    Token {
+        /// The key of HS256, HS384 and HS512.
+        hmac_secret_key: SecretText = SecretText::default(),
+        /// The key before the current one.
+        hmac_previous_secret_key: SecretText = SecretText::default(),
+        /// Until when the previous key is accepted, seconds since 1970 UTC; 0 for ever.
+        hmac_previous_secret_key_valid_until: i64 = 0,
+        /// What `aud` must contain.
+        audience: String = String::new(),
+        /// What `aud` must match.
+        audience_regex: String = String::new(),
+        /// What `iss` must be.
+        issuer: String = String::new(),
+        /// What `iss` must match.
+        issuer_regex: String = String::new(),
+        /// The claim that names the user, instead of `sub`.
+        user_id_claim: String = String::new(),
+    }
+}
+
+options! {
+    /// `client.subscription_token`.
+    SubscriptionToken {
+        /// Subscription tokens have keys of their own.
+        enabled: bool = false,
+        /// The key of HS256, HS384 and HS512.
+        hmac_secret_key: SecretText = SecretText::default(),
+        /// The key before the current one.
+        hmac_previous_secret_key: SecretText = SecretText::default(),
+        /// Until when the previous key is accepted, seconds since 1970 UTC; 0 for ever.
+        hmac_previous_secret_key_valid_until: i64 = 0,
+        /// What `aud` must contain.
+        audience: String = String::new(),
+        /// What `aud` must match.
+        audience_regex: String = String::new(),
+        /// What `iss` must be.
+        issuer: String = String::new(),
+        /// What `iss` must match.
+        issuer_regex: String = String::new(),
+        /// The claim that names the user, instead of `sub`.
+        user_id_claim: String = String::new(),
+    }
+}
+
+options! {
+    /// `channel`.
+    Channel {
+        /// The longest name that clients may use, in bytes.
+        max_length: usize = 255,
+        /// Begins the names of channels that need a token.
+        private_prefix: String = "$".to_owned(),
+        /// Ends the name of a namespace.
+        namespace_boundary: String = ":".to_owned(),
+        /// Begins the list of users of a user-limited channel.
+        user_boundary: String = "#".to_owned(),
+        /// Stands between those users.
+        user_separator: String = ",".to_owned(),
+        /// What publications must be, where a namespace does not say.
+        publication_data_format: String = String::new(),
+        /// The rules of channels without a namespace.
+        without_namespace: ChannelRules = ChannelRules::default(),
+        /// The namespaces.
+        namespaces: Vec<Namespace> = Vec::new(),
+    }
+}
+
+options! {
+    /// An element of `channel.namespaces`.
+    Namespace {
+        /// The namespace's name.
+        name: String = String::new(),
+        /// The rules of its channels.
+        #[serde(flatten)]
+        rules: ChannelRules = ChannelRules::default(),
+    }
+}
+
+options! {
+    /// The rules of channels.
+    ChannelRules {
+        /// Users may subscribe.
+        allow_subscribe_for_client: bool = false,
+        /// Where users may subscribe, so may clients without a name.
+        allow_subscribe_for_anonymous: bool = false,
+        /// Users may publish.
+        allow_publish_for_client: bool = false,
+        /// Users may publish while subscribed.
+        allow_publish_for_subscriber: bool = false,
+        /// Where users may publish, so may clients without a name.
+        allow_publish_for_anonymous: bool = false,
+        /// Channels name the users who may subscribe.
+        allow_user_limited_channels: bool = false,
+        /// What the name must match, after the namespace.
+        channel_regex: String = String::new(),
+        /// What publications must be: empty for anything but nothing, `json`, `json_object` or `binary`.
+        publication_data_format: String = String::new(),
+    }
+}
+
+options! {
+    /// `websocket`.
+    WebSocket {
+        /// Switches WebSocket off.
+        disabled: bool = false,
+        /// The path.
+        handler_prefix: String = "/connection/websocket".to_owned(),
+        /// Clients that offer permessage-deflate get it.
+        compression: bool = false,
+        /// Messages up to this many bytes are not compressed.
+        compression_min_size: usize = 0,
+        /// The effort, 1 to 9.
+        compression_level: u32 = 1,
+        /// Time within which a peer must take what is written to it.
+        write_timeout: GoDuration = GoDuration::from_secs(1),
+        /// The largest message of a client, in bytes on the wire.
+        message_size_limit: usize = 65_536,
+        /// The same, once inflated; 0 for ten times as much.
+        decompressed_message_size_limit: usize = 0,
+    }
+}
+
+options! {
+    /// `http_api`.
+    HttpApi {
+        /// Switches the HTTP API off.
+        disabled: bool = false,
+        /// The path before the method's name.
+        handler_prefix: String = "/api".to_owned(),
+        /// What requests must show.
+        key: SecretText = SecretText::default(),
+        /// Empty, or `transport` to tell errors by the HTTP status too.
+        error_mode: String = String::new(),
+        /// On the external port too, where there are two.
+        external: bool = false,
+        /// Takes requests without a key: for development.
+        insecure: bool = false,
+    }
+}
+
+options! {
+    /// `health`.
+    Health {
+        /// Switches the endpoint on.
+        enabled: bool = false,
+        /// The path.
+        handler_prefix: String = "/health".to_owned(),
+    }
+}
+
+options! {
+    /// `node`.
+    Node {
+        /// The node's name; empty for host name and port.
+        name: String = String::new(),
+    }
+}
+
+options! {
+    /// `shutdown`.
+    Shutdown {
+        /// After this long, what has not ended is left.
+        timeout: GoDuration = GoDuration::from_secs(30),
+    }
+}

@@ -1,0 +1,183 @@
+//! What options there are: ours, from the model, and Centrifugo's, from a list.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use super::duration::GoDuration;
+use super::model::{Namespace, Options};
+
+/// Every option of Centrifugo v6: a path a line, and its default, if it has one, after a tab.
+const KNOWN: &str = include_str!("known_options.txt");
+
+/// Options of Centrifugo that mean nothing here, and why. They are accepted, with a warning.
+pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    ("websocket.read_buffer_size", "connections hold no read buffer"),
+    ("websocket.write_buffer_size", "connections hold no write buffer"),
+    ("websocket.use_write_buffer_pool", "connections hold no write buffer"),
+    ("usage_stats.disabled", "this server sends no usage statistics"),
+];
+
+/// The path of the list whose elements are namespaces.
+pub(super) const NAMESPACES: &str = "channel.namespaces";
+
+/// Our options with their defaults, by path. Elements of lists of objects are not part of it.
+pub(super) fn ours() -> &'static BTreeMap<String, Value> {
+    static OURS: OnceLock<BTreeMap<String, Value>> = OnceLock::new();
+    OURS.get_or_init(|| {
+        let mut leaves = BTreeMap::new();
+        collect(&serde_json::to_value(Options::default()).unwrap_or_default(), "", &mut leaves);
+        leaves
+    })
+}
+
+/// The options of a namespace with their defaults, by name.
+pub(super) fn namespace() -> &'static BTreeMap<String, Value> {
+    static NAMESPACE: OnceLock<BTreeMap<String, Value>> = OnceLock::new();
+    NAMESPACE.get_or_init(|| {
+        let mut leaves = BTreeMap::new();
+        collect(&serde_json::to_value(Namespace::default()).unwrap_or_default(), "", &mut leaves);
+        leaves
+    })
+}
+
+fn collect(value: &Value, path: &str, leaves: &mut BTreeMap<String, Value>) {
+    let Value::Object(members) = value else {
+        leaves.insert(path.to_owned(), value.clone());
+        return;
+    };
+    for (name, member) in members {
+        collect(member, &join(path, name), leaves);
+    }
+}
+
+pub(super) fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+/// Centrifugo's options with the texts of their defaults.
+fn known() -> &'static BTreeMap<&'static str, &'static str> {
+    static KNOWN_OPTIONS: OnceLock<BTreeMap<&'static str, &'static str>> = OnceLock::new();
+    KNOWN_OPTIONS
+        .get_or_init(|| KNOWN.lines().map(|line| line.split_once('\t').unwrap_or((line, ""))).collect())
+}
+
+/// Whether a value is what Centrifugo has by default: setting it asks for nothing.
+pub(super) fn is_default(path: &str, value: &Value) -> bool {
+    if is_zero(value) {
+        return true;
+    }
+    let Some(default) = known().get(path).filter(|default| !default.is_empty()) else { return false };
+    match value {
+        Value::String(text) => {
+            text == default
+                || (GoDuration::parse(text).is_some()
+                    && GoDuration::parse(text) == GoDuration::parse(default))
+        }
+        Value::Array(list) => list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ") == *default,
+        other => other.to_string() == *default,
+    }
+}
+
+/// Whether a value is the same as none (CONF-09).
+pub(super) fn is_zero(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(on) => !on,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty() || GoDuration::parse(text) == Some(GoDuration::default()),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(members) => members.values().all(is_zero),
+    }
+}
+
+/// Whether Centrifugo has an option of this path, or options below it.
+pub(super) fn is_known(path: &str) -> bool {
+    known().contains_key(path) || {
+        let below = format!("{path}.");
+        known().range(below.as_str()..).next().is_some_and(|(option, _)| option.starts_with(&below))
+    }
+}
+
+/// Whether Centrifugo has an option of exactly this path.
+pub(super) fn is_leaf(path: &str) -> bool {
+    known().contains_key(path)
+}
+
+/// Every option of Centrifugo.
+pub(super) fn all_known() -> impl Iterator<Item = &'static str> {
+    known().keys().copied()
+}
+
+/// The option that switches the feature on which a path belongs to, if there is one above it.
+pub(super) fn switch_of(path: &str) -> Option<String> {
+    let mut parent = path;
+    while let Some((above, _)) = parent.rsplit_once('.') {
+        let switch = format!("{above}.enabled");
+        if switch != path && known().contains_key(switch.as_str()) {
+            return Some(switch);
+        }
+        parent = above;
+    }
+    None
+}
+
+/// The known name that looks most like a wrong one.
+pub(super) fn nearest(path: &str) -> Option<String> {
+    let candidates = ours().keys().map(String::as_str).chain(all_known());
+    let best = candidates.map(|name| (distance(path, name), name)).min()?;
+    (best.0 <= 3.max(path.len() / 5)).then(|| best.1.to_owned())
+}
+
+/// How many letters differ (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (at, left) in a.bytes().enumerate() {
+        let mut before = at;
+        let mut current = at + 1;
+        for (slot, right) in row.iter_mut().skip(1).zip(b.bytes()) {
+            let change = before + usize::from(left != right);
+            before = *slot;
+            current = change.min(before + 1).min(current + 1);
+            *slot = current;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = at + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances() {
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(nearest("client.alowed_origins").as_deref(), Some("client.allowed_origins"));
+        assert_eq!(nearest("something.else.entirely"), None);
+    }
+
+    #[test]
+    fn our_options_are_centrifugos() {
+        for path in ours().keys() {
+            assert!(is_known(path), "{path} is not an option of Centrifugo");
+        }
+        for name in namespace().keys() {
+            assert!(is_known(&format!("{NAMESPACES}.{name}")), "{name} is not an option of a namespace");
+        }
+    }
+
+    #[test]
+    fn switches() {
+        assert_eq!(switch_of("admin.password").as_deref(), Some("admin.enabled"));
+        assert_eq!(switch_of("admin.enabled"), None);
+        assert_eq!(
+            switch_of("client.proxy.connect.http.tls.cert_pem").as_deref(),
+            Some("client.proxy.connect.http.tls.enabled")
+        );
+    }
+}

@@ -1,0 +1,223 @@
+//! The development mode: a page to try the server with, and what is printed at start.
+
+use std::net::SocketAddr;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST};
+use http::{HeaderValue, Method, Request, StatusCode};
+use tourbillon_auth::{ConnectToken, Secret, Signer};
+use tourbillon_types::SystemClock;
+
+use crate::config::{Options, SecretText};
+use crate::router::{Answer, reply};
+
+/// How long a development token is good for, in seconds.
+const TOKEN_TTL: i64 = 7 * 24 * 3600;
+
+/// Everything comes from the server itself, and the page talks to nobody else.
+const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+                   connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'";
+
+/// Keys that are made anew for every run.
+#[derive(Clone)]
+pub struct Dev {
+    signer: Signer,
+    api_key: String,
+    url: String,
+}
+
+impl std::fmt::Debug for Dev {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dev").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// A fresh secret of 32 random bytes.
+///
+/// # Errors
+///
+/// The operating system has no randomness to give.
+pub fn fresh_secret() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// Turns options into those of a development server: on loopback, open to pages from there, with fresh keys where
+/// none are set.
+///
+/// # Errors
+///
+/// The operating system has no randomness to give.
+pub fn prepare(options: &mut Options) -> Result<(), getrandom::Error> {
+    if options.http_server.address.is_empty() {
+        "127.0.0.1".clone_into(&mut options.http_server.address);
+    }
+    let client = &mut options.client;
+    client.allowed_origins.extend(
+        [
+            "http://localhost:*",
+            "http://127.0.0.1:*",
+            "http://[[]::1]:*",
+            "https://localhost:*",
+            "https://127.0.0.1:*",
+        ]
+        .map(str::to_owned),
+    );
+    if client.token.hmac_secret_key.is_empty() {
+        client.token.hmac_secret_key = SecretText::new(fresh_secret()?);
+    }
+    if options.http_api.key.is_empty() {
+        options.http_api.key = SecretText::new(fresh_secret()?);
+    }
+    options.health.enabled = true;
+    let rules = &mut options.channel.without_namespace;
+    rules.allow_subscribe_for_client = true;
+    rules.allow_publish_for_client = true;
+    Ok(())
+}
+
+impl Dev {
+    /// The development endpoints of a server that listens at this address.
+    #[must_use]
+    pub fn new(options: &Options, address: SocketAddr) -> Self {
+        let secret = Secret::from(options.client.token.hmac_secret_key.expose());
+        let signer = Signer::hs256(&secret).with_user_id_claim(&options.client.token.user_id_claim);
+        let path = &options.websocket.handler_prefix;
+        Self {
+            signer,
+            api_key: options.http_api.key.expose().to_owned(),
+            url: format!("ws://{}{path}", shown(address)),
+        }
+    }
+
+    fn token(&self, user: &str) -> String {
+        let now = SystemClock::unix_millis() / 1000;
+        let token = ConnectToken {
+            user: user.to_owned(),
+            issued_at: Some(now),
+            expires_at: Some(now + TOKEN_TTL),
+            ..ConnectToken::default()
+        };
+        // With a key of our own making, signing does not fail.
+        self.signer.sign_connect(&token).unwrap_or_default()
+    }
+
+    /// What a developer needs to begin with, ready to paste.
+    #[must_use]
+    pub fn banner(&self, address: SocketAddr) -> String {
+        let Self { url, api_key, .. } = self;
+        let token = self.token("dev");
+        let base = format!("http://{}", shown(address));
+        format!(
+            r#"
+Tourbillon, development mode. Do not expose this server: its keys are printed.
+
+  playground  {base}/
+  WebSocket   {url}
+  token       {token}
+  API key     {api_key}
+
+In Node (npm install centrifuge ws) or a page (the `centrifuge` script):
+
+  import {{ Centrifuge }} from 'centrifuge';
+  import WebSocket from 'ws'; // not in a page
+
+  const client = new Centrifuge('{url}', {{
+    token: '{token}',
+    websocket: globalThis.WebSocket ?? WebSocket,
+  }});
+  const sub = client.newSubscription('chat');
+  sub.on('publication', (ctx) => console.log(ctx.data));
+  sub.subscribe();
+  client.connect();
+
+From a backend:
+
+  curl -X POST {base}/api/publish -H 'X-API-Key: {api_key}' \
+    -H 'Content-Type: application/json' -d '{{"channel":"chat","data":{{"text":"hello"}}}}'
+"#
+        )
+    }
+
+    /// Answers a request for one of the development pages.
+    pub(crate) fn answer<B>(&self, request: &Request<B>, peer: SocketAddr) -> Option<Answer> {
+        let (content_type, body) = match request.uri().path() {
+            "/" => (
+                "text/html; charset=utf-8",
+                Bytes::from_static(include_bytes!("../assets/playground/index.html")),
+            ),
+            "/style.css" => (
+                "text/css; charset=utf-8",
+                Bytes::from_static(include_bytes!("../assets/playground/style.css")),
+            ),
+            "/client.js" => (
+                "text/javascript; charset=utf-8",
+                Bytes::from_static(include_bytes!("../assets/playground/client.js")),
+            ),
+            "/app.js" => (
+                "text/javascript; charset=utf-8",
+                Bytes::from_static(include_bytes!("../assets/playground/app.js")),
+            ),
+            "/dev/connection.json" => ("application/json", self.connection().into()),
+            _ => return None,
+        };
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            return Some(reply(StatusCode::METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", "GET only\n"));
+        }
+        // The keys are for whoever sits at this machine, whatever name leads here.
+        if !peer.ip().is_loopback() || !request.headers().get(HOST).is_some_and(is_loopback_host) {
+            return Some(reply(
+                StatusCode::FORBIDDEN,
+                "text/plain; charset=utf-8",
+                "for this machine only\n",
+            ));
+        }
+        let mut answer = reply(StatusCode::OK, content_type, body);
+        answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        answer.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(CSP));
+        Some(answer)
+    }
+
+    fn connection(&self) -> String {
+        let user = format!("user-{}", fresh_secret().unwrap_or_default().get(..6).unwrap_or("x"));
+        serde_json::json!({ "url": self.url, "token": self.token(&user), "api_key": self.api_key })
+            .to_string()
+    }
+}
+
+fn is_loopback_host(host: &HeaderValue) -> bool {
+    let Ok(host) = host.to_str() else { return false };
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    matches!(name, "localhost" | "127.0.0.1" | "::1")
+}
+
+/// An address that a browser on this machine can be given.
+fn shown(address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() { SocketAddr::from(([127, 0, 0, 1], address.port())) } else { address }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_are_served() {
+        for (host, served) in [
+            ("localhost:8000", true),
+            ("127.0.0.1", true),
+            ("[::1]:8000", true),
+            ("evil.example", false),
+            ("localhost.evil.example:8000", false),
+            ("", false),
+        ] {
+            let host = HeaderValue::from_str(host).expect("a header value");
+            assert_eq!(is_loopback_host(&host), served, "{host:?}");
+        }
+    }
+}

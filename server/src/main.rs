@@ -1,0 +1,138 @@
+//! The server's binary: flags, log, configuration, run until a signal, drain.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tourbillon_server::cli::{Cli, Command, Serve, check_config, generate_config};
+use tourbillon_server::config::Settings;
+use tourbillon_server::dev::{self, Dev};
+use tourbillon_server::{App, Listeners, Reload, logging};
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match &cli.command {
+        None => run(&cli.serve),
+        Some(Command::Version) => {
+            println!("Tourbillon v{}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+        Some(Command::Checkconfig { config }) => check_config(config).map_err(|errors| lines(&errors)),
+        Some(Command::Genconfig { config }) => generate_config(config),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn lines<E: std::fmt::Display>(errors: &[E]) -> String {
+    errors.iter().map(E::to_string).collect::<Vec<_>>().join("\nerror: ")
+}
+
+fn run(flags: &Serve) -> Result<(), String> {
+    let mut loaded = flags.load().map_err(|errors| lines(&errors))?;
+    if flags.dev {
+        dev::prepare(&mut loaded.options).map_err(|error| error.to_string())?;
+    }
+    let settings = Settings::new(&loaded.options).map_err(|errors| lines(&errors))?;
+    let log = &loaded.options.log;
+    logging::start(&log.level, &log.file).map_err(|error| format!("log.file: {error}"))?;
+    for warning in loaded.warnings.iter().chain(&settings.warnings) {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
+    let pid_file = settings.pid_file.clone();
+    let result = runtime.block_on(serve(flags, &loaded.options, settings));
+    if let Some(file) = pid_file {
+        let _ = std::fs::remove_file(file);
+    }
+    runtime.shutdown_background();
+    result
+}
+
+#[expect(clippy::print_stdout, reason = "the development banner is for people")]
+async fn serve(
+    flags: &Serve,
+    options: &tourbillon_server::config::Options,
+    settings: Settings,
+) -> Result<(), String> {
+    let text = |error: std::io::Error| error.to_string();
+    let listeners = Listeners::bind(settings.listeners).await.map_err(text)?;
+    let external = listeners.external_address().map_err(text)?;
+    let internal = listeners.internal_address().map_err(text)?;
+    if let Some(file) = &settings.pid_file {
+        write_pid(file).map_err(|error| format!("pid_file: {error}"))?;
+    }
+    let dev = flags.dev.then(|| Dev::new(options, external));
+    let banner = dev.as_ref().map(|dev| dev.banner(external));
+    let app = App::build(settings, listeners, dev).map_err(|error| error.to_string())?;
+    let stop = CancellationToken::new();
+    let signals = signals(flags, app.reload(), stop.clone()).map_err(text)?;
+    tokio::spawn(signals);
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), engine = %options.engine.r#type,
+        %external, internal = ?internal, tls = false, node = %app.node().id(), "serving",
+    );
+    if let Some(banner) = banner {
+        println!("{banner}");
+    }
+    if app.run(stop).await {
+        tracing::info!("stopped");
+        Ok(())
+    } else {
+        Err("connections did not end within shutdown.timeout".to_owned())
+    }
+}
+
+fn write_pid(file: &Path) -> std::io::Result<()> {
+    std::fs::write(file, format!("{}\n", std::process::id()))
+}
+
+/// Stops on SIGINT and SIGTERM; reads the configuration again on SIGHUP.
+fn signals(
+    flags: &Serve,
+    reload: Reload,
+    stop: CancellationToken,
+) -> std::io::Result<impl Future<Output = ()> + Send + use<>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let flags = flags.clone();
+    Ok(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+                _ = hang_up.recv() => reload_from(&flags, &reload),
+            }
+        }
+        tracing::info!("stopping: clients are told to come again");
+        stop.cancel();
+    })
+}
+
+/// A configuration that is wrong leaves the running one in force (HID-107).
+fn reload_from(flags: &Serve, reload: &Reload) {
+    let settings = flags.load().and_then(|mut loaded| {
+        if flags.dev {
+            // Fresh keys would lock everybody out.
+            tracing::warn!("the keys of the development mode change with a reload");
+            let _ = dev::prepare(&mut loaded.options);
+        }
+        Settings::new(&loaded.options)
+    });
+    match settings {
+        Ok(settings) => {
+            reload.apply(settings);
+            tracing::info!("channel rules and token keys are reloaded; other options need a restart");
+        }
+        Err(errors) => tracing::error!("the configuration is not reloaded: {}", lines(&errors)),
+    }
+}

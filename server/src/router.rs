@@ -1,0 +1,98 @@
+//! Which path leads where. Paths match exactly; there are few.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tourbillon_api::HttpApi;
+use tourbillon_node::Node;
+use tourbillon_transport_websocket::WebSocketService;
+use tower_service::Service;
+
+use crate::admission::Admission;
+use crate::dev::Dev;
+
+pub(crate) type Answer = Response<Full<Bytes>>;
+
+/// The endpoints of one port.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Router {
+    pub(crate) websocket: Option<(String, WebSocketService<Node>, Admission)>,
+    pub(crate) api: Option<(String, HttpApi)>,
+    pub(crate) health: Option<String>,
+    pub(crate) dev: Option<Dev>,
+}
+
+impl Router {
+    async fn answer(mut self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
+        let path = request.uri().path();
+        if let Some((at, service, admission)) = &mut self.websocket
+            && path == at
+        {
+            if !admission.admit() {
+                return too_many();
+            }
+            return answered(service.call(request).await);
+        }
+        if let Some((at, api)) = &mut self.api
+            && path.strip_prefix(at.as_str()).is_some_and(|rest| at == "/" || rest.starts_with('/'))
+        {
+            return answered(api.call(request).await);
+        }
+        if self.health.as_deref() == Some(path) {
+            return reply(StatusCode::OK, "application/json", "{}");
+        }
+        if let Some(dev) = &self.dev
+            && let Some(answer) = dev.answer(&request, peer)
+        {
+            return answer;
+        }
+        reply(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "nothing is here\n")
+    }
+}
+
+fn answered(answer: Result<Answer, Infallible>) -> Answer {
+    match answer {
+        Ok(answer) => answer,
+        Err(never) => match never {},
+    }
+}
+
+fn too_many() -> Answer {
+    let mut answer =
+        reply(StatusCode::SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", "too many connections\n");
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    answer
+}
+
+pub(crate) fn reply(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer
+}
+
+/// The router for the requests of one connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Routed {
+    pub(crate) router: Router,
+    pub(crate) peer: SocketAddr,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Routed {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
+        let (router, peer) = (self.router.clone(), self.peer);
+        Box::pin(async move { Ok(router.answer(request, peer).await) })
+    }
+}
