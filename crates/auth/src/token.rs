@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny};
 
 use crate::{Algorithm, InvalidToken};
 
@@ -30,6 +31,10 @@ impl<'a> Compact<'a> {
     }
 
     pub(crate) fn header(&self) -> Result<Header, InvalidToken> {
+        // Serde would take a list for the object's values in order.
+        if self.header.trim_ascii_start().first() != Some(&b'{') {
+            return Err(InvalidToken::Header);
+        }
         serde_json::from_slice(&self.header).map_err(|_| InvalidToken::Header)
     }
 }
@@ -40,13 +45,18 @@ pub(crate) struct Header {
     alg: String,
     #[serde(default)]
     kid: Option<String>,
-    #[serde(default)]
-    crit: Option<serde::de::IgnoredAny>,
+    #[serde(default, deserialize_with = "there_is")]
+    crit: bool,
+}
+
+/// Takes any value, null too.
+fn there_is<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
 }
 
 impl Header {
     pub(crate) fn algorithm(&self) -> Result<Algorithm, InvalidToken> {
-        if self.crit.is_some() {
+        if self.crit {
             return Err(InvalidToken::CriticalHeader);
         }
         Algorithm::from_name(&self.alg).ok_or(InvalidToken::UnsupportedAlgorithm)
