@@ -36,6 +36,25 @@ pub struct Client {
     pub headers: HeaderMap,
 }
 
+impl Client {
+    /// A connection with a fresh secret, speaking JSON both ways, as tests of decorators start from.
+    #[must_use]
+    pub fn new(id: ClientId, user: UserId, transport: &'static str) -> Self {
+        Self {
+            id,
+            session: SessionId::random(),
+            user,
+            info: Payload::empty(),
+            meta: Payload::empty(),
+            transport,
+            encoding: Encoding::Json,
+            direction: Direction::Bidirectional,
+            peer: None,
+            headers: HeaderMap::new(),
+        }
+    }
+}
+
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
