@@ -1,8 +1,10 @@
 //! Frames to commands.
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use tourbillon_types::Encoding;
 
+use crate::command::EmulationRequest;
+use crate::frame::Frame;
 use crate::{Command, json, protobuf};
 
 /// Bounds on what a client may send.
@@ -11,7 +13,8 @@ use crate::{Command, json, protobuf};
 pub struct Limits {
     /// The longest command, in bytes, without its delimiter or length prefix. Default 65,536.
     pub max_command_bytes: usize,
-    /// How deep a tags filter may nest. Default 32.
+    /// How deep a tags filter may nest; one comparison is 1 deep. Default 32. Beyond about 60 the parsers' own bounds
+    /// on nesting apply first.
     pub max_filter_depth: usize,
 }
 
@@ -42,11 +45,16 @@ pub enum DecodeError {
         /// The limit.
         limit: usize,
     },
-    /// Bytes that are no command in JSON.
-    #[error("not a command in JSON: {0}")]
-    Json(String),
-    /// Bytes that are no command in Protobuf.
-    #[error("not a command in Protobuf: {0}")]
+    /// Bytes that are no message in JSON.
+    #[error("not a message in JSON: {reason} at byte {at}")]
+    Json {
+        /// What is wrong, without anything of what was read.
+        reason: &'static str,
+        /// Where it was noticed.
+        at: usize,
+    },
+    /// Bytes that are no message in Protobuf.
+    #[error("not a message in Protobuf: {0}")]
     Protobuf(String),
     /// A length prefix that is cut off, longer than a length can be, or points beyond the frame.
     #[error("bad length prefix")]
@@ -54,99 +62,61 @@ pub enum DecodeError {
     /// A tags filter that nests too deeply.
     #[error("tags filter nests too deeply")]
     FilterDepth,
+    /// A reply to a command that has neither a result nor an error, or a push of nothing. For clients.
+    #[error("a reply or push without content")]
+    Hollow,
 }
 
 /// The commands of one frame, decoded one at a time.
 ///
-/// The payloads of the commands share the frame's memory.
+/// The payloads of the commands share the frame's memory. A frame may carry any number of commands; in JSON they are
+/// lines, and the last one may end with a line break or not. Line breaks of the other kind (`\r\n`) pass as the
+/// whitespace that they are in JSON. Blank lines are no commands, and an error (PROTO-10).
 #[derive(Clone, Debug, Default)]
-pub struct Commands {
-    encoding: Encoding,
-    rest: Bytes,
-    state: State,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
-    Fresh,
-    More,
-    #[default]
-    Done,
-}
+pub struct Commands(Frame);
 
 impl Commands {
     /// The commands of a frame.
     #[must_use]
     pub const fn new(encoding: Encoding, frame: Bytes) -> Self {
-        Self { encoding, rest: frame, state: State::Fresh }
+        Self(Frame::new(encoding, frame))
     }
 
     /// Whether nothing is left.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.state == State::Done
+        self.0.is_done()
     }
 
     /// The next command, or why the rest of the frame is none. After an error there is nothing more.
+    ///
+    /// # Errors
+    ///
+    /// Any [`DecodeError`] but `Hollow`.
     pub fn next_command(&mut self, limits: &Limits) -> Option<Result<Command, DecodeError>> {
-        if self.state == State::Done {
-            return None;
-        }
-        let fresh = self.state == State::Fresh;
-        self.state = State::More;
-        if self.rest.is_empty() {
-            self.finish();
-            return fresh.then_some(Err(DecodeError::Empty));
-        }
-        let command = self.split(limits).and_then(|bytes| match self.encoding {
+        let bytes = self.0.next_message(limits.max_command_bytes)?;
+        let command = bytes.and_then(|bytes| match self.0.encoding() {
             Encoding::Json => json::decode_command(&bytes, limits),
             Encoding::Protobuf => protobuf::decode_command(bytes, limits),
         });
-        if command.is_err() || self.rest.is_empty() {
-            self.finish();
+        if command.is_err() {
+            self.0.finish();
         }
         Some(command)
     }
-
-    /// Lets go of the frame's memory.
-    fn finish(&mut self) {
-        self.state = State::Done;
-        self.rest = Bytes::new();
-    }
-
-    /// Takes the bytes of the next command off the frame.
-    fn split(&mut self, limits: &Limits) -> Result<Bytes, DecodeError> {
-        let (skip, length) = match self.encoding {
-            Encoding::Json => {
-                let end = memchr::memchr(b'\n', &self.rest).unwrap_or(self.rest.len());
-                (0, end)
-            }
-            Encoding::Protobuf => split_length(&self.rest)?,
-        };
-        if length > limits.max_command_bytes {
-            return Err(DecodeError::TooLarge { limit: limits.max_command_bytes });
-        }
-        if length > self.rest.len() - skip {
-            return Err(DecodeError::Length);
-        }
-        self.rest.advance(skip);
-        let bytes = self.rest.split_to(length);
-        if self.encoding == Encoding::Json && !self.rest.is_empty() {
-            self.rest.advance(1);
-        }
-        Ok(bytes)
-    }
 }
 
-/// The length that a varint prefix states, and how long the prefix is.
-pub(crate) fn split_length(bytes: &[u8]) -> Result<(usize, usize), DecodeError> {
-    let mut length: u64 = 0;
-    for (at, byte) in bytes.iter().take(5).enumerate() {
-        length |= u64::from(byte & 0x7f) << (7 * at);
-        if byte & 0x80 == 0 {
-            let length = u32::try_from(length).map_err(|_| DecodeError::Length)?;
-            return Ok((at + 1, usize::try_from(length).map_err(|_| DecodeError::Length)?));
-        }
+/// A request to the emulation endpoint (PROTO-04, HID-07), whose whole body is one message without framing.
+///
+/// In JSON `data` is a string that holds the commands, in Protobuf it is their bytes. What it holds is not looked at.
+/// The length of the body is for the transport to limit.
+///
+/// # Errors
+///
+/// [`DecodeError::Json`] and [`DecodeError::Protobuf`].
+pub fn decode_emulation(encoding: Encoding, body: &Bytes) -> Result<EmulationRequest, DecodeError> {
+    match encoding {
+        Encoding::Json => json::decode_emulation(body),
+        Encoding::Protobuf => protobuf::decode_emulation(body),
     }
-    Err(DecodeError::Length)
 }

@@ -1,8 +1,14 @@
 //! Replies and pushes to frames.
 
-use tourbillon_types::{Direction, Encoding, Publication};
+use tourbillon_types::{Direction, Encoding, Epoch, Publication};
 
 use crate::{Push, Reply, json, protobuf};
+
+/// The epoch that a live publication carries: its own with the first offset, so that a subscriber from before the
+/// stream began learns it, and none otherwise (HID-10).
+pub(crate) fn live_epoch(publication: &Publication) -> &Epoch {
+    if publication.offset == 1 { &publication.epoch } else { &Epoch::UNKNOWN }
+}
 
 /// How a push is wrapped (PROTO-03).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,11 +1,16 @@
 //! The JSON encoding.
 
+mod commands;
 mod decode;
 mod encode;
+mod read;
+mod replies;
 mod write;
 
-pub(crate) use decode::decode_command;
+pub(crate) use commands::{command, emulation};
+pub(crate) use decode::{decode_command, decode_emulation};
 pub(crate) use encode::{publication_push, push, reply};
+pub(crate) use replies::decode_message;
 use serde_json::value::RawValue;
 use tourbillon_types::Payload;
 

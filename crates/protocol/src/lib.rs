@@ -17,15 +17,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod client;
 pub mod command;
 mod decode;
 mod encode;
+mod frame;
 mod json;
 mod protobuf;
 pub mod reply;
 
 pub use command::{Command, Request};
-pub use decode::{Commands, DecodeError, Limits};
+pub use decode::{Commands, DecodeError, Limits, decode_emulation};
 pub use encode::{EncodeError, Envelope, encode_ping, encode_publication, encode_push, encode_reply};
+pub use frame::Splitter;
 pub use json::is_json;
 pub use reply::{Push, PushEvent, Reply, ReplyResult};

@@ -1,11 +1,15 @@
 //! The Protobuf encoding.
 
+mod commands;
 mod decode;
 mod encode;
+mod replies;
 mod write;
 
-pub(crate) use decode::decode_command;
+pub(crate) use commands::{command, emulation};
+pub(crate) use decode::{decode_command, decode_emulation};
 pub(crate) use encode::{push, reply};
+pub(crate) use replies::decode_message;
 pub(crate) use write::publication_push;
 
 /// What `cargo xtask codegen` makes of the schema.

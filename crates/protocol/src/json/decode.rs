@@ -1,29 +1,38 @@
 //! JSON to commands.
 //!
-//! Payloads are not parsed into a tree: they stay slices of the frame. `null` counts as absent.
+//! Payloads are not parsed into a tree: they stay slices of the frame, and nest as deeply as they like. `null` counts
+//! as absent, except as a payload, where it is the value `null`.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
-use std::marker::PhantomData;
 
 use bytes::Bytes;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
-use tourbillon_types::{Epoch, Payload, StreamPosition, TagFilter};
+use tourbillon_types::{Encoding, Payload, TagFilter};
 
+use super::read::{Nullable, Object, WireEmpty, parse, payload, position, raw};
 use crate::command::{
-    Command, Connect, History, KeyedItem, Presence, PresenceStats, Publish, Refresh, Request, Rpc, Send,
-    SubRefresh, Subscribe, TrackBatch, Unsubscribe,
+    Command, Connect, EmulationRequest, History, KeyedItem, Presence, PresenceStats, Publish, Refresh,
+    Request, Rpc, Send, SubRefresh, Subscribe, TrackBatch, Unsubscribe,
 };
 use crate::{DecodeError, Limits};
 
 pub(crate) fn decode_command(bytes: &Bytes, limits: &Limits) -> Result<Command, DecodeError> {
-    let wire: Object<WireCommand<'_>> =
-        serde_json::from_slice(bytes).map_err(|error| DecodeError::Json(error.to_string()))?;
-    wire.0.into_command(&Frame { bytes, limits })
+    parse::<WireCommand<'_>>(bytes)?.into_command(&Frame { bytes, limits })
+}
+
+pub(crate) fn decode_emulation(body: &Bytes) -> Result<EmulationRequest, DecodeError> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Wire {
+        node: Nullable<String>,
+        session: Nullable<String>,
+        data: Nullable<String>,
+    }
+
+    let Wire { node, session, data } = parse(body)?;
+    let encoding = Encoding::Json;
+    Ok(EmulationRequest { node: node.0, session: session.0, data: data.0.into(), encoding })
 }
 
 /// Where payloads are slices of.
@@ -34,75 +43,36 @@ struct Frame<'a> {
 
 impl Frame<'_> {
     fn payload(&self, raw: Option<&RawValue>) -> Payload {
-        raw.map_or_else(Payload::empty, |raw| Payload::from_json(self.bytes.slice_ref(raw.get().as_bytes())))
+        payload(self.bytes, raw)
     }
 }
 
-/// A message, which is an object: what serde derives would take an array of the fields too.
-struct Object<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
-            type Value = T;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(members))
-            }
-        }
-
-        deserializer.deserialize_map(Members(PhantomData)).map(Self)
-    }
-}
-
-/// `Some(())` for a value that is there and not `null`.
-type Flag = Option<serde::de::IgnoredAny>;
-
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct WireCommand<'a> {
-    #[serde(default)]
-    id: Option<u32>,
-    #[serde(borrow, default)]
+    id: Nullable<u32>,
+    #[serde(borrow)]
     connect: Option<Box<Object<WireConnect<'a>>>>,
-    #[serde(default)]
-    ping: Flag,
-    #[serde(borrow, default)]
+    ping: Option<Object<WireEmpty>>,
+    #[serde(borrow)]
     subscribe: Option<Box<Object<WireSubscribe<'a>>>>,
-    #[serde(borrow, default)]
-    unsubscribe: Option<Object<WireChannel<'a>>>,
-    #[serde(borrow, default)]
+    unsubscribe: Option<Object<WireChannel>>,
+    #[serde(borrow)]
     publish: Option<Object<WirePublish<'a>>>,
-    #[serde(borrow, default)]
-    presence: Option<Object<WireChannel<'a>>>,
-    #[serde(borrow, default)]
-    presence_stats: Option<Object<WireChannel<'a>>>,
-    #[serde(borrow, default)]
-    history: Option<Object<WireHistory<'a>>>,
-    #[serde(borrow, default)]
+    presence: Option<Object<WireChannel>>,
+    presence_stats: Option<Object<WireChannel>>,
+    history: Option<Object<WireHistory>>,
+    #[serde(borrow)]
     rpc: Option<Object<WireRpc<'a>>>,
-    #[serde(borrow, default)]
+    #[serde(borrow)]
     send: Option<Object<WireSend<'a>>>,
-    #[serde(borrow, default)]
-    refresh: Option<Object<WireRefresh<'a>>>,
-    #[serde(borrow, default)]
-    sub_refresh: Option<Box<Object<WireSubRefresh<'a>>>>,
-}
-
-type Text<'a> = Option<Cow<'a, str>>;
-
-fn text(text: Text<'_>) -> String {
-    text.map(Cow::into_owned).unwrap_or_default()
+    refresh: Option<Object<WireRefresh>>,
+    sub_refresh: Option<Box<Object<WireSubRefresh>>>,
 }
 
 impl WireCommand<'_> {
     fn into_command(self, frame: &Frame<'_>) -> Result<Command, DecodeError> {
-        let id = self.id.unwrap_or_default();
+        let id = self.id.0;
         let request = if let Some(connect) = self.connect {
             Request::Connect(Box::new(connect.0.into_connect(frame)?))
         } else if self.ping.is_some() {
@@ -110,21 +80,21 @@ impl WireCommand<'_> {
         } else if let Some(subscribe) = self.subscribe {
             Request::Subscribe(Box::new(subscribe.0.into_subscribe(frame)?))
         } else if let Some(Object(channel)) = self.unsubscribe {
-            Request::Unsubscribe(Unsubscribe { channel: text(channel.channel) })
+            Request::Unsubscribe(Unsubscribe { channel: channel.channel.0 })
         } else if let Some(Object(publish)) = self.publish {
             Request::Publish(publish.into_publish(frame))
         } else if let Some(Object(channel)) = self.presence {
-            Request::Presence(Presence { channel: text(channel.channel) })
+            Request::Presence(Presence { channel: channel.channel.0 })
         } else if let Some(Object(channel)) = self.presence_stats {
-            Request::PresenceStats(PresenceStats { channel: text(channel.channel) })
+            Request::PresenceStats(PresenceStats { channel: channel.channel.0 })
         } else if let Some(Object(history)) = self.history {
             Request::History(history.into_history())
         } else if let Some(Object(rpc)) = self.rpc {
-            Request::Rpc(Rpc { data: frame.payload(rpc.data), method: text(rpc.method) })
+            Request::Rpc(Rpc { data: frame.payload(rpc.data), method: rpc.method.0 })
         } else if let Some(Object(send)) = self.send {
             Request::Send(Send { data: frame.payload(send.data) })
         } else if let Some(Object(refresh)) = self.refresh {
-            Request::Refresh(Refresh { token: text(refresh.token) })
+            Request::Refresh(Refresh { token: refresh.token.0 })
         } else if let Some(sub_refresh) = self.sub_refresh {
             Request::SubRefresh(Box::new(sub_refresh.0.into_sub_refresh()))
         } else if id == 0 {
@@ -136,285 +106,238 @@ impl WireCommand<'_> {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct WireConnect<'a> {
-    #[serde(borrow, default)]
-    token: Text<'a>,
-    #[serde(borrow, default)]
+    token: Nullable<String>,
+    #[serde(borrow, deserialize_with = "raw")]
     data: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    subs: Option<BTreeMap<Cow<'a, str>, Option<Object<WireSubscribe<'a>>>>>,
-    #[serde(borrow, default)]
-    name: Text<'a>,
-    #[serde(borrow, default)]
-    version: Text<'a>,
-    #[serde(default)]
-    headers: Option<BTreeMap<String, String>>,
-    #[serde(default)]
-    flag: Option<i64>,
-    #[serde(borrow, default)]
-    profile: Text<'a>,
-    #[serde(borrow, default)]
-    dict: Text<'a>,
+    #[serde(borrow)]
+    subs: Nullable<BTreeMap<String, Option<Object<WireSubscribe<'a>>>>>,
+    name: Nullable<String>,
+    version: Nullable<String>,
+    headers: Nullable<BTreeMap<String, Nullable<String>>>,
+    flag: Nullable<i64>,
+    profile: Nullable<String>,
+    dict: Nullable<String>,
 }
 
 impl WireConnect<'_> {
     fn into_connect(self, frame: &Frame<'_>) -> Result<Connect, DecodeError> {
-        let subs = self.subs.unwrap_or_default().into_iter().map(|(channel, subscribe)| {
-            let subscribe = subscribe.map(|subscribe| subscribe.0.into_subscribe(frame)).transpose()?;
-            Ok((channel.into_owned(), subscribe.unwrap_or_default()))
+        let subs = self.subs.0.into_iter().map(|(channel, subscribe)| {
+            let subscribe = subscribe.map(|Object(it)| it.into_subscribe(frame)).transpose()?;
+            Ok((channel, subscribe.unwrap_or_default()))
         });
         Ok(Connect {
-            token: text(self.token),
+            token: self.token.0,
             data: frame.payload(self.data),
             subs: subs.collect::<Result<_, _>>()?,
-            name: text(self.name),
-            version: text(self.version),
-            headers: self.headers.unwrap_or_default().into_iter().collect(),
-            flag: self.flag.unwrap_or_default(),
-            profile: text(self.profile),
-            dict: text(self.dict),
+            name: self.name.0,
+            version: self.version.0,
+            headers: self.headers.0.into_iter().map(|(name, value)| (name, value.0)).collect(),
+            flag: self.flag.0,
+            profile: self.profile.0,
+            dict: self.dict.0,
         })
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct WireSubscribe<'a> {
-    #[serde(borrow, default)]
-    channel: Text<'a>,
-    #[serde(borrow, default)]
-    token: Text<'a>,
-    #[serde(default)]
-    recover: Option<bool>,
-    #[serde(borrow, default)]
-    epoch: Text<'a>,
-    #[serde(default)]
-    offset: Option<u64>,
-    #[serde(borrow, default)]
+    channel: Nullable<String>,
+    token: Nullable<String>,
+    recover: Nullable<bool>,
+    epoch: Nullable<String>,
+    offset: Nullable<u64>,
+    #[serde(borrow, deserialize_with = "raw")]
     data: Option<&'a RawValue>,
-    #[serde(default)]
-    positioned: Option<bool>,
-    #[serde(default)]
-    recoverable: Option<bool>,
-    #[serde(default)]
-    join_leave: Option<bool>,
-    #[serde(borrow, default)]
-    delta: Text<'a>,
-    #[serde(default)]
+    positioned: Nullable<bool>,
+    recoverable: Nullable<bool>,
+    join_leave: Nullable<bool>,
+    delta: Nullable<String>,
     tf: Option<Box<Object<WireFilter>>>,
-    #[serde(default)]
-    flag: Option<i64>,
-    #[serde(rename = "type", default)]
-    kind: Option<i32>,
-    #[serde(default)]
-    phase: Option<i32>,
-    #[serde(borrow, default)]
-    cursor: Text<'a>,
-    #[serde(default)]
-    limit: Option<i32>,
-    #[serde(default)]
-    asc: Option<bool>,
-}
-
-fn position(offset: Option<u64>, epoch: &Text<'_>) -> StreamPosition {
-    StreamPosition {
-        offset: offset.unwrap_or_default(),
-        epoch: Epoch::from(epoch.as_deref().unwrap_or_default()),
-    }
+    flag: Nullable<i64>,
+    #[serde(rename = "type")]
+    kind: Nullable<i32>,
+    phase: Nullable<i32>,
+    cursor: Nullable<String>,
+    limit: Nullable<i32>,
+    asc: Nullable<bool>,
 }
 
 impl WireSubscribe<'_> {
     fn into_subscribe(self, frame: &Frame<'_>) -> Result<Subscribe, DecodeError> {
         let depth = frame.limits.max_filter_depth;
         Ok(Subscribe {
-            position: position(self.offset, &self.epoch),
-            channel: text(self.channel),
-            token: text(self.token),
-            recover: self.recover.unwrap_or_default(),
+            position: position(self.offset.0, &self.epoch.0),
+            channel: self.channel.0,
+            token: self.token.0,
+            recover: self.recover.0,
             data: frame.payload(self.data),
-            positioned: self.positioned.unwrap_or_default(),
-            recoverable: self.recoverable.unwrap_or_default(),
-            join_leave: self.join_leave.unwrap_or_default(),
-            delta: text(self.delta),
+            positioned: self.positioned.0,
+            recoverable: self.recoverable.0,
+            join_leave: self.join_leave.0,
+            delta: self.delta.0,
             filter: self.tf.map(|filter| filter.0.into_filter(depth)).transpose()?.map(Box::new),
-            flag: self.flag.unwrap_or_default(),
-            kind: self.kind.unwrap_or_default(),
-            phase: self.phase.unwrap_or_default(),
-            cursor: text(self.cursor),
-            limit: self.limit.unwrap_or_default(),
-            asc: self.asc.unwrap_or_default(),
+            flag: self.flag.0,
+            kind: self.kind.0,
+            phase: self.phase.0,
+            cursor: self.cursor.0,
+            limit: self.limit.0,
+            asc: self.asc.0,
         })
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct WireFilter {
-    #[serde(default)]
-    op: Option<String>,
-    #[serde(default)]
-    key: Option<String>,
-    #[serde(default)]
-    cmp: Option<String>,
-    #[serde(default)]
-    val: Option<String>,
-    #[serde(default)]
-    vals: Option<Vec<String>>,
-    #[serde(default)]
-    nodes: Option<Vec<Object<Self>>>,
+    op: Nullable<String>,
+    key: Nullable<String>,
+    cmp: Nullable<String>,
+    val: Nullable<String>,
+    vals: Nullable<Vec<String>>,
+    nodes: Nullable<Vec<Object<Self>>>,
 }
 
 impl WireFilter {
     fn into_filter(self, depth: usize) -> Result<TagFilter, DecodeError> {
         let depth = depth.checked_sub(1).ok_or(DecodeError::FilterDepth)?;
-        let nodes = self.nodes.unwrap_or_default().into_iter();
+        let nodes = self.nodes.0.into_iter();
         Ok(TagFilter {
-            op: self.op.unwrap_or_default(),
-            key: self.key.unwrap_or_default(),
-            cmp: self.cmp.unwrap_or_default(),
-            val: self.val.unwrap_or_default(),
-            vals: self.vals.unwrap_or_default(),
+            op: self.op.0,
+            key: self.key.0,
+            cmp: self.cmp.0,
+            val: self.val.0,
+            vals: self.vals.0,
             nodes: nodes.map(|node| node.0.into_filter(depth)).collect::<Result<_, _>>()?,
         })
     }
 }
 
-#[derive(Deserialize)]
-struct WireChannel<'a> {
-    #[serde(borrow, default)]
-    channel: Text<'a>,
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireChannel {
+    channel: Nullable<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct WirePublish<'a> {
-    #[serde(borrow, default)]
-    channel: Text<'a>,
-    #[serde(borrow, default)]
+    channel: Nullable<String>,
+    #[serde(borrow, deserialize_with = "raw")]
     data: Option<&'a RawValue>,
-    #[serde(rename = "type", default)]
-    kind: Option<i32>,
-    #[serde(borrow, default)]
-    key: Text<'a>,
-    #[serde(default)]
-    removed: Option<bool>,
+    #[serde(rename = "type")]
+    kind: Nullable<i32>,
+    key: Nullable<String>,
+    removed: Nullable<bool>,
 }
 
 impl WirePublish<'_> {
     fn into_publish(self, frame: &Frame<'_>) -> Publish {
         Publish {
-            channel: text(self.channel),
+            channel: self.channel.0,
             data: frame.payload(self.data),
-            kind: self.kind.unwrap_or_default(),
-            key: text(self.key),
-            removed: self.removed.unwrap_or_default(),
+            kind: self.kind.0,
+            key: self.key.0,
+            removed: self.removed.0,
         }
     }
 }
 
-#[derive(Deserialize)]
-struct WireHistory<'a> {
-    #[serde(borrow, default)]
-    channel: Text<'a>,
-    #[serde(default)]
-    limit: Option<i32>,
-    #[serde(borrow, default)]
-    since: Option<Object<WirePosition<'a>>>,
-    #[serde(default)]
-    reverse: Option<bool>,
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireHistory {
+    channel: Nullable<String>,
+    limit: Nullable<i32>,
+    since: Option<Object<WirePosition>>,
+    reverse: Nullable<bool>,
 }
 
-#[derive(Deserialize)]
-struct WirePosition<'a> {
-    #[serde(default)]
-    offset: Option<u64>,
-    #[serde(borrow, default)]
-    epoch: Text<'a>,
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WirePosition {
+    offset: Nullable<u64>,
+    epoch: Nullable<String>,
 }
 
-impl WireHistory<'_> {
+impl WireHistory {
     fn into_history(self) -> History {
         History {
-            channel: text(self.channel),
-            limit: self.limit.unwrap_or_default(),
-            since: self.since.map(|Object(since)| position(since.offset, &since.epoch)),
-            reverse: self.reverse.unwrap_or_default(),
+            channel: self.channel.0,
+            limit: self.limit.0,
+            since: self.since.map(|Object(since)| position(since.offset.0, &since.epoch.0)),
+            reverse: self.reverse.0,
         }
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct WireRpc<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow, deserialize_with = "raw")]
     data: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    method: Text<'a>,
+    method: Nullable<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct WireSend<'a> {
-    #[serde(borrow, default)]
+    #[serde(borrow, deserialize_with = "raw")]
     data: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct WireRefresh<'a> {
-    #[serde(borrow, default)]
-    token: Text<'a>,
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireRefresh {
+    token: Nullable<String>,
 }
 
-#[derive(Deserialize)]
-struct WireSubRefresh<'a> {
-    #[serde(borrow, default)]
-    channel: Text<'a>,
-    #[serde(borrow, default)]
-    token: Text<'a>,
-    #[serde(rename = "type", default)]
-    kind: Option<i32>,
-    #[serde(default)]
-    track: Option<Vec<Object<WireBatch>>>,
-    #[serde(default)]
-    untrack: Option<Vec<String>>,
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WireSubRefresh {
+    channel: Nullable<String>,
+    token: Nullable<String>,
+    #[serde(rename = "type")]
+    kind: Nullable<i32>,
+    track: Nullable<Vec<Object<WireBatch>>>,
+    untrack: Nullable<Vec<String>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct WireBatch {
-    #[serde(default)]
-    signature: Option<String>,
-    #[serde(default)]
-    items: Option<Vec<Object<WireItem>>>,
+    signature: Nullable<String>,
+    items: Nullable<Vec<Object<WireItem>>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(default)]
 struct WireItem {
-    #[serde(default)]
-    key: Option<String>,
-    #[serde(default)]
-    version: Option<u64>,
+    key: Nullable<String>,
+    version: Nullable<u64>,
 }
 
-impl WireSubRefresh<'_> {
+impl WireSubRefresh {
     fn into_sub_refresh(self) -> SubRefresh {
-        let batches = self.track.unwrap_or_default().into_iter();
+        let batches = self.track.0.into_iter();
         SubRefresh {
-            channel: text(self.channel),
-            token: text(self.token),
-            kind: self.kind.unwrap_or_default(),
+            channel: self.channel.0,
+            token: self.token.0,
+            kind: self.kind.0,
             track: batches.map(|Object(batch)| batch.into_batch()).collect(),
-            untrack: self.untrack.unwrap_or_default(),
+            untrack: self.untrack.0,
         }
     }
 }
 
 impl WireBatch {
     fn into_batch(self) -> TrackBatch {
-        let items = self.items.unwrap_or_default().into_iter();
+        let items = self.items.0.into_iter();
         TrackBatch {
-            signature: self.signature.unwrap_or_default(),
-            items: items
-                .map(|Object(item)| KeyedItem {
-                    key: item.key.unwrap_or_default(),
-                    version: item.version.unwrap_or_default(),
-                })
-                .collect(),
+            signature: self.signature.0,
+            items: items.map(|Object(item)| KeyedItem { key: item.key.0, version: item.version.0 }).collect(),
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use tourbillon_types::{ClientId, ClientInfo, Publication, ReplyError, StreamPosition};
+use tourbillon_types::{ClientId, ClientInfo, Epoch, Publication, ReplyError, StreamPosition};
 
 use super::write::Writer;
+use crate::encode::live_epoch;
 use crate::reply::{
     ConnectResult, Dictionary, HistoryResult, Push, PushEvent, RefreshResult, Reply, ReplyResult,
     SubRefreshResult, SubscribeResult,
@@ -38,10 +39,7 @@ fn error(w: &mut Writer, error: &ReplyError) {
 
 fn reply_result(w: &mut Writer, result: &ReplyResult) -> Result {
     match result {
-        ReplyResult::Connect(result) => {
-            w.key("connect");
-            connect(w, result)?;
-        }
+        ReplyResult::Connect(result) => connect_result(w, result)?,
         ReplyResult::Subscribe(result) => {
             w.key("subscribe");
             subscribe(w, result)?;
@@ -81,28 +79,51 @@ fn empty(w: &mut Writer, key: &str) {
     w.close();
 }
 
-fn connect(w: &mut Writer, result: &ConnectResult) -> Result {
-    w.open();
+fn connect_result(w: &mut Writer, result: &ConnectResult) -> Result {
+    w.object("connect");
     w.text("client", &result.client);
     w.text("version", &result.version);
     w.flag("expires", result.expires);
     w.number("ttl", result.ttl);
     w.payload("data", &result.data)?;
-    if !result.subs.is_empty() {
-        let entries = result.subs.iter().map(|(channel, result)| (channel.as_str(), result));
-        w.map("subs", entries, subscribe)?;
-    }
-    w.number("ping", result.ping);
-    w.flag("pong", result.pong);
-    w.text("session", &result.session);
-    w.text("node", &result.node);
-    w.number("time", result.time);
+    subscriptions(w, result)?;
+    connection(w, result);
     w.number("flag", result.flag);
     if let Some(dict) = &result.dict {
         dictionary(w, dict)?;
     }
     w.close();
     Ok(())
+}
+
+/// The push has neither features nor a dictionary, and another order.
+fn connect_push(w: &mut Writer, result: &ConnectResult) -> Result {
+    w.object("connect");
+    w.text("client", &result.client);
+    w.text("version", &result.version);
+    w.payload("data", &result.data)?;
+    subscriptions(w, result)?;
+    w.flag("expires", result.expires);
+    w.number("ttl", result.ttl);
+    connection(w, result);
+    w.close();
+    Ok(())
+}
+
+fn subscriptions(w: &mut Writer, result: &ConnectResult) -> Result {
+    if !result.subs.is_empty() {
+        let entries = result.subs.iter().map(|(channel, result)| (channel.as_str(), result));
+        w.map("subs", entries, subscribe)?;
+    }
+    Ok(())
+}
+
+fn connection(w: &mut Writer, result: &ConnectResult) {
+    w.number("ping", result.ping);
+    w.flag("pong", result.pong);
+    w.text("session", &result.session);
+    w.text("node", &result.node);
+    w.number("time", result.time);
 }
 
 fn dictionary(w: &mut Writer, dict: &Dictionary) -> Result {
@@ -121,7 +142,7 @@ fn subscribe(w: &mut Writer, result: &SubscribeResult) -> Result {
     w.flag("recoverable", result.recoverable);
     w.text("epoch", result.position.epoch.as_str());
     if !result.publications.is_empty() {
-        w.list("publications", &result.publications, shared_publication)?;
+        w.list("publications", &result.publications, listed_publication)?;
     }
     w.flag("recovered", result.recovered);
     w.number("offset", result.position.offset);
@@ -134,7 +155,7 @@ fn subscribe(w: &mut Writer, result: &SubscribeResult) -> Result {
     w.number("phase", result.phase);
     w.text("cursor", &result.cursor);
     if !result.state.is_empty() {
-        w.list("state", &result.state, shared_publication)?;
+        w.list("state", &result.state, listed_publication)?;
     }
     w.number("publish_debounce", result.publish_debounce);
     w.close();
@@ -143,7 +164,7 @@ fn subscribe(w: &mut Writer, result: &SubscribeResult) -> Result {
 
 fn history(w: &mut Writer, result: &HistoryResult) -> Result {
     w.object("history");
-    w.list("publications", &result.publications, shared_publication)?;
+    w.list("publications", &result.publications, listed_publication)?;
     let StreamPosition { offset, epoch } = &result.position;
     w.text_always("epoch", epoch.as_str());
     w.number_always("offset", *offset);
@@ -165,18 +186,19 @@ fn sub_refresh(w: &mut Writer, result: &SubRefreshResult) -> Result {
     w.flag("expires", result.expires);
     w.number("ttl", result.ttl);
     if !result.items.is_empty() {
-        w.list("items", &result.items, shared_publication)?;
+        w.list("items", &result.items, listed_publication)?;
     }
     w.close();
     Ok(())
 }
 
-fn shared_publication(w: &mut Writer, publication_: &Arc<Publication>) -> Result {
-    publication(w, publication_)
+/// A publication of a result, which states the epoch itself.
+fn listed_publication(w: &mut Writer, it: &Arc<Publication>) -> Result {
+    publication(w, it, &Epoch::UNKNOWN)
 }
 
-/// `time` is kept from clients (HID-11); the epoch goes with the first offset only (HID-10).
-fn publication(w: &mut Writer, publication: &Publication) -> Result {
+/// `time` is kept from clients (HID-11).
+fn publication(w: &mut Writer, publication: &Publication, epoch: &Epoch) -> Result {
     w.open();
     w.payload("data", &publication.data)?;
     if let Some(info) = &publication.info {
@@ -196,9 +218,7 @@ fn publication(w: &mut Writer, publication: &Publication) -> Result {
     w.text("key", publication.key.as_deref().unwrap_or_default());
     w.flag("removed", publication.removed);
     w.number("score", publication.score);
-    if publication.offset == 1 {
-        w.text("epoch", publication.epoch.as_str());
-    }
+    w.text("epoch", epoch.as_str());
     w.number("version", publication.version);
     w.close();
     Ok(())
@@ -219,13 +239,13 @@ pub(crate) fn publication_push(
     envelope: Envelope,
     channel: &str,
     id: i64,
-    publication_: &Publication,
+    it: &Publication,
 ) -> std::result::Result<Vec<u8>, EncodeError> {
-    let size = publication_.data.len() + channel.len() + OVERHEAD;
+    let size = it.data.len() + channel.len() + OVERHEAD;
     let mut w = Writer::new(size);
     open_push(&mut w, envelope, channel, id);
     w.key("pub");
-    publication(&mut w, publication_)?;
+    publication(&mut w, it, live_epoch(it))?;
     close_push(&mut w, envelope);
     Ok(w.finish())
 }
@@ -259,9 +279,9 @@ pub(crate) fn push(envelope: Envelope, push: &Push) -> std::result::Result<Vec<u
 
 fn push_event(w: &mut Writer, event: &PushEvent) -> Result {
     match event {
-        PushEvent::Publication(publication_) => {
+        PushEvent::Publication(it) => {
             w.key("pub");
-            publication(w, publication_)?;
+            publication(w, it, live_epoch(it))?;
         }
         PushEvent::Join(info) => presence_event(w, "join", info)?,
         PushEvent::Leave(info) => presence_event(w, "leave", info)?,
@@ -285,11 +305,7 @@ fn push_event(w: &mut Writer, event: &PushEvent) -> Result {
             w.payload("data", &subscribe.data)?;
             w.close();
         }
-        PushEvent::Connect(result) => {
-            w.key("connect");
-            // The push has neither features nor a dictionary.
-            connect(w, &ConnectResult { flag: 0, dict: None, ..(**result).clone() })?;
-        }
+        PushEvent::Connect(result) => connect_push(w, result)?,
         PushEvent::Disconnect(why) => {
             w.object("disconnect");
             w.number("code", why.code);

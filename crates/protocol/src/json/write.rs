@@ -117,23 +117,18 @@ impl Writer {
     }
 
     /// A number, left out when zero.
-    pub(super) fn number(&mut self, key: &str, value: impl Into<i128>) {
-        let value = value.into();
-        if value != 0 {
+    pub(super) fn number(&mut self, key: &str, value: impl Number) {
+        if value.parts() != (false, 0) {
             self.number_always(key, value);
         }
     }
 
-    pub(super) fn number_always(&mut self, key: &str, value: impl Into<i128>) {
+    pub(super) fn number_always(&mut self, key: &str, value: impl Number) {
         self.key(key);
-        self.digits(value.into());
-    }
-
-    fn digits(&mut self, value: i128) {
-        // Enough for a sign and the digits of any 64-bit number, signed or not.
-        let mut digits = [0_u8; 24];
+        let (negative, mut left) = value.parts();
+        // A sign, and the twenty digits that 64 bits have at most.
+        let mut digits = [b'-'; 21];
         let mut at = digits.len();
-        let mut left = value.unsigned_abs();
         while at > 1 {
             at -= 1;
             digits[at] = b'0' + u8::try_from(left % 10).unwrap_or_default();
@@ -142,11 +137,7 @@ impl Writer {
                 break;
             }
         }
-        if value < 0 {
-            at -= 1;
-            digits[at] = b'-';
-        }
-        self.out.extend_from_slice(&digits[at..]);
+        self.out.extend_from_slice(&digits[at - usize::from(negative)..]);
     }
 
     /// A payload, left out when empty.
@@ -213,6 +204,33 @@ impl Writer {
         self.out.extend_from_slice(&bytes[copied..]);
         self.out.push(b'"');
     }
+}
+
+/// An integer of the schema.
+pub(super) trait Number: Copy {
+    /// Whether it is negative, and its size.
+    fn parts(self) -> (bool, u64);
+}
+
+macro_rules! numbers {
+    ($($unsigned:ty, $signed:ty;)*) => {$(
+        impl Number for $unsigned {
+            fn parts(self) -> (bool, u64) {
+                (false, u64::from(self))
+            }
+        }
+
+        impl Number for $signed {
+            fn parts(self) -> (bool, u64) {
+                (self < 0, u64::from(self.unsigned_abs()))
+            }
+        }
+    )*};
+}
+
+numbers! {
+    u32, i32;
+    u64, i64;
 }
 
 fn control(byte: u8) -> [u8; 6] {

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use prost::Message;
-use tourbillon_types::{Epoch, Payload, StreamPosition, TagFilter};
+use tourbillon_types::{Encoding, Epoch, Payload, StreamPosition, TagFilter};
 
 use super::wire;
 use crate::command::{
-    Command, Connect, History, KeyedItem, Presence, PresenceStats, Publish, Refresh, Request, Rpc, Send,
-    SubRefresh, Subscribe, TrackBatch, Unsubscribe,
+    Command, Connect, EmulationRequest, History, KeyedItem, Presence, PresenceStats, Publish, Refresh,
+    Request, Rpc, Send, SubRefresh, Subscribe, TrackBatch, Unsubscribe,
 };
 use crate::{DecodeError, Limits};
 
@@ -15,6 +15,12 @@ pub(crate) fn decode_command(bytes: Bytes, limits: &Limits) -> Result<Command, D
     let command = wire::Command::decode(bytes).map_err(|error| DecodeError::Protobuf(error.to_string()))?;
     let id = command.id;
     Ok(Command { id, request: request(command, limits)? })
+}
+
+pub(crate) fn decode_emulation(body: &Bytes) -> Result<EmulationRequest, DecodeError> {
+    let wire::EmulationRequest { node, session, data } = wire::EmulationRequest::decode(body.clone())
+        .map_err(|error| DecodeError::Protobuf(error.to_string()))?;
+    Ok(EmulationRequest { node, session, data, encoding: Encoding::Protobuf })
 }
 
 fn request(command: wire::Command, limits: &Limits) -> Result<Request, DecodeError> {

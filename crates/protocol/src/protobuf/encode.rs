@@ -7,6 +7,7 @@ use prost::Message;
 use tourbillon_types::{ClientInfo, Publication, ReplyError};
 
 use super::wire;
+use super::write::publication_push;
 use crate::Envelope;
 use crate::reply::{
     ConnectResult, Dictionary, Push, PushEvent, RefreshResult, Reply, ReplyResult, SubscribeResult,
@@ -22,6 +23,9 @@ pub(crate) fn reply(reply: &Reply) -> Vec<u8> {
 }
 
 pub(crate) fn push(envelope: Envelope, push: &Push) -> Vec<u8> {
+    if let PushEvent::Publication(it) = &push.event {
+        return publication_push(envelope, push.channel.as_deref().unwrap_or_default(), push.id, it);
+    }
     let push = wire_push(push);
     match envelope {
         Envelope::Push => push.encode_length_delimited_to_vec(),
@@ -114,12 +118,11 @@ fn subscribe(it: &SubscribeResult) -> wire::SubscribeResult {
 }
 
 fn publications(them: &[Arc<Publication>]) -> Vec<wire::Publication> {
-    them.iter().map(|it| publication(it)).collect()
+    them.iter().map(|it| listed_publication(it)).collect()
 }
 
-/// `time` is kept from clients (HID-11); the epoch goes with the first offset only (HID-10).
-pub(super) fn publication(it: &Publication) -> wire::Publication {
-    let epoch = if it.offset == 1 { it.epoch.as_str() } else { "" };
+/// A publication of a result, which states the epoch itself. `time` is kept from clients (HID-11).
+fn listed_publication(it: &Publication) -> wire::Publication {
     wire::Publication {
         data: it.data.bytes().clone(),
         info: it.info.as_deref().map(client_info),
@@ -130,13 +133,12 @@ pub(super) fn publication(it: &Publication) -> wire::Publication {
         key: it.key.as_deref().unwrap_or_default().to_owned(),
         removed: it.removed,
         score: it.score,
-        epoch: epoch.to_owned(),
         version: it.version,
         ..wire::Publication::default()
     }
 }
 
-pub(super) fn client_info(it: &ClientInfo) -> wire::ClientInfo {
+fn client_info(it: &ClientInfo) -> wire::ClientInfo {
     wire::ClientInfo {
         user: it.user.to_string(),
         client: it.client.map(|client| client.to_string()).unwrap_or_default(),
@@ -151,7 +153,8 @@ fn wire_push(push: &Push) -> wire::Push {
         message.channel = push.channel.as_deref().unwrap_or_default().to_owned();
     }
     match &push.event {
-        PushEvent::Publication(it) => message.r#pub = Some(publication(it)),
+        // Written without these types.
+        PushEvent::Publication(_) => {}
         PushEvent::Join(it) => message.join = Some(wire::Join { info: Some(client_info(it)) }),
         PushEvent::Leave(it) => message.leave = Some(wire::Leave { info: Some(client_info(it)) }),
         PushEvent::Unsubscribe(it) => {

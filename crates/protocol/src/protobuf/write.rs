@@ -5,6 +5,7 @@
 use tourbillon_types::{ClientId, ClientInfo, Publication};
 
 use crate::Envelope;
+use crate::encode::live_epoch;
 
 /// Fields of `Reply`, `Push`, `Publication` and `ClientInfo`.
 mod field {
@@ -150,9 +151,7 @@ fn write_publication(sink: &mut impl Sink, it: &Publication) {
     sink.number(field::REMOVED, u64::from(it.removed));
     // Zigzag, as `sint64` is.
     sink.number(field::SCORE, ((it.score << 1) ^ (it.score >> 63)) as u64);
-    if it.offset == 1 {
-        sink.bytes(field::EPOCH, it.epoch.as_str().as_bytes());
-    }
+    sink.bytes(field::EPOCH, live_epoch(it).as_str().as_bytes());
     sink.number(field::VERSION, it.version);
 }
 

@@ -20,7 +20,7 @@ fn connect_is_answered_by_a_push() {
         client> {"id":1,"connect":{}}
         - call 1: connect
         - answer 1: accepted, for 60 s
-        server> {"connect":{"client":"00000000-0000-4000-8000-000000000000","version":"1.2.3","expires":true,"ttl":60,"subs":{"news":{}},"ping":25,"session":"5ec4e700-0000-4000-8000-000000000000"}}
+        server> {"connect":{"client":"00000000-0000-4000-8000-000000000000","version":"1.2.3","subs":{"news":{}},"expires":true,"ttl":60,"ping":25,"session":"5ec4e700-0000-4000-8000-000000000000"}}
         - open news
     "#]]);
 }
