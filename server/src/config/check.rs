@@ -220,16 +220,16 @@ fn host_name() -> String {
 }
 
 fn channel_config(rules: &ChannelRules) -> ChannelConfig {
-    let mut config = ChannelConfig::default();
-    config.allow_subscribe_for_client = rules.allow_subscribe_for_client;
-    config.allow_subscribe_for_anonymous = rules.allow_subscribe_for_anonymous;
-    config.allow_publish_for_client = rules.allow_publish_for_client;
-    config.allow_publish_for_subscriber = rules.allow_publish_for_subscriber;
-    config.allow_publish_for_anonymous = rules.allow_publish_for_anonymous;
-    config.allow_user_limited_channels = rules.allow_user_limited_channels;
-    config.channel_regex.clone_from(&rules.channel_regex);
-    config.publication_data_format.clone_from(&rules.publication_data_format);
-    config
+    ChannelConfig {
+        allow_subscribe_for_client: rules.allow_subscribe_for_client,
+        allow_subscribe_for_anonymous: rules.allow_subscribe_for_anonymous,
+        allow_publish_for_client: rules.allow_publish_for_client,
+        allow_publish_for_subscriber: rules.allow_publish_for_subscriber,
+        allow_publish_for_anonymous: rules.allow_publish_for_anonymous,
+        allow_user_limited_channels: rules.allow_user_limited_channels,
+        channel_regex: rules.channel_regex.clone(),
+        publication_data_format: rules.publication_data_format.clone(),
+    }
 }
 
 fn namespaces(check: &mut Checker, options: &Options) -> Option<Namespaces> {
@@ -276,16 +276,18 @@ fn token_of(subscription: &SubscriptionToken) -> Token {
 }
 
 fn verifier(check: &mut Checker, path: &str, token: &Token, skip_signature: bool) -> Option<Verifier> {
-    let mut config = VerifierConfig::default();
-    config.hmac_secret_key = Secret::from(token.hmac_secret_key.expose());
-    config.hmac_previous_secret_key = Secret::from(token.hmac_previous_secret_key.expose());
-    config.hmac_previous_secret_key_valid_until = token.hmac_previous_secret_key_valid_until;
-    config.audience.clone_from(&token.audience);
-    config.audience_regex.clone_from(&token.audience_regex);
-    config.issuer.clone_from(&token.issuer);
-    config.issuer_regex.clone_from(&token.issuer_regex);
-    config.user_id_claim.clone_from(&token.user_id_claim);
-    config.insecure_skip_signature_verify = skip_signature;
+    let config = VerifierConfig {
+        hmac_secret_key: Secret::from(token.hmac_secret_key.expose()),
+        hmac_previous_secret_key: Secret::from(token.hmac_previous_secret_key.expose()),
+        hmac_previous_secret_key_valid_until: token.hmac_previous_secret_key_valid_until,
+        audience: token.audience.clone(),
+        audience_regex: token.audience_regex.clone(),
+        issuer: token.issuer.clone(),
+        issuer_regex: token.issuer_regex.clone(),
+        user_id_claim: token.user_id_claim.clone(),
+        insecure_skip_signature_verify: skip_signature,
+        ..VerifierConfig::default()
+    };
     match Verifier::new(config) {
         Ok(verifier) => Some(verifier),
         Err(error) => {

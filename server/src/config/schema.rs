@@ -76,7 +76,7 @@ pub(super) fn is_default(path: &str, value: &Value) -> bool {
                     && GoDuration::parse(text) == GoDuration::parse(default))
         }
         Value::Array(list) => list.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ") == *default,
-        other => other.to_string() == *default,
+        other => *default == other.to_string().as_str(),
     }
 }
 
