@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tourbillon_node::Node;
-use tourbillon_types::{Clock, Instant, SystemClock};
+use tourbillon::node::Node;
+use tourbillon::types::{Clock, Instant, SystemClock};
 
 /// Turns connections away when there are too many, or too many at once.
 #[derive(Clone, Debug)]

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tourbillon::memory::MemoryEngine;
+use tourbillon::node::{BuildError, Node, NodeDriver};
+use tourbillon::websocket::WebSocketService;
 use tourbillon_access::{DenyAll, Live, Namespaced, Namespaces, Tokens, TokensConfig};
 use tourbillon_api::{ApiService, HttpApi};
-use tourbillon_broker_memory::MemoryEngine;
-use tourbillon_node::{BuildError, Node, NodeDriver};
-use tourbillon_transport_websocket::WebSocketService;
 
 use crate::admission::Admission;
 use crate::config::{ListenerConfig, Settings};

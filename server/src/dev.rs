@@ -7,8 +7,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST};
 use http::{HeaderValue, Method, Request, StatusCode};
-use tourbillon_auth::{ConnectToken, Secret, Signer};
-use tourbillon_types::SystemClock;
+use tourbillon::auth::{ConnectToken, Secret, Signer};
+use tourbillon::types::SystemClock;
 
 use crate::config::{Options, SecretText};
 use crate::router::{Answer, reply};

@@ -12,5 +12,12 @@ pub mod dev;
 mod http;
 pub mod logging;
 mod router;
+mod signals;
 
 pub use app::{App, Listeners, Reload};
+pub use signals::signals;
+
+/// Several errors as one text, a line each.
+pub fn lines<E: std::fmt::Display>(errors: &[E]) -> String {
+    errors.iter().map(E::to_string).collect::<Vec<_>>().join("\nerror: ")
+}

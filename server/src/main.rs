@@ -4,12 +4,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tourbillon_server::cli::{Cli, Command, Serve, check_config, generate_config};
 use tourbillon_server::config::Settings;
 use tourbillon_server::dev::{self, Dev};
-use tourbillon_server::{App, Listeners, Reload, logging};
+use tourbillon_server::{App, Listeners, lines, logging, signals};
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 fn main() -> ExitCode {
@@ -30,10 +29,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-fn lines<E: std::fmt::Display>(errors: &[E]) -> String {
-    errors.iter().map(E::to_string).collect::<Vec<_>>().join("\nerror: ")
 }
 
 fn run(flags: &Serve) -> Result<(), String> {
@@ -93,46 +88,4 @@ async fn serve(
 
 fn write_pid(file: &Path) -> std::io::Result<()> {
     std::fs::write(file, format!("{}\n", std::process::id()))
-}
-
-/// Stops on SIGINT and SIGTERM; reads the configuration again on SIGHUP.
-fn signals(
-    flags: &Serve,
-    reload: Reload,
-    stop: CancellationToken,
-) -> std::io::Result<impl Future<Output = ()> + Send + use<>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let flags = flags.clone();
-    Ok(async move {
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => break,
-                _ = terminate.recv() => break,
-                _ = hang_up.recv() => reload_from(&flags, &reload),
-            }
-        }
-        tracing::info!("stopping: clients are told to come again");
-        stop.cancel();
-    })
-}
-
-/// A configuration that is wrong leaves the running one in force (HID-107).
-fn reload_from(flags: &Serve, reload: &Reload) {
-    let settings = flags.load().and_then(|mut loaded| {
-        if flags.dev {
-            // Fresh keys would lock everybody out.
-            tracing::warn!("the keys of the development mode change with a reload");
-            let _ = dev::prepare(&mut loaded.options);
-        }
-        Settings::new(&loaded.options)
-    });
-    match settings {
-        Ok(settings) => {
-            reload.apply(settings);
-            tracing::info!("channel rules and token keys are reloaded; other options need a restart");
-        }
-        Err(errors) => tracing::error!("the configuration is not reloaded: {}", lines(&errors)),
-    }
 }

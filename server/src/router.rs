@@ -10,9 +10,9 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use tourbillon::node::Node;
+use tourbillon::websocket::WebSocketService;
 use tourbillon_api::HttpApi;
-use tourbillon_node::Node;
-use tourbillon_transport_websocket::WebSocketService;
 use tower_service::Service;
 
 use crate::admission::Admission;

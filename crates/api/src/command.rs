@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use tourbillon_broker::Published;
-use tourbillon_node::{NodeInfo, Target};
+use tourbillon_node::{NodeInfo, Published, Target};
 use tourbillon_types::{Channel, ClientId, Disconnect, Payload, ReplyError, Tags};
 
 /// Something a backend asks of a node.

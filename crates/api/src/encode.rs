@@ -2,8 +2,7 @@
 
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde::{Deserialize, Serialize};
-use tourbillon_broker::Published;
-use tourbillon_node::NodeInfo;
+use tourbillon_node::{NodeInfo, Published};
 use tourbillon_types::Channel;
 
 use crate::command::{ApiError, ApiReply};

@@ -6,8 +6,7 @@ use std::task::{Context, Poll};
 
 use futures_util::stream::{self, StreamExt};
 use globset::GlobBuilder;
-use tourbillon_broker::{PublishOptions, Published};
-use tourbillon_node::{Node, RefreshDecision, SubscriptionOptions};
+use tourbillon_node::{Node, PublishOptions, Published, RefreshDecision, SubscriptionOptions};
 use tourbillon_types::{Channel, ReplyError, Unsubscribe};
 use tower_service::Service;
 
@@ -119,7 +118,8 @@ impl ApiService {
         }
         let Broadcast { channels, content } = broadcast;
         let content = &content;
-        let parts = stream::iter(channels).map(|channel| async move { self.publish(&channel, content).await });
+        let parts =
+            stream::iter(channels).map(|channel| async move { self.publish(&channel, content).await });
         Ok(parts.buffered(PARALLEL).collect().await)
     }
 

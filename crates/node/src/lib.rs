@@ -58,3 +58,4 @@ pub use hooks::{
 };
 pub use node::{BuildError, Node, NodeBuilder, NodeDriver};
 pub use server_api::{NodeInfo, PublishError, Stats, Target};
+pub use tourbillon_broker::{HistoryPolicy, PublishOptions, Published, Suppressed};

@@ -9,6 +9,7 @@
 //! | `websocket` | [`websocket`]: connections over WebSocket | yes |
 //! | `auth` | [`auth`]: connection and subscription tokens | |
 //! | `access` | [`access`]: namespaces and permissions as hooks | |
+//! | `api` | [`api`]: the server API as a tower service | |
 //! | `full` | all of them | |
 //!
 //! # Embedding
@@ -38,6 +39,8 @@
 
 #[cfg(feature = "access")]
 pub use tourbillon_access as access;
+#[cfg(feature = "api")]
+pub use tourbillon_api as api;
 #[cfg(feature = "auth")]
 pub use tourbillon_auth as auth;
 pub use tourbillon_broker as broker;

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderName;
+use tourbillon::auth::{Secret, Verifier, VerifierConfig};
+use tourbillon::node::NodeConfig;
+use tourbillon::websocket::{Compression, OriginPolicy, WebSocketConfig};
 use tourbillon_access::{ChannelConfig, NamespaceConfig, Namespaces, NamespacesConfig, TokensConfig};
 use tourbillon_api::HttpApiConfig;
-use tourbillon_auth::{Secret, Verifier, VerifierConfig};
-use tourbillon_node::NodeConfig;
-use tourbillon_transport_websocket::{Compression, OriginPolicy, WebSocketConfig};
 
 use super::duration::GoDuration;
 use super::load::{ConfigError, Problem, Source};

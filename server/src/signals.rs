@@ -1,0 +1,58 @@
+//! Signals: stop, and read the configuration again.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::Serve;
+use crate::config::Settings;
+use crate::{Reload, dev, lines};
+
+/// Cancels `stop` on SIGINT and SIGTERM; reads the configuration again on SIGHUP. The future does it.
+///
+/// # Errors
+///
+/// The operating system's, when a signal cannot be listened to.
+///
+/// # Cancel safety
+///
+/// Dropping the future leaves signals without effect.
+pub fn signals(
+    flags: &Serve,
+    reload: Reload,
+    stop: CancellationToken,
+) -> std::io::Result<impl Future<Output = ()> + Send + use<>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let flags = flags.clone();
+    Ok(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => break,
+                _ = terminate.recv() => break,
+                _ = hang_up.recv() => reload_from(&flags, &reload),
+            }
+        }
+        tracing::info!("stopping: clients are told to come again");
+        stop.cancel();
+    })
+}
+
+/// A configuration that is wrong leaves the running one in force (HID-107).
+fn reload_from(flags: &Serve, reload: &Reload) {
+    let settings = flags.load().and_then(|mut loaded| {
+        if flags.dev {
+            // Fresh keys would lock everybody out.
+            tracing::warn!("the keys of the development mode change with a reload");
+            let _ = dev::prepare(&mut loaded.options);
+        }
+        Settings::new(&loaded.options)
+    });
+    match settings {
+        Ok(settings) => {
+            reload.apply(settings);
+            tracing::info!("channel rules and token keys are reloaded; other options need a restart");
+        }
+        Err(errors) => tracing::error!("the configuration is not reloaded: {}", lines(&errors)),
+    }
+}
