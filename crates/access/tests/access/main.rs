@@ -1,0 +1,16 @@
+//! Who may do what, row by row.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test stops at what it did not expect")]
+
+mod config;
+mod connect;
+mod grammar;
+mod harness;
+mod logs;
+mod namespaced;
+mod properties;
+mod publish;
+mod refresh;
+mod speed;
+mod subscribe;
+mod tokens;

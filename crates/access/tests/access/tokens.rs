@@ -1,0 +1,116 @@
+//! Subscriptions that come with a token, and settings that change.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tourbillon_access::{Live, Namespaced, Namespaces, Tokens, TokensConfig};
+use tourbillon_node::{Hooks, PublishRequest, RpcRequest};
+use tourbillon_types::{Channel, Payload};
+
+use crate::harness::End::{Allowed, Disconnect, Error};
+use crate::harness::{
+    Asked, KEY, NOW, chain, client, connect_request, connect_token, end, namespaces, now, subscribe_request,
+    subscribe_token, tokens_config, verifier,
+};
+
+#[test]
+fn subt_10_to_13_a_token_grants_a_subscription() {
+    let (hooks, asked) = chain(tokens_config(), namespaces(|_| {}));
+    let anna = client("anna");
+    let claims = json!({"exp": NOW + 60, "info": {"i": 1}, "data": {"d": 1}, "client": anna.id.to_string()});
+    let token = subscribe_token(KEY, "anna", "$ns:x", claims);
+    let granted = now(hooks.subscribe(subscribe_request(&anna, "$ns:x", &token))).expect("is granted");
+    assert_eq!(granted.options.expire_at, Some(NOW + 60));
+    assert_eq!(granted.options.info, Payload::from(r#"{"i":1}"#));
+    assert_eq!(granted.options.data, Payload::from(r#"{"d":1}"#));
+    assert!(granted.client_side_refresh);
+    assert!(asked.take().is_empty());
+}
+
+#[test]
+fn subt_11_an_anonymous_connection_has_anonymous_tokens() {
+    let (hooks, _) = chain(tokens_config(), namespaces(|_| {}));
+    let token = subscribe_token(KEY, "", "x", json!({}));
+    assert_eq!(end(&now(hooks.subscribe(subscribe_request(&client(""), "x", &token)))), Allowed);
+    assert_eq!(end(&now(hooks.subscribe(subscribe_request(&client("anna"), "x", &token)))), Disconnect(3500));
+}
+
+#[test]
+fn hid_52_each_fault_of_a_subscription_token_has_its_code() {
+    let (hooks, _) = chain(tokens_config(), namespaces(|channel| channel.allow_subscribe_for_client = true));
+    let anna = client("anna");
+    let good = subscribe_token(KEY, "anna", "x", json!({}));
+    for (channel, token, expect) in [
+        ("x", good.clone(), Allowed),
+        ("y", good.clone(), Disconnect(3500)),
+        ("x", format!("{good}A"), Error(103)),
+        ("x", "no token".to_owned(), Error(103)),
+        ("x", connect_token("anna", None, json!({})), Error(103)),
+        ("x", subscribe_token("another key", "anna", "x", json!({})), Error(103)),
+        ("x", subscribe_token(KEY, "ben", "x", json!({})), Disconnect(3500)),
+        ("x", subscribe_token(KEY, "", "x", json!({})), Disconnect(3500)),
+        ("x", subscribe_token(KEY, "anna", "x", json!({"client": "other"})), Disconnect(3500)),
+        ("x", subscribe_token(KEY, "anna", "x", json!({"exp": NOW})), Error(109)),
+        ("x", subscribe_token(KEY, "anna", "x", json!({"nbf": NOW + 1})), Error(109)),
+        ("other:x", subscribe_token(KEY, "anna", "other:x", json!({})), Error(102)),
+        ("ü", subscribe_token(KEY, "anna", "ü", json!({})), Error(107)),
+    ] {
+        let found = end(&now(hooks.subscribe(subscribe_request(&anna, channel, &token))));
+        assert_eq!(found, expect, "{channel} {token}");
+    }
+}
+
+#[test]
+fn subt_13_expire_at_of_a_subscription_may_differ_from_that_of_its_token() {
+    let (hooks, _) = chain(tokens_config(), namespaces(|_| {}));
+    for (expire_at, expected) in [(0, None), (NOW + 5, Some(NOW + 5))] {
+        let claims = json!({"exp": NOW + 60, "expire_at": expire_at});
+        let token = subscribe_token(KEY, "anna", "x", claims);
+        let granted = now(hooks.subscribe(subscribe_request(&client("anna"), "x", &token)));
+        assert_eq!(granted.expect("is granted").options.expire_at, expected);
+    }
+}
+
+#[test]
+fn key_08_subscription_tokens_may_have_a_key_of_their_own() {
+    let tokens = TokensConfig { subscription_token: Some(verifier("subscriptions")), ..tokens_config() };
+    let (hooks, _) = chain(tokens, namespaces(|_| {}));
+    let with = |key| {
+        let token = subscribe_token(key, "anna", "x", json!({}));
+        end(&now(hooks.subscribe(subscribe_request(&client("anna"), "x", &token))))
+    };
+    assert_eq!(with("subscriptions"), Allowed);
+    assert_eq!(with(KEY), Error(103));
+    let token = connect_token("anna", None, json!({}));
+    assert!(now(hooks.connect(connect_request(&token))).is_ok());
+}
+
+#[test]
+fn what_tokens_do_not_decide_goes_on_to_the_inner_hooks() {
+    let asked = Asked::default();
+    let hooks = Tokens::new(tokens_config(), namespaces(|_| {}), asked.clone());
+    let anna = client("anna");
+    assert!(now(hooks.subscribe(subscribe_request(&anna, "x", ""))).is_ok());
+    let publish = PublishRequest::new(anna.clone(), Channel::from("x"), Payload::from("{}"), false);
+    assert!(now(hooks.publish(publish)).is_ok());
+    assert!(now(hooks.rpc(RpcRequest::new(anna, String::new(), Payload::empty()))).is_ok());
+    assert!(hooks.channel_options("x").is_ok());
+    assert_eq!(asked.take(), ["subscribe", "publish", "rpc", "channel_options"]);
+}
+
+#[test]
+fn settings_change_while_they_are_used() {
+    let tokens = Live::new(tokens_config());
+    let rules: Live<Namespaces> = Live::from(Arc::new(namespaces(|_| {})));
+    let inner = Namespaced::new(rules.clone(), Asked::default());
+    let hooks = Tokens::new(tokens.clone(), rules.clone(), inner);
+    let token = connect_token("anna", None, json!({}));
+    let anna = client("anna");
+    let connects = || end(&now(hooks.connect(connect_request(&token))));
+    let subscribes = || end(&now(hooks.subscribe(subscribe_request(&anna, "x", ""))));
+    assert_eq!((connects(), subscribes()), (Allowed, Error(103)));
+
+    rules.replace(namespaces(|channel| channel.allow_subscribe_for_client = true));
+    tokens.replace(TokensConfig::new(verifier("a new key")));
+    assert_eq!((connects(), subscribes()), (Disconnect(3500), Allowed));
+}
