@@ -8,9 +8,8 @@ mod write;
 
 pub(crate) use commands::{command, emulation};
 pub(crate) use decode::{decode_command, decode_emulation};
-pub(crate) use encode::{push, reply};
+pub(crate) use encode::{publication_push, push, reply};
 pub(crate) use replies::decode_message;
-pub(crate) use write::publication_push;
 
 /// What `cargo xtask codegen` makes of the schema.
 #[allow(missing_docs, dead_code, clippy::all, clippy::use_self, unreachable_pub, reason = "generated, and decoded types are a part of it")]

@@ -1,125 +1,169 @@
-//! Commands to Protobuf, for clients, through the generated types.
+//! Commands to Protobuf, for clients. The numbers are those of the schema.
 
-use prost::Message;
-use tourbillon_types::{StreamPosition, TagFilter};
+use tourbillon_types::{Payload, StreamPosition, TagFilter};
 
-use super::wire;
+use super::write::{Empty, Entry, Message, Sink, TextEntry, delimited, plain};
 use crate::command::{
-    Command, Connect, EmulationRequest, Publish, Request, SubRefresh, Subscribe, TrackBatch,
+    Command, Connect, EmulationRequest, History, KeyedItem, Publish, Request, Rpc, SubRefresh, Subscribe,
+    TrackBatch,
 };
 
 pub(crate) fn command(command: &Command) -> Vec<u8> {
-    let mut message = wire::Command { id: command.id, ..wire::Command::default() };
-    match &command.request {
-        Request::Pong | Request::Empty => {}
-        Request::Connect(it) => message.connect = Some(connect(it)),
-        Request::Subscribe(it) => message.subscribe = Some(subscribe(it)),
-        Request::Unsubscribe(it) => {
-            message.unsubscribe = Some(wire::UnsubscribeRequest { channel: it.channel.clone() });
-        }
-        Request::Publish(it) => message.publish = Some(publish(it)),
-        Request::Presence(it) => {
-            message.presence = Some(wire::PresenceRequest { channel: it.channel.clone() });
-        }
-        Request::PresenceStats(it) => {
-            message.presence_stats = Some(wire::PresenceStatsRequest { channel: it.channel.clone() });
-        }
-        Request::History(it) => {
-            message.history = Some(wire::HistoryRequest {
-                channel: it.channel.clone(),
-                limit: it.limit,
-                since: it.since.as_ref().map(position),
-                reverse: it.reverse,
-            });
-        }
-        Request::Ping => message.ping = Some(wire::PingRequest {}),
-        Request::Send(it) => message.send = Some(wire::SendRequest { data: it.data.bytes().clone() }),
-        Request::Rpc(it) => {
-            let data = it.data.bytes().clone();
-            message.rpc = Some(wire::RpcRequest { data, method: it.method.clone() });
-        }
-        Request::Refresh(it) => message.refresh = Some(wire::RefreshRequest { token: it.token.clone() }),
-        Request::SubRefresh(it) => message.sub_refresh = Some(sub_refresh(it)),
-    }
-    message.encode_length_delimited_to_vec()
+    delimited(command)
 }
 
-pub(crate) fn emulation(it: &EmulationRequest) -> Vec<u8> {
-    let (node, session) = (it.node.clone(), it.session.clone());
-    wire::EmulationRequest { node, session, data: it.data.clone() }.encode_to_vec()
+pub(crate) fn emulation(request: &EmulationRequest) -> Vec<u8> {
+    plain(request)
 }
 
-fn position(it: &StreamPosition) -> wire::StreamPosition {
-    wire::StreamPosition { offset: it.offset, epoch: it.epoch.as_str().to_owned() }
-}
-
-fn connect(it: &Connect) -> wire::ConnectRequest {
-    wire::ConnectRequest {
-        token: it.token.clone(),
-        data: it.data.bytes().clone(),
-        subs: it.subs.iter().map(|(channel, it)| (channel.clone(), subscribe(it))).collect(),
-        name: it.name.clone(),
-        version: it.version.clone(),
-        headers: it.headers.iter().cloned().collect(),
-        flag: it.flag,
-        profile: it.profile.clone(),
-        dict: it.dict.clone(),
+impl Message for EmulationRequest {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.bytes(1, &self.node);
+        sink.bytes(2, &self.session);
+        sink.bytes(3, &self.data);
     }
 }
 
-fn subscribe(it: &Subscribe) -> wire::SubscribeRequest {
-    wire::SubscribeRequest {
-        channel: it.channel.clone(),
-        token: it.token.clone(),
-        recover: it.recover,
-        epoch: it.position.epoch.as_str().to_owned(),
-        offset: it.position.offset,
-        data: it.data.bytes().clone(),
-        positioned: it.positioned,
-        recoverable: it.recoverable,
-        join_leave: it.join_leave,
-        delta: it.delta.clone(),
-        tf: it.filter.as_deref().map(filter),
-        flag: it.flag,
-        r#type: it.kind,
-        phase: it.phase,
-        cursor: it.cursor.clone(),
-        limit: it.limit,
-        asc: it.asc,
+impl Message for Command {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.number(1, self.id);
+        match &self.request {
+            Request::Pong | Request::Empty => {}
+            Request::Connect(it) => sink.message(4, &**it),
+            Request::Subscribe(it) => sink.message(5, &**it),
+            Request::Unsubscribe(it) => sink.message(6, &First(&it.channel)),
+            Request::Publish(it) => sink.message(7, it),
+            Request::Presence(it) => sink.message(8, &First(&it.channel)),
+            Request::PresenceStats(it) => sink.message(9, &First(&it.channel)),
+            Request::History(it) => sink.message(10, it),
+            Request::Ping => sink.message(11, &Empty),
+            Request::Send(it) => sink.message(12, &First(&it.data)),
+            Request::Rpc(it) => sink.message(13, it),
+            Request::Refresh(it) => sink.message(14, &First(&it.token)),
+            Request::SubRefresh(it) => sink.message(15, &**it),
+        }
     }
 }
 
-fn filter(it: &TagFilter) -> wire::FilterNode {
-    wire::FilterNode {
-        op: it.op.clone(),
-        key: it.key.clone(),
-        cmp: it.cmp.clone(),
-        val: it.val.clone(),
-        vals: it.vals.clone(),
-        nodes: it.nodes.iter().map(filter).collect(),
+/// A message of one field of text or bytes.
+struct First<'a, T>(&'a T);
+
+impl Message for First<'_, String> {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.bytes(1, self.0);
     }
 }
 
-fn publish(it: &Publish) -> wire::PublishRequest {
-    wire::PublishRequest {
-        channel: it.channel.clone(),
-        data: it.data.bytes().clone(),
-        r#type: it.kind,
-        key: it.key.clone(),
-        removed: it.removed,
+impl Message for First<'_, Payload> {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.bytes(1, self.0);
     }
 }
 
-fn sub_refresh(it: &SubRefresh) -> wire::SubRefreshRequest {
-    let batch = |it: &TrackBatch| {
-        let items = it.items.iter().map(|it| wire::KeyedItem { key: it.key.clone(), version: it.version });
-        wire::TrackBatch { signature: it.signature.clone(), items: items.collect() }
-    };
-    wire::SubRefreshRequest {
-        channel: it.channel.clone(),
-        token: it.token.clone(),
-        r#type: it.kind,
-        track: it.track.iter().map(batch).collect(),
-        untrack: it.untrack.clone(),
+impl Message for Connect {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.bytes(1, &self.token);
+        sink.bytes(2, &self.data);
+        sink.messages(3, self.subs.iter().map(|(channel, it)| Entry(channel, it)));
+        sink.bytes(4, &self.name);
+        sink.bytes(5, &self.version);
+        sink.messages(6, self.headers.iter().map(|(name, value)| TextEntry(name, value)));
+        sink.signed(7, self.flag);
+        sink.bytes(8, &self.dict);
+        sink.bytes(9, &self.profile);
+    }
+}
+
+impl Message for Subscribe {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.bytes(1, &self.channel);
+        sink.bytes(2, &self.token);
+        sink.number(3, self.recover);
+        sink.bytes(6, self.position.epoch.as_str());
+        sink.number(7, self.position.offset);
+        sink.bytes(8, &self.data);
+        sink.number(9, self.positioned);
+        sink.number(10, self.recoverable);
+        sink.number(11, self.join_leave);
+        sink.bytes(12, &self.delta);
+        sink.messages(13, self.filter.as_deref());
+        sink.signed(14, self.flag);
+        sink.signed(15, self.kind);
+        sink.signed(16, self.phase);
+        sink.bytes(17, &self.cursor);
+        sink.signed(18, self.limit);
+        sink.number(19, self.asc);
+    }
+}
+
+impl Message for TagFilter {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.bytes(1, &self.op);
+        sink.bytes(2, &self.key);
+        sink.bytes(3, &self.cmp);
+        sink.bytes(4, &self.val);
+        for val in &self.vals {
+            sink.bytes_always(5, val);
+        }
+        sink.messages(6, &self.nodes);
+    }
+}
+
+impl Message for Publish {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.bytes(1, &self.channel);
+        sink.bytes(2, &self.data);
+        sink.signed(3, self.kind);
+        sink.bytes(4, &self.key);
+        sink.number(5, self.removed);
+    }
+}
+
+impl Message for History {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.bytes(1, &self.channel);
+        sink.signed(7, self.limit);
+        sink.messages(8, &self.since);
+        sink.number(9, self.reverse);
+    }
+}
+
+impl Message for StreamPosition {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.number(1, self.offset);
+        sink.bytes(2, self.epoch.as_str());
+    }
+}
+
+impl Message for Rpc {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.bytes(1, &self.data);
+        sink.bytes(2, &self.method);
+    }
+}
+
+impl Message for SubRefresh {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.bytes(1, &self.channel);
+        sink.bytes(2, &self.token);
+        sink.signed(3, self.kind);
+        sink.messages(4, &self.track);
+        for key in &self.untrack {
+            sink.bytes_always(5, key);
+        }
+    }
+}
+
+impl Message for TrackBatch {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.bytes(1, &self.signature);
+        sink.messages(2, &self.items);
+    }
+}
+
+impl Message for KeyedItem {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.bytes(1, &self.key);
+        sink.number(2, self.version);
     }
 }

@@ -1,200 +1,314 @@
-//! Replies and pushes to Protobuf, through the generated types. Publications, which are many, have a
-//! [writer](super::write) of their own.
+//! Replies and pushes to Protobuf. The numbers are those of the schema.
 
 use std::sync::Arc;
 
-use prost::Message;
-use tourbillon_types::{ClientInfo, Publication, ReplyError};
+use tourbillon_types::{
+    ClientId, ClientInfo, Disconnect, Epoch, Payload, Publication, ReplyError, Unsubscribe,
+};
 
-use super::wire;
-use super::write::publication_push;
+use super::write::{Empty, Entry, Message, Sink, TextEntry, delimited};
 use crate::Envelope;
+use crate::encode::live_epoch;
 use crate::reply::{
-    ConnectResult, Dictionary, Push, PushEvent, RefreshResult, Reply, ReplyResult, SubscribeResult,
+    ConnectResult, Dictionary, HistoryResult, PresenceResult, PresenceStatsResult, Push, PushEvent,
+    RefreshResult, Reply, ReplyResult, SubRefreshResult, SubscribePush, SubscribeResult,
 };
 
 pub(crate) fn reply(reply: &Reply) -> Vec<u8> {
-    let mut message = wire::Reply { id: reply.id, ..wire::Reply::default() };
-    match &reply.result {
-        Err(it) => message.error = Some(error(it)),
-        Ok(it) => set_result(&mut message, it),
-    }
-    message.encode_length_delimited_to_vec()
+    delimited(reply)
 }
 
 pub(crate) fn push(envelope: Envelope, push: &Push) -> Vec<u8> {
-    if let PushEvent::Publication(it) = &push.event {
-        return publication_push(envelope, push.channel.as_deref().unwrap_or_default(), push.id, it);
-    }
-    let push = wire_push(push);
+    let channel = push.channel.as_deref().unwrap_or_default();
+    wrapped(envelope, &WirePush { id: push.id, channel, event: &push.event })
+}
+
+pub(crate) fn publication_push(envelope: Envelope, channel: &str, id: i64, it: &Publication) -> Vec<u8> {
+    wrapped(envelope, &WirePush { id, channel, event: it })
+}
+
+fn wrapped(envelope: Envelope, push: &impl Message) -> Vec<u8> {
     match envelope {
-        Envelope::Push => push.encode_length_delimited_to_vec(),
-        Envelope::Reply => {
-            wire::Reply { push: Some(push), ..wire::Reply::default() }.encode_length_delimited_to_vec()
+        Envelope::Push => delimited(push),
+        Envelope::Reply => delimited(&PushReply(push)),
+    }
+}
+
+/// A reply that wraps a push.
+struct PushReply<M>(M);
+
+impl<M: Message> Message for PushReply<M> {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.message(4, &self.0);
+    }
+}
+
+impl Message for Reply {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.number(1, self.id);
+        match &self.result {
+            Err(error) => sink.message(2, error),
+            Ok(ReplyResult::Connect(it)) => sink.message(5, &**it),
+            Ok(ReplyResult::Subscribe(it)) => sink.message(6, &**it),
+            Ok(ReplyResult::Unsubscribe) => sink.message(7, &Empty),
+            Ok(ReplyResult::Publish) => sink.message(8, &Empty),
+            Ok(ReplyResult::Presence(it)) => sink.message(9, it),
+            Ok(ReplyResult::PresenceStats(it)) => sink.message(10, it),
+            Ok(ReplyResult::History(it)) => sink.message(11, it),
+            Ok(ReplyResult::Ping) => sink.message(12, &Empty),
+            Ok(ReplyResult::Rpc(it)) => sink.message(13, &Data(&it.data)),
+            Ok(ReplyResult::Refresh(it)) => sink.message(14, it),
+            Ok(ReplyResult::SubRefresh(it)) => sink.message(15, it),
         }
     }
 }
 
-fn error(it: &ReplyError) -> wire::Error {
-    wire::Error { code: it.code.0, message: it.message.to_string(), temporary: it.temporary }
+/// A push of anything that can be one.
+struct WirePush<'a, E> {
+    id: i64,
+    channel: &'a str,
+    event: &'a E,
 }
 
-fn set_result(message: &mut wire::Reply, result: &ReplyResult) {
-    match result {
-        ReplyResult::Connect(it) => message.connect = Some(connect(it)),
-        ReplyResult::Subscribe(it) => message.subscribe = Some(subscribe(it)),
-        ReplyResult::Unsubscribe => message.unsubscribe = Some(wire::UnsubscribeResult {}),
-        ReplyResult::Publish => message.publish = Some(wire::PublishResult {}),
-        ReplyResult::Presence(it) => {
-            let entries = it.presence.iter().map(|(client, info)| (client.clone(), client_info(info)));
-            message.presence = Some(wire::PresenceResult { presence: entries.collect() });
+impl<E: Event> Message for WirePush<'_, E> {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        if self.id == 0 {
+            sink.bytes(2, self.channel);
+        } else {
+            sink.signed(1, self.id);
         }
-        ReplyResult::PresenceStats(it) => {
-            let stats = wire::PresenceStatsResult { num_clients: it.num_clients, num_users: it.num_users };
-            message.presence_stats = Some(stats);
-        }
-        ReplyResult::History(it) => {
-            message.history = Some(wire::HistoryResult {
-                publications: publications(&it.publications),
-                epoch: it.position.epoch.as_str().to_owned(),
-                offset: it.position.offset,
-            });
-        }
-        ReplyResult::Ping => message.ping = Some(wire::PingResult {}),
-        ReplyResult::Rpc(it) => message.rpc = Some(wire::RpcResult { data: it.data.bytes().clone() }),
-        ReplyResult::Refresh(it) => {
-            let RefreshResult { client, version, expires, ttl } = it.clone();
-            message.refresh = Some(wire::RefreshResult { client, version, expires, ttl });
-        }
-        ReplyResult::SubRefresh(it) => {
-            let items = publications(&it.items);
-            message.sub_refresh = Some(wire::SubRefreshResult { expires: it.expires, ttl: it.ttl, items });
+        self.event.write(sink);
+    }
+}
+
+/// Writes itself as the one field of a push that says what happened.
+trait Event {
+    fn write<S: Sink>(&self, sink: &mut S);
+}
+
+impl Event for Publication {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.message(4, &WirePublication { it: self, epoch: live_epoch(self) });
+    }
+}
+
+impl Event for PushEvent {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        match self {
+            Self::Publication(it) => Event::write(&**it, sink),
+            Self::Join(it) => sink.message(5, &Person(it)),
+            Self::Leave(it) => sink.message(6, &Person(it)),
+            Self::Unsubscribe(it) => sink.message(7, it),
+            Self::Message(it) => sink.message(8, &Data(it)),
+            Self::Subscribe(it) => sink.message(9, it),
+            Self::Connect(it) => sink.message(10, &ConnectPush(it)),
+            Self::Disconnect(it) => sink.message(11, it),
+            Self::Refresh(it) => sink.message(12, &RefreshPush(it)),
         }
     }
 }
 
-fn connect(it: &ConnectResult) -> wire::ConnectResult {
-    wire::ConnectResult {
-        client: it.client.clone(),
-        version: it.version.clone(),
-        expires: it.expires,
-        ttl: it.ttl,
-        data: it.data.bytes().clone(),
-        subs: it.subs.iter().map(|(channel, it)| (channel.to_string(), subscribe(it))).collect(),
-        ping: it.ping,
-        pong: it.pong,
-        session: it.session.clone(),
-        node: it.node.clone(),
-        time: it.time,
-        flag: it.flag,
-        dict: it.dict.as_ref().map(dictionary),
+impl Message for ReplyError {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.number(1, self.code.0);
+        sink.bytes(2, &*self.message);
+        sink.number(3, self.temporary);
     }
 }
 
-fn dictionary(it: &Dictionary) -> wire::Dictionary {
-    wire::Dictionary { id: it.id.clone(), data: it.data.bytes().clone(), data_b64: it.data_b64.clone() }
-}
+/// A message of data alone.
+struct Data<'a>(&'a Payload);
 
-fn subscribe(it: &SubscribeResult) -> wire::SubscribeResult {
-    wire::SubscribeResult {
-        expires: it.expires,
-        ttl: it.ttl,
-        recoverable: it.recoverable,
-        epoch: it.position.epoch.as_str().to_owned(),
-        publications: publications(&it.publications),
-        recovered: it.recovered,
-        offset: it.position.offset,
-        positioned: it.positioned,
-        data: it.data.bytes().clone(),
-        was_recovering: it.was_recovering,
-        delta: it.delta,
-        id: it.id,
-        r#type: it.kind,
-        phase: it.phase,
-        cursor: it.cursor.clone(),
-        state: publications(&it.state),
-        publish_debounce: it.publish_debounce,
+impl Message for Data<'_> {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.bytes(1, self.0);
     }
 }
 
-fn publications(them: &[Arc<Publication>]) -> Vec<wire::Publication> {
-    them.iter().map(|it| listed_publication(it)).collect()
-}
-
-/// A publication of a result, which states the epoch itself. `time` is kept from clients (HID-11).
-fn listed_publication(it: &Publication) -> wire::Publication {
-    wire::Publication {
-        data: it.data.bytes().clone(),
-        info: it.info.as_deref().map(client_info),
-        offset: it.offset,
-        tags: it.tags.as_deref().cloned().unwrap_or_default(),
-        delta: it.delta,
-        channel: it.channel.as_deref().unwrap_or_default().to_owned(),
-        key: it.key.as_deref().unwrap_or_default().to_owned(),
-        removed: it.removed,
-        score: it.score,
-        version: it.version,
-        ..wire::Publication::default()
+impl Message for ConnectResult {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.bytes(1, &self.client);
+        sink.bytes(2, &self.version);
+        sink.number(3, self.expires);
+        sink.number(4, self.ttl);
+        sink.bytes(5, &self.data);
+        sink.messages(6, self.subs.iter().map(|(channel, it)| Entry(channel, it)));
+        sink.number(7, self.ping);
+        sink.number(8, self.pong);
+        sink.bytes(9, &self.session);
+        sink.bytes(10, &self.node);
+        sink.signed(11, self.time);
+        sink.signed(12, self.flag);
+        sink.messages(13, &self.dict);
     }
 }
 
-fn client_info(it: &ClientInfo) -> wire::ClientInfo {
-    wire::ClientInfo {
-        user: it.user.to_string(),
-        client: it.client.map(|client| client.to_string()).unwrap_or_default(),
-        conn_info: it.connection.bytes().clone(),
-        chan_info: it.channel.bytes().clone(),
+/// The push has neither features nor a dictionary, and other numbers.
+struct ConnectPush<'a>(&'a ConnectResult);
+
+impl Message for ConnectPush<'_> {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.bytes(1, &self.0.client);
+        sink.bytes(2, &self.0.version);
+        sink.bytes(3, &self.0.data);
+        sink.messages(4, self.0.subs.iter().map(|(channel, it)| Entry(channel, it)));
+        sink.number(5, self.0.expires);
+        sink.number(6, self.0.ttl);
+        sink.number(7, self.0.ping);
+        sink.number(8, self.0.pong);
+        sink.bytes(9, &self.0.session);
+        sink.bytes(10, &self.0.node);
+        sink.signed(11, self.0.time);
     }
 }
 
-fn wire_push(push: &Push) -> wire::Push {
-    let mut message = wire::Push { id: push.id, ..wire::Push::default() };
-    if push.id == 0 {
-        message.channel = push.channel.as_deref().unwrap_or_default().to_owned();
+impl Message for Dictionary {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.bytes(1, &self.id);
+        sink.bytes(2, &self.data);
+        sink.bytes(3, &self.data_b64);
     }
-    match &push.event {
-        // Written without these types.
-        PushEvent::Publication(_) => {}
-        PushEvent::Join(it) => message.join = Some(wire::Join { info: Some(client_info(it)) }),
-        PushEvent::Leave(it) => message.leave = Some(wire::Leave { info: Some(client_info(it)) }),
-        PushEvent::Unsubscribe(it) => {
-            message.unsubscribe = Some(wire::Unsubscribe { code: it.code, reason: it.reason.to_string() });
+}
+
+impl Message for SubscribeResult {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.number(1, self.expires);
+        sink.number(2, self.ttl);
+        sink.number(3, self.recoverable);
+        sink.bytes(6, self.position.epoch.as_str());
+        sink.messages(7, listed(&self.publications));
+        sink.number(8, self.recovered);
+        sink.number(9, self.position.offset);
+        sink.number(10, self.positioned);
+        sink.bytes(11, &self.data);
+        sink.number(12, self.was_recovering);
+        sink.number(13, self.delta);
+        sink.signed(14, self.id);
+        sink.signed(15, self.kind);
+        sink.signed(16, self.phase);
+        sink.bytes(17, &self.cursor);
+        sink.messages(18, listed(&self.state));
+        sink.number(19, self.publish_debounce);
+    }
+}
+
+impl Message for SubscribePush {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.number(1, self.recoverable);
+        sink.bytes(4, self.position.epoch.as_str());
+        sink.number(5, self.position.offset);
+        sink.number(6, self.positioned);
+        sink.bytes(7, &self.data);
+    }
+}
+
+impl Message for PresenceResult {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.messages(1, self.presence.iter().map(|(client, it)| Entry(client, &**it)));
+    }
+}
+
+impl Message for PresenceStatsResult {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.number(1, self.num_clients);
+        sink.number(2, self.num_users);
+    }
+}
+
+impl Message for HistoryResult {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.messages(1, listed(&self.publications));
+        sink.bytes(2, self.position.epoch.as_str());
+        sink.number(3, self.position.offset);
+    }
+}
+
+impl Message for RefreshResult {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.bytes(1, &self.client);
+        sink.bytes(2, &self.version);
+        sink.number(3, self.expires);
+        sink.number(4, self.ttl);
+    }
+}
+
+struct RefreshPush<'a>(&'a RefreshResult);
+
+impl Message for RefreshPush<'_> {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.number(1, self.0.expires);
+        sink.number(2, self.0.ttl);
+    }
+}
+
+impl Message for SubRefreshResult {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.number(1, self.expires);
+        sink.number(2, self.ttl);
+        sink.messages(3, listed(&self.items));
+    }
+}
+
+impl Message for Unsubscribe {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.number(2, self.code);
+        sink.bytes(3, &*self.reason);
+    }
+}
+
+/// `reconnect` is never said (HID-13).
+impl Message for Disconnect {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.number(1, self.code);
+        sink.bytes(2, &*self.reason);
+    }
+}
+
+/// Somebody who came or left.
+struct Person<'a>(&'a ClientInfo);
+
+impl Message for Person<'_> {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.message(1, self.0);
+    }
+}
+
+impl Message for ClientInfo {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.bytes(1, self.user.as_str());
+        if let Some(client) = self.client.as_ref().map(ClientId::text) {
+            sink.bytes(2, client.as_str());
         }
-        PushEvent::Message(it) => message.message = Some(wire::Message { data: it.bytes().clone() }),
-        PushEvent::Subscribe(it) => {
-            message.subscribe = Some(wire::Subscribe {
-                recoverable: it.recoverable,
-                epoch: it.position.epoch.as_str().to_owned(),
-                offset: it.position.offset,
-                positioned: it.positioned,
-                data: it.data.bytes().clone(),
-            });
-        }
-        PushEvent::Connect(it) => message.connect = Some(connect_push(it)),
-        PushEvent::Disconnect(it) => {
-            let reason = it.reason.to_string();
-            message.disconnect = Some(wire::Disconnect { code: it.code, reason, reconnect: false });
-        }
-        PushEvent::Refresh(it) => {
-            message.refresh = Some(wire::Refresh { expires: it.expires, ttl: it.ttl });
-        }
+        sink.bytes(3, &self.connection);
+        sink.bytes(4, &self.channel);
     }
-    message
 }
 
-fn connect_push(it: &ConnectResult) -> wire::Connect {
-    let it = connect(it);
-    wire::Connect {
-        client: it.client,
-        version: it.version,
-        data: it.data,
-        subs: it.subs,
-        expires: it.expires,
-        ttl: it.ttl,
-        ping: it.ping,
-        pong: it.pong,
-        session: it.session,
-        node: it.node,
-        time: it.time,
+/// Publications of a result, which states the epoch itself.
+fn listed(them: &[Arc<Publication>]) -> impl Iterator<Item = WirePublication<'_>> {
+    them.iter().map(|it| WirePublication { it, epoch: &Epoch::UNKNOWN })
+}
+
+/// `time` is kept from clients (HID-11).
+struct WirePublication<'a> {
+    it: &'a Publication,
+    epoch: &'a Epoch,
+}
+
+impl Message for WirePublication<'_> {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        let Self { it, epoch } = self;
+        sink.bytes(4, &it.data);
+        sink.messages(5, it.info.as_deref());
+        sink.number(6, it.offset);
+        let tags = it.tags.iter().flat_map(|tags| tags.iter());
+        sink.messages(7, tags.map(|(name, value)| TextEntry(name, value)));
+        sink.number(8, it.delta);
+        sink.bytes(10, it.channel.as_deref().unwrap_or_default());
+        sink.bytes(11, it.key.as_deref().unwrap_or_default());
+        sink.number(12, it.removed);
+        sink.zigzag(13, it.score);
+        sink.bytes(14, epoch.as_str());
+        sink.number(16, it.version);
     }
 }

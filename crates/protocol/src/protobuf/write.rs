@@ -1,38 +1,33 @@
-//! Publication pushes to Protobuf, written in one pass without intermediate values.
+//! Writing Protobuf in one pass over a buffer that was measured before.
 //!
-//! Lengths come before contents, so each message is measured first; field numbers are those of the schema.
+//! The bytes are those of the Go implementation: fields in ascending order, zero values left out, and entries of maps
+//! always with both their key and their value. The last is where `prost` differs, which leaves a zero value out of an
+//! entry too; centrifuge-js then finds `null` in place of an empty message and fails.
 
-use tourbillon_types::{ClientId, ClientInfo, Publication};
+/// What can be written as the content of a message.
+pub(super) trait Message {
+    fn write<S: Sink>(&self, sink: &mut S);
+}
 
-use crate::Envelope;
-use crate::encode::live_epoch;
+impl<T: Message> Message for &T {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        (**self).write(sink);
+    }
+}
 
-/// Fields of `Reply`, `Push`, `Publication` and `ClientInfo`.
-mod field {
-    pub(super) const REPLY_PUSH: u32 = 4;
-    pub(super) const PUSH_ID: u32 = 1;
-    pub(super) const PUSH_CHANNEL: u32 = 2;
-    pub(super) const PUSH_PUB: u32 = 4;
-    pub(super) const DATA: u32 = 4;
-    pub(super) const INFO: u32 = 5;
-    pub(super) const OFFSET: u32 = 6;
-    pub(super) const TAGS: u32 = 7;
-    pub(super) const DELTA: u32 = 8;
-    pub(super) const CHANNEL: u32 = 10;
-    pub(super) const KEY: u32 = 11;
-    pub(super) const REMOVED: u32 = 12;
-    pub(super) const SCORE: u32 = 13;
-    pub(super) const EPOCH: u32 = 14;
-    pub(super) const VERSION: u32 = 16;
-    pub(super) const USER: u32 = 1;
-    pub(super) const CLIENT: u32 = 2;
-    pub(super) const CONN_INFO: u32 = 3;
-    pub(super) const CHAN_INFO: u32 = 4;
+/// A message without fields.
+pub(super) struct Empty;
+
+impl Message for Empty {
+    fn write<S: Sink>(&self, _: &mut S) {}
 }
 
 /// Somewhere to put fields: a buffer, or a count of their bytes.
-trait Sink {
+pub(super) trait Sink {
     fn put(&mut self, bytes: &[u8]);
+
+    /// A message with its length in front.
+    fn nested(&mut self, message: &impl Message);
 
     fn varint(&mut self, value: u64) {
         let (bytes, length) = varint(value);
@@ -44,33 +39,62 @@ trait Sink {
     }
 
     /// Text or bytes, left out when empty.
-    fn bytes(&mut self, field: u32, bytes: &[u8]) {
-        if !bytes.is_empty() {
-            self.length(field, bytes.len());
-            self.put(bytes);
+    fn bytes(&mut self, field: u32, bytes: impl AsRef<[u8]>) {
+        if !bytes.as_ref().is_empty() {
+            self.bytes_always(field, bytes);
         }
     }
 
-    /// The key and length of a field whose content follows.
-    fn length(&mut self, field: u32, length: usize) {
+    fn bytes_always(&mut self, field: u32, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
         self.key(field, 2);
-        self.varint(length as u64);
+        self.varint(bytes.len() as u64);
+        self.put(bytes);
     }
 
     /// A number, left out when zero.
-    fn number(&mut self, field: u32, value: u64) {
+    fn number(&mut self, field: u32, value: impl Into<u64>) {
+        let value = value.into();
         if value != 0 {
             self.key(field, 0);
             self.varint(value);
         }
     }
+
+    /// A signed number, which when negative takes ten bytes of two's complement; left out when zero.
+    fn signed(&mut self, field: u32, value: impl Into<i64>) {
+        self.number(field, value.into().cast_unsigned());
+    }
+
+    /// A signed number in zigzag, as `sint64` is; left out when zero.
+    fn zigzag(&mut self, field: u32, value: i64) {
+        self.signed(field, (value << 1) ^ (value >> 63));
+    }
+
+    fn message(&mut self, field: u32, message: &impl Message) {
+        self.key(field, 2);
+        self.nested(message);
+    }
+
+    fn messages<M: Message>(&mut self, field: u32, messages: impl IntoIterator<Item = M>) {
+        for message in messages {
+            self.message(field, &message);
+        }
+    }
 }
 
+/// Counts, so that nothing is written twice to learn a length.
 struct Count(usize);
 
 impl Sink for Count {
     fn put(&mut self, bytes: &[u8]) {
         self.0 += bytes.len();
+    }
+
+    fn nested(&mut self, message: &impl Message) {
+        let length = measure(message);
+        self.varint(length as u64);
+        self.0 += length;
     }
 }
 
@@ -78,14 +102,25 @@ impl Sink for Vec<u8> {
     fn put(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
     }
+
+    fn nested(&mut self, message: &impl Message) {
+        self.varint(measure(message) as u64);
+        message.write(self);
+    }
 }
 
+fn measure(message: &impl Message) -> usize {
+    let mut count = Count(0);
+    message.write(&mut count);
+    count.0
+}
+
+/// The least significant seven bits come first; each byte but the last has its high bit set.
 fn varint(mut value: u64) -> ([u8; 10], usize) {
     let mut bytes = [0; 10];
     let mut length = 0;
     for byte in &mut bytes {
         length += 1;
-        // The low seven bits; truncation is meant.
         *byte = (value & 0x7f) as u8;
         value >>= 7;
         if value == 0 {
@@ -96,74 +131,92 @@ fn varint(mut value: u64) -> ([u8; 10], usize) {
     (bytes, length)
 }
 
-fn measure(write: impl FnOnce(&mut Count)) -> usize {
-    let mut count = Count(0);
-    write(&mut count);
-    count.0
-}
-
-pub(crate) fn publication_push(
-    envelope: Envelope,
-    channel: &str,
-    id: i64,
-    publication: &Publication,
-) -> Vec<u8> {
-    let pub_length = measure(|sink| write_publication(sink, publication));
-    let push_length = measure(|sink| write_push_head(sink, channel, id, pub_length)) + pub_length;
-    let total = match envelope {
-        Envelope::Push => push_length,
-        Envelope::Reply => measure(|sink| sink.length(field::REPLY_PUSH, push_length)) + push_length,
-    };
-    let mut out = Vec::with_capacity(total + varint(total as u64).1);
-    out.varint(total as u64);
-    if envelope == Envelope::Reply {
-        out.length(field::REPLY_PUSH, push_length);
-    }
-    write_push_head(&mut out, channel, id, pub_length);
-    write_publication(&mut out, publication);
+/// A message by itself.
+pub(super) fn plain(message: &impl Message) -> Vec<u8> {
+    let mut out = Vec::with_capacity(measure(message));
+    message.write(&mut out);
     out
 }
 
-fn write_push_head(sink: &mut impl Sink, channel: &str, id: i64, pub_length: usize) {
-    if id == 0 {
-        sink.bytes(field::PUSH_CHANNEL, channel.as_bytes());
-    } else {
-        // Negative numbers are ten bytes of two's complement in Protobuf.
-        sink.number(field::PUSH_ID, id as u64);
-    }
-    sink.length(field::PUSH_PUB, pub_length);
+/// A message with its length in front, as frames carry it.
+pub(super) fn delimited(message: &impl Message) -> Vec<u8> {
+    let length = measure(message);
+    let mut out = Vec::with_capacity(varint(length as u64).1 + length);
+    out.varint(length as u64);
+    message.write(&mut out);
+    out
 }
 
-fn write_publication(sink: &mut impl Sink, it: &Publication) {
-    sink.bytes(field::DATA, it.data.as_ref());
-    if let Some(info) = &it.info {
-        sink.length(field::INFO, measure(|sink| write_info(sink, info)));
-        write_info(sink, info);
+/// An entry of a map from text to messages.
+pub(super) struct Entry<'a, M>(pub(super) &'a str, pub(super) M);
+
+impl<M: Message> Message for Entry<'_, M> {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.bytes_always(1, self.0);
+        sink.message(2, &self.1);
     }
-    sink.number(field::OFFSET, it.offset);
-    for (name, value) in it.tags.iter().flat_map(|tags| tags.iter()) {
-        sink.length(field::TAGS, measure(|sink| write_tag(sink, name, value)));
-        write_tag(sink, name, value);
-    }
-    sink.number(field::DELTA, u64::from(it.delta));
-    sink.bytes(field::CHANNEL, it.channel.as_deref().unwrap_or_default().as_bytes());
-    sink.bytes(field::KEY, it.key.as_deref().unwrap_or_default().as_bytes());
-    sink.number(field::REMOVED, u64::from(it.removed));
-    // Zigzag, as `sint64` is.
-    sink.number(field::SCORE, ((it.score << 1) ^ (it.score >> 63)) as u64);
-    sink.bytes(field::EPOCH, live_epoch(it).as_str().as_bytes());
-    sink.number(field::VERSION, it.version);
 }
 
-fn write_tag(sink: &mut impl Sink, name: &str, value: &str) {
-    sink.bytes(1, name.as_bytes());
-    sink.bytes(2, value.as_bytes());
+/// An entry of a map from text to text.
+pub(super) struct TextEntry<'a>(pub(super) &'a str, pub(super) &'a str);
+
+impl Message for TextEntry<'_> {
+    fn write<S: Sink>(&self, sink: &mut S) {
+        sink.bytes_always(1, self.0);
+        sink.bytes_always(2, self.1);
+    }
 }
 
-fn write_info(sink: &mut impl Sink, it: &ClientInfo) {
-    sink.bytes(field::USER, it.user.as_bytes());
-    let client = it.client.as_ref().map(ClientId::text);
-    sink.bytes(field::CLIENT, client.as_ref().map_or("", |text| text.as_str()).as_bytes());
-    sink.bytes(field::CONN_INFO, it.connection.as_ref());
-    sink.bytes(field::CHAN_INFO, it.channel.as_ref());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Varint(u64);
+
+    impl Message for Varint {
+        fn write<S: Sink>(&self, sink: &mut S) {
+            sink.varint(self.0);
+        }
+    }
+
+    struct Signed(i64);
+
+    impl Message for Signed {
+        fn write<S: Sink>(&self, sink: &mut S) {
+            sink.signed(1, self.0);
+            sink.zigzag(2, self.0);
+        }
+    }
+
+    #[test]
+    fn varints_take_seven_bits_a_byte() {
+        for (value, bytes) in [
+            (0, &[0][..]),
+            (127, &[127]),
+            (128, &[0x80, 1]),
+            (300, &[0xac, 2]),
+            (u64::MAX, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]),
+        ] {
+            assert_eq!(plain(&Varint(value)), bytes, "{value}");
+        }
+    }
+
+    #[test]
+    fn signed_numbers_have_two_forms() {
+        assert!(plain(&Signed(0)).is_empty());
+        assert_eq!(plain(&Signed(1)), [8, 1, 16, 2]);
+        assert_eq!(plain(&Signed(-1)), [8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 16, 1]);
+        assert!(
+            plain(&Signed(i64::MIN)).ends_with(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1])
+        );
+    }
+
+    #[test]
+    fn buffers_are_measured_exactly() {
+        let long = "x".repeat(300);
+        let entry = Entry(&long, Entry("", TextEntry(&long, "")));
+        let bytes = delimited(&entry);
+        assert_eq!(bytes.len(), bytes.capacity());
+        assert_eq!(&bytes[2..], plain(&entry));
+    }
 }
