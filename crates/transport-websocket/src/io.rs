@@ -56,6 +56,8 @@ fn tcp(stream: TcpStream, early: Bytes) -> (UpgradedRead, UpgradedWrite) {
     // Messages are complete when they are written; waiting for more to send with them only delays them.
     let _ = stream.set_nodelay(true);
     let (read, write) = stream.into_split();
+    // Even without bytes it would keep the HTTP server's read buffer.
+    let early = if early.is_empty() { Bytes::new() } else { early };
     (UpgradedRead { half: ReadHalf::Tcp(read), early }, UpgradedWrite(WriteHalf::Tcp(write)))
 }
 
