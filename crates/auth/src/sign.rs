@@ -1,9 +1,11 @@
 //! Makes tokens: for tools, tests and development servers.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jsonwebtoken::{EncodingKey, Header};
-use serde_json::{Map, Value};
+use serde_json::value::{RawValue, to_raw_value};
+use tourbillon_types::Payload;
 
 use crate::Secret;
 
@@ -23,8 +25,8 @@ pub struct ConnectToken {
     pub issued_at: Option<i64>,
     /// When it expires, seconds since 1970 UTC; `None` for never.
     pub expires_at: Option<i64>,
-    /// Further claims, such as `info` or `subs`. They do not replace those above.
-    pub more: Map<String, Value>,
+    /// Further claims, such as `info` or `subs`, as JSON. They do not replace those above.
+    pub more: Vec<(String, Payload)>,
 }
 
 /// What a new subscription token is to claim.
@@ -38,14 +40,24 @@ pub struct SubscribeToken {
     pub issued_at: Option<i64>,
     /// When it expires, seconds since 1970 UTC; `None` for never.
     pub expires_at: Option<i64>,
-    /// Further claims, such as `info` or `override`. They do not replace those above.
-    pub more: Map<String, Value>,
+    /// Further claims, such as `info` or `override`, as JSON. They do not replace those above.
+    pub more: Vec<(String, Payload)>,
 }
 
 /// A token could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the token could not be signed")]
-pub struct SignError(());
+#[non_exhaustive]
+pub enum SignError {
+    /// A further claim is not JSON.
+    #[error("a claim is not JSON")]
+    NotJson,
+    /// The cryptographic library failed.
+    #[error("the token could not be signed")]
+    Failed,
+}
+
+/// Claims by name, as JSON.
+type Claims = BTreeMap<String, Box<RawValue>>;
 
 impl Signer {
     /// A signer with an HMAC key.
@@ -65,48 +77,56 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// Only if the cryptographic library fails.
+    /// A further claim that is not JSON, or a failure of the cryptographic library.
     pub fn sign_connect(&self, token: &ConnectToken) -> Result<String, SignError> {
         let ConnectToken { user, issued_at, expires_at, more } = token;
-        self.sign(self.claims(more, user, *issued_at, *expires_at))
+        self.sign(&self.claims(more, user, *issued_at, *expires_at)?)
     }
 
     /// Makes a subscription token.
     ///
     /// # Errors
     ///
-    /// Only if the cryptographic library fails.
+    /// A further claim that is not JSON, or a failure of the cryptographic library.
     pub fn sign_subscribe(&self, token: &SubscribeToken) -> Result<String, SignError> {
         let SubscribeToken { user, channel, issued_at, expires_at, more } = token;
-        let mut claims = self.claims(more, user, *issued_at, *expires_at);
-        claims.insert("channel".to_owned(), channel.as_str().into());
-        self.sign(claims)
+        let mut claims = self.claims(more, user, *issued_at, *expires_at)?;
+        claims.insert("channel".to_owned(), json(channel)?);
+        self.sign(&claims)
     }
 
     fn claims(
         &self,
-        more: &Map<String, Value>,
+        more: &[(String, Payload)],
         user: &str,
         issued_at: Option<i64>,
         expires_at: Option<i64>,
-    ) -> Map<String, Value> {
-        let mut claims = more.clone();
-        claims.insert("sub".to_owned(), user.into());
+    ) -> Result<Claims, SignError> {
+        let mut claims = Claims::new();
+        for (name, value) in more {
+            let value = serde_json::from_slice(value.as_ref()).map_err(|_| SignError::NotJson)?;
+            claims.insert(name.clone(), value);
+        }
+        claims.insert("sub".to_owned(), json(user)?);
         if let Some(claim) = &self.user_id_claim {
-            claims.insert(claim.clone(), user.into());
+            claims.insert(claim.clone(), json(user)?);
         }
         for (name, time) in [("iat", issued_at), ("exp", expires_at)] {
             if let Some(time) = time {
-                claims.insert(name.to_owned(), time.into());
+                claims.insert(name.to_owned(), json(&time)?);
             }
         }
-        claims
+        Ok(claims)
     }
 
-    fn sign(&self, claims: Map<String, Value>) -> Result<String, SignError> {
+    fn sign(&self, claims: &Claims) -> Result<String, SignError> {
         let header = Header::new(jsonwebtoken::Algorithm::HS256);
-        jsonwebtoken::encode(&header, &claims, &self.key).map_err(|_| SignError(()))
+        jsonwebtoken::encode(&header, claims, &self.key).map_err(|_| SignError::Failed)
     }
+}
+
+fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<Box<RawValue>, SignError> {
+    to_raw_value(value).map_err(|_| SignError::NotJson)
 }
 
 impl fmt::Debug for Signer {

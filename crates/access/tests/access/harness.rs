@@ -16,7 +16,7 @@ use tourbillon_node::{
     PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision, RpcRequest, SubRefreshRequest,
     SubscribeDecision, SubscribeRequest,
 };
-use tourbillon_types::{Channel, ClientId, Disconnect, ReplyError, Unsubscribe, UserId};
+use tourbillon_types::{Channel, ClientId, Disconnect, Payload, ReplyError, Unsubscribe, UserId};
 
 pub(crate) const KEY: &str = "a key for tests";
 pub(crate) const NOW: i64 = 1_700_000_000;
@@ -74,20 +74,21 @@ pub(crate) fn tokens_config() -> TokensConfig {
     TokensConfig::new(verifier(KEY))
 }
 
-fn more(claims: Value) -> serde_json::Map<String, Value> {
-    claims.as_object().cloned().expect("claims are an object")
+fn more(claims: &Value) -> Vec<(String, Payload)> {
+    let claims = claims.as_object().expect("claims are an object");
+    claims.iter().map(|(name, value)| (name.clone(), Payload::from(value.to_string().into_bytes()))).collect()
 }
 
 /// A connection token, with further claims.
 pub(crate) fn connect_token(user: &str, expires_at: Option<i64>, claims: Value) -> String {
-    let token = ConnectToken { user: user.to_owned(), expires_at, more: more(claims), ..Default::default() };
+    let token = ConnectToken { user: user.to_owned(), expires_at, more: more(&claims), ..Default::default() };
     Signer::hs256(&Secret::from(KEY)).sign_connect(&token).expect("signs")
 }
 
 /// A subscription token, with further claims, signed with a key.
 pub(crate) fn subscribe_token(key: &str, user: &str, channel: &str, claims: Value) -> String {
     let (user, channel) = (user.to_owned(), channel.to_owned());
-    let token = SubscribeToken { user, channel, more: more(claims), ..Default::default() };
+    let token = SubscribeToken { user, channel, more: more(&claims), ..Default::default() };
     Signer::hs256(&Secret::from(key)).sign_subscribe(&token).expect("signs")
 }
 

@@ -1,8 +1,7 @@
 //! Tokens that we make ourselves.
 
 use proptest::prelude::*;
-use serde_json::{Map, Value, json};
-use tourbillon_auth::{ConnectToken, Secret, Signer, SubscribeToken, Verifier, VerifierConfig};
+use tourbillon_auth::{ConnectToken, Secret, SignError, Signer, SubscribeToken, Verifier, VerifierConfig};
 use tourbillon_types::Payload;
 
 use crate::{KEY, NOW, config, verifier};
@@ -11,8 +10,8 @@ fn signer() -> Signer {
     Signer::hs256(&Secret::from(KEY))
 }
 
-fn object(value: Value) -> Map<String, Value> {
-    value.as_object().cloned().expect("is an object")
+fn claims(of: &[(&str, &'static str)]) -> Vec<(String, Payload)> {
+    of.iter().map(|(name, json)| ((*name).to_owned(), Payload::from(*json))).collect()
 }
 
 #[test]
@@ -21,7 +20,7 @@ fn a_token_of_ours_is_genuine() {
         user: "anna".to_owned(),
         issued_at: Some(NOW),
         expires_at: Some(NOW + 60),
-        more: object(json!({"info": {"a": 1}, "channels": ["c"], "sub": "another", "exp": 1})),
+        more: claims(&[("info", r#"{"a":1}"#), ("channels", r#"["c"]"#), ("sub", "\"ben\""), ("exp", "1")]),
     };
     let claims =
         verifier().verify_connect(&signer().sign_connect(&token).expect("signs"), NOW).expect("genuine");
@@ -35,6 +34,14 @@ fn a_token_of_ours_is_genuine() {
         verifier().verify_subscribe(&signer().sign_subscribe(&token).expect("signs"), NOW).expect("genuine");
     assert_eq!((claims.channel.as_str(), claims.expire_at), ("c", None));
     assert!(claims.user.is_anonymous());
+}
+
+#[test]
+fn a_claim_that_is_not_json_is_refused() {
+    for json in ["", "{", "{}{}", "'a'"] {
+        let token = ConnectToken { more: claims(&[("info", json)]), ..ConnectToken::default() };
+        assert_eq!(signer().sign_connect(&token), Err(SignError::NotJson), "{json:?}");
+    }
 }
 
 #[test]
