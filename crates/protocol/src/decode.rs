@@ -50,7 +50,7 @@ pub enum DecodeError {
     Json {
         /// What is wrong, without anything of what was read.
         reason: &'static str,
-        /// Where it was noticed.
+        /// How far into the message it was noticed.
         at: usize,
     },
     /// Bytes that are no message in Protobuf.

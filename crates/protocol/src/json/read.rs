@@ -20,7 +20,7 @@ use crate::DecodeError;
 /// Parses one message. UTF-8 is checked once for all of it, so that nothing inside needs to be checked again.
 pub(super) fn parse<'de, T: Deserialize<'de>>(bytes: &'de Bytes) -> Result<T, DecodeError> {
     let text = std::str::from_utf8(bytes)
-        .map_err(|error| DecodeError::Json { reason: "not UTF-8", at: error.valid_up_to() })?;
+        .map_err(|error| DecodeError::Json { reason: "not UTF-8", at: error.valid_up_to() + 1 })?;
     serde_json::from_str::<Object<T>>(text).map(|Object(message)| message).map_err(|error| {
         // The parser's own text may quote what it read, which can be a token: it goes no further.
         let reason = match error.classify() {

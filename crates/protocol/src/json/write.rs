@@ -154,10 +154,10 @@ impl Writer {
     }
 
     /// Copies JSON, leaving out line breaks: between tokens they are only layout, and one would end the message
-    /// (HID-06).
+    /// (HID-06) or, in either form, a line of server-sent events.
     fn raw(&mut self, json: &[u8]) {
         let mut rest = json;
-        while let Some(at) = memchr::memchr(b'\n', rest) {
+        while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
             let (line, after) = rest.split_at(at);
             self.out.extend_from_slice(line);
             rest = after.get(1..).unwrap_or_default();

@@ -6,7 +6,7 @@ use tourbillon_protocol::client::{ServerMessage, encode_command};
 use tourbillon_protocol::{Envelope, encode_ping, encode_push, encode_reply};
 use tourbillon_types::Encoding;
 
-use crate::{commands, join, replies};
+use crate::support::{commands, join, replies};
 
 /// One frame in both encodings.
 #[derive(Debug, Default)]

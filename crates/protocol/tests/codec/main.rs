@@ -1,47 +1,18 @@
 //! The codec as its users see it, a module each kind of evidence.
 
+#[cfg(test)]
 mod bad_input;
+#[cfg(test)]
 mod emulation;
+#[cfg(test)]
 mod framing;
+#[cfg(test)]
 mod generators;
+#[cfg(test)]
 mod golden;
+#[cfg(test)]
 mod properties;
+#[cfg(test)]
 mod rows;
-
-use bytes::Bytes;
-use tourbillon_protocol::client::{Replies, ServerMessage};
-use tourbillon_protocol::{Command, Commands, DecodeError, Envelope, Limits};
-use tourbillon_types::Encoding;
-
-/// Both encodings.
-const ENCODINGS: [Encoding; 2] = [Encoding::Json, Encoding::Protobuf];
-
-/// Every command of a frame, or the first error.
-fn commands(encoding: Encoding, frame: impl Into<Bytes>) -> Result<Vec<Command>, DecodeError> {
-    let mut commands = Commands::new(encoding, frame.into());
-    std::iter::from_fn(|| commands.next_command(&Limits::default())).collect()
-}
-
-/// The command of a frame of one.
-fn command(encoding: Encoding, frame: impl Into<Bytes>) -> Result<Command, DecodeError> {
-    let mut all = commands(encoding, frame)?;
-    assert_eq!(all.len(), 1);
-    Ok(all.remove(0))
-}
-
-/// Every message of a server's frame, or the first error.
-fn replies(
-    encoding: Encoding,
-    envelope: Envelope,
-    frame: impl Into<Bytes>,
-) -> Result<Vec<ServerMessage>, DecodeError> {
-    Replies::new(encoding, envelope, frame.into()).collect()
-}
-
-/// One frame of several encoded messages, as a transport joins them.
-fn join(encoding: Encoding, messages: &[Vec<u8>]) -> Vec<u8> {
-    match encoding {
-        Encoding::Json => messages.join(&b'\n'),
-        Encoding::Protobuf => messages.concat(),
-    }
-}
+#[cfg(test)]
+mod support;
