@@ -22,6 +22,9 @@ pub mod command;
 mod decode;
 mod encode;
 mod frame;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod json;
 mod protobuf;
 pub mod reply;

@@ -173,7 +173,7 @@ fn json_that_is_not_utf8() {
             // Half a surrogate pair is no text; inside a payload nobody looks.
             (b"{\"id\":1,\"rpc\":{\"method\":\"\\ud800\"}}", "not a message in JSON: malformed at byte 32"),
             (b"{\"id\":1,\"send\":{\"data\":\"\\ud800\"}}", "send 1"),
-            (b"{\"id\":1,\"send\":{\"data\":\"\t\"}}", "not a message in JSON: malformed at byte 25"),
+            (b"{\"id\":1,\"send\":{\"data\":\"\t\"}}", "not a message in JSON: malformed at byte 24"),
         ],
     );
 }
