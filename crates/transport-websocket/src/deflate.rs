@@ -2,11 +2,14 @@
 
 use std::cell::RefCell;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 /// What ends a message that is compressed with a sync flush, and is left out on the wire (RFC 7692 section 7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
+
+/// A last, empty block. What a client sends does not end with one, so it shows whether all before it was complete.
+const LAST: [u8; 5] = [1, 0, 0, 0xff, 0xff];
 
 /// The levels of compression, 1 to 9.
 const LEVELS: usize = 9;
@@ -55,23 +58,26 @@ pub(crate) fn deflate(bytes: &[u8], level: u32) -> Bytes {
 }
 
 /// Inflates one message, up to `limit` bytes.
-pub(crate) fn inflate(compressed: &[u8], limit: usize) -> Result<BytesMut, InflateError> {
+pub(crate) fn inflate(compressed: &[u8], limit: usize) -> Result<Bytes, InflateError> {
     INFLATE.with_borrow_mut(|state| {
         state.reset(false);
-        let mut out =
-            Vec::with_capacity(compressed.len().saturating_mul(3).clamp(64, 64 * 1024).min(limit + 1));
-        feed(state, compressed, &mut out, limit)?;
-        feed(state, &TAIL, &mut out, limit)?;
-        Ok(BytesMut::from(Bytes::from(out)))
+        let room = compressed.len().saturating_mul(3).clamp(64, 64 * 1024);
+        let mut out = Vec::with_capacity(room.min(limit.saturating_add(1)));
+        let ended = feed(state, compressed, &mut out, limit)?
+            || feed(state, &TAIL, &mut out, limit)?
+            || feed(state, &LAST, &mut out, limit)?;
+        // A message that was cut does not come to the end of its last block.
+        if ended { Ok(Bytes::from(out)) } else { Err(InflateError::Malformed) }
     })
 }
 
+/// Inflates all of `input`. Yields whether that ended with a block that says that it is the last.
 fn feed(
     state: &mut Decompress,
     mut input: &[u8],
     out: &mut Vec<u8>,
     limit: usize,
-) -> Result<(), InflateError> {
+) -> Result<bool, InflateError> {
     loop {
         let before = (state.total_in(), out.len());
         let status =
@@ -82,23 +88,24 @@ fn feed(
         let consumed = usize::try_from(state.total_in() - before.0).unwrap_or(usize::MAX);
         input = input.get(consumed..).unwrap_or_default();
         if status == Status::StreamEnd {
-            // A final block: another stream may follow (RFC 7692 section 7.2.3.4).
-            state.reset(false);
             if input.is_empty() {
-                return Ok(());
+                return Ok(true);
             }
+            // After a last block another stream may follow (RFC 7692 section 7.2.3.4).
+            state.reset(false);
             continue;
         }
         if out.len() < out.capacity() {
             if input.is_empty() {
-                return Ok(());
+                return Ok(false);
             }
             if consumed == 0 && out.len() == before.1 {
                 return Err(InflateError::Malformed);
             }
         } else {
-            let room = out.capacity().max(64).min((limit + 1).saturating_sub(out.len()).max(1));
-            out.reserve_exact(room);
+            // One byte beyond the limit is enough to see that it is exceeded.
+            let left = limit.saturating_sub(out.len()).saturating_add(1);
+            out.reserve_exact(out.capacity().max(64).min(left));
         }
     }
 }

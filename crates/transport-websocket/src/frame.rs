@@ -1,7 +1,9 @@
 //! Frames (RFC 6455 section 5), without I/O.
 //!
 //! [`Header::parse`] takes a client's frame header apart and refuses whatever the RFC refuses; [`Header::encode`]
-//! writes a server's. [`mask`] applies a masking key.
+//! writes a server's; [`mask`] applies a masking key. [`Decoder`] makes messages of frames.
+
+pub use crate::decoder::{Decoder, Event, Limits, Violation};
 
 /// What kind of frame it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +54,7 @@ impl Opcode {
     }
 }
 
-/// The header of one frame.
+/// The header of one frame of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Header {
@@ -62,8 +64,8 @@ pub struct Header {
     pub compressed: bool,
     /// What kind of frame it is.
     pub opcode: Opcode,
-    /// The masking key; clients' frames have one, servers' have none.
-    pub mask: Option<[u8; 4]>,
+    /// The masking key that every client's frame has.
+    pub mask: [u8; 4],
     /// The number of bytes after the header.
     pub length: u64,
 }
@@ -138,7 +140,7 @@ impl Header {
             return Err(HeaderError::Length);
         }
         let Some(mask) = rest.get(extended..).and_then(<[u8]>::first_chunk::<4>) else { return Ok(None) };
-        let header = Self { fin, compressed: first & 0x40 != 0, opcode, mask: Some(*mask), length };
+        let header = Self { fin, compressed: first & 0x40 != 0, opcode, mask: *mask, length };
         Ok(Some((header, 2 + extended + 4)))
     }
 

@@ -13,11 +13,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 /// The receiving half of an upgraded connection.
 #[derive(Debug)]
-pub struct UpgradedRead {
-    half: ReadHalf,
-    /// What the HTTP server had read already.
-    early: Bytes,
-}
+pub struct UpgradedRead(ReadHalf);
 
 /// The sending half of an upgraded connection.
 #[derive(Debug)]
@@ -36,8 +32,8 @@ enum WriteHalf {
 }
 
 /// Takes an upgraded connection apart: plain TCP without the layers that the HTTP server put around it, anything
-/// else as it is.
-pub(crate) fn split(upgraded: Upgraded) -> (UpgradedRead, UpgradedWrite) {
+/// else as it is. The bytes are what the HTTP server has read already.
+pub(crate) fn split(upgraded: Upgraded) -> (UpgradedRead, UpgradedWrite, Bytes) {
     let upgraded = match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
         Ok(parts) => return tcp(parts.io.into_inner(), parts.read_buf),
         Err(upgraded) => upgraded,
@@ -46,32 +42,21 @@ pub(crate) fn split(upgraded: Upgraded) -> (UpgradedRead, UpgradedWrite) {
         Ok(parts) => tcp(parts.io.into_inner(), parts.read_buf),
         Err(upgraded) => {
             let (read, write) = tokio::io::split(TokioIo::new(upgraded));
-            let read = UpgradedRead { half: ReadHalf::Other(read), early: Bytes::new() };
-            (read, UpgradedWrite(WriteHalf::Other(write)))
+            (UpgradedRead(ReadHalf::Other(read)), UpgradedWrite(WriteHalf::Other(write)), Bytes::new())
         }
     }
 }
 
-fn tcp(stream: TcpStream, early: Bytes) -> (UpgradedRead, UpgradedWrite) {
+fn tcp(stream: TcpStream, early: Bytes) -> (UpgradedRead, UpgradedWrite, Bytes) {
     // Messages are complete when they are written; waiting for more to send with them only delays them.
     let _ = stream.set_nodelay(true);
     let (read, write) = stream.into_split();
-    // Even without bytes it would keep the HTTP server's read buffer.
-    let early = if early.is_empty() { Bytes::new() } else { early };
-    (UpgradedRead { half: ReadHalf::Tcp(read), early }, UpgradedWrite(WriteHalf::Tcp(write)))
+    (UpgradedRead(ReadHalf::Tcp(read)), UpgradedWrite(WriteHalf::Tcp(write)), early)
 }
 
 impl AsyncRead for UpgradedRead {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<Result<()>> {
-        if !self.early.is_empty() {
-            let length = self.early.len().min(into.remaining());
-            into.put_slice(&self.early.split_to(length));
-            if self.early.is_empty() {
-                self.early = Bytes::new();
-            }
-            return Poll::Ready(Ok(()));
-        }
-        match &mut self.half {
+        match &mut self.0 {
             ReadHalf::Tcp(half) => Pin::new(half).poll_read(cx, into),
             ReadHalf::Other(half) => Pin::new(half).poll_read(cx, into),
         }

@@ -10,6 +10,7 @@
 
 mod config;
 mod control;
+mod decoder;
 mod deflate;
 pub mod frame;
 mod io;

@@ -1,9 +1,11 @@
 //! What is agreed upon in the handshake: encoding, liveness, compression.
 
-use http::HeaderMap;
 use http::header::{SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL};
+use http::{HeaderMap, HeaderValue};
 use tourbillon_transport::PingMode;
 use tourbillon_types::Encoding;
+
+use crate::Compression;
 
 pub(crate) const JSON: &str = "centrifuge-json";
 pub(crate) const PROTOBUF: &str = "centrifuge-protobuf";
@@ -15,8 +17,40 @@ pub(crate) struct Wanted {
     /// The subprotocol to be told back; the first one of ours that the client offers.
     pub(crate) subprotocol: Option<&'static str>,
     pub(crate) ping: PingMode,
-    /// Whether an offer of permessage-deflate can be accepted.
-    pub(crate) deflate: bool,
+    /// The largest window that an acceptable offer of permessage-deflate leaves us, as a power of two.
+    pub(crate) deflate: Option<u8>,
+}
+
+/// What was agreed upon about compression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Deflate {
+    pub(crate) compression: Compression,
+    /// The window that the client can hold, as a power of two.
+    pub(crate) window: u8,
+}
+
+/// The largest window of DEFLATE.
+pub(crate) const WINDOW: u8 = 15;
+
+impl Deflate {
+    /// Whether a message of this size is compressed.
+    ///
+    /// Within a message, references reach back over the message at most. So those that fit into a small window are
+    /// sent in the form that serves everybody, and larger ones as they are: nobody makes us compress for him alone.
+    pub(crate) fn takes(self, length: usize) -> bool {
+        length > self.compression.min_size && (self.window >= WINDOW || length <= 1 << self.window)
+    }
+
+    /// The answer to the offer (RFC 7692 section 7.1): neither side keeps a window between messages, so that one
+    /// compressed message serves every connection.
+    pub(crate) fn answer(self) -> HeaderValue {
+        const ANSWER: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+        if self.window == WINDOW {
+            return HeaderValue::from_static(ANSWER);
+        }
+        let answer = format!("{ANSWER}; server_max_window_bits={}", self.window);
+        HeaderValue::try_from(answer).unwrap_or_else(|_| HeaderValue::from_static(ANSWER))
+    }
 }
 
 /// Reads the client's wishes (WS-01, HID-15, PING-04, WS-03).
@@ -37,7 +71,7 @@ pub(crate) fn wanted(headers: &HeaderMap, query: Option<&str>) -> Wanted {
         encoding: if protobuf { Encoding::Protobuf } else { Encoding::Json },
         subprotocol,
         ping: if native { PingMode::Native } else { PingMode::Protocol },
-        deflate: list(headers, SEC_WEBSOCKET_EXTENSIONS.as_str()).any(acceptable),
+        deflate: list(headers, SEC_WEBSOCKET_EXTENSIONS.as_str()).find_map(acceptable),
     }
 }
 
@@ -47,38 +81,40 @@ fn list<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str>
     values.flat_map(|value| value.split(',')).map(str::trim)
 }
 
-/// Whether an extension offer is one of permessage-deflate that we can keep (RFC 7692 section 7.1). We answer
-/// without context takeover and without naming window sizes, so an offer that asks for a smaller window of ours
-/// is declined.
-fn acceptable(offer: &str) -> bool {
+/// The window that an offer leaves us, if it is one of permessage-deflate that we can keep (RFC 7692 section 7.1).
+/// What we receive is inflated with the largest window, whatever the client uses.
+fn acceptable(offer: &str) -> Option<u8> {
     let mut parts = offer.split(';').map(str::trim);
     if parts.next() != Some("permessage-deflate") {
-        return false;
+        return None;
     }
+    let mut window = WINDOW;
     let mut seen = Vec::new();
-    parts.all(|parameter| {
+    for parameter in parts {
         let (name, value) = match parameter.split_once('=') {
             Some((name, value)) => (name.trim(), Some(value.trim().trim_matches('"'))),
             None => (parameter, None),
         };
         if seen.contains(&name) {
-            return false;
+            return None;
         }
         seen.push(name);
         match (name, value) {
             (
                 "server_no_context_takeover" | "client_no_context_takeover" | "client_max_window_bits",
                 None,
-            ) => true,
-            ("client_max_window_bits", Some(bits)) => is_window(bits),
-            ("server_max_window_bits", Some(bits)) => bits == "15",
-            _ => false,
+            ) => {}
+            ("client_max_window_bits", Some(bits)) => _ = window_bits(bits)?,
+            ("server_max_window_bits", Some(bits)) => window = window_bits(bits)?,
+            _ => return None,
         }
-    })
+    }
+    Some(window)
 }
 
-fn is_window(bits: &str) -> bool {
-    !bits.starts_with('0') && bits.parse::<u8>().is_ok_and(|bits| (8..=15).contains(&bits))
+fn window_bits(bits: &str) -> Option<u8> {
+    let digits = !bits.starts_with('0') && bits.bytes().all(|digit| digit.is_ascii_digit());
+    bits.parse().ok().filter(|bits| digits && (8..=WINDOW).contains(bits))
 }
 
 #[cfg(test)]
@@ -88,18 +124,23 @@ mod tests {
     #[test]
     fn offers_of_compression() {
         for (offer, accepted) in [
-            ("permessage-deflate", true),
-            ("permessage-deflate; client_max_window_bits", true),
-            ("permessage-deflate; client_max_window_bits=10; server_no_context_takeover", true),
-            ("permessage-deflate; server_max_window_bits=15", true),
-            ("permessage-deflate; server_max_window_bits=10", false),
-            ("permessage-deflate; client_max_window_bits=7", false),
-            ("permessage-deflate; client_max_window_bits=08", false),
-            ("permessage-deflate; client_no_context_takeover=1", false),
-            ("permessage-deflate; server_no_context_takeover; server_no_context_takeover", false),
-            ("permessage-deflate; something_new", false),
-            ("x-webkit-deflate-frame", false),
-            ("permessage-deflate; server_max_window_bits=8, permessage-deflate", true),
+            ("permessage-deflate", Some(15)),
+            ("permessage-deflate; client_max_window_bits", Some(15)),
+            ("permessage-deflate; client_max_window_bits=10; server_no_context_takeover", Some(15)),
+            ("permessage-deflate; server_max_window_bits=15", Some(15)),
+            ("permessage-deflate; server_max_window_bits=10", Some(10)),
+            ("permessage-deflate; server_max_window_bits=\"9\"", Some(9)),
+            ("permessage-deflate; server_max_window_bits", None),
+            ("permessage-deflate; server_max_window_bits=16", None),
+            ("permessage-deflate; client_max_window_bits=7", None),
+            ("permessage-deflate; client_max_window_bits=08", None),
+            ("permessage-deflate; client_max_window_bits=+8", None),
+            ("permessage-deflate; client_no_context_takeover=1", None),
+            ("permessage-deflate; server_no_context_takeover; server_no_context_takeover", None),
+            ("permessage-deflate; something_new", None),
+            ("x-webkit-deflate-frame", None),
+            ("permessage-deflate; server_max_window_bits=7, permessage-deflate", Some(15)),
+            ("permessage-deflate; server_max_window_bits=8, permessage-deflate", Some(8)),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(SEC_WEBSOCKET_EXTENSIONS, offer.parse().expect("a header value"));

@@ -44,7 +44,9 @@ impl OriginPolicy {
                 pattern: pattern.to_owned(),
                 reason: error.kind().to_string(),
             };
-            set.add(GlobBuilder::new(pattern).literal_separator(false).build().map_err(error)?);
+            let mut glob = GlobBuilder::new(pattern);
+            glob.literal_separator(false).empty_alternates(true).backslash_escape(true);
+            set.add(glob.build().map_err(error)?);
         }
         let error = |error: globset::Error| OriginError { pattern: String::new(), reason: error.to_string() };
         Ok(Self { patterns: set.build().map_err(error)?, any })
@@ -78,6 +80,13 @@ mod tests {
             (&["http://localhost:*"], Some("http://localhost:3000"), true),
             (&["http://localhost:*"], Some("http://localhost.evil:3000"), false),
             (&["https://{a,b}.example"], Some("https://b.example"), true),
+            (&["https://{www.,}a.example"], Some("https://a.example"), true),
+            (&["https://[!a-c].example"], Some("https://d.example"), true),
+            (&["https://[!a-c].example"], Some("https://b.example"), false),
+            (&["https://a.example:808?"], Some("https://a.example:8081"), true),
+            (&["**.example"], Some("https://a.b.example"), true),
+            (&["https://*"], Some("https://a.example/b.c"), true),
+            (&["\\*"], Some("https://a.example"), false),
         ];
         for (patterns, origin, allowed) in cases {
             let policy = OriginPolicy::patterns(*patterns).expect("valid patterns");

@@ -8,24 +8,23 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CONNECTION, CONTENT_TYPE, ORIGIN, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+    ALLOW, CONNECTION, CONTENT_TYPE, ORIGIN, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
+use hyper::upgrade::OnUpgrade;
 use tourbillon_transport::{Accept, ConnContext, TransportInfo};
 use tower_service::Service;
 
 use crate::io::split;
-use crate::negotiate::{Wanted, wanted};
+use crate::negotiate::{Deflate, Wanted, wanted};
 use crate::{WebSocketConfig, WebSocketTransport};
-
-/// What a client is told when compression is agreed upon: neither side keeps a window between messages, so that
-/// one compressed message serves every connection.
-const DEFLATE: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 
 /// Answers WebSocket upgrades and hands the connections to `A`.
 ///
-/// A request that is no upgrade gets 400, 405 or 426; one from a page that is not allowed gets 403.
+/// A request that is no upgrade gets 400, 405 or 426; one from a page that is not allowed gets 403; any gets 500
+/// from a server that does not pass upgrades on (`serve_connection` without `with_upgrades`).
 ///
 /// The peer's address is taken from a [`SocketAddr`] among the request's extensions, where the HTTP server put one.
 ///
@@ -54,43 +53,62 @@ fn refuse(status: StatusCode, text: &'static str) -> Answer {
     answer
 }
 
+/// The client must ask in another way (RFC 6455 section 4.2.2, RFC 9110 section 15.5.22).
+fn upgrade_required(text: &'static str) -> Answer {
+    let mut refused = refuse(StatusCode::UPGRADE_REQUIRED, text);
+    refused.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+    refused.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    refused.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    refused
+}
+
+/// Whether this is 16 bytes in base64: 22 characters and two of padding.
+fn is_key(value: &HeaderValue) -> bool {
+    let Some((key, b"==")) = value.as_bytes().split_last_chunk::<2>().map(|(key, end)| (key, &end[..]))
+    else {
+        return false;
+    };
+    key.len() == 22 && key.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
+}
+
 impl<A: Accept<WebSocketTransport>> WebSocketService<A> {
     fn answer<B>(&self, mut request: Request<B>) -> Answer {
         if let Some(refused) = self.refusal(&request) {
             return refused;
         }
-        let Ok((answer, upgrade)) = fastwebsockets::upgrade::upgrade(&mut request) else {
-            let mut refused = refuse(
-                StatusCode::BAD_REQUEST,
-                "bad WebSocket handshake: Sec-WebSocket-Key and Sec-WebSocket-Version: 13 are needed\n",
-            );
-            refused.headers_mut().insert("sec-websocket-version", HeaderValue::from_static("13"));
-            return refused;
+        let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
+            tracing::error!("the HTTP server does not pass upgrades on");
+            return refuse(StatusCode::INTERNAL_SERVER_ERROR, "this server does not pass upgrades on\n");
+        };
+        // Only for the accept key: the upgrade is waited for without its buffers.
+        let Ok((answer, _)) = fastwebsockets::upgrade::upgrade(&mut request) else {
+            return refuse(StatusCode::BAD_REQUEST, "bad WebSocket handshake\n");
         };
         let wanted = wanted(request.headers(), request.uri().query());
-        let compression = self.config.compression.filter(|_| wanted.deflate);
+        let deflate = match (self.config.compression, wanted.deflate) {
+            (Some(compression), Some(window)) => Some(Deflate { compression, window }),
+            _ => None,
+        };
         let (mut head, _) = answer.into_parts();
         if let Some(subprotocol) = wanted.subprotocol {
             head.headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
         }
-        if compression.is_some() {
-            head.headers.insert(SEC_WEBSOCKET_EXTENSIONS, HeaderValue::from_static(DEFLATE));
+        if let Some(deflate) = deflate {
+            head.headers.insert(SEC_WEBSOCKET_EXTENSIONS, deflate.answer());
         }
         let peer = request.extensions().get::<SocketAddr>().copied();
+        let info = info(wanted, peer);
         let context = ConnContext::new(std::mem::take(request.headers_mut()));
         let service = self.clone();
+        // The upgrade completes after this answer has been sent.
         tokio::spawn(async move {
             let upgraded = match upgrade.await {
-                Ok(upgraded) => upgraded.into_inner().into_inner(),
+                Ok(upgraded) => upgraded,
                 Err(error) => return tracing::debug!(%error, "WebSocket upgrade failed"),
             };
-            let (read, write) = split(upgraded);
-            let info = info(wanted, peer);
-            let mut transport = WebSocketTransport::new(info, read, write, &service.config);
-            if let Some(compression) = compression {
-                transport = transport.with_compression(compression);
-            }
-            service.accept.accept(transport, context);
+            let (read, write, early) = split(upgraded);
+            let transport = WebSocketTransport::new(info, read, write, &service.config).with_deflate(deflate);
+            service.accept.accept(transport.with_early(early), context);
         });
         Response::from_parts(head, Full::default())
     }
@@ -108,14 +126,15 @@ impl<A: Accept<WebSocketTransport>> WebSocketService<A> {
                 headers.get_all(name).into_iter().filter_map(|value: &HeaderValue| value.to_str().ok());
             values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(token))
         };
-        if !has(CONNECTION, "upgrade") || !has(UPGRADE, "websocket") {
-            let mut refused = refuse(
-                StatusCode::UPGRADE_REQUIRED,
-                "this endpoint speaks WebSocket: an upgrade is needed\n",
-            );
-            refused.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
-            refused.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            return Some(refused);
+        if !has(CONNECTION, "upgrade") || !has(UPGRADE, "websocket") || request.version() < Version::HTTP_11 {
+            return Some(upgrade_required("this endpoint speaks WebSocket: an upgrade is needed\n"));
+        }
+        if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+            return Some(upgrade_required("bad WebSocket handshake: Sec-WebSocket-Version must be 13\n"));
+        }
+        if !headers.get(SEC_WEBSOCKET_KEY).is_some_and(is_key) {
+            let text = "bad WebSocket handshake: Sec-WebSocket-Key must be 16 bytes in base64\n";
+            return Some(refuse(StatusCode::BAD_REQUEST, text));
         }
         if !self.config.origins.allows(headers.get(ORIGIN).map(HeaderValue::as_bytes)) {
             tracing::info!(origin = ?headers.get(ORIGIN), "connection refused: origin is not among client.allowed_origins");
@@ -134,7 +153,7 @@ fn info(wanted: Wanted, peer: Option<SocketAddr>) -> TransportInfo {
 
 impl<A, B> Service<Request<B>> for WebSocketService<A>
 where
-    A: Accept<WebSocketTransport> + Sync,
+    A: Accept<WebSocketTransport>,
 {
     type Response = Answer;
     type Error = Infallible;

@@ -6,8 +6,8 @@ use tourbillon_transport::{Transport, TransportInfo};
 use tourbillon_types::Encoding;
 
 use crate::control::Control;
-use crate::frame::Opcode;
-use crate::reader::ReadLimits;
+use crate::frame::{Limits, Opcode};
+use crate::negotiate::{Deflate, WINDOW};
 use crate::{Compression, UpgradedRead, UpgradedWrite, WebSocketConfig, WebSocketReader, WebSocketWriter};
 
 /// A WebSocket after its handshake, as the server sees it.
@@ -16,27 +16,37 @@ pub struct WebSocketTransport<R = UpgradedRead, W = UpgradedWrite> {
     info: TransportInfo,
     read: R,
     write: W,
-    limits: ReadLimits,
-    compression: Option<Compression>,
+    limits: Limits,
+    deflate: Option<Deflate>,
+    /// What has been read already.
+    early: BytesMut,
 }
 
 impl<R, W> WebSocketTransport<R, W> {
     /// A WebSocket over the halves of any byte stream whose handshake is done, without compression.
     /// [`WebSocketService`](crate::WebSocketService) does this for HTTP upgrades.
     pub fn new(info: TransportInfo, read: R, write: W, config: &WebSocketConfig) -> Self {
-        let limits = ReadLimits {
-            message: config.message_size_limit,
-            inflated: config.inflated_limit(),
-            deflate: false,
-        };
-        Self { info, read, write, limits, compression: None }
+        let mut limits = Limits::new(config.message_size_limit);
+        limits.inflated = config.inflated_limit();
+        Self { info, read, write, limits, deflate: None, early: BytesMut::new() }
     }
 
-    /// The same, with permessage-deflate agreed upon in the handshake.
+    /// The same, with permessage-deflate agreed upon in the handshake, without context takeover on either side.
     #[must_use]
-    pub fn with_compression(mut self, compression: Compression) -> Self {
-        self.limits.deflate = true;
-        self.compression = Some(compression);
+    pub const fn with_compression(self, compression: Compression) -> Self {
+        self.with_deflate(Some(Deflate { compression, window: WINDOW }))
+    }
+
+    pub(crate) const fn with_deflate(mut self, deflate: Option<Deflate>) -> Self {
+        self.limits.deflate = deflate.is_some();
+        self.deflate = deflate;
+        self
+    }
+
+    /// The same, with what was read off the stream before it came here.
+    #[must_use]
+    pub fn with_early(mut self, early: impl Into<BytesMut>) -> Self {
+        self.early = early.into();
         self
     }
 }
@@ -59,7 +69,7 @@ where
             Encoding::Json => Opcode::Text,
             Encoding::Protobuf => Opcode::Binary,
         };
-        let writer = WebSocketWriter::new(self.write, control.clone(), opcode, self.compression);
-        (WebSocketReader::new(self.read, control, self.limits, BytesMut::new()), writer)
+        let writer = WebSocketWriter::new(self.write, control.clone(), opcode, self.deflate);
+        (WebSocketReader::new(self.read, control, self.limits, self.early), writer)
     }
 }

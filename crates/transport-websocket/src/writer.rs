@@ -10,10 +10,10 @@ use tokio::io::AsyncWrite;
 use tourbillon_transport::{Message, MessageQueue, TransportError, TransportWriter};
 use tourbillon_types::Disconnect;
 
-use crate::Compression;
 use crate::control::{Control, Ending};
 use crate::deflate::deflate;
 use crate::frame::{Header, MAX_SERVER_HEADER, Opcode};
+use crate::negotiate::Deflate;
 use crate::scratch::with_write_buffer;
 
 /// The most messages that one system call sends.
@@ -30,7 +30,7 @@ pub struct WebSocketWriter<W> {
     /// Frames begun or bound to come before the queue's.
     unfinished: Unfinished,
     opcode: Opcode,
-    compression: Option<Compression>,
+    deflate: Option<Deflate>,
     closing: Closing,
 }
 
@@ -92,13 +92,8 @@ impl Frame {
 }
 
 impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
-    pub(crate) const fn new(
-        io: W,
-        control: Control,
-        opcode: Opcode,
-        compression: Option<Compression>,
-    ) -> Self {
-        Self { io, control, unfinished: None, opcode, compression, closing: Closing::Not }
+    pub(crate) const fn new(io: W, control: Control, opcode: Opcode, deflate: Option<Deflate>) -> Self {
+        Self { io, control, unfinished: None, opcode, deflate, closing: Closing::Not }
     }
 
     /// Sends the following messages as text or as binary.
@@ -107,8 +102,9 @@ impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
     }
 
     fn frame(&self, message: &Message) -> Frame {
-        match self.compression {
-            Some(Compression { level, min_size }) if message.len() > min_size => {
+        match self.deflate {
+            Some(agreed) if agreed.takes(message.len()) => {
+                let level = agreed.compression.level;
                 let deflated = message.derived(level, |bytes| deflate(bytes, level));
                 Frame::new(self.opcode, true, Body::Bytes(deflated))
             }
@@ -202,11 +198,11 @@ fn poll_frames<W: AsyncWrite + Unpin>(
         ready!(Pin::new(io).poll_write_vectored(cx, &slices))?
     } else {
         ready!(with_write_buffer(|gathered| {
-            for frame in frames {
-                let (header, body) = frame.rest();
-                gathered.extend_from_slice(header);
-                gathered.extend_from_slice(body);
-                if gathered.len() >= GATHER {
+            let pieces = frames.iter().map(Frame::rest).flat_map(|(header, body)| [header, body]);
+            for piece in pieces {
+                let room = GATHER - gathered.len();
+                gathered.extend_from_slice(piece.get(..room).unwrap_or(piece));
+                if gathered.len() == GATHER {
                     break;
                 }
             }

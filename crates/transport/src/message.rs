@@ -86,7 +86,9 @@ mod tests {
     fn a_derived_form_is_made_once_and_shared() {
         let message = Message::new(*b"abc");
         let first = message.derived(1, |bytes| Bytes::from(bytes.to_ascii_uppercase()));
-        let again = message.clone().derived(1, |_| unreachable!("made already"));
+        let shared = message.clone();
+        let again = shared.derived(1, |_| unreachable!("made already"));
+        assert!(shared.same(&message));
         assert_eq!(first, "ABC");
         assert_eq!(again.as_ptr(), first.as_ptr());
         assert_eq!(message.derived(2, |bytes| Bytes::copy_from_slice(&bytes[..1])), "a");

@@ -1,5 +1,7 @@
 //! The in-memory transport passes the suite.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test stops at what it did not expect")]
+
 use tourbillon_transport::conformance::{Harness, Peer, Saw};
 use tourbillon_transport::memory::{MemoryPeer, MemoryTransport, Sent, pair};
 use tourbillon_transport::{TransportInfo, conformance_suite};

@@ -1,0 +1,10 @@
+//! WebSockets over real sockets: the handshake, strict frames, compression, embedding, and the transport suite.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test stops at what it did not expect")]
+
+mod compression;
+mod conformance;
+mod embedding;
+mod frames;
+mod handshake;
+mod support;
