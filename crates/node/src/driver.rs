@@ -329,3 +329,17 @@ impl<R> Drop for Driver<R> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tourbillon_transport::memory::MemoryReader;
+
+    use super::*;
+
+    #[test]
+    fn what_an_idle_connection_takes_is_small() {
+        // The two allocations that a node makes for every connection, beside the transport's own.
+        assert!(size_of::<Driver<MemoryReader>>() <= 416, "{}", size_of::<Driver<MemoryReader>>());
+        assert!(size_of::<Conn>() <= 256, "{}", size_of::<Conn>());
+    }
+}
