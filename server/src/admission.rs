@@ -35,7 +35,7 @@ impl Admission {
 
     /// Whether one more connection may come.
     pub(crate) fn admit(&self) -> bool {
-        if self.limit.is_some_and(|limit| self.node.stats().connections >= limit) {
+        if self.limit.is_some_and(|limit| self.node.connections() >= limit) {
             return false;
         }
         self.bucket.as_ref().is_none_or(|bucket| bucket.take(bucket.clock.now().instant))

@@ -244,7 +244,13 @@ impl Node {
         std::future::ready(Ok(self.shared.hub.channels(matches))).await
     }
 
-    /// What this node carries.
+    /// The number of connections, accepted or not: what [`Stats::connections`] is, without counting the rest.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.registry.connections()
+    }
+
+    /// What this node carries. Walks through all channels: not for every connection.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let (channels, subscriptions) = self.shared.hub.count();
