@@ -15,6 +15,8 @@ export const SECRET = "a secret of the tests, at least 32 bytes long";
 export const API_KEY = "key-of-the-tests";
 
 const BINARY = process.env.TOURBILLON_BIN ?? fileURLToPath(new URL("../../../target/release/tourbillon", import.meta.url));
+// The server reads its options from the environment too, and refuses those that it does not know.
+const PLAIN_ENVIRONMENT = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(TOURBILLON|CENTRIFUGO)_/.test(name)));
 const START_LIMIT = 20_000;
 const STOP_LIMIT = 20_000;
 const LOG_LINES_SHOWN = 25;
@@ -138,7 +140,7 @@ export class Server {
   }
 
   #spawn(args) {
-    const child = spawn(BINARY, args, { cwd: this.directory, env: { ...process.env, ...this.env }, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(BINARY, args, { cwd: this.directory, env: { ...PLAIN_ENVIRONMENT, ...this.env }, stdio: ["ignore", "pipe", "pipe"] });
     this.process = child;
     running.add(this);
     for (const stream of [child.stdout, child.stderr]) this.#collect(stream);
