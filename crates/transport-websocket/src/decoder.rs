@@ -283,3 +283,6 @@ fn close(payload: &[u8]) -> Result<Event, Violation> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

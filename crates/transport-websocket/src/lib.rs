@@ -13,6 +13,9 @@ mod control;
 mod decoder;
 mod deflate;
 pub mod frame;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod io;
 mod negotiate;
 mod origin;

@@ -116,3 +116,15 @@ impl<R: AsyncRead + Unpin + Send + 'static> TransportReader for WebSocketReader<
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::UpgradedRead;
+
+    #[test]
+    fn the_reader_is_small() {
+        let size = size_of::<WebSocketReader<UpgradedRead>>();
+        assert!(size <= 104, "{size}");
+    }
+}
