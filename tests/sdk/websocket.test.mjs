@@ -53,7 +53,9 @@ describe("handshake", () => {
 
   for (const [name, headers] of Object.entries({
     "another version of WebSocket": { "Sec-WebSocket-Version": "8" },
-    "no key": { "Sec-WebSocket-Key": "" },
+    "no key": { "Sec-WebSocket-Key": undefined },
+    "an empty key": { "Sec-WebSocket-Key": "" },
+    "a key that is not 16 bytes": { "Sec-WebSocket-Key": Buffer.alloc(15).toString("base64") },
   })) {
     test(`a handshake with ${name} is refused`, async (t) => {
       await assert.rejects(BareSocket.open(t, server, { headers }), /no upgrade: HTTP\/1\.1 4\d\d/);

@@ -108,5 +108,6 @@ function handshake(server, path, headers) {
     "Sec-WebSocket-Key": randomBytes(16).toString("base64"),
     ...headers,
   };
-  return `GET ${path} HTTP/1.1\r\n${Object.entries(lines).map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`;
+  const present = Object.entries(lines).filter(([, value]) => value !== undefined);
+  return `GET ${path} HTTP/1.1\r\n${present.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`;
 }

@@ -1,0 +1,148 @@
+/** The page that `--dev` serves, in a real browser. */
+import { describe, test } from "node:test";
+import assert from "node:assert/strict";
+import { request } from "node:http";
+import { useBrowser } from "../lib/browser.mjs";
+import { useServer } from "../lib/server.mjs";
+
+const DEV = ["--dev", "--http_server.port={port}"];
+const PHONE = { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true };
+
+describe("playground", () => {
+  const server = useServer({}, { args: DEV, env: { TOURBILLON_CLIENT_PING_INTERVAL: "1s", TOURBILLON_CLIENT_PONG_TIMEOUT: "900ms" } });
+  const browser = useBrowser();
+
+  /** Opens the playground as somebody and waits until it is in its channel. */
+  async function visit(t, name, { hash = "", ...options } = {}) {
+    const page = await browser.open(t, `${server.http}/${hash}`, options);
+    await page.getByLabel("Name").fill(name);
+    await ready(page);
+    return page;
+  }
+
+  const ready = (page) => page.locator("#send:enabled").waitFor();
+  const message = (page, text) => page.getByRole("log").getByText(text, { exact: true });
+  const frames = (page, kind) => page.locator(`#frames li[data-kind="${kind}"]`);
+
+  async function say(page, text) {
+    await page.getByLabel("Message", { exact: true }).fill(text);
+    await page.getByRole("button", { name: "Send" }).click();
+  }
+
+  test("a message sent in one page arrives in the other, with its frames beside it", async (t) => {
+    const [ada, eve] = [await visit(t, "Ada"), await visit(t, "Eve")];
+    await say(ada, "is anybody there?");
+    await message(ada, "is anybody there?").waitFor();
+    await message(eve, "is anybody there?").waitFor();
+    await say(eve, "yes, here");
+    await message(ada, "yes, here").waitFor();
+
+    assert.match(await frames(ada, "connect").innerText(), /"token": "[^"]+… \(\d+ characters\)"/);
+    assert.match(await frames(ada, "subscribe").innerText(), /"channel": "chat"/);
+    assert.match(await frames(ada, "publish").innerText(), /"text": "is anybody there\?"/);
+    assert.match(await frames(eve, "push pub").first().innerText(), /"text": "is anybody there\?"/);
+    assert.equal(await frames(eve, "push pub").count(), 2);
+    assert.match(await ada.locator(".message.mine").innerText(), /Ada/);
+    assert.match(await eve.locator(".message:not(.mine)").innerText(), /Ada/);
+    for (const page of [ada, eve]) {
+      assert.equal(await page.locator("#state").innerText(), "Connected");
+      assert.match(await page.locator("#latency").innerText(), /^\d+(\.\d)? ms$/);
+      assert.deepEqual(page.complaints, []);
+    }
+  });
+
+  test("what is sent is shown as text, whatever it looks like", async (t) => {
+    const page = await visit(t, "Ada", { hash: "#markup" });
+    const text = '<img src=x onerror="document.title=1"> & "quotes" 🛰️';
+    await say(page, text);
+    await message(page, text).waitFor();
+    assert.equal(await page.title(), "Tourbillon playground");
+    assert.equal(await page.locator("img").count(), 0);
+  });
+
+  test("everything comes from the server itself", async (t) => {
+    const page = await visit(t, "Ada");
+    const elsewhere = page.requested.filter((url) => !url.startsWith("data:") && new URL(url).host !== new URL(server.http).host);
+    assert.deepEqual(elsewhere, []);
+    assert.ok(page.requested.length >= 5, page.requested.join(" "));
+    const answer = await fetch(`${server.http}/`);
+    assert.match(answer.headers.get("content-security-policy"), /default-src 'none'/);
+    assert.doesNotMatch(answer.headers.get("content-security-policy"), /unsafe/);
+  });
+
+  test("pings and pongs are shown, and hidden on demand", async (t) => {
+    const page = await visit(t, "Ada", { hash: "#pings" });
+    await frames(page, "ping").first().waitFor();
+    await frames(page, "pong").first().waitFor();
+    await page.getByLabel("Ping/pong").uncheck();
+    assert.equal(await frames(page, "ping").first().isVisible(), false);
+    assert.equal(await frames(page, "connect").isVisible(), true);
+    await page.getByLabel("Indent").uncheck();
+    assert.match(await frames(page, "subscribe").locator("pre").innerText(), /^\{"id":2,"subscribe":\{"channel":"pings"\}\}$/);
+    await page.getByRole("button", { name: "Clear" }).click();
+    await frames(page, "connect").waitFor({ state: "detached" });
+  });
+
+  test("a channel can be changed, and a refusal is explained", async (t) => {
+    const [ada, eve] = [await visit(t, "Ada", { hash: "#one" }), await visit(t, "Eve", { hash: "#two" })];
+    await ada.getByLabel("Channel", { exact: true }).fill("nowhere:a");
+    await ada.getByRole("button", { name: "Join" }).click();
+    await ada.getByRole("alert").getByText("unknown channel (102)").waitFor();
+    assert.equal(await ada.locator("#send").isEnabled(), false);
+    await ada.getByLabel("Channel", { exact: true }).fill("two");
+    await ada.getByRole("button", { name: "Join" }).click();
+    await ready(ada);
+    assert.equal(new URL(ada.url()).hash, "#two");
+    await say(ada, "over here");
+    await message(eve, "over here").waitFor();
+  });
+
+  test("the command it shows publishes into the channel", async (t) => {
+    const page = await visit(t, "Ada", { hash: "#terminal" });
+    await page.getByText("Publish from a terminal").click();
+    const command = await page.locator("#curl").innerText();
+    const [, url] = /curl (\S+)/.exec(command);
+    const [, key] = /'X-API-Key: ([^']+)'/.exec(command);
+    const [, body] = /-d '(.+)'/.exec(command);
+    const answer = await fetch(url, { method: "POST", headers: { "X-API-Key": key }, body });
+    assert.deepEqual(await answer.json(), { result: {} });
+    await message(page, "hello").waitFor();
+  });
+
+  test("it disconnects and connects on demand", async (t) => {
+    const page = await visit(t, "Ada", { hash: "#toggle" });
+    await page.getByRole("button", { name: "Disconnect" }).click();
+    await page.locator('#state[data-state="disconnected"]').waitFor();
+    assert.equal(await page.locator("#send").isEnabled(), false);
+    await page.getByRole("button", { name: "Connect", exact: true }).click();
+    await ready(page);
+    await say(page, "back");
+    await message(page, "back").waitFor();
+  });
+
+  test("it fits a phone", async (t) => {
+    const page = await visit(t, "Ada", { hash: "#phone", ...PHONE });
+    await say(page, "a message from a phone, ".repeat(10).trim());
+    await frames(page, "push pub").waitFor();
+    const [content, screen] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+    assert.ok(content <= screen, `${content} px wide on a screen of ${screen}`);
+  });
+
+  test("it comes back with a new token when the server was restarted", async (t) => {
+    const page = await visit(t, "Ada", { hash: "#restart" });
+    assert.equal(await server.stop(), 0);
+    await page.locator('#state[data-state="connecting"]').waitFor();
+    await server.start();
+    await ready(page);
+    await say(page, "still here");
+    await message(page, "still here").waitFor();
+  });
+
+  test("its keys are given to nobody who comes by another name", async () => {
+    const status = await new Promise((resolve, reject) => {
+      const options = { port: server.port, host: "127.0.0.1", path: "/dev/connection.json", headers: { Host: "rebound.example.com" } };
+      request(options, (response) => (response.resume(), resolve(response.statusCode))).once("error", reject).end();
+    });
+    assert.equal(status, 403);
+  });
+});
