@@ -1,7 +1,8 @@
 //! A transport without a network: two ends in one process.
 //!
-//! For tests, and for programs that talk to a node inside themselves. The direction to the peer holds a bounded
-//! number of bytes, so that a peer that does not read exerts back-pressure, as a socket does.
+//! For tests, and for programs that talk to a node inside themselves. Both directions hold a bounded number of bytes:
+//! a peer that does not read exerts back-pressure, as a socket does, and a peer that waits for
+//! [`ready`](MemoryPeer::ready) before it sends gets it.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -45,6 +46,8 @@ pub enum Sent {
 struct Shared {
     to_node: VecDeque<Received>,
     to_peer: VecDeque<Sent>,
+    /// Bytes that `to_node` holds.
+    untaken: usize,
     /// Bytes that `to_peer` holds.
     unread: usize,
     capacity: usize,
@@ -54,6 +57,7 @@ struct Shared {
     reader: Option<Waker>,
     writer: Option<Waker>,
     peer: Option<Waker>,
+    sender: Option<Waker>,
 }
 
 fn wake(waker: &mut Option<Waker>) {
@@ -62,13 +66,13 @@ fn wake(waker: &mut Option<Waker>) {
     }
 }
 
-/// Two ends of one connection. The direction to the peer holds up to `capacity` bytes, and always at least one
-/// message.
+/// Two ends of one connection. Each direction holds up to `capacity` bytes, and always at least one message.
 #[must_use]
 pub fn pair(info: TransportInfo, capacity: usize) -> (MemoryTransport, MemoryPeer) {
     let shared = Arc::new(Mutex::new(Shared {
         to_node: VecDeque::new(),
         to_peer: VecDeque::new(),
+        untaken: 0,
         unread: 0,
         capacity,
         pings: 0,
@@ -77,6 +81,7 @@ pub fn pair(info: TransportInfo, capacity: usize) -> (MemoryTransport, MemoryPee
         reader: None,
         writer: None,
         peer: None,
+        sender: None,
     }));
     (MemoryTransport { info, shared: shared.clone() }, MemoryPeer { shared })
 }
@@ -105,6 +110,10 @@ impl TransportReader for MemoryReader {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, TransportError>> {
         let mut shared = self.shared.lock();
         if let Some(received) = shared.to_node.pop_front() {
+            if let Received::Message(message) = &received {
+                shared.untaken -= message.len();
+                wake(&mut shared.sender);
+            }
             return Poll::Ready(Ok(received));
         }
         if shared.peer_gone {
@@ -186,7 +195,8 @@ impl Drop for MemoryWriter {
 }
 
 impl MemoryPeer {
-    /// Sends one message to the node.
+    /// Sends one message to the node, whether or not there is room for it: a test may be as rude as it likes. A
+    /// program waits until it is [`ready`](Self::ready) before.
     pub fn send(&self, message: impl Into<Bytes>) {
         self.push(Received::Message(message.into()));
     }
@@ -198,8 +208,41 @@ impl MemoryPeer {
 
     fn push(&self, received: Received) {
         let mut shared = self.shared.lock();
+        if let Received::Message(message) = &received {
+            shared.untaken += message.len();
+        }
         shared.to_node.push_back(received);
         wake(&mut shared.reader);
+    }
+
+    /// Waits until the node has taken so much that one more message may be sent.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn ready(&mut self) {
+        poll_fn(|cx| {
+            let mut shared = self.shared.lock();
+            if shared.untaken == 0 || shared.untaken < shared.capacity {
+                return Poll::Ready(());
+            }
+            shared.sender = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Why the node ends the connection. What it sends before that is dropped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing but what was to be dropped.
+    pub async fn closed(&mut self) -> Disconnect {
+        loop {
+            if let Sent::Closed(why) = self.recv().await {
+                return why;
+            }
+        }
     }
 
     /// What the node sent next. After [`Sent::Closed`] nothing more comes.
