@@ -21,7 +21,7 @@ fn config(compression: Compression) -> WebSocketConfig {
     config
 }
 
-fn deflated(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn deflated(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len() + 100);
     let mut state = Compress::new(flate2::Compression::best(), false);
     state.compress_vec(bytes, &mut out, FlushCompress::Sync).expect("compress");
@@ -30,7 +30,7 @@ fn deflated(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-fn inflated(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn inflated(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(1 << 20);
     let bytes = [bytes, &[0, 0, 0xff, 0xff]].concat();
     Decompress::new(false).decompress_vec(&bytes, &mut out, FlushDecompress::Sync).expect("inflate");

@@ -8,4 +8,5 @@ mod conformance;
 mod embedding;
 mod frames;
 mod handshake;
+mod streams;
 mod support;
