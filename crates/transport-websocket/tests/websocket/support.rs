@@ -7,7 +7,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tourbillon_transport::{
@@ -121,6 +121,11 @@ impl Answer {
 /// Sends a request as it is and reads the head of the answer.
 pub(crate) async fn request(address: SocketAddr, request: &str) -> (Answer, TcpStream) {
     let mut stream = TcpStream::connect(address).await.expect("connect");
+    (request_on(&mut stream, request).await, stream)
+}
+
+/// The same, on a connection that is there already.
+pub(crate) async fn request_on<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, request: &str) -> Answer {
     stream.write_all(request.as_bytes()).await.expect("send");
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -128,7 +133,7 @@ pub(crate) async fn request(address: SocketAddr, request: &str) -> (Answer, TcpS
     }
     let head = String::from_utf8(head).expect("text");
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
-    (Answer { status, head }, stream)
+    Answer { status, head }
 }
 
 /// A proper handshake, with more headers (each ended by CR LF) and what follows `/`.
@@ -167,7 +172,7 @@ pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// The server's next frame, first byte and payload; `None` at the end of the stream.
-pub(crate) async fn next_frame<R: tokio::io::AsyncRead + Unpin>(stream: &mut R) -> Option<(u8, Vec<u8>)> {
+pub(crate) async fn next_frame<R: AsyncRead + Unpin>(stream: &mut R) -> Option<(u8, Vec<u8>)> {
     let first = stream.read_u8().await.ok()?;
     let length = match stream.read_u8().await.ok()? {
         126 => usize::from(stream.read_u16().await.ok()?),
