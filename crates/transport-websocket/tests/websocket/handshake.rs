@@ -37,6 +37,7 @@ fn requests_that_are_no_handshake_are_refused() {
     block_on(async {
         let server = Server::start(WebSocketConfig::default()).await;
         let good = handshake("", "");
+        let with_key = |key: &str| good.replace("dGhlIHNhbXBsZSBub25jZQ==", key);
         for (name, sent, status) in [
             ("no upgrade at all", "GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 426),
             ("no Upgrade", without("Upgrade"), 426),
@@ -44,13 +45,15 @@ fn requests_that_are_no_handshake_are_refused() {
             ("another protocol", good.replace("Upgrade: WebSocket", "Upgrade: h2c"), 426),
             ("a method that is not GET", good.replace("GET", "POST"), 405),
             ("no key", without("Sec-WebSocket-Key"), 400),
-            ("a key that is too short", good.replace("dGhlIHNhbXBsZSBub25jZQ==", "c2hvcnQ="), 400),
-            (
-                "a key that is not base64",
-                good.replace("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ!!"),
-                400,
-            ),
+            ("an empty key", with_key(""), 400),
+            ("a key of 18 bytes", with_key("dGhlIHNhbXBsZSBub25jZWFi"), 400),
+            ("a key of 17 bytes", with_key("dGhlIHNhbXBsZSBub25jZWE="), 400),
+            ("a key without its padding", with_key("dGhlIHNhbXBsZSBub25jZQ"), 400),
+            ("a key that is too short", with_key("c2hvcnQ="), 400),
+            ("a key that is not base64", with_key("dGhlIHNhbXBsZSBub25jZQ!!"), 400),
             ("no version", without("Sec-WebSocket-Version"), 426),
+            ("an empty version", good.replace("Version: 13", "Version:"), 426),
+            ("a later version", good.replace("Version: 13", "Version: 14"), 426),
             ("another version", good.replace("Version: 13", "Version: 8"), 426),
             ("an old HTTP", good.replace("HTTP/1.1", "HTTP/1.0"), 426),
         ] {
