@@ -36,17 +36,18 @@ fn commands(encoding: Encoding, data: &[u8]) {
     }
 }
 
-/// Writes, reads and writes once more: the second writing must be as the first, though not as what came, which may
-/// have had line breaks in a payload.
+/// Writes and reads. Protobuf loses nothing; JSON loses layout of payloads the first time, and nothing the second.
 fn command_again(encoding: Encoding, command: &Command) {
-    let Ok(first) = encode_command(encoding, command) else { return };
-    let limits = Limits::with_max_command_bytes(usize::MAX);
-    let again = Commands::new(encoding, first.clone().into()).next_command(&limits);
-    if encoding == Encoding::Protobuf {
-        assert_eq!(again.as_ref(), Some(&Ok(command.clone())));
+    let through = |command: &Command| {
+        let encoded = encode_command(encoding, command).ok()?;
+        Commands::new(encoding, encoded.into()).next_command(&Limits::with_max_command_bytes(usize::MAX))
+    };
+    match through(command) {
+        Some(Ok(again)) if encoding == Encoding::Json => assert_eq!(through(&again), Some(Ok(again))),
+        // A payload that is not JSON.
+        None if encoding == Encoding::Json => {}
+        again => assert_eq!(again.as_ref(), Some(&Ok(command.clone()))),
     }
-    let second = again.map(|again| again.map(|again| encode_command(encoding, &again)));
-    assert_eq!(second, Some(Ok(Ok(first))), "{command:?}");
 }
 
 /// What a server may send, in every encoding and envelope.
@@ -66,15 +67,22 @@ pub fn replies(data: &[u8]) {
 }
 
 fn message_again(encoding: Encoding, envelope: Envelope, message: &ServerMessage) {
-    let encode = |message: &ServerMessage| match message {
-        ServerMessage::Reply(reply) => encode_reply(encoding, reply),
-        ServerMessage::Push(push) => encode_push(encoding, envelope, push),
-        ServerMessage::Ping => Ok(encode_ping(encoding, envelope)),
+    let through = |message: &ServerMessage| {
+        let encoded = match message {
+            ServerMessage::Reply(reply) => encode_reply(encoding, reply),
+            ServerMessage::Push(push) => encode_push(encoding, envelope, push),
+            ServerMessage::Ping => Ok(encode_ping(encoding, envelope)),
+        };
+        Replies::new(encoding, envelope, encoded.ok()?.into()).next()
     };
-    // A reply on a unidirectional connection does not exist.
-    let Ok(first) = encode(message) else { return };
-    let again = Replies::new(encoding, envelope, first.clone().into()).next();
-    assert_eq!(again.map(|again| again.map(|again| encode(&again))), Some(Ok(Ok(first))), "{message:?}");
+    // What does not travel, such as a publication's time, is lost the first time.
+    let again = through(message);
+    assert!(again.is_some() || encoding == Encoding::Json);
+    if let Some(again) = again {
+        let again = again.ok();
+        assert!(again.is_some(), "{message:?} cannot be read again");
+        assert_eq!(again.as_ref().and_then(through).and_then(Result::ok), again);
+    }
 }
 
 /// A stream in chunks: the first two bytes choose encoding, limit and chunks. It yields what the whole stream yields
