@@ -24,7 +24,9 @@ const clock = (date, digits) => {
 // What served the page serves the socket too.
 let apiKey = "";
 async function endpoint() {
-  const response = await fetch("/dev/connection.json", { cache: "no-store" });
+  const response = await fetch("/dev/connection.json", { cache: "no-store" }).catch(() => {
+    throw new Error("the server is not there");
+  });
   if (!response.ok) throw new Error(`no connection details: HTTP ${response.status}`);
   const details = await response.json();
   apiKey = details.api_key;
@@ -44,6 +46,7 @@ $("channel").value = channel;
 $("another").href = location.href;
 
 let subscribed = false;
+let wasConnected = false;
 
 // --- Connection -------------------------------------------------------------------------------------------------
 
@@ -65,7 +68,8 @@ client.addEventListener("state", ({ detail }) => {
     $("subscription").textContent = "";
   }
   if (state === "connected") mark("connected");
-  else if (reason !== undefined) mark(`closed${why}`);
+  else if (state === "disconnected" || wasConnected) mark(`closed${why}`);
+  wasConnected = state === "connected";
   allowSending();
 });
 
@@ -201,7 +205,7 @@ function replyKind({ id, push, error }) {
 /** A line across the frames where a connection opened or closed. */
 function mark(text) {
   append($("frames"), MOST_FRAMES,
-    element("li", "frame mark", element("span", "arrow", "·"), element("span", "dim", text), element("time", "", clock(new Date(), 3))));
+    element("li", "frame mark", element("span", "arrow", "·"), element("span", "kind dim", text), element("time", "", clock(new Date(), 3))));
 }
 
 function layOut(row) {

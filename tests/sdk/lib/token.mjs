@@ -1,11 +1,13 @@
-/** JSON Web Tokens signed with HS256, without a library. */
+/** JSON Web Tokens with HMAC signatures, without a library. */
 import { createHmac } from "node:crypto";
 
 const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
 
+/** Signed with HMAC and SHA-256, or with the longer hash that the header names. */
 export function hs256(secret, claims, header = { alg: "HS256", typ: "JWT" }) {
+  const hash = { HS384: "sha384", HS512: "sha512" }[header.alg] ?? "sha256";
   const signed = `${part(header)}.${part(claims)}`;
-  return `${signed}.${createHmac("sha256", secret).update(signed).digest("base64url")}`;
+  return `${signed}.${createHmac(hash, secret).update(signed).digest("base64url")}`;
 }
 
 /** A token that claims to need no signature. */
