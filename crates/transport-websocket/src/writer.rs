@@ -116,18 +116,19 @@ impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
         self.unfinished.get_or_insert_default().push(frame);
     }
 
-    /// Puts pongs and pings, which are not queued, in front of the queue.
-    fn take_control(&mut self) {
-        if self.closing == Closing::Queued {
-            return;
-        }
-        let Some((pongs, ping)) = self.control.take() else { return };
+    /// Puts pongs and pings, which are not queued, in front of the queue. Yields whether there are any.
+    ///
+    /// Only what can be written next is taken: what the reader leaves is bounded, and stays so behind a peer that
+    /// asks and does not listen.
+    fn take_control(&mut self) -> bool {
+        let Some((pongs, ping)) = self.control.take() else { return false };
         for payload in pongs {
             self.keep(Frame::new(Opcode::Pong, false, Body::Bytes(payload)));
         }
         if ping {
             self.keep(Frame::new(Opcode::Ping, false, Body::Bytes(Bytes::new())));
         }
+        self.unfinished.is_some()
     }
 
     /// Writes the frames that come before the queue's.
@@ -250,8 +251,10 @@ impl<W: AsyncWrite + Unpin + Send + 'static> TransportWriter for WebSocketWriter
         queue: &mut MessageQueue,
     ) -> Poll<Result<(), TransportError>> {
         loop {
-            self.take_control();
             ready!(self.poll_unfinished(cx))?;
+            if self.closing == Closing::Not && self.take_control() {
+                continue;
+            }
             if queue.is_empty() {
                 break;
             }
@@ -285,6 +288,39 @@ mod tests {
         let payload = close_payload(4000, &long);
         assert_eq!(payload.len(), 2 + 122);
         assert!(std::str::from_utf8(&payload[2..]).is_ok());
+    }
+
+    /// Takes nothing.
+    struct Blocked;
+
+    impl AsyncWrite for Blocked {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<IoResult<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<IoResult<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<IoResult<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[test]
+    fn pings_of_a_peer_that_does_not_listen_use_up_no_memory() {
+        let control = Control::default();
+        let mut writer = WebSocketWriter::new(Blocked, control.clone(), Opcode::Text, None);
+        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        for _ in 0..1_000 {
+            control.pong(Bytes::from_static(&[0; 125]));
+            control.ping();
+            assert!(writer.poll_write(cx, &mut MessageQueue::new()).is_pending());
+        }
+        assert!(writer.poll_close(cx, &Disconnect::BAD_REQUEST).is_pending());
+        let waiting = writer.unfinished.as_ref().map_or(0, |frames| frames.len());
+        // Those begun, those left by the reader, and the close.
+        assert!(waiting <= 2 + 17 + 1, "{waiting} frames wait");
     }
 
     #[test]
