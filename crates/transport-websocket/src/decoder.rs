@@ -81,8 +81,11 @@ impl Violation {
 /// [`Limits::message`] bytes; a length that is merely announced allocates nothing.
 #[derive(Debug)]
 pub struct Decoder {
-    limits: Limits,
     partial: Option<Box<Partial>>,
+    // The limits, taken apart: every connection has them, and so they take less.
+    message: usize,
+    inflated: usize,
+    deflate: bool,
     /// After the peer's close or its fault.
     ended: bool,
 }
@@ -138,7 +141,8 @@ impl Decoder {
     /// A decoder for the beginning of a connection.
     #[must_use]
     pub const fn new(limits: Limits) -> Self {
-        Self { limits, partial: None, ended: false }
+        let Limits { message, inflated, deflate } = limits;
+        Self { partial: None, message, inflated, deflate, ended: false }
     }
 
     /// The next event that `buffer` holds, taken off its front. `Ok(None)`: more bytes are needed; what is left in
@@ -177,7 +181,7 @@ impl Decoder {
                     return Ok(None);
                 }
             }
-            let parsed = Header::parse(buffer, self.limits.deflate);
+            let parsed = Header::parse(buffer, self.deflate);
             let parsed = parsed.map_err(|_| Violation::protocol("bad frame header"))?;
             let Some((header, head)) = parsed else { return Ok(None) };
             let length = self.check(&header)?;
@@ -198,7 +202,7 @@ impl Decoder {
     /// Refuses a frame by its header, before its payload is waited for. Yields its length.
     fn check(&self, header: &Header) -> Result<usize, Violation> {
         let before = self.partial.as_ref().map_or(0, |partial| partial.data.len());
-        let limit = self.limits.message;
+        let limit = self.message;
         let length = usize::try_from(header.length).map_err(|_| Violation::too_large(limit))?;
         if header.opcode.is_control() {
             return Ok(length);
@@ -251,9 +255,9 @@ impl Decoder {
         checked: usize,
     ) -> Result<Event, Violation> {
         let data = if compressed {
-            inflate(&data, self.limits.inflated).map_err(|error| match error {
+            inflate(&data, self.inflated).map_err(|error| match error {
                 InflateError::Malformed => Violation::invalid("message is not DEFLATE"),
-                InflateError::TooLarge => Violation::too_large(self.limits.inflated),
+                InflateError::TooLarge => Violation::too_large(self.inflated),
             })?
         } else {
             data.freeze()

@@ -125,6 +125,6 @@ mod tests {
     #[test]
     fn the_reader_is_small() {
         let size = size_of::<WebSocketReader<UpgradedRead>>();
-        assert!(size <= 104, "{size}");
+        assert!(size <= 96, "{size}");
     }
 }

@@ -326,6 +326,6 @@ mod tests {
     #[test]
     fn the_writer_is_small() {
         let size = size_of::<WebSocketWriter<crate::UpgradedWrite>>();
-        assert!(size <= 80, "{size}");
+        assert!(size <= 72, "{size}");
     }
 }

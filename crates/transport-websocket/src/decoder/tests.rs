@@ -146,5 +146,5 @@ fn what_is_kept_is_what_has_arrived() {
 
 #[test]
 fn the_decoder_is_small() {
-    assert!(size_of::<Decoder>() <= 40, "{}", size_of::<Decoder>());
+    assert!(size_of::<Decoder>() <= 32, "{}", size_of::<Decoder>());
 }
