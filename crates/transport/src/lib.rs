@@ -13,7 +13,7 @@
 //! 1. Implement [`TransportReader::poll_recv`]: yield whole messages as they came off the wire.
 //! 2. Implement [`TransportWriter::poll_write`] and [`TransportWriter::poll_close`].
 //! 3. Hand the transport to an `impl Accept`: `node.accept(transport, context)`.
-//! 4. Run the conformance suite ([`conformance`], feature `conformance`) in your tests.
+//! 4. Run the conformance suite (module and feature `conformance`) in your tests.
 
 mod context;
 mod error;
