@@ -128,14 +128,17 @@ impl FromStr for SessionId {
 
 /// The text of an identifier: 36 ASCII characters, lower case.
 #[derive(Clone, Copy)]
-pub struct IdText([u8; 36]);
+pub struct IdText([u8; Self::LENGTH]);
 
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 
 impl IdText {
+    /// The length of the text of any identifier, in bytes.
+    pub const LENGTH: usize = 36;
+
     fn new(bytes: &[u8; 16]) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [b'-'; 36];
+        let mut text = [b'-'; Self::LENGTH];
         let mut at = 0;
         for byte in bytes {
             if HYPHENS.contains(&at) {
@@ -163,7 +166,7 @@ impl fmt::Debug for IdText {
 }
 
 fn parse(text: &str) -> Result<[u8; 16], ParseIdError> {
-    let text: &[u8; 36] = text.as_bytes().try_into().map_err(|_| ParseIdError)?;
+    let text: &[u8; IdText::LENGTH] = text.as_bytes().try_into().map_err(|_| ParseIdError)?;
     let mut bytes = [0; 16];
     let mut at = 0;
     for byte in &mut bytes {

@@ -14,11 +14,17 @@ use crate::{EncodeError, Envelope};
 
 type Result = std::result::Result<(), EncodeError>;
 
-/// Room for what surrounds the data.
+/// Room for a message of the usual size without its payloads and texts.
 const OVERHEAD: usize = 96;
 
 pub(crate) fn reply(reply: &Reply) -> std::result::Result<Vec<u8>, EncodeError> {
-    let mut w = Writer::new(128);
+    let room = match &reply.result {
+        Ok(ReplyResult::Subscribe(it)) => rooms(&it.publications) + rooms(&it.state),
+        Ok(ReplyResult::History(it)) => rooms(&it.publications),
+        Ok(ReplyResult::Presence(it)) => it.presence.iter().map(|(_, info)| info_room(info) + 40).sum(),
+        _ => 0,
+    };
+    let mut w = Writer::new(2 * OVERHEAD + room);
     w.open();
     w.number("id", reply.id);
     match &reply.result {
@@ -27,6 +33,22 @@ pub(crate) fn reply(reply: &Reply) -> std::result::Result<Vec<u8>, EncodeError> 
     }
     w.close();
     Ok(w.finish())
+}
+
+/// About how long publications get, so that the buffer seldom grows.
+fn rooms(publications: &[Arc<Publication>]) -> usize {
+    publications.iter().map(|it| publication_room(it)).sum()
+}
+
+fn publication_room(it: &Publication) -> usize {
+    let info = it.info.as_deref().map_or(0, info_room);
+    let tags = it.tags.iter().flat_map(|tags| tags.iter());
+    let tags: usize = tags.map(|(name, value)| name.len() + value.len() + 6).sum();
+    OVERHEAD + it.data.len() + it.key.as_ref().map_or(0, |key| key.len()) + info + tags
+}
+
+fn info_room(it: &ClientInfo) -> usize {
+    OVERHEAD + it.user.len() + it.connection.len() + it.channel.len()
 }
 
 fn error(w: &mut Writer, error: &ReplyError) {
@@ -241,8 +263,7 @@ pub(crate) fn publication_push(
     id: i64,
     it: &Publication,
 ) -> std::result::Result<Vec<u8>, EncodeError> {
-    let size = it.data.len() + channel.len() + OVERHEAD;
-    let mut w = Writer::new(size);
+    let mut w = Writer::new(publication_room(it) + channel.len() + 24);
     open_push(&mut w, envelope, channel, id);
     w.key("pub");
     publication(&mut w, it, live_epoch(it))?;

@@ -167,43 +167,59 @@ impl Writer {
 
     fn string_value(&mut self, text: &str) {
         self.out.push(b'"');
-        let bytes = text.as_bytes();
-        let mut copied = 0;
-        for (at, byte) in bytes.iter().enumerate() {
-            let escape: &[u8] = match byte {
-                b'"' => b"\\\"",
-                b'\\' => b"\\\\",
-                b'\n' => b"\\n",
-                b'\r' => b"\\r",
-                b'\t' => b"\\t",
-                b'<' => b"\\u003c",
-                b'>' => b"\\u003e",
-                b'&' => b"\\u0026",
-                0..=0x1f => {
-                    self.out.extend_from_slice(&bytes[copied..at]);
-                    self.out.extend_from_slice(&control(*byte));
-                    copied = at + 1;
-                    continue;
-                }
-                // U+2028 and U+2029, which end lines in JavaScript.
-                0xe2 if bytes.get(at + 1) == Some(&0x80)
-                    && matches!(bytes.get(at + 2), Some(0xa8 | 0xa9)) =>
-                {
-                    self.out.extend_from_slice(&bytes[copied..at]);
-                    let escape = if bytes.get(at + 2) == Some(&0xa8) { b"\\u2028" } else { b"\\u2029" };
-                    self.out.extend_from_slice(escape);
-                    copied = at + 3;
-                    continue;
-                }
-                _ => continue,
-            };
-            self.out.extend_from_slice(&bytes[copied..at]);
-            self.out.extend_from_slice(escape);
-            copied = at + 1;
+        let mut rest = text.as_bytes();
+        while let Some(at) = rest.iter().position(|byte| SPECIAL[usize::from(*byte)]) {
+            let (plain, special) = rest.split_at(at);
+            self.out.extend_from_slice(plain);
+            rest = self.escape(special);
         }
-        self.out.extend_from_slice(&bytes[copied..]);
+        self.out.extend_from_slice(rest);
         self.out.push(b'"');
     }
+
+    /// Writes the first character of bytes that begin with a special one; the rest is left.
+    fn escape<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let (escape, length): (&[u8], usize) = match bytes {
+            [b'"', ..] => (b"\\\"", 1),
+            [b'\\', ..] => (b"\\\\", 1),
+            [b'\n', ..] => (b"\\n", 1),
+            [b'\r', ..] => (b"\\r", 1),
+            [b'\t', ..] => (b"\\t", 1),
+            // Line separators, which end lines in JavaScript.
+            [0xe2, 0x80, 0xa8, ..] => (b"\\u2028", 3),
+            [0xe2, 0x80, 0xa9, ..] => (b"\\u2029", 3),
+            // What HTML would understand, and control characters.
+            [byte, ..] if *byte < 0x80 => {
+                self.out.extend_from_slice(&[b'\\', b'u', b'0', b'0', hex(byte >> 4), hex(byte & 0x0f)]);
+                (b"", 1)
+            }
+            // Another character of the line separators' block.
+            _ => (bytes.get(..1).unwrap_or_default(), 1),
+        };
+        self.out.extend_from_slice(escape);
+        bytes.get(length..).unwrap_or_default()
+    }
+}
+
+/// The bytes that may need an escape in a string.
+static SPECIAL: [bool; 256] = {
+    let mut special = [false; 256];
+    let mut control = 0;
+    while control < 0x20 {
+        special[control] = true;
+        control += 1;
+    }
+    let others = *b"\"\\<>&\xe2";
+    let mut at = 0;
+    while at < others.len() {
+        special[others[at] as usize] = true;
+        at += 1;
+    }
+    special
+};
+
+const fn hex(digit: u8) -> u8 {
+    if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }
 }
 
 /// An integer of the schema.
@@ -231,9 +247,4 @@ macro_rules! numbers {
 numbers! {
     u32, i32;
     u64, i64;
-}
-
-fn control(byte: u8) -> [u8; 6] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    [b'\\', b'u', b'0', b'0', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0x0f)]]
 }

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use tourbillon_types::{
-    ClientId, ClientInfo, Disconnect, Epoch, Payload, Publication, ReplyError, Unsubscribe,
-};
+use tourbillon_types::{ClientInfo, Disconnect, Epoch, Payload, Publication, ReplyError, Unsubscribe};
 
 use super::write::{Empty, Entry, Message, Sink, TextEntry, delimited};
 use crate::Envelope;
@@ -276,8 +274,8 @@ impl Message for Person<'_> {
 impl Message for ClientInfo {
     fn write<S: Sink>(&self, sink: &mut S) {
         sink.bytes(1, self.user.as_str());
-        if let Some(client) = self.client.as_ref().map(ClientId::text) {
-            sink.bytes(2, client.as_str());
+        if let Some(client) = &self.client {
+            sink.client(2, client);
         }
         sink.bytes(3, &self.connection);
         sink.bytes(4, &self.channel);

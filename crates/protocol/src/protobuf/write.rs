@@ -4,6 +4,9 @@
 //! always with both their key and their value. The last is where `prost` differs, which leaves a zero value out of an
 //! entry too; centrifuge-js then finds `null` in place of an empty message and fails.
 
+use tourbillon_types::ClientId;
+use tourbillon_types::id::IdText;
+
 /// What can be written as the content of a message.
 pub(super) trait Message {
     fn write<S: Sink>(&self, sink: &mut S);
@@ -29,10 +32,7 @@ pub(super) trait Sink {
     /// A message with its length in front.
     fn nested(&mut self, message: &impl Message);
 
-    fn varint(&mut self, value: u64) {
-        let (bytes, length) = varint(value);
-        self.put(bytes.get(..length).unwrap_or_default());
-    }
+    fn varint(&mut self, value: u64);
 
     fn key(&mut self, field: u32, wire_type: u32) {
         self.varint(u64::from(field << 3 | wire_type));
@@ -51,6 +51,9 @@ pub(super) trait Sink {
         self.varint(bytes.len() as u64);
         self.put(bytes);
     }
+
+    /// An identifier as text.
+    fn client(&mut self, field: u32, client: &ClientId);
 
     /// A number, left out when zero.
     fn number(&mut self, field: u32, value: impl Into<u64>) {
@@ -91,10 +94,20 @@ impl Sink for Count {
         self.0 += bytes.len();
     }
 
+    fn varint(&mut self, value: u64) {
+        self.0 += varint_length(value);
+    }
+
     fn nested(&mut self, message: &impl Message) {
         let length = measure(message);
         self.varint(length as u64);
         self.0 += length;
+    }
+
+    fn client(&mut self, field: u32, _: &ClientId) {
+        self.key(field, 2);
+        self.varint(IdText::LENGTH as u64);
+        self.0 += IdText::LENGTH;
     }
 }
 
@@ -103,9 +116,22 @@ impl Sink for Vec<u8> {
         self.extend_from_slice(bytes);
     }
 
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            // The low seven bits; more follow.
+            self.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.push(value as u8);
+    }
+
     fn nested(&mut self, message: &impl Message) {
         self.varint(measure(message) as u64);
         message.write(self);
+    }
+
+    fn client(&mut self, field: u32, client: &ClientId) {
+        self.bytes_always(field, client.text().as_str());
     }
 }
 
@@ -115,20 +141,9 @@ fn measure(message: &impl Message) -> usize {
     count.0
 }
 
-/// The least significant seven bits come first; each byte but the last has its high bit set.
-fn varint(mut value: u64) -> ([u8; 10], usize) {
-    let mut bytes = [0; 10];
-    let mut length = 0;
-    for byte in &mut bytes {
-        length += 1;
-        *byte = (value & 0x7f) as u8;
-        value >>= 7;
-        if value == 0 {
-            break;
-        }
-        *byte |= 0x80;
-    }
-    (bytes, length)
+/// A byte for each seven bits, and one for zero.
+const fn varint_length(value: u64) -> usize {
+    ((value | 1).ilog2() / 7 + 1) as usize
 }
 
 /// A message by itself.
@@ -141,7 +156,7 @@ pub(super) fn plain(message: &impl Message) -> Vec<u8> {
 /// A message with its length in front, as frames carry it.
 pub(super) fn delimited(message: &impl Message) -> Vec<u8> {
     let length = measure(message);
-    let mut out = Vec::with_capacity(varint(length as u64).1 + length);
+    let mut out = Vec::with_capacity(varint_length(length as u64) + length);
     out.varint(length as u64);
     message.write(&mut out);
     out
@@ -198,6 +213,7 @@ mod tests {
             (u64::MAX, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]),
         ] {
             assert_eq!(plain(&Varint(value)), bytes, "{value}");
+            assert_eq!(varint_length(value), bytes.len(), "{value}");
         }
     }
 
