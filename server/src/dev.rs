@@ -122,7 +122,7 @@ Tourbillon, development mode. Do not expose this server: its keys are printed.
 
 In Node (npm install centrifuge ws) or a page (the `centrifuge` script):
 
-  import {{ Centrifuge }} from 'centrifuge';
+  import {{ Centrifuge }} from 'centrifuge'; // not in a page that has the script
   import WebSocket from 'ws'; // not in a page
 
   const client = new Centrifuge('{url}', {{

@@ -73,7 +73,7 @@ async fn serve(
     tokio::spawn(signals);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), engine = %options.engine.r#type,
-        %external, internal = ?internal, tls = false, node = %app.node().id(), "serving",
+        %external, internal = %internal.unwrap_or(external), tls = false, node = %app.node().id(), "serving",
     );
     if let Some(banner) = banner {
         println!("{banner}");
