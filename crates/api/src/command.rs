@@ -28,8 +28,12 @@ pub enum ApiCommand {
     Channels(Channels),
     /// Several commands (API-33).
     Batch(Batch),
-    /// A command that this version of the server does not have: why.
-    Unavailable(ReplyError),
+    /// A method of the API's extension point, where nothing is registered (API-32).
+    Rpc(Rpc),
+    /// A method about a feature that no channel has yet.
+    Absent(Absent),
+    /// A command that can be read and is refused: why.
+    Refused(ApiError),
 }
 
 /// What is published, wherever it goes.
@@ -125,11 +129,27 @@ pub struct Channels {
     pub pattern: String,
 }
 
+/// A method of the API's extension point.
+#[derive(Clone, Debug, Default)]
+pub struct Rpc {
+    /// Its name.
+    pub method: String,
+}
+
+/// A method about a feature that no channel has yet: it fails as it does where the feature is switched off.
+#[derive(Clone, Debug)]
+pub struct Absent {
+    /// The method's name.
+    pub method: &'static str,
+    /// The channel.
+    pub channel: Channel,
+}
+
 /// Several commands.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// The commands, or why one cannot be read.
-    pub commands: Vec<Result<ApiCommand, ReplyError>>,
+    pub commands: Vec<Result<ApiCommand, ApiError>>,
     /// Whether they may be carried out at the same time.
     pub parallel: bool,
 }
@@ -162,11 +182,37 @@ pub enum ApiReply {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message} ({code})")]
 pub struct ApiError {
-    /// 100 internal, 102 unknown channel, 104 not found, 107 bad request, 108 not available, 112 unrecoverable
-    /// position, 113 conflict.
+    /// What went wrong, as one of the constants' codes.
     pub code: u32,
-    /// Text for people.
+    /// Text for people; callers must not match on it.
     pub message: Cow<'static, str>,
+}
+
+impl ApiError {
+    /// The server failed; the caller may try again.
+    pub const INTERNAL: Self = Self::new(100, "internal server error");
+    /// The channel's namespace does not exist.
+    pub const UNKNOWN_CHANNEL: Self = Self::new(102, "unknown channel");
+    /// No such method.
+    pub const NOT_FOUND: Self = Self::new(104, "not found");
+    /// The command contradicts itself or the rules of the channel.
+    pub const BAD_REQUEST: Self = Self::new(107, "bad request");
+    /// The feature is not enabled.
+    pub const NOT_AVAILABLE: Self = Self::new(108, "not available");
+    /// The position is not part of the stream any more.
+    pub const UNRECOVERABLE_POSITION: Self = Self::new(112, "unrecoverable position");
+    /// Another change came before (HID-79: not what 113 means to clients).
+    pub const CONFLICT: Self = Self::new(113, "conflict");
+
+    const fn new(code: u32, message: &'static str) -> Self {
+        Self { code, message: Cow::Borrowed(message) }
+    }
+
+    /// The same error with another text, such as one that names the offending field.
+    #[must_use]
+    pub fn with_message(self, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { message: message.into(), ..self }
+    }
 }
 
 impl From<ReplyError> for ApiError {

@@ -3,77 +3,65 @@
 //! Fields that are not known are ignored, so that newer client libraries work. A field that is known and asks for
 //! something that this server does not do yet is refused, never ignored.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tourbillon_node::Target;
-use tourbillon_types::{Channel, Disconnect, Payload, ReplyError, Tags, UserId};
+use tourbillon_types::{Channel, Disconnect, Payload, Tags, UserId};
 
 use crate::command::{
-    ApiCommand, Batch, Broadcast, Channels, Content, DisconnectUser, Publish, Refresh, Subscribe, Unsubscribe,
+    Absent, ApiCommand, ApiError, Batch, Broadcast, Channels, Content, DisconnectUser, Publish, Refresh, Rpc,
+    Subscribe, Unsubscribe,
 };
+use crate::method::Method;
+use crate::service::absent;
 
 /// Bytes that are no command of the named method (API-06).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DecodeError {
-    /// No such method.
-    #[error("no such method")]
-    UnknownMethod,
-    /// The body is not what the method takes.
-    #[error("{0}")]
-    Malformed(String),
-}
-
-/// Methods that exist in the API and not yet in this server.
-const LATER: &[&str] = &["presence", "presence_stats", "history", "history_remove"];
-
-/// Methods of the command list (API-33) that belong to features this server does not have.
-const ABSENT: &[&str] = &[
-    "map_publish",
-    "map_remove",
-    "map_read_state",
-    "map_read_stream",
-    "map_stats",
-    "map_clear",
-    "shared_poll_publish",
-];
+#[error("{0}")]
+pub(crate) struct DecodeError(String);
 
 /// Reads the body of a call.
-pub(crate) fn decode(method: &str, body: &Bytes) -> Result<ApiCommand, DecodeError> {
-    if method == "batch" {
-        return batch(body);
+pub(crate) fn decode(method: Method, body: &Bytes) -> Result<ApiCommand, DecodeError> {
+    match method {
+        Method::Publish => parse::<WirePublish<'_>>(body)?.into_publish(body),
+        Method::Broadcast => parse::<WirePublish<'_>>(body)?.into_broadcast(body),
+        Method::Subscribe => parse::<WireSubscribe<'_>>(body)?.into_command(body),
+        Method::Unsubscribe => Ok(parse::<WireUnsubscribe>(body)?.into_command()),
+        Method::Disconnect => Ok(parse::<WireDisconnect>(body)?.into_command()),
+        Method::Refresh => Ok(parse::<WireRefresh>(body)?.into_command()),
+        Method::Info => parse::<WireNothing>(body).map(|_| ApiCommand::Info),
+        Method::Channels => {
+            let pattern = parse::<WireChannels>(body)?.pattern.unwrap_or_default();
+            Ok(ApiCommand::Channels(Channels { pattern }))
+        }
+        Method::Rpc => {
+            Ok(ApiCommand::Rpc(Rpc { method: parse::<WireRpc>(body)?.method.unwrap_or_default() }))
+        }
+        Method::Batch => batch(body),
+        Method::History | Method::HistoryRemove | Method::Presence | Method::PresenceStats => {
+            let channel = Channel::from(parse::<WireChannel>(body)?.channel.unwrap_or_default());
+            Ok(ApiCommand::Absent(Absent { method: method.name(), channel }))
+        }
     }
-    if body.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
-        return Err(DecodeError::Malformed("the body must be a JSON object".to_owned()));
-    }
-    command(method, body).unwrap_or(Err(DecodeError::UnknownMethod))
-}
-
-/// `None`: no such method.
-fn command(method: &str, body: &Bytes) -> Option<Result<ApiCommand, DecodeError>> {
-    Some(match method {
-        "publish" => parse::<WirePublish<'_>>(body).and_then(|wire| wire.into_publish(body)),
-        "broadcast" => parse::<WirePublish<'_>>(body).and_then(|wire| wire.into_broadcast(body)),
-        "subscribe" => parse::<WireSubscribe<'_>>(body).and_then(|wire| wire.into_command(body)),
-        "unsubscribe" => parse::<WireUnsubscribe>(body).and_then(WireUnsubscribe::into_command),
-        "disconnect" => parse::<WireDisconnect>(body).and_then(WireDisconnect::into_command),
-        "refresh" => parse::<WireRefresh>(body).and_then(WireRefresh::into_command),
-        "info" => parse::<serde::de::IgnoredAny>(body).map(|_| ApiCommand::Info),
-        "channels" => parse::<WireChannels>(body)
-            .map(|wire| ApiCommand::Channels(Channels { pattern: wire.pattern.unwrap_or_default() })),
-        "rpc" => Ok(ApiCommand::Unavailable(ReplyError::METHOD_NOT_FOUND)),
-        later if LATER.contains(&later) => Ok(ApiCommand::Unavailable(ReplyError::NOT_AVAILABLE)),
-        _ => return None,
-    })
 }
 
 fn parse<'a, T: Deserialize<'a>>(body: &'a Bytes) -> Result<T, DecodeError> {
-    serde_json::from_slice(body).map_err(|error| DecodeError::Malformed(error.to_string()))
+    let text = std::str::from_utf8(body).map_err(|error| DecodeError(error.to_string()))?;
+    // Serde would take a list for an object, member by member.
+    if !is_object(text) {
+        return Err(DecodeError("the body must be a JSON object".to_owned()));
+    }
+    serde_json::from_str(text).map_err(|error| DecodeError(error.to_string()))
+}
+
+fn is_object(text: &str) -> bool {
+    text.trim_start().starts_with('{')
 }
 
 fn batch(body: &Bytes) -> Result<ApiCommand, DecodeError> {
@@ -86,23 +74,36 @@ fn batch(body: &Bytes) -> Result<ApiCommand, DecodeError> {
 }
 
 /// One command of a batch: an object with one member, named like its method.
-fn batch_command(body: &Bytes, raw: &RawValue) -> Result<ApiCommand, ReplyError> {
-    let bad = |what: String| ReplyError::BAD_REQUEST.with_message(what);
-    let members: Option<std::collections::BTreeMap<String, &RawValue>> =
-        serde_json::from_str(raw.get()).map_err(|error| bad(format!("command: {error}")))?;
-    let members = members.unwrap_or_default();
-    let Some((method, params)) = members.into_iter().find(|(_, params)| params.get() != "null") else {
-        return Err(bad("command is empty".to_owned()));
+fn batch_command(body: &Bytes, raw: &RawValue) -> Result<ApiCommand, ApiError> {
+    let bad = |what: &str| ApiError::BAD_REQUEST.with_message(what.to_owned());
+    if !is_object(raw.get()) {
+        return Err(bad("a command must be a JSON object"));
+    }
+    let members: BTreeMap<String, &RawValue> =
+        serde_json::from_str(raw.get()).map_err(|error| bad(&error.to_string()))?;
+    let given = |method: Method| members.get(method.name()).filter(|params| params.get() != "null");
+    let Some((method, params)) =
+        Method::IN_BATCH.into_iter().find_map(|method| Some((method, *given(method)?)))
+    else {
+        return Err(ApiError::NOT_FOUND);
     };
     let params = body.slice_ref(params.get().as_bytes());
-    if ABSENT.contains(&method.as_str()) {
-        return Err(ReplyError::METHOD_NOT_FOUND);
-    }
-    match command(&method, &params) {
-        None => Err(ReplyError::METHOD_NOT_FOUND),
-        Some(Ok(command)) => Ok(command),
-        Some(Err(error)) => Err(bad(error.to_string())),
-    }
+    decode(method, &params).map_err(|error| bad(&format!("{}: {error}", method.name())))
+}
+
+#[derive(Deserialize)]
+struct WireNothing {}
+
+#[derive(Deserialize)]
+struct WireRpc {
+    #[serde(default)]
+    method: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireChannel {
+    #[serde(default)]
+    channel: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -111,6 +112,11 @@ struct WireBatch<'a> {
     commands: Option<Vec<&'a RawValue>>,
     #[serde(default)]
     parallel: Option<bool>,
+}
+
+/// A member that is `null` is there: it is the JSON value `null`.
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// The data of a command: JSON as it is, or anything in base64, which wins (HID-12).
@@ -124,15 +130,14 @@ fn payload(
         let decoded = STANDARD.decode(base64);
         return decoded
             .map(Payload::from)
-            .map_err(|error| DecodeError::Malformed(format!("b64{name}: not base64: {error}")));
+            .map_err(|error| DecodeError(format!("b64{name}: not base64: {error}")));
     }
     Ok(raw.map_or_else(Payload::empty, |raw| Payload::from_json(body.slice_ref(raw.get().as_bytes()))))
 }
 
 /// A command that asks for something that is not there yet.
 fn unavailable(field: &'static str) -> ApiCommand {
-    let message = format!("not available: {field} is not implemented in this version");
-    ApiCommand::Unavailable(ReplyError::NOT_AVAILABLE.with_message(message))
+    ApiCommand::Refused(absent(field))
 }
 
 /// What `publish` and `broadcast` take; they differ in `channel` and `channels`.
@@ -142,7 +147,7 @@ struct WirePublish<'a> {
     channel: Option<String>,
     #[serde(default)]
     channels: Option<Vec<String>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
     #[serde(default)]
     b64data: Option<String>,
@@ -214,11 +219,11 @@ struct WireSubscribe<'a> {
     client: Option<String>,
     #[serde(default)]
     session: Option<String>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "present")]
     info: Option<&'a RawValue>,
     #[serde(default)]
     b64info: Option<String>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "present")]
     data: Option<&'a RawValue>,
     #[serde(default)]
     b64data: Option<String>,
@@ -314,14 +319,14 @@ struct WireUnsubscribe {
 }
 
 impl WireUnsubscribe {
-    fn into_command(self) -> Result<ApiCommand, DecodeError> {
+    fn into_command(self) -> ApiCommand {
         if let Some(field) = selection(self.label_filter.is_some(), self.all_users) {
-            return Ok(unavailable(field));
+            return unavailable(field);
         }
-        Ok(ApiCommand::Unsubscribe(Unsubscribe {
+        ApiCommand::Unsubscribe(Unsubscribe {
             target: target(self.user, self.client, self.session).unwrap_or_else(nobody),
             channel: Channel::from(self.channel.unwrap_or_default()),
-        }))
+        })
     }
 }
 
@@ -352,9 +357,9 @@ struct WireReason {
 }
 
 impl WireDisconnect {
-    fn into_command(self) -> Result<ApiCommand, DecodeError> {
+    fn into_command(self) -> ApiCommand {
         if let Some(field) = selection(self.label_filter.is_some(), self.all_users) {
-            return Ok(unavailable(field));
+            return unavailable(field);
         }
         let why = match self.disconnect {
             None => Disconnect::FORCE_DISCONNECT,
@@ -363,17 +368,17 @@ impl WireDisconnect {
                 if !(3000..=4999).contains(&code) || reason.len() > Disconnect::MAX_REASON {
                     let message =
                         "disconnect: the code must be 3000 to 4999 and the reason at most 123 bytes";
-                    return Ok(ApiCommand::Unavailable(ReplyError::BAD_REQUEST.with_message(message)));
+                    return ApiCommand::Refused(ApiError::BAD_REQUEST.with_message(message));
                 }
                 Disconnect::custom(code, reason)
             }
         };
         let whitelist = self.whitelist.unwrap_or_default();
-        Ok(ApiCommand::Disconnect(DisconnectUser {
+        ApiCommand::Disconnect(DisconnectUser {
             target: target(self.user, self.client, self.session).unwrap_or_else(nobody),
             why,
             whitelist: whitelist.iter().filter_map(|client| client.parse().ok()).collect(),
-        }))
+        })
     }
 }
 
@@ -398,20 +403,20 @@ struct WireRefresh {
 }
 
 impl WireRefresh {
-    fn into_command(self) -> Result<ApiCommand, DecodeError> {
+    fn into_command(self) -> ApiCommand {
         if let Some(field) = selection(self.label_filter.is_some(), self.all_users) {
-            return Ok(unavailable(field));
+            return unavailable(field);
         }
         if self.info.is_some() {
             // A connection's info can be changed by its own refresh only, so far.
-            return Ok(unavailable("info"));
+            return unavailable("info");
         }
-        Ok(ApiCommand::Refresh(Refresh {
+        ApiCommand::Refresh(Refresh {
             target: target(self.user, self.client, self.session).unwrap_or_else(nobody),
             expired: self.expired.unwrap_or_default(),
             expire_at: self.expire_at.filter(|at| *at != 0),
             info: None,
-        }))
+        })
     }
 }
 

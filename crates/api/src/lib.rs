@@ -10,9 +10,9 @@ pub mod command;
 mod decode;
 mod encode;
 mod http;
+mod method;
 mod service;
 
 pub use command::{ApiCommand, ApiError, ApiReply};
-pub use decode::DecodeError;
 pub use http::{HttpApi, HttpApiConfig};
 pub use service::ApiService;

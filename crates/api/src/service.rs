@@ -5,18 +5,21 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_util::stream::{self, StreamExt};
-use globset::GlobBuilder;
+use globset::{GlobBuilder, GlobSetBuilder};
 use tourbillon_node::{Node, PublishOptions, Published, RefreshDecision, SubscriptionOptions};
-use tourbillon_types::{Channel, ReplyError, Unsubscribe};
+use tourbillon_types::{Channel, Unsubscribe};
 use tower_service::Service;
 
 use crate::command::{
-    ApiCommand, ApiError, ApiReply, Batch, Broadcast, Channels, Content, DisconnectUser, Publish, Refresh,
-    Subscribe,
+    Absent, ApiCommand, ApiError, ApiReply, Batch, Broadcast, Channels, Content, DisconnectUser, Publish,
+    Refresh, Subscribe,
 };
 
 /// How many parts of a broadcast or a parallel batch are under way at once (LIM-12).
 const PARALLEL: usize = 1024;
+
+/// The longest pattern of channels, in bytes.
+const PATTERN_LIMIT: usize = 4096;
 
 /// Carries [`ApiCommand`]s out on a node.
 #[derive(Clone, Debug)]
@@ -27,7 +30,12 @@ pub struct ApiService {
 type Answer = Result<ApiReply, ApiError>;
 
 fn bad(message: &'static str) -> ApiError {
-    ReplyError::BAD_REQUEST.with_message(message).into()
+    ApiError::BAD_REQUEST.with_message(message)
+}
+
+/// What is asked for is not there yet.
+pub(crate) fn absent(what: &str) -> ApiError {
+    ApiError::NOT_AVAILABLE.with_message(format!("not available: {what} is not implemented in this version"))
 }
 
 impl ApiService {
@@ -61,7 +69,10 @@ impl ApiService {
             ApiCommand::Broadcast(broadcast) => self.broadcast(broadcast).await.map(ApiReply::Broadcast),
             ApiCommand::Subscribe(subscribe) => self.subscribe(subscribe).await,
             ApiCommand::Unsubscribe(command) => {
-                self.check_channel(&command.channel)?;
+                // Without a channel it is told all the same, of a channel without a name (HID-70).
+                if !command.channel.is_empty() {
+                    self.check_channel(&command.channel)?;
+                }
                 self.node.unsubscribe(&command.target, command.channel, Unsubscribe::SERVER).await?;
                 Ok(ApiReply::Unsubscribe)
             }
@@ -79,7 +90,13 @@ impl ApiService {
             ApiCommand::Info => Ok(ApiReply::Info(self.node.nodes().await)),
             ApiCommand::Channels(channels) => self.channels(&channels).await,
             ApiCommand::Batch(_) => Err(bad("a batch cannot hold a batch")),
-            ApiCommand::Unavailable(why) => Err(why.into()),
+            ApiCommand::Rpc(rpc) if rpc.method.is_empty() => Err(bad("method is required")),
+            ApiCommand::Rpc(_) => Err(ApiError::NOT_FOUND),
+            ApiCommand::Absent(Absent { method, channel }) => {
+                self.check_channel(&channel)?;
+                Err(absent(method))
+            }
+            ApiCommand::Refused(why) => Err(why),
         }
     }
 
@@ -99,11 +116,19 @@ impl ApiService {
         if !rules.data_format.accepts(&content.data) {
             return Err(bad("data does not have the format of the channel"));
         }
+        // Nobody can have asked for deltas, and nothing compares versions, where they are not there yet.
+        if content.delta {
+            return Err(absent("delta"));
+        }
+        if rules.history.is_none() && (content.version != 0 || !content.version_epoch.is_empty()) {
+            return Err(ApiError::NOT_AVAILABLE
+                .with_message("not available: version needs a channel that keeps history"));
+        }
         let mut options = PublishOptions::default();
         options.tags.clone_from(&content.tags);
         options.history = rules.history.filter(|_| !content.skip_history);
         options.idempotency_key.clone_from(&content.idempotency_key);
-        options.delta = content.delta || rules.delta_publish;
+        options.delta = rules.delta_publish;
         options.version = content.version;
         options.version_epoch.clone_from(&content.version_epoch);
         self.node.publish(channel.clone(), content.data.clone(), options).await.map_err(|error| {
@@ -136,8 +161,13 @@ impl ApiService {
 
     async fn channels(&self, channels: &Channels) -> Answer {
         let pattern = if channels.pattern.is_empty() { "*" } else { &channels.pattern };
-        let pattern = GlobBuilder::new(pattern).literal_separator(false).build();
-        let pattern = pattern.map_err(|_| bad("pattern is malformed"))?.compile_matcher();
+        if pattern.len() > PATTERN_LIMIT {
+            return Err(bad("pattern is too long"));
+        }
+        // A set of one: unlike a matcher's, its compilation may fail.
+        let glob = GlobBuilder::new(pattern).literal_separator(false).build();
+        let set = glob.and_then(|glob| GlobSetBuilder::new().add(glob).build());
+        let pattern = set.map_err(|_| bad("pattern is malformed"))?;
         Ok(ApiReply::Channels(self.node.channels(&|name| pattern.is_match(name)).await?))
     }
 
@@ -146,7 +176,7 @@ impl ApiService {
         let parts = stream::iter(batch.commands).map(|command| async {
             match command {
                 Ok(command) => self.execute_one(command).await,
-                Err(error) => Err(error.into()),
+                Err(error) => Err(error),
             }
         });
         parts.buffered(at_once).collect().await

@@ -1,0 +1,62 @@
+//! The names of methods.
+
+/// A method of the server API that this server has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    Publish,
+    Broadcast,
+    Subscribe,
+    Unsubscribe,
+    Disconnect,
+    History,
+    HistoryRemove,
+    Presence,
+    PresenceStats,
+    Info,
+    Rpc,
+    Refresh,
+    Channels,
+    Batch,
+}
+
+impl Method {
+    /// Those that a batch may hold. A command with several counts as the first of them.
+    pub(crate) const IN_BATCH: [Self; 13] = [
+        Self::Publish,
+        Self::Broadcast,
+        Self::Subscribe,
+        Self::Unsubscribe,
+        Self::Disconnect,
+        Self::History,
+        Self::HistoryRemove,
+        Self::Presence,
+        Self::PresenceStats,
+        Self::Info,
+        Self::Rpc,
+        Self::Refresh,
+        Self::Channels,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Broadcast => "broadcast",
+            Self::Subscribe => "subscribe",
+            Self::Unsubscribe => "unsubscribe",
+            Self::Disconnect => "disconnect",
+            Self::History => "history",
+            Self::HistoryRemove => "history_remove",
+            Self::Presence => "presence",
+            Self::PresenceStats => "presence_stats",
+            Self::Info => "info",
+            Self::Rpc => "rpc",
+            Self::Refresh => "refresh",
+            Self::Channels => "channels",
+            Self::Batch => "batch",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::IN_BATCH.into_iter().chain([Self::Batch]).find(|method| method.name() == name)
+    }
+}
