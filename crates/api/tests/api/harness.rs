@@ -128,12 +128,15 @@ impl Test {
 
     /// A client of this user that is subscribed to these channels.
     pub(crate) async fn client(&self, user: &str, channels: &[&str]) -> Client {
-        let (transport, peer) = pair(TransportInfo::new("memory", Encoding::Json), 1 << 20);
+        let mut info = TransportInfo::new("memory", Encoding::Json);
+        // Only then are clients told their session's secret.
+        info.emulation = true;
+        let (transport, peer) = pair(info, 1 << 20);
         self.node.accept(transport, ConnContext::default());
         let mut client = Client { peer, id: String::new(), session: String::new() };
         let reply = client.call(&format!(r#"{{"id":1,"connect":{{"token":"{user}"}}}}"#)).await;
         client.id = reply["connect"]["client"].as_str().expect("an identifier").to_owned();
-        client.session = reply["connect"]["session"].as_str().unwrap_or_default().to_owned();
+        client.session = reply["connect"]["session"].as_str().expect("a secret").to_owned();
         for channel in channels {
             let reply = client.call(&format!(r#"{{"id":2,"subscribe":{{"channel":"{channel}"}}}}"#)).await;
             assert!(reply["subscribe"].is_object(), "{reply}");
