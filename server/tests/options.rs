@@ -1,0 +1,194 @@
+//! Options from files, environment and flags, and what is said of those that mean nothing.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use expect_test::expect;
+use tourbillon_server::config::{Given, Loaded, Settings, load};
+
+/// A file of its own for each test, gone with the value.
+struct File(PathBuf);
+
+impl File {
+    fn new(name: &str, text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("tourbillon-{}-{name}", std::process::id()));
+        std::fs::write(&path, text).expect("written");
+        Self(path)
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn given(file: &File, variables: &[(&str, &str)]) -> Given {
+    let variables = variables.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+    Given { file: Some(file.0.clone()), variables: variables.collect::<BTreeMap<_, _>>(), ..Given::default() }
+}
+
+fn loaded(name: &str, text: &str, variables: &[(&str, &str)]) -> Loaded {
+    let file = File::new(name, text);
+    load(&given(&file, variables)).expect("sound options")
+}
+
+/// What is wrong, a line each, without the name of the file.
+fn wrong(name: &str, text: &str, variables: &[(&str, &str)]) -> String {
+    let file = File::new(name, text);
+    let errors = match load(&given(&file, variables)) {
+        Err(errors) => errors,
+        Ok(loaded) => Settings::new(&loaded.options).err().unwrap_or_default(),
+    };
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    lines.join("\n").replace(&file.0.display().to_string(), "FILE")
+}
+
+#[test]
+fn conf_01_the_three_formats_say_the_same() {
+    let json = r#"{"client":{"allowed_origins":["http://a"],"ping_interval":"30s"},"channel":{"namespaces":[{"name":"news","allow_subscribe_for_client":true}]}}"#;
+    let yaml = "client:\n  allowed_origins: [http://a]\n  ping_interval: 30s\nchannel:\n  namespaces:\n    - name: news\n      allow_subscribe_for_client: true\n";
+    let toml = "[client]\nallowed_origins = [\"http://a\"]\nping_interval = \"30s\"\n[[channel.namespaces]]\nname = \"news\"\nallow_subscribe_for_client = true\n";
+    let all = [("formats.json", json), ("formats.yaml", yaml), ("formats.toml", toml)]
+        .map(|(name, text)| format!("{:?}", loaded(name, text, &[]).options));
+    assert!(all.iter().all(|options| *options == all[0]), "{all:#?}");
+    assert!(all[0].contains("news"), "{}", all[0]);
+}
+
+#[test]
+fn conf_02_flags_win_over_the_environment_over_the_file_over_defaults() {
+    let file = File::new("precedence.json", r#"{"http_server":{"port":1},"client":{"channel_limit":7}}"#);
+    let mut given = given(&file, &[("CENTRIFUGO_HTTP_SERVER_PORT", "2")]);
+    assert_eq!(load(&given).unwrap().options.http_server.port, 2);
+    given.variables.insert("TOURBILLON_HTTP_SERVER_PORT".to_owned(), "3".to_owned());
+    assert_eq!(load(&given).unwrap().options.http_server.port, 3);
+    given.flags.push(("http_server.port".to_owned(), "4".to_owned()));
+    let options = load(&given).unwrap().options;
+    assert_eq!(
+        (options.http_server.port, options.client.channel_limit, options.channel.max_length),
+        (4, 7, 255)
+    );
+}
+
+#[test]
+fn conf_03_04_lists_and_namespaces_come_from_variables_too() {
+    let options = loaded(
+        "variables.json",
+        r#"{"channel":{"namespaces":[{"name":"my-news"}]}}"#,
+        &[
+            ("CENTRIFUGO_CLIENT_ALLOWED_ORIGINS", "http://a http://b"),
+            ("CENTRIFUGO_CHANNEL_NAMESPACES_MY_NEWS_ALLOW_SUBSCRIBE_FOR_CLIENT", "true"),
+            ("CENTRIFUGO_CLIENT_CHANNEL_LIMIT", "0x10"),
+            ("CENTRIFUGO_LOG_LEVEL", ""),
+            ("CENTRIFUGO_PORT_8000_TCP_ADDR", "10.0.0.1"),
+            ("CENTRIFUGO_SERVICE_HOST", "10.0.0.1"),
+        ],
+    )
+    .options;
+    assert_eq!(options.client.allowed_origins, ["http://a", "http://b"]);
+    assert!(options.channel.namespaces[0].rules.allow_subscribe_for_client);
+    assert_eq!((options.client.channel_limit, options.log.level.as_str()), (16, "info"));
+    let whole = ("CENTRIFUGO_CHANNEL_NAMESPACES", r#"[{"name":"aa"},{"name":"bb"}]"#);
+    assert_eq!(loaded("whole.json", "{}", &[whole]).options.channel.namespaces.len(), 2);
+}
+
+#[test]
+fn conf_09_zero_is_the_default() {
+    let options = loaded(
+        "zero.json",
+        r#"{"client":{"channel_limit":0,"ping_interval":"0s"},"websocket":{"message_size_limit":0}}"#,
+        &[],
+    )
+    .options;
+    assert_eq!((options.client.channel_limit, options.websocket.message_size_limit), (128, 65_536));
+    assert_eq!(options.client.ping_interval.to_string(), "25s");
+}
+
+#[test]
+fn what_means_nothing_is_an_error_that_says_so() {
+    let text = r#"{
+        "clinet": {"insecure": true},
+        "client": {"alowed_origins": [], "proxy": {"connect": {"enabled": true}}, "channel_limit": "many"},
+        "channel": {"namespaces": [{"name": "a1", "presence": true, "histroy_size": 10}]},
+        "engine": {"redis": {"address": "redis://10.0.0.1:6379"}},
+        "admin": {"enabled": false, "password": "secret"},
+        "websocket": {"read_buffer_size": 512}
+    }"#;
+    expect![[r#"
+        channel.namespaces[0].histroy_size: no such option (in FILE); did you mean channel.namespaces.history_size?
+        channel.namespaces[0].presence: an option of Centrifugo that is not implemented yet (in FILE)
+        client.alowed_origins: no such option (in FILE); did you mean client.allowed_origins?
+        client.proxy.connect.enabled: an option of Centrifugo that is not implemented yet (in FILE)
+        clinet.insecure: no such option (in FILE); did you mean client.insecure?
+        client.channel_limit: invalid type: string "many", expected usize"#]]
+    .assert_eq(&wrong("nothing.json", text, &[]));
+}
+
+#[test]
+fn contradictions_name_the_option() {
+    let text = r#"{
+        "client": {"ping_interval": "5s", "token": {"audience": "a", "audience_regex": "b"}},
+        "channel": {"namespaces": [{"name": "x"}]},
+        "http_api": {"error_mode": "loud"},
+        "websocket": {"compression": true, "compression_level": 10}
+    }"#;
+    let wrong = wrong("contradictions.json", text, &[]);
+    for part in [
+        "client.ping_interval: 5s must be longer than client.pong_timeout, 8s",
+        "channel.namespaces[0].name",
+        "client.token.audience",
+        "http_api.error_mode",
+        "websocket.compression_level: must be 1 to 9",
+    ] {
+        assert!(wrong.contains(part), "{part} is not in\n{wrong}");
+    }
+}
+
+#[test]
+fn leniency_turns_errors_into_warnings() {
+    let file = File::new("lenient.json", r#"{"nonsense": 1, "admin": {"enabled": true}}"#);
+    let given = Given { lenient: true, ..given(&file, &[("CENTRIFUGO_NONSENSE", "1")]) };
+    let warnings = load(&given).expect("lenient").warnings.join("\n");
+    for part in ["nonsense: no such option", "admin.enabled: an option of Centrifugo", "CENTRIFUGO_NONSENSE"]
+    {
+        assert!(warnings.contains(part), "{part} is not in\n{warnings}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_an_error() {
+    for (name, text) in [
+        ("broken.json", "{"),
+        ("broken.yaml", "a: ["),
+        ("broken.toml", "a ="),
+        ("list.json", "[]"),
+        ("other.ini", ""),
+    ] {
+        assert!(wrong(name, text, &[]).starts_with("configuration file (in FILE): "), "{name}");
+    }
+    let missing = Given { file: Some("/nowhere/config.json".into()), ..Given::default() };
+    assert!(load(&missing).is_err(), "a file that is named must be there");
+}
+
+#[test]
+fn centrifugos_defaults_written_out_are_accepted() {
+    let mut tree = serde_json::json!({});
+    for line in include_str!("../src/config/known_options.txt").lines() {
+        // Elements of lists have no place of their own.
+        let Some((path, default)) = line.split_once('\t') else { continue };
+        if ["namespaces.", "proxies.", "consumers.", "transforms."].iter().any(|list| path.contains(list)) {
+            continue;
+        }
+        let value = serde_json::from_str(default).unwrap_or_else(|_| serde_json::Value::from(default));
+        let value = if path.ends_with("redis.address") { serde_json::json!([default]) } else { value };
+        let mut place = &mut tree;
+        for name in path.split('.') {
+            place = &mut place[name];
+        }
+        *place = value;
+    }
+    let loaded = loaded("defaults.json", &tree.to_string(), &[]);
+    assert!(Settings::new(&loaded.options).is_ok());
+}
