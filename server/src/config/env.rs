@@ -5,41 +5,89 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::load::{ConfigError, Problem, Source};
-use super::schema::{NAMESPACES, all_known, join, namespace, ours};
+use super::schema::{NAMESPACES, all_known, join, namespace, nearest_of, ours};
 
 /// Both names of a variable work; ours wins.
 const PREFIXES: [&str; 2] = ["CENTRIFUGO_", "TOURBILLON_"];
 
-/// Puts the options that variables set into `tree`. Gives the variables that name no option.
-pub(super) fn apply(
+/// A variable with one of our prefixes: its whole name, the name without the prefix, and its text.
+pub(super) type Variable<'a> = (&'a String, &'a str, &'a String);
+
+/// Puts the options that variables set as a whole into `tree`. Gives the variables that are left, and the one that
+/// set the list of namespaces.
+pub(super) fn apply<'a>(
     tree: &mut Value,
-    variables: &BTreeMap<String, String>,
+    variables: &'a BTreeMap<String, String>,
     errors: &mut Vec<ConfigError>,
-) -> Vec<String> {
-    let mut unknown = Vec::new();
+) -> (Vec<Variable<'a>>, Option<&'a String>) {
+    let mut rest = Vec::new();
+    let mut namespaces = None;
     for prefix in PREFIXES {
-        // Whole options first, so that one of a namespace can change a list given as a whole.
-        let mut rest = Vec::new();
         for (variable, text) in variables {
-            let Some(name) = variable.strip_prefix(prefix) else { continue };
-            match ours().iter().find(|(path, _)| env_name(path) == name) {
-                Some((path, default)) => set(tree, path, default, variable, text, errors),
-                None => rest.push((variable, name, text)),
+            // Empty is the same as not set.
+            let Some(name) = variable.strip_prefix(prefix).filter(|_| !text.is_empty()) else { continue };
+            let Some((path, default)) = ours().iter().find(|(path, _)| env_name(path) == name) else {
+                rest.push((variable, name, text));
+                continue;
+            };
+            match parse(default, text, path == NAMESPACES) {
+                Ok(value) => insert(tree, path, value),
+                Err(problem) => {
+                    errors.push(wrong(path.clone(), variable, problem));
+                    continue;
+                }
             }
-        }
-        for (variable, name, text) in rest {
-            if !apply_namespace(tree, name, variable, text, errors) && !is_foreign(name) {
-                unknown.push(variable.clone());
+            if path == NAMESPACES {
+                namespaces = Some(variable);
             }
         }
     }
-    unknown
+    (rest, namespaces)
 }
 
-/// The option that an unknown variable would set in Centrifugo.
-pub(super) fn known_option(variable: &str) -> Option<&'static str> {
-    let name = PREFIXES.iter().find_map(|prefix| variable.strip_prefix(prefix))?;
-    all_known().find(|path| env_name(path) == name)
+/// What a variable that is left stands for.
+#[derive(Debug)]
+pub(super) enum Meaning {
+    /// It is taken care of, or nobody's option.
+    Done,
+    /// An option of Centrifugo that is none of ours: its path without and with indices, and its value.
+    Foreign(String, String, Value),
+    /// No option.
+    Unknown(Option<String>),
+}
+
+/// Puts an option of a namespace into `tree`, or says what else the variable is.
+pub(super) fn apply_rest(
+    tree: &mut Value,
+    (variable, name, text): Variable<'_>,
+    errors: &mut Vec<ConfigError>,
+) -> Meaning {
+    if let Some(meaning) = apply_namespace(tree, name, variable, text, errors) {
+        return meaning;
+    }
+    if let Some(path) = all_known().find(|path| env_name(path) == name) {
+        return Meaning::Foreign(path.to_owned(), path.to_owned(), foreign_value(text));
+    }
+    if is_foreign(name) { Meaning::Done } else { Meaning::Unknown(nearest_variable(variable, name)) }
+}
+
+/// The variable that was meant, perhaps.
+fn nearest_variable(variable: &str, name: &str) -> Option<String> {
+    let names: Vec<String> = ours().keys().map(String::as_str).chain(all_known()).map(env_name).collect();
+    let prefix = variable.strip_suffix(name)?;
+    nearest_of(name, names.iter().map(String::as_str)).map(|name| format!("{prefix}{name}"))
+}
+
+/// A text as the type that it looks like: those of Centrifugo's other options are not known.
+fn foreign_value(text: &str) -> Value {
+    match text {
+        "f" | "F" | "FALSE" | "False" => Value::Bool(false),
+        _ => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
+    }
+}
+
+fn wrong(path: String, variable: &str, problem: String) -> ConfigError {
+    ConfigError { path, source: Source::Environment(variable.to_owned()), problem: Problem::Value(problem) }
 }
 
 fn env_name(path: &str) -> String {
@@ -48,31 +96,8 @@ fn env_name(path: &str) -> String {
 
 /// What Kubernetes sets for a service of that name, and variables for expansion, are nobody's options.
 fn is_foreign(name: &str) -> bool {
-    let service =
-        name.contains("SERVICE_") || name.starts_with("PORT_") || name.contains("_PORT_") || name == "PORT";
-    service || name.ends_with("_PORT") || name.starts_with("VAR_")
-}
-
-fn set(
-    tree: &mut Value,
-    path: &str,
-    default: &Value,
-    variable: &str,
-    text: &str,
-    errors: &mut Vec<ConfigError>,
-) {
-    // Empty is the same as not set.
-    if text.is_empty() {
-        return;
-    }
-    match parse(default, text, path == NAMESPACES) {
-        Ok(value) => insert(tree, path, value),
-        Err(problem) => errors.push(ConfigError {
-            path: path.to_owned(),
-            source: Source::Environment(variable.to_owned()),
-            problem: Problem::Value(problem),
-        }),
-    }
+    let name = format!("_{name}_");
+    name.contains("_SERVICE_") || name.contains("_PORT_") || name.starts_with("_VAR_")
 }
 
 /// Reads a text as the type that the default has.
@@ -84,11 +109,7 @@ pub(super) fn parse(default: &Value, text: &str, objects: bool) -> Result<Value,
             _ => Err(format!("{text:?} is neither true nor false")),
         },
         Value::Number(_) => {
-            let number = match text.strip_prefix("0x") {
-                Some(hex) => i64::from_str_radix(hex, 16).ok(),
-                None => text.parse().ok(),
-            };
-            number.map(Value::from).ok_or_else(|| format!("{text:?} is not a whole number"))
+            integer(text).map(Value::from).ok_or_else(|| format!("{text:?} is not a whole number"))
         }
         Value::Array(_) if objects => {
             let list: Value =
@@ -98,6 +119,25 @@ pub(super) fn parse(default: &Value, text: &str, objects: bool) -> Result<Value,
         Value::Array(_) => Ok(text.split(' ').filter(|entry| !entry.is_empty()).map(Value::from).collect()),
         Value::Null | Value::String(_) | Value::Object(_) => Ok(Value::from(text)),
     }
+}
+
+/// A whole number as Go reads it: with a sign, and in another base after `0x`, `0o`, `0`, `0b`.
+fn integer(text: &str) -> Option<i64> {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", text.strip_prefix('+').unwrap_or(text)),
+    };
+    let lower = digits.to_ascii_lowercase();
+    let (radix, digits) = [("0x", 16), ("0o", 8), ("0b", 2), ("0", 8)]
+        .into_iter()
+        .find_map(|(prefix, radix)| {
+            Some((radix, lower.strip_prefix(prefix).filter(|rest| !rest.is_empty())?))
+        })
+        .unwrap_or((10, &lower));
+    if !digits.starts_with(|first: char| first.is_ascii_hexdigit()) {
+        return None;
+    }
+    i64::from_str_radix(&format!("{sign}{digits}"), radix).ok()
 }
 
 /// Puts a value at a path, making the objects on the way.
@@ -113,32 +153,35 @@ pub(super) fn insert(tree: &mut Value, path: &str, value: Value) {
     *place = value;
 }
 
-/// An option of an existing namespace: `CHANNEL_NAMESPACES_<NAME>_<OPTION>`.
+/// An option of an existing namespace: `CHANNEL_NAMESPACES_<NAME>_<OPTION>`. `None`: it is none.
 fn apply_namespace(
     tree: &mut Value,
     name: &str,
     variable: &str,
     text: &str,
     errors: &mut Vec<ConfigError>,
-) -> bool {
-    let Some(name) = name.strip_prefix("CHANNEL_NAMESPACES_") else { return false };
-    let Some(Value::Array(list)) = tree.pointer_mut("/channel/namespaces") else { return false };
+) -> Option<Meaning> {
+    let name = name.strip_prefix("CHANNEL_NAMESPACES_")?;
+    let Some(Value::Array(list)) = tree.pointer_mut("/channel/namespaces") else { return None };
+    let mut meaning = None;
     for (at, element) in list.iter_mut().enumerate() {
         let of = element.get("name").and_then(Value::as_str).unwrap_or_default();
         let of = of.replace(['.', '-'], "_").to_uppercase();
         let Some(option) = name.strip_prefix(&of).and_then(|rest| rest.strip_prefix('_')) else { continue };
-        let Some((key, default)) = namespace().iter().find(|(key, _)| env_name(key) == option) else {
-            continue;
-        };
-        match parse(default, text, false) {
-            Ok(value) => insert(element, key, value),
-            Err(problem) => errors.push(ConfigError {
-                path: join(&format!("{NAMESPACES}[{at}]"), key),
-                source: Source::Environment(variable.to_owned()),
-                problem: Problem::Value(problem),
-            }),
+        let indexed = |key: &str| join(&format!("{NAMESPACES}[{at}]"), key);
+        if let Some((key, default)) = namespace().iter().find(|(key, _)| env_name(key) == option) {
+            match parse(default, text, false) {
+                Ok(value) => insert(element, key, value),
+                Err(problem) => errors.push(wrong(indexed(key), variable, problem)),
+            }
+            meaning = Some(Meaning::Done);
+        } else if meaning.is_none() {
+            let below = format!("{NAMESPACES}.");
+            let mut keys = all_known().filter_map(|path| path.strip_prefix(&below));
+            let key = keys.find(|key| env_name(key) == option);
+            meaning =
+                key.map(|key| Meaning::Foreign(join(NAMESPACES, key), indexed(key), foreign_value(text)));
         }
-        return true;
     }
-    false
+    meaning
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::env;
+use super::env::{self, Meaning};
 use super::model::Options;
 use super::schema::{
     NAMESPACES, WITHOUT_EFFECT, is_default, is_known, is_zero, join, namespace, nearest, ours, switch_of,
@@ -119,11 +119,9 @@ pub fn load(given: &Given) -> Result<Loaded, Vec<ConfigError>> {
     if let Value::Object(members) = &mut tree {
         sieve.sift(members, "");
     }
-    let Sieve { mut strangers, mut notes, .. } = sieve;
+    apply_variables(given, &mut tree, &mut sieve, &mut errors);
+    let Sieve { strangers, mut notes, .. } = sieve;
     warnings.append(&mut notes);
-    for variable in env::apply(&mut tree, &given.variables, &mut errors) {
-        strangers.push(stranger_of_variable(variable));
-    }
     for (option, text) in &given.flags {
         let default = ours().get(option).unwrap_or(&Value::Null);
         match env::parse(default, text, false) {
@@ -189,13 +187,31 @@ fn parse(path: &Path, text: &str) -> Result<Value, String> {
     }
 }
 
-/// A variable with our prefix that names no option of ours.
-fn stranger_of_variable(variable: String) -> ConfigError {
-    let (path, problem) = match env::known_option(&variable) {
-        Some(option) => (option.to_owned(), Problem::NotImplemented),
-        None => (variable.clone(), Problem::Unknown { nearest: None }),
-    };
-    ConfigError { path, source: Source::Environment(variable), problem }
+/// Puts the options that variables set into `tree`, and judges the others like those of the file.
+fn apply_variables(given: &Given, tree: &mut Value, sieve: &mut Sieve, errors: &mut Vec<ConfigError>) {
+    let (rest, namespaces) = env::apply(tree, &given.variables, errors);
+    if let Some(variable) = namespaces
+        && let Some(list) = tree.pointer_mut("/channel/namespaces")
+    {
+        sieve.source = Source::Environment(variable.clone());
+        sieve.sift_namespaces(list);
+    }
+    let rest: Vec<_> = rest.into_iter().map(|left| (left.0, env::apply_rest(tree, left, errors))).collect();
+    for (_, meaning) in &rest {
+        if let Meaning::Foreign(plain, path, value) = meaning
+            && plain == path
+        {
+            env::insert(&mut sieve.original, path, value.clone());
+        }
+    }
+    for (variable, meaning) in rest {
+        sieve.source = Source::Environment(variable.clone());
+        match meaning {
+            Meaning::Done => {}
+            Meaning::Foreign(plain, path, value) => sieve.judge(&plain, &path, &value),
+            Meaning::Unknown(nearest) => sieve.refuse(variable, Problem::Unknown { nearest }),
+        }
+    }
 }
 
 /// Takes out of a file's options whatever is none of ours, and says what is wrong with it.
@@ -273,6 +289,10 @@ impl Sieve {
         } else {
             Problem::NotImplemented
         };
+        self.refuse(path, problem);
+    }
+
+    fn refuse(&mut self, path: &str, problem: Problem) {
         self.strangers.push(ConfigError { path: path.to_owned(), source: self.source.clone(), problem });
     }
 

@@ -126,8 +126,13 @@ pub(super) fn switch_of(path: &str) -> Option<String> {
 /// The known name that looks most like a wrong one.
 pub(super) fn nearest(path: &str) -> Option<String> {
     let candidates = ours().keys().map(String::as_str).chain(all_known());
-    let best = candidates.map(|name| (distance(path, name), name)).min()?;
-    (best.0 <= 3.max(path.len() / 5)).then(|| best.1.to_owned())
+    nearest_of(&path.to_lowercase(), candidates).map(str::to_owned)
+}
+
+/// The name among several that looks most like a wrong one.
+pub(super) fn nearest_of<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let best = names.map(|name| (distance(wrong, name), name)).min()?;
+    (best.0 <= 3.max(wrong.len() / 5)).then_some(best.1)
 }
 
 /// How many letters differ (Levenshtein).
