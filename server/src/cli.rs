@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 use serde_json::{Value, json};
 
-use crate::config::{ConfigError, Given, Loaded, Settings, load};
+use crate::config::{ConfigError, Given, Loaded, Problem, Settings, Source, load};
 use crate::dev::fresh_secret;
 
 /// Scalable real-time messaging server, compatible with Centrifugo.
@@ -120,10 +120,9 @@ impl Serve {
     ///
     /// Everything that is wrong with them.
     pub fn load(&self) -> Result<Loaded, Vec<ConfigError>> {
-        load_dotenv()?;
         load(&Given {
             file: self.config.clone(),
-            variables: environment(),
+            variables: environment()?,
             flags: self.flags(),
             lenient: self.allow_unknown_options,
         })
@@ -131,35 +130,36 @@ impl Serve {
 }
 
 /// The process's variables, and those of `.env` in the working directory that are not set (CONF-05).
-fn environment() -> BTreeMap<String, String> {
-    let mut variables = dotenv(&std::fs::read_to_string(".env").unwrap_or_default());
+fn environment() -> Result<BTreeMap<String, String>, Vec<ConfigError>> {
+    let file = match std::fs::read_to_string(".env") {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        read => read.map_err(|error| error.to_string()),
+    };
+    let mut variables = file.and_then(|text| dotenv(&text)).map_err(|problem| {
+        let (source, problem) = (Source::File(".env".into()), Problem::File(problem));
+        vec![ConfigError { path: String::new(), source, problem }]
+    })?;
     variables.extend(
         std::env::vars_os()
             .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?))),
     );
-    variables
-}
-
-fn load_dotenv() -> Result<(), Vec<ConfigError>> {
-    match std::fs::read_to_string(".env") {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(vec![ConfigError {
-            path: String::new(),
-            source: crate::config::Source::File(".env".into()),
-            problem: crate::config::Problem::File(error.to_string()),
-        }]),
-        _ => Ok(()),
-    }
+    Ok(variables)
 }
 
 /// `NAME=text` lines; `#` begins a comment, `export` may come before, quotes may stand around the text.
-fn dotenv(text: &str) -> BTreeMap<String, String> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+fn dotenv(text: &str) -> Result<BTreeMap<String, String>, String> {
+    let lines = text.lines().map(str::trim).enumerate();
+    let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     lines
-        .filter_map(|line| {
-            let (name, text) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
+        .map(|(at, line)| {
+            let (name, text) = line
+                .strip_prefix("export ")
+                .unwrap_or(line)
+                .split_once('=')
+                .ok_or_else(|| format!("line {} is not NAME=text", at + 1))?;
             let text = text.trim();
             let quoted = ['"', '\''].iter().find_map(|quote| text.strip_prefix(*quote)?.strip_suffix(*quote));
-            Some((name.trim().to_owned(), quoted.unwrap_or(text).to_owned()))
+            Ok((name.trim().to_owned(), quoted.unwrap_or(text).to_owned()))
         })
         .collect()
 }
@@ -170,7 +170,7 @@ fn dotenv(text: &str) -> BTreeMap<String, String> {
 ///
 /// Everything that is wrong with it.
 pub fn check_config(file: &Path) -> Result<(), Vec<ConfigError>> {
-    let given = Given { file: Some(file.to_owned()), variables: environment(), ..Given::default() };
+    let given = Given { file: Some(file.to_owned()), variables: environment()?, ..Given::default() };
     Settings::new(&load(&given)?.options)?;
     Ok(())
 }
@@ -208,9 +208,10 @@ mod tests {
 
     #[test]
     fn dotenv_files() {
-        let read = dotenv("# comment\nA=1\nexport B = \"two words\"\nC='x=y'\n\nnonsense\n");
+        let read = dotenv("# comment\nA=1\nexport B = \"two words\"\nC='x=y'\n\n");
         let expected = [("A", "1"), ("B", "two words"), ("C", "x=y")];
-        assert_eq!(read, expected.map(|(name, text)| (name.to_owned(), text.to_owned())).into());
+        assert_eq!(read, Ok(expected.map(|(name, text)| (name.to_owned(), text.to_owned())).into()));
+        assert_eq!(dotenv("A=1\n\nnonsense\n"), Err("line 3 is not NAME=text".to_owned()));
     }
 
     #[test]

@@ -147,7 +147,10 @@ fn listeners(check: &mut Checker, options: &Options) -> Option<ListenerConfig> {
     }
     let port = match server.internal_port.as_str() {
         "" => server.port,
-        text => check.ok("http_server.internal_port", text.parse::<u16>())?,
+        text => {
+            let parsed = text.parse::<u16>().map_err(|_| format!("{text:?} is not a port"));
+            check.ok("http_server.internal_port", parsed)?
+        }
     };
     let internal = match server.internal_address.as_str() {
         "" => SocketAddr::new(external.ip(), port),

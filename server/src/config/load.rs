@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::duration::GoDuration;
 use super::env::{self, Meaning};
 use super::model::Options;
 use super::schema::{
@@ -120,7 +121,8 @@ pub fn load(given: &Given) -> Result<Loaded, Vec<ConfigError>> {
         sieve.sift(members, "");
     }
     apply_variables(given, &mut tree, &mut sieve, &mut errors);
-    let Sieve { strangers, mut notes, .. } = sieve;
+    let Sieve { strangers, mut mistakes, mut notes, .. } = sieve;
+    errors.append(&mut mistakes);
     warnings.append(&mut notes);
     for (option, text) in &given.flags {
         let default = ours().get(option).unwrap_or(&Value::Null);
@@ -140,7 +142,7 @@ pub fn load(given: &Given) -> Result<Loaded, Vec<ConfigError>> {
             errors.push(error);
         }
     }
-    normalise(&mut tree);
+    normalise(&mut tree, &mut errors);
     match serde_path_to_error::deserialize(&tree) {
         Ok(options) if errors.is_empty() => return Ok(Loaded { options, warnings }),
         Ok(_) => {}
@@ -221,6 +223,8 @@ struct Sieve {
     /// The file as it was, to look up which features are switched on.
     original: Value,
     strangers: Vec<ConfigError>,
+    /// What is wrong with options of ours.
+    mistakes: Vec<ConfigError>,
     notes: Vec<String>,
 }
 
@@ -239,6 +243,15 @@ impl Sieve {
             match value {
                 Value::Object(members) if ours().keys().any(|option| option.starts_with(&below)) => {
                     self.sift(members, &path);
+                }
+                Value::Null if is_known(&path) => foreign.push(name.clone()),
+                _ if ours().keys().any(|option| option.starts_with(&below)) => {
+                    foreign.push(name.clone());
+                    self.mistakes.push(ConfigError {
+                        path,
+                        source: self.source.clone(),
+                        problem: Problem::Value("must be an object".to_owned()),
+                    });
                 }
                 other => {
                     self.judge(&path, &path, other);
@@ -308,26 +321,71 @@ impl Sieve {
 
 /// Brings values into the form that the model takes: the same as none becomes the default (CONF-09), and texts
 /// of numbers and truth values are read, as Centrifugo does.
-fn normalise(tree: &mut Value) {
+fn normalise(tree: &mut Value, errors: &mut Vec<ConfigError>) {
     for (path, default) in ours() {
         let Some((parent, name)) = path.rsplit_once('.').or(Some(("", path))) else { continue };
         let parent = if parent.is_empty() { String::new() } else { format!("/{}", parent.replace('.', "/")) };
-        let Some(Value::Object(members)) = tree.pointer_mut(&parent) else { continue };
-        let Some(value) = members.get_mut(name) else { continue };
-        if is_zero(value) {
-            members.remove(name);
-            continue;
+        if let Some(Value::Object(members)) = tree.pointer_mut(&parent) {
+            normalise_member(members, name, default, path == "http_server.internal_port");
         }
-        match (default, &*value) {
-            (Value::String(_), Value::Number(number)) if path == "http_server.internal_port" => {
-                *value = Value::from(number.to_string());
-            }
-            (Value::Number(_) | Value::Bool(_), Value::String(text)) => {
-                if let Ok(read) = env::parse(default, text, false) {
-                    *value = read;
+    }
+    let Some(Value::Array(list)) = tree.pointer_mut("/channel/namespaces") else { return };
+    for (at, element) in list.iter_mut().enumerate() {
+        let Value::Object(members) = element else { continue };
+        for (name, default) in namespace() {
+            normalise_member(members, name, default, false);
+            // The model's elements are made of two parts, and its errors do not tell which member they are about.
+            let expected = match (default, members.get(name)) {
+                (_, None)
+                | (Value::Bool(_), Some(Value::Bool(_)))
+                | (Value::String(_), Some(Value::String(_))) => {
+                    continue;
                 }
-            }
-            _ => {}
+                (Value::Bool(_), Some(_)) => "must be true or false",
+                (Value::String(_), Some(_)) => "must be a text",
+                _ => continue,
+            };
+            members.remove(name);
+            errors.push(ConfigError {
+                path: format!("{NAMESPACES}[{at}].{name}"),
+                source: Source::Merged,
+                problem: Problem::Value(expected.to_owned()),
+            });
         }
+    }
+}
+
+fn normalise_member(members: &mut Map<String, Value>, name: &str, default: &Value, text_of_number: bool) {
+    let Some(value) = members.get_mut(name) else { return };
+    if is_none(default, value) {
+        members.remove(name);
+        return;
+    }
+    match (default, &*value) {
+        (Value::String(_), Value::Number(number)) if text_of_number => {
+            *value = Value::from(number.to_string())
+        }
+        (Value::Number(_) | Value::Bool(_), Value::String(text)) => {
+            if let Ok(read) = env::parse(default, text, false) {
+                *value = read;
+            }
+        }
+        _ => {}
+    }
+    if is_none(default, value) {
+        members.remove(name);
+    }
+}
+
+/// Whether a value of an option with this default is the same as none (CONF-09).
+fn is_none(default: &Value, value: &Value) -> bool {
+    match (default, value) {
+        (_, Value::Null) => true,
+        (_, Value::String(text)) if text.is_empty() => true,
+        (Value::String(default), Value::String(_)) => GoDuration::parse(default).is_some() && is_zero(value),
+        (Value::Number(_) | Value::String(_), Value::Number(_))
+        | (Value::Bool(_), Value::Bool(_))
+        | (Value::Array(_), Value::Array(_)) => is_zero(value),
+        _ => false,
     }
 }

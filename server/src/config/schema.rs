@@ -126,7 +126,17 @@ pub(super) fn switch_of(path: &str) -> Option<String> {
 /// The known name that looks most like a wrong one.
 pub(super) fn nearest(path: &str) -> Option<String> {
     let candidates = ours().keys().map(String::as_str).chain(all_known());
-    nearest_of(&path.to_lowercase(), candidates).map(str::to_owned)
+    let path = path.to_lowercase();
+    nearest_of(&path, candidates).or_else(|| moved(&path)).map(str::to_owned)
+}
+
+/// An option whose name has this end: before version 6 options were not grouped.
+fn moved(path: &str) -> Option<&'static str> {
+    let end = format!("_{}", path.replace('.', "_"));
+    let is_meant = |option: &&'static str| option.replace('.', "_").ends_with(&end);
+    let shortest = |option: &&'static str| option.len();
+    let of_ours = ours().keys().map(String::as_str).filter(is_meant).min_by_key(shortest);
+    of_ours.or_else(|| all_known().filter(is_meant).min_by_key(shortest))
 }
 
 /// The name among several that looks most like a wrong one.

@@ -1,0 +1,434 @@
+//! What is said of options that are wrong, message by message.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test stops at what it did not expect")]
+
+use std::path::PathBuf;
+
+use expect_test::{Expect, expect};
+use tourbillon_server::config::{Given, Loaded, Settings, load};
+
+/// A file of its own for each test, gone with the value.
+struct File(PathBuf);
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn read(text: &str, flags: &[(&str, &str)]) -> Result<Loaded, String> {
+    static LAST: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+
+    let number = LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let name = format!("tourbillon-mistakes-{}-{number}.json", std::process::id());
+    let file = File(std::env::temp_dir().join(name));
+    std::fs::write(&file.0, text).expect("written");
+    let flags = flags.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+    let given = Given { file: Some(file.0.clone()), flags, ..Given::default() };
+    let checked = load(&given).and_then(|loaded| Settings::new(&loaded.options).map(|_| loaded));
+    checked.map_err(|errors| {
+        let lines = tourbillon_server::lines(&errors).replace("\nerror: ", "\n");
+        lines.replace(&file.0.display().to_string(), "FILE")
+    })
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "expectations are made where they are used")]
+fn refused(text: &str, expected: Expect) {
+    match read(text, &[]) {
+        Ok(_) => panic!("taken: {text}"),
+        Err(errors) => expected.assert_eq(&errors),
+    }
+}
+
+fn taken(text: &str) -> Loaded {
+    read(text, &[]).unwrap_or_else(|errors| panic!("{text}: {errors}"))
+}
+
+#[test]
+fn other_types_are_named_with_the_full_path() {
+    for (text, expected) in [
+        (
+            r#"{"client":{"channel_limit":"many"}}"#,
+            expect![[r#"client.channel_limit: invalid type: string "many", expected usize"#]],
+        ),
+        (
+            r#"{"client":{"channel_limit":-1}}"#,
+            expect!["client.channel_limit: invalid value: integer `-1`, expected usize"],
+        ),
+        (
+            r#"{"client":{"channel_limit":1.5}}"#,
+            expect!["client.channel_limit: invalid type: floating point `1.5`, expected usize"],
+        ),
+        (
+            r#"{"client":{"channel_limit":[1]}}"#,
+            expect!["client.channel_limit: invalid type: sequence, expected usize"],
+        ),
+        (
+            r#"{"client":{"insecure":"maybe"}}"#,
+            expect![[r#"client.insecure: invalid type: string "maybe", expected a boolean"#]],
+        ),
+        (
+            r#"{"client":{"insecure":2}}"#,
+            expect!["client.insecure: invalid type: integer `2`, expected a boolean"],
+        ),
+        (
+            r#"{"client":{"ping_interval":"soon"}}"#,
+            expect![[
+                r#"client.ping_interval: invalid value: string "soon", expected a duration such as "25s", or a number of nanoseconds"#
+            ]],
+        ),
+        (
+            r#"{"client":{"ping_interval":true}}"#,
+            expect![[
+                r#"client.ping_interval: invalid type: boolean `true`, expected a duration such as "25s", or a number of nanoseconds"#
+            ]],
+        ),
+        (
+            r#"{"client":{"allowed_origins":"http://a"}}"#,
+            expect![[r#"client.allowed_origins: invalid type: string "http://a", expected a sequence"#]],
+        ),
+        (
+            r#"{"client":{"allowed_origins":[1]}}"#,
+            expect!["client.allowed_origins[0]: invalid type: integer `1`, expected a string"],
+        ),
+        (r#"{"client":{"token":"secret"}}"#, expect!["client.token: must be an object (in FILE)"]),
+        (r#"{"client":5}"#, expect!["client: must be an object (in FILE)"]),
+        (r#"{"client":[1]}"#, expect!["client: must be an object (in FILE)"]),
+        (
+            r#"{"http_server":{"port":65536}}"#,
+            expect!["http_server.port: invalid value: integer `65536`, expected u16"],
+        ),
+        (r#"{"node":{"name":{"a":1}}}"#, expect!["node.name: invalid type: map, expected a string"]),
+        (r#"{"pid_file":1}"#, expect!["pid_file: invalid type: integer `1`, expected a string"]),
+        (
+            r#"{"channel":{"namespaces":{"a":{}}}}"#,
+            expect!["channel.namespaces: invalid type: map, expected a sequence"],
+        ),
+        (
+            r#"{"channel":{"namespaces":["aa"]}}"#,
+            expect![[r#"channel.namespaces[0]: invalid type: string "aa", expected struct Namespace"#]],
+        ),
+        (
+            r#"{"channel":{"namespaces":[{"name":"aa"},{"name":1}]}}"#,
+            expect!["channel.namespaces[1].name: must be a text"],
+        ),
+        (
+            r#"{"channel":{"namespaces":[{"name":"aa","allow_publish_for_client":"maybe"}]}}"#,
+            expect!["channel.namespaces[0].allow_publish_for_client: must be true or false"],
+        ),
+        (
+            r#"{"channel":{"without_namespace":{"channel_regex":1}}}"#,
+            expect!["channel.without_namespace.channel_regex: invalid type: integer `1`, expected a string"],
+        ),
+    ] {
+        refused(text, expected);
+    }
+}
+
+#[test]
+fn values_that_make_no_sense_are_named() {
+    for (text, expected) in [
+        (
+            r#"{"engine":{"type":"redis"}}"#,
+            expect![[r#"engine.type: "redis" is not implemented yet: only "memory" is"#]],
+        ),
+        (
+            r#"{"http_server":{"address":"example.com"}}"#,
+            expect![[r#"http_server.address: "example.com" is not an IP address"#]],
+        ),
+        (
+            r#"{"http_server":{"internal_address":"::x"}}"#,
+            expect![[r#"http_server.internal_address: "::x" is not an IP address"#]],
+        ),
+        (
+            r#"{"http_server":{"internal_port":"http"}}"#,
+            expect![[r#"http_server.internal_port: "http" is not a port"#]],
+        ),
+        (
+            r#"{"http_api":{"handler_prefix":"api"}}"#,
+            expect![[r#"http_api.handler_prefix: "api" must begin with a slash"#]],
+        ),
+        (
+            r#"{"http_api":{"error_mode":"loud"}}"#,
+            expect![[r#"http_api.error_mode: "loud" must be empty or "transport""#]],
+        ),
+        (
+            r#"{"websocket":{"handler_prefix":"ws"}}"#,
+            expect![[r#"websocket.handler_prefix: "ws" must begin with a slash"#]],
+        ),
+        (
+            r#"{"health":{"enabled":true,"handler_prefix":"h"}}"#,
+            expect![[r#"health.handler_prefix: "h" must begin with a slash"#]],
+        ),
+        (
+            r#"{"client":{"ping_interval":"8s"}}"#,
+            expect!["client.ping_interval: 8s must be longer than client.pong_timeout, 8s"],
+        ),
+        (
+            r#"{"client":{"ping_interval":"500ms","pong_timeout":"100ms"}}"#,
+            expect!["client.ping_interval: must be at least 1s, the unit in which clients are told"],
+        ),
+        (r#"{"client":{"pong_timeout":"-1s"}}"#, expect!["client.pong_timeout: must not be negative"]),
+        (r#"{"shutdown":{"timeout":"-1s"}}"#, expect!["shutdown.timeout: must not be negative"]),
+        (
+            r#"{"client":{"user_id_http_header":"no header"}}"#,
+            expect!["client.user_id_http_header: invalid HTTP header name"],
+        ),
+        (
+            r#"{"client":{"allowed_origins":["http://[a"]}}"#,
+            expect![[
+                r#"client.allowed_origins: origin pattern "http://[a": unclosed character class; missing ']'"#
+            ]],
+        ),
+    ] {
+        refused(text, expected);
+    }
+}
+
+#[test]
+fn tokens_compression_and_namespaces_that_make_no_sense_are_named() {
+    for (text, expected) in [
+        (
+            r#"{"client":{"token":{"audience":"a","audience_regex":"b"}}}"#,
+            expect!["client.token.audience: cannot be used together with `audience_regex`"],
+        ),
+        (
+            r#"{"client":{"token":{"issuer":"a","issuer_regex":"b"}}}"#,
+            expect!["client.token.issuer: cannot be used together with `issuer_regex`"],
+        ),
+        (
+            r#"{"client":{"token":{"issuer_regex":"("}}}"#,
+            expect!["client.token.issuer_regex: invalid regular expression: unclosed group"],
+        ),
+        (
+            r#"{"client":{"token":{"user_id_claim":"a-b"}}}"#,
+            expect!["client.token.user_id_claim: must match ^[a-zA-Z_]+$"],
+        ),
+        (
+            r#"{"client":{"subscription_token":{"enabled":true,"audience":"a","audience_regex":"b"}}}"#,
+            expect!["client.subscription_token.audience: cannot be used together with `audience_regex`"],
+        ),
+        (
+            r#"{"websocket":{"compression":true,"compression_level":10}}"#,
+            expect!["websocket.compression_level: must be 1 to 9"],
+        ),
+        (
+            r#"{"channel":{"publication_data_format":"xml"}}"#,
+            expect![[
+                r#"channel.publication_data_format: unknown format "xml": it must be "", "json", "json_object" or "binary""#
+            ]],
+        ),
+        (
+            r#"{"channel":{"without_namespace":{"channel_regex":"("}}}"#,
+            expect!["channel.without_namespace.channel_regex: invalid regular expression: unclosed group"],
+        ),
+        (
+            r#"{"channel":{"namespaces":[{"name":"x"}]}}"#,
+            expect![[
+                r#"channel.namespaces[0].name: invalid namespace name "x": it must match ^[-a-zA-Z0-9_.]{2,}$"#
+            ]],
+        ),
+        (
+            r#"{"channel":{"namespaces":[{}]}}"#,
+            expect![[
+                r#"channel.namespaces[0].name: invalid namespace name "": it must match ^[-a-zA-Z0-9_.]{2,}$"#
+            ]],
+        ),
+        (
+            r#"{"channel":{"namespaces":[{"name":"aa"},{"name":"aa"}]}}"#,
+            expect![[r#"channel.namespaces[1].name: there is another namespace "aa""#]],
+        ),
+        (
+            r#"{"channel":{"namespaces":[{"name":"aa"},{"name":"bb","channel_regex":"["}]}}"#,
+            expect![
+                "channel.namespaces[1].channel_regex: invalid regular expression: unclosed character class"
+            ],
+        ),
+        (
+            r#"{"channel":{"namespaces":[{"name":"aa","publication_data_format":"xml"}]}}"#,
+            expect![[
+                r#"channel.namespaces[0].publication_data_format: unknown format "xml": it must be "", "json", "json_object" or "binary""#
+            ]],
+        ),
+    ] {
+        refused(text, expected);
+    }
+}
+
+#[test]
+fn what_is_not_known_comes_with_the_name_that_was_meant() {
+    for (text, expected) in [
+        (
+            r#"{"clinet":{"insecure":true}}"#,
+            expect!["clinet.insecure: no such option (in FILE); did you mean client.insecure?"],
+        ),
+        (
+            r#"{"client":{"Insecure":true}}"#,
+            expect!["client.Insecure: no such option (in FILE); did you mean client.insecure?"],
+        ),
+        (
+            r#"{"client":{"tokn":{"hmac_secret_key":"x"}}}"#,
+            expect![
+                "client.tokn.hmac_secret_key: no such option (in FILE); did you mean client.token.hmac_secret_key?"
+            ],
+        ),
+        (
+            r#"{"token_hmac_secret_key":"x"}"#,
+            expect![
+                "token_hmac_secret_key: no such option (in FILE); did you mean client.token.hmac_secret_key?"
+            ],
+        ),
+        (
+            r#"{"allowed_origins":["*"]}"#,
+            expect!["allowed_origins: no such option (in FILE); did you mean client.allowed_origins?"],
+        ),
+        (
+            r#"{"nothing_like_it_at_all_anywhere":null}"#,
+            expect!["nothing_like_it_at_all_anywhere: no such option (in FILE)"],
+        ),
+        (r#"{"":1}"#, expect![": no such option (in FILE)"]),
+        (r#"{"clinet":{}}"#, expect!["clinet: no such option (in FILE)"]),
+        (
+            r#"{"channel":{"namespaces":[{"name":"aa"},{"name":"bb","histroy_size":10}]}}"#,
+            expect![
+                "channel.namespaces[1].histroy_size: no such option (in FILE); did you mean channel.namespaces.history_size?"
+            ],
+        ),
+        (
+            r#"{"channel":{"namespaces":[{"name":"aa","nothing":{"at":{"all":1}}}]}}"#,
+            expect!["channel.namespaces[0].nothing.at.all: no such option (in FILE)"],
+        ),
+        (
+            r#"{"channel":{"without_namespace":{"histroy_size":10}}}"#,
+            expect![
+                "channel.without_namespace.histroy_size: no such option (in FILE); did you mean channel.without_namespace.history_size?"
+            ],
+        ),
+    ] {
+        refused(text, expected);
+    }
+}
+
+#[test]
+fn what_is_not_there_yet_is_refused() {
+    for (text, expected) in [
+        (
+            r#"{"channel":{"without_namespace":{"presence":true,"history_size":10,"history_ttl":"1m"}}}"#,
+            expect![[r#"
+            channel.without_namespace.history_size: an option of Centrifugo that is not implemented yet (in FILE)
+            channel.without_namespace.history_ttl: an option of Centrifugo that is not implemented yet (in FILE)
+            channel.without_namespace.presence: an option of Centrifugo that is not implemented yet (in FILE)"#]],
+        ),
+        (
+            r#"{"channel":{"namespaces":[{"name":"aa","presence":true,"history_size":10}]}}"#,
+            expect![[r#"
+            channel.namespaces[0].history_size: an option of Centrifugo that is not implemented yet (in FILE)
+            channel.namespaces[0].presence: an option of Centrifugo that is not implemented yet (in FILE)"#]],
+        ),
+        (
+            r#"{"admin":{"enabled":true,"password":"x"}}"#,
+            expect![[r#"
+            admin.enabled: an option of Centrifugo that is not implemented yet (in FILE)
+            admin.password: an option of Centrifugo that is not implemented yet (in FILE)"#]],
+        ),
+        (
+            r#"{"http_server":{"tls":{"enabled":true,"cert_pem":"x"}}}"#,
+            expect![[r#"
+            http_server.tls.cert_pem: an option of Centrifugo that is not implemented yet (in FILE)
+            http_server.tls.enabled: an option of Centrifugo that is not implemented yet (in FILE)"#]],
+        ),
+        (
+            r#"{"grpc_api":{"enabled":true}}"#,
+            expect!["grpc_api.enabled: an option of Centrifugo that is not implemented yet (in FILE)"],
+        ),
+        (
+            r#"{"proxies":[{"name":"p"}]}"#,
+            expect!["proxies: an option of Centrifugo that is not implemented yet (in FILE)"],
+        ),
+        (
+            r#"{"client":{"proxy":{"connect":{"enabled":true,"endpoint":"http://a"}}}}"#,
+            expect![[r#"
+            client.proxy.connect.enabled: an option of Centrifugo that is not implemented yet (in FILE)
+            client.proxy.connect.endpoint: an option of Centrifugo that is not implemented yet (in FILE)"#]],
+        ),
+        (
+            r#"{"client":{"token":{"jwks_public_endpoint":"http://a"}}}"#,
+            expect![
+                "client.token.jwks_public_endpoint: an option of Centrifugo that is not implemented yet (in FILE)"
+            ],
+        ),
+    ] {
+        refused(text, expected);
+    }
+}
+
+#[test]
+fn what_asks_for_nothing_is_accepted() {
+    for text in [
+        "{}",
+        r#"{"client":null,"channel":{},"channel":{"namespaces":null}}"#,
+        r#"{"admin":{"enabled":false},"prometheus":{"handler_prefix":"/metrics"},"proxies":[],"consumers":[]}"#,
+        r#"{"channel":{"without_namespace":{"presence":false,"history_size":0,"history_ttl":"0s"}}}"#,
+        r#"{"channel":{"namespaces":[{"name":"aa","presence":false,"history_size":0,"channel_regex":""}]}}"#,
+        r#"{"engine":{"redis":{"address":"redis://127.0.0.1:6379"}}}"#,
+        r#"{"engine":{"redis":{"address":["redis://127.0.0.1:6379"],"connect_timeout":"1000ms"}}}"#,
+    ] {
+        assert_eq!(taken(text).warnings, [""; 0], "{text}");
+    }
+}
+
+#[test]
+fn what_has_no_effect_is_a_warning() {
+    let warnings = taken(
+        r#"{
+        "admin": {"enabled": false, "password": "x", "secret": "y"},
+        "engine": {"redis": {"address": "redis://10.0.0.1:6379"}},
+        "grpc_api": {"port": 10001},
+        "usage_stats": {"disabled": true},
+        "websocket": {"read_buffer_size": 512}
+    }"#,
+    )
+    .warnings;
+    expect![[r#"
+        admin.password has no effect: its feature is off, and not implemented yet
+        admin.secret has no effect: its feature is off, and not implemented yet
+        engine.redis.address has no effect: its feature is off, and not implemented yet
+        grpc_api.port has no effect: its feature is off, and not implemented yet
+        usage_stats.disabled has no effect: this server sends no usage statistics
+        websocket.read_buffer_size has no effect: connections hold no read buffer"#]]
+    .assert_eq(&warnings.join("\n"));
+}
+
+#[test]
+fn flags_are_read_as_strictly() {
+    let errors =
+        read("{}", &[("http_server.port", "http"), ("client.insecure", "true")]).expect_err("refused");
+    expect![[r#"--http_server.port: "http" is not a whole number"#]].assert_eq(&errors);
+    let options = read(r#"{"http_server":{"port":1}}"#, &[("http_server.port", "0")]).expect("taken").options;
+    assert_eq!(options.http_server.port, 8000, "zero is the default");
+}
+
+/// CONF-09: a secret or a name of "0" is no zero.
+#[test]
+fn texts_that_look_like_zero_are_texts() {
+    let options = taken(
+        r#"{"node":{"name":"0"},"http_api":{"key":"0s"},"http_server":{"internal_port":"0"},"client":{"ping_interval":"0"}}"#,
+    )
+    .options;
+    assert_eq!((options.node.name.as_str(), options.http_api.key.expose()), ("0", "0s"));
+    assert_eq!(options.http_server.internal_port, "0");
+    assert_eq!(options.client.ping_interval.to_string(), "25s");
+}
+
+/// Centrifugo reads texts of numbers and truth values, in namespaces too.
+#[test]
+fn texts_of_other_types_are_read() {
+    let options = taken(
+        r#"{"http_server":{"port":"9000","internal_port":9001},"channel":{"namespaces":[
+            {"name":"aa","allow_publish_for_client":"true","allow_subscribe_for_client":null,"channel_regex":null}
+        ]}}"#,
+    )
+    .options;
+    assert_eq!((options.http_server.port, options.http_server.internal_port.as_str()), (9000, "9001"));
+    assert!(options.channel.namespaces[0].rules.allow_publish_for_client);
+}
