@@ -8,6 +8,7 @@ mod duration;
 mod env;
 mod load;
 pub mod model;
+mod reference;
 mod schema;
 mod secret;
 
@@ -15,4 +16,5 @@ pub use check::{ListenerConfig, Settings};
 pub use duration::GoDuration;
 pub use load::{ConfigError, Given, Loaded, Problem, Source, load};
 pub use model::Options;
+pub use reference::reference;
 pub use secret::SecretText;

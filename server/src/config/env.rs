@@ -90,7 +90,8 @@ fn wrong(path: String, variable: &str, problem: String) -> ConfigError {
     ConfigError { path, source: Source::Environment(variable.to_owned()), problem: Problem::Value(problem) }
 }
 
-fn env_name(path: &str) -> String {
+/// The name of an option's variable, without a prefix.
+pub(super) fn env_name(path: &str) -> String {
     path.replace('.', "_").to_uppercase()
 }
 

@@ -1,0 +1,54 @@
+//! The reference of options, made of the model.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::env::env_name;
+use super::schema::{NAMESPACES, join, namespace, ours};
+
+const INTRODUCTION: &str = "\
+# Options
+
+Names, defaults and variables are Centrifugo's. Flags win over variables, these over the file, this over the
+defaults. Each variable works with the prefix `TOURBILLON_` in place of `CENTRIFUGO_` too, which wins. In variables,
+lists are separated by single spaces, and a list of objects is JSON. A value of zero is the same as none.
+
+Made from the options themselves: `UPDATE_EXPECT=1 cargo test -p tourbillon-server --test reference` writes it anew.
+";
+
+const OF_NAMESPACES: &str = "
+## Elements of `channel.namespaces`
+
+`<NAME>` is the namespace's name in capitals, with `_` in place of `.` and `-`. The namespace must be in the file or
+in `CENTRIFUGO_CHANNEL_NAMESPACES`.
+";
+
+const HEADER: &str = "\n| option | default | variable |\n|---|---|---|\n";
+
+/// Every option with its default and its environment variable, as Markdown.
+#[must_use]
+pub fn reference() -> String {
+    let mut text = INTRODUCTION.to_owned();
+    text.push_str(HEADER);
+    for (path, default) in ours() {
+        row(&mut text, path, default, &env_name(path));
+    }
+    text.push_str(OF_NAMESPACES);
+    text.push_str(HEADER);
+    for (name, default) in namespace() {
+        let variable = format!("{}_<NAME>_{}", env_name(NAMESPACES), env_name(name));
+        row(&mut text, &join(&format!("{NAMESPACES}[]"), name), default, &variable);
+    }
+    text
+}
+
+fn row(text: &mut String, path: &str, default: &Value, variable: &str) {
+    let default = match default {
+        Value::String(text) if text.is_empty() => String::new(),
+        Value::String(text) => format!("`{text}`"),
+        other => format!("`{other}`"),
+    };
+    // A text takes everything that is written to it.
+    let _ = writeln!(text, "| `{path}` | {default} | `CENTRIFUGO_{variable}` |");
+}
