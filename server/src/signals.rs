@@ -56,3 +56,42 @@ fn reload_from(flags: &Serve, reload: &Reload) {
         Err(errors) => tracing::error!("the configuration is not reloaded: {}", lines(&errors)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{App, Listeners};
+
+    #[tokio::test]
+    async fn a_configuration_that_is_wrong_leaves_the_running_one_in_force() {
+        let file = std::env::temp_dir().join(format!("tourbillon-reload-{}.json", std::process::id()));
+        let write = |text: &str| std::fs::write(&file, text).expect("written");
+        let flags = Serve { config: Some(file.clone()), ..Serve::default() };
+        write(r#"{"channel":{"namespaces":[{"name":"old"}]}}"#);
+        let options = flags.load().expect("sound options").options;
+        let mut settings = Settings::new(&options).expect("sound options");
+        settings.listeners.external.set_port(0);
+        let listeners = Listeners::bind(settings.listeners).await.expect("a port");
+        let app = App::build(settings, listeners, None).expect("a server");
+        let exists = |channel: &str| app.node().channel_options(channel).is_ok();
+        let namespaces = || [exists("old:a"), exists("new:a")];
+        for wrong in [
+            "{",
+            r#"{"nonsense":1,"channel":{"namespaces":[{"name":"new"}]}}"#,
+            r#"{"channel":{"namespaces":[{"name":"new"},{"name":"new"}]}}"#,
+            r#"{"client":{"ping_interval":"1s"},"channel":{"namespaces":[{"name":"new"}]}}"#,
+        ] {
+            write(wrong);
+            reload_from(&flags, &app.reload());
+            assert_eq!(namespaces(), [true, false], "{wrong}");
+        }
+        write(r#"{"channel":{"namespaces":[{"name":"new"}]}}"#);
+        reload_from(&flags, &app.reload());
+        assert_eq!(namespaces(), [false, true]);
+        std::fs::remove_file(&file).expect("removed");
+        reload_from(&Serve { config: Some(Path::new("/nowhere.json").into()), ..flags }, &app.reload());
+        assert_eq!(namespaces(), [false, true]);
+    }
+}

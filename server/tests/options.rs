@@ -189,6 +189,19 @@ fn centrifugos_defaults_written_out_are_accepted() {
         }
         *place = value;
     }
+    let mut namespace = serde_json::json!({"name": "aa"});
+    for line in include_str!("../src/config/known_options.txt").lines() {
+        let Some((path, default)) = line.split_once('\t') else { continue };
+        let Some(name) = path.strip_prefix("channel.namespaces.").filter(|name| *name != "name") else {
+            continue;
+        };
+        let value = serde_json::from_str(default).unwrap_or_else(|_| serde_json::Value::from(default));
+        let place = name.split('.').fold(&mut namespace, |place, part| &mut place[part]);
+        *place = value;
+    }
+    assert!(namespace.as_object().is_some_and(|members| members.len() > 1), "{namespace}");
+    tree["channel"]["namespaces"] = serde_json::json!([namespace]);
     let loaded = loaded("defaults.json", &tree.to_string(), &[]);
+    assert_eq!(loaded.warnings, [""; 0]);
     assert!(Settings::new(&loaded.options).is_ok());
 }

@@ -214,3 +214,24 @@ where
         Box::pin(async move { Ok(api.answer(request).await) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// API-05.
+    #[test]
+    fn every_error_has_its_status() {
+        for (error, status) in [
+            (ApiError::INTERNAL, 500),
+            (ApiError::UNKNOWN_CHANNEL, 404),
+            (ApiError::NOT_FOUND, 404),
+            (ApiError::BAD_REQUEST, 400),
+            (ApiError::NOT_AVAILABLE, 400),
+            (ApiError::UNRECOVERABLE_POSITION, 416),
+            (ApiError::CONFLICT, 409),
+        ] {
+            assert_eq!(status_of(&error).as_u16(), status, "{error}");
+        }
+    }
+}

@@ -1,7 +1,12 @@
 //! Who may call, and how the answer says that it went wrong.
 
+use bytes::Bytes;
+use futures_util::stream;
 use http::{Request, StatusCode};
+use http_body::Frame;
+use http_body_util::StreamBody;
 use serde_json::json;
+use tower_service::Service;
 
 use crate::harness::{KEY, Test, post, start, start_with};
 
@@ -182,6 +187,26 @@ async fn a_body_above_the_limit_is_refused_and_one_at_the_limit_is_not() {
         });
         assert_eq!(test.raw("publish", body).await.status.as_u16(), status);
     }
+}
+
+/// API-06: what does not arrive whole is told apart from what is too large, also where no length is told.
+#[tokio::test]
+async fn a_body_in_parts_is_bounded_and_one_that_breaks_off_is_a_failure() {
+    type Part = Result<Frame<Bytes>, std::io::Error>;
+
+    let test = start_with(|config| {
+        config.insecure = true;
+        config.body_limit = 40;
+    });
+    let part = |text: &'static str| -> Part { Ok(Frame::data(Bytes::from_static(text.as_bytes()))) };
+    let status = async |parts: Vec<Part>| {
+        let body = StreamBody::new(stream::iter(parts));
+        let request = Request::post("/api/publish").body(body).expect("a request");
+        test.api.clone().call(request).await.expect("the front does not fail").status().as_u16()
+    };
+    assert_eq!(status(vec![part(r#"{"channel":"#), part(r#""a","data":1}"#)]).await, 200);
+    assert_eq!(status((0..10).map(|_| part("0123456789")).collect()).await, 413);
+    assert_eq!(status(vec![part("{"), Err(std::io::ErrorKind::ConnectionReset.into())]).await, 500);
 }
 
 #[test]
