@@ -1,7 +1,7 @@
 //! A whole server: from settings to something that runs.
 
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -65,9 +65,18 @@ impl Listeners {
 }
 
 async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| io::Error::new(error.kind(), format!("listening on {address}: {error}")))
+    let bound = match TcpListener::bind(address).await {
+        // A system without IPv6 has no address for both.
+        Err(error)
+            if address.is_ipv6()
+                && address.ip().is_unspecified()
+                && !matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::PermissionDenied) =>
+        {
+            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        bound => bound,
+    };
+    bound.map_err(|error| io::Error::new(error.kind(), format!("listening on {address}: {error}")))
 }
 
 /// What of a running server can be changed.

@@ -1,67 +1,167 @@
 //! HTTP listeners.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::router::{Routed, Router};
 
-/// Time within which a request's head must be there (HTTP-01).
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time within which a request's head must be there (HTTP-01). It bounds the wait between two requests too.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time within which an answer must be taken (HTTP-01).
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The largest head of a request, in bytes.
-const HEADER_LIMIT: usize = 16 * 1024;
+const HEAD_LIMIT: usize = 16 * 1024;
 
 /// How long the listener rests when the system has no more file descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves one port until `stop` is cancelled, and then the requests that are under way.
 pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let graceful = GracefulShutdown::new();
     let connections = TaskTracker::new();
-    let mut http = auto::Builder::new(TokioExecutor::new()).http1_only();
-    http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(HEADER_LIMIT);
+    let router = Arc::new(router);
+    // Not the builder that finds out the version: it waits for a first byte without a deadline, and speaks HTTP/2
+    // with whoever begins so, for which these limits do not count.
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_LIMIT);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => break,
         };
         match accepted {
-            Ok((stream, peer)) => take(&http, &graceful, &connections, (stream, peer), router.clone()),
+            Ok((stream, peer)) => {
+                let routed =
+                    Routed { router: Arc::clone(&router), peer: canonical(peer), pace: Pace::default() };
+                connections.spawn(converse(&http, stream, routed, stop.clone()));
+            }
+            // It was gone before we took it.
+            Err(error) if is_about_one(error.kind()) => tracing::debug!(%error, "a connection was not taken"),
             Err(error) => {
-                // One that failed before we took it, or no descriptors left: neither ends the server.
-                tracing::warn!(%error, "a connection could not be accepted");
+                // No descriptors left, as a rule. Some will be.
+                tracing::warn!(%error, "connections cannot be accepted");
                 tokio::time::sleep(PAUSE).await;
             }
         }
     }
     drop(listener);
-    graceful.shutdown().await;
     connections.close();
     connections.wait().await;
 }
 
-fn take(
-    http: &auto::Builder<TokioExecutor>,
-    graceful: &GracefulShutdown,
-    connections: &TaskTracker,
-    (stream, peer): (TcpStream, SocketAddr),
-    router: Router,
-) {
+/// Whether an error of `accept` is about one connection and not about the listener.
+const fn is_about_one(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::Interrupted
+    )
+}
+
+/// An IPv4 peer of a listener for both is an IPv4 peer.
+fn canonical(peer: SocketAddr) -> SocketAddr {
+    SocketAddr::new(peer.ip().to_canonical(), peer.port())
+}
+
+/// Serves one connection to its end, or to the end of its request where `stop` is cancelled.
+fn converse(
+    http: &http1::Builder,
+    stream: TcpStream,
+    routed: Routed,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send + use<> {
     // Answers are complete when they are written; waiting for more to send with them only delays them.
     let _ = stream.set_nodelay(true);
-    let served =
-        http.serve_connection_with_upgrades(TokioIo::new(stream), Routed { router, peer }).into_owned();
-    let served = graceful.watch(served);
-    connections.spawn(async move {
-        if let Err(error) = served.await {
-            tracing::debug!(%peer, %error, "HTTP connection failed");
+    let (peer, pace) = (routed.peer, routed.pace.clone());
+    let served = http.serve_connection(TokioIo::new(stream), routed).with_upgrades();
+    async move {
+        let mut served = pin!(served);
+        let mut stopping = false;
+        let mut ticks = interval(WRITE_TIMEOUT);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                result = &mut served => {
+                    if let Err(error) = result {
+                        tracing::debug!(%peer, %error, "HTTP connection failed");
+                    }
+                    return;
+                }
+                () = stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    served.as_mut().graceful_shutdown();
+                }
+                _ = ticks.tick() => {
+                    if pace.tick() {
+                        tracing::debug!(%peer, "HTTP connection ended: its answer was not taken");
+                        return;
+                    }
+                }
+            }
         }
-    });
+    }
+}
+
+/// Notices that an answer is not taken.
+///
+/// From outside of the HTTP library it is not to be seen whether an answer has been written. But it is followed by
+/// the next request or by the end of the connection, for which there is a deadline too: what has come to neither
+/// within both deadlines is still writing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pace(Arc<AtomicU32>);
+
+impl Pace {
+    /// A request came.
+    pub(crate) fn asked(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    /// Its answer was handed over.
+    pub(crate) fn answered(&self) {
+        self.0.store(1, Ordering::Relaxed);
+    }
+
+    /// [`WRITE_TIMEOUT`] went by. Whether it is time to give up.
+    fn tick(&self) -> bool {
+        let ticked = |ticks: u32| (ticks > 0).then_some(ticks.saturating_add(1));
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, ticked)
+            .is_ok_and(|before| before > LAST_TICK)
+    }
+}
+
+/// The number of ticks after an answer that are borne: the first comes sooner than a whole timeout after it.
+const LAST_TICK: u32 = 2;
+
+const _: () = assert!(HEAD_TIMEOUT.as_secs() <= WRITE_TIMEOUT.as_secs(), "two ticks cover both");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_nothing_follows_is_given_up_at_the_third_tick() {
+        let pace = Pace::default();
+        assert_eq!([pace.tick(), pace.tick(), pace.tick()], [false; 3]);
+        pace.answered();
+        assert_eq!([pace.tick(), pace.tick()], [false; 2]);
+        pace.asked();
+        assert_eq!([pace.tick(), pace.tick(), pace.tick()], [false; 3]);
+        pace.answered();
+        assert_eq!([pace.tick(), pace.tick(), pace.tick()], [false, false, true]);
+    }
 }

@@ -6,6 +6,7 @@
 
 mod admission;
 mod app;
+mod body;
 pub mod cli;
 pub mod config;
 pub mod dev;

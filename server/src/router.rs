@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -16,12 +17,14 @@ use tourbillon_api::HttpApi;
 use tower_service::Service;
 
 use crate::admission::Admission;
+use crate::body::Timely;
 use crate::dev::Dev;
+use crate::http::Pace;
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// The endpoints of one port.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Router {
     pub(crate) websocket: Option<(String, WebSocketService<Node>, Admission)>,
     pub(crate) api: Option<(String, HttpApi)>,
@@ -30,23 +33,23 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    async fn answer(mut self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
         let path = request.uri().path();
-        if let Some((at, service, admission)) = &mut self.websocket
+        if let Some((at, service, admission)) = &self.websocket
             && path == at
         {
             if !admission.admit() {
                 return too_many();
             }
-            return answered(service.call(request).await);
-        }
-        if let Some((at, api)) = &mut self.api
-            && path.strip_prefix(at.as_str()).is_some_and(|rest| at == "/" || rest.starts_with('/'))
-        {
-            return answered(api.call(request).await);
+            return answered(service.clone().call(request).await);
         }
         if self.health.as_deref() == Some(path) {
             return reply(StatusCode::OK, "application/json", "{}");
+        }
+        if let Some((at, api)) = &self.api
+            && path.strip_prefix(at.as_str()).is_some_and(|rest| at == "/" || rest.starts_with('/'))
+        {
+            return answered(api.clone().call(request.map(Timely::new)).await);
         }
         if let Some(dev) = &self.dev
             && let Some(answer) = dev.answer(&request, peer)
@@ -81,8 +84,9 @@ pub(crate) fn reply(status: StatusCode, content_type: &'static str, body: impl I
 /// The router for the requests of one connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Routed {
-    pub(crate) router: Router,
+    pub(crate) router: Arc<Router>,
     pub(crate) peer: SocketAddr,
+    pub(crate) pace: Pace,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Routed {
@@ -92,7 +96,18 @@ impl hyper::service::Service<Request<Incoming>> for Routed {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
-        let (router, peer) = (self.router.clone(), self.peer);
-        Box::pin(async move { Ok(router.answer(request, peer).await) })
+        let Self { router, peer, pace } = self.clone();
+        pace.asked();
+        Box::pin(async move {
+            // Not the query: it may hold a key (OBS-08).
+            let asked = tracing::enabled!(tracing::Level::DEBUG)
+                .then(|| (request.method().clone(), request.uri().path().to_owned()));
+            let answer = router.answer(request, peer).await;
+            if let Some((method, path)) = asked {
+                tracing::debug!(%peer, %method, %path, status = answer.status().as_u16(), "HTTP request");
+            }
+            pace.answered();
+            Ok(answer)
+        })
     }
 }

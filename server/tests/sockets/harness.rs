@@ -1,0 +1,189 @@
+//! A server on ports of its own, and connections to it.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tourbillon::node::Node;
+use tourbillon_server::config::{ListenerConfig, Options, Settings};
+use tourbillon_server::dev::{self, Dev};
+use tourbillon_server::{App, Listeners};
+
+pub(crate) const KEY: &str = "key";
+
+pub(crate) struct Server {
+    pub(crate) external: SocketAddr,
+    pub(crate) internal: Option<SocketAddr>,
+    pub(crate) node: Node,
+    pub(crate) stop: CancellationToken,
+    /// Whether everything ended in time.
+    pub(crate) running: JoinHandle<bool>,
+}
+
+/// Starts a server with an API key, everybody let in without a name, and `change`.
+pub(crate) async fn start(change: impl FnOnce(&mut Options)) -> Server {
+    start_at(Where::External, change).await
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Where {
+    External,
+    /// With a port of its own for API and health.
+    Internal,
+    Dev,
+}
+
+pub(crate) async fn start_at(place: Where, change: impl FnOnce(&mut Options)) -> Server {
+    let mut options = Options::default();
+    options.http_api.key = tourbillon_server::config::SecretText::new(KEY);
+    options.health.enabled = true;
+    options.client.allow_anonymous_connect_without_token = true;
+    options.channel.without_namespace.allow_subscribe_for_client = true;
+    options.channel.without_namespace.allow_subscribe_for_anonymous = true;
+    change(&mut options);
+    if place == Where::Dev {
+        dev::prepare(&mut options).expect("randomness");
+    }
+    let settings = Settings::new(&options).expect("sound options");
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let config = ListenerConfig { external: any, internal: (place == Where::Internal).then_some(any) };
+    let listeners = Listeners::bind(config).await.expect("free ports");
+    let external = listeners.external_address().expect("an address");
+    let internal = listeners.internal_address().expect("an address");
+    let dev = (place == Where::Dev).then(|| Dev::new(&options, external));
+    let app = App::build(settings, listeners, dev).expect("a sound server");
+    let (node, stop) = (app.node().clone(), CancellationToken::new());
+    let running = tokio::spawn(app.run(stop.clone()));
+    Server { external, internal, node, stop, running }
+}
+
+impl Server {
+    /// Sends one request, with `Connection: close`, and reads all that comes.
+    pub(crate) async fn ask(&self, head: &str, body: &str) -> Response {
+        ask(self.external, head, body).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Response {
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n"), "").await
+    }
+
+    pub(crate) async fn api(&self, method: &str, body: &str) -> Response {
+        self.ask(&format!("POST /api/{method} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\n"), body)
+            .await
+    }
+
+    /// Ends the server, which must take nothing with it.
+    pub(crate) async fn end(self) {
+        self.stop.cancel();
+        assert!(self.running.await.expect("no panic"), "the server did not end in time");
+        assert_eq!(self.node.stats(), Default::default(), "something is left of the connections");
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Response {
+    /// The header's value, if it is there.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (of, value) = line.split_once(':')?;
+            of.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+        Self { status, head: head.to_owned(), body: body.to_owned() }
+    }
+}
+
+/// `head` without the empty line; the length of the body is added.
+pub(crate) async fn ask(address: SocketAddr, head: &str, body: &str) -> Response {
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    let request = format!("{head}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    Response::parse(&all(&mut stream).await)
+}
+
+/// All that comes until the peer ends the connection, in whatever way.
+pub(crate) async fn all(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes).await;
+    bytes
+}
+
+pub(crate) const UPGRADE: &str = "Host: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+/// A client that has upgraded and speaks JSON in unmasked-looking frames (its mask is zero).
+pub(crate) struct Client(TcpStream);
+
+impl Client {
+    /// Upgrades; the response's status where it is not 101.
+    pub(crate) async fn upgrade(address: SocketAddr, headers: &str) -> Result<Self, u16> {
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        let request = format!("GET /connection/websocket HTTP/1.1\r\n{UPGRADE}{headers}\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.expect("a response"));
+        }
+        match Response::parse(&head).status {
+            101 => Ok(Self(stream)),
+            status => Err(status),
+        }
+    }
+
+    /// Sends a text message of less than 126 bytes.
+    pub(crate) async fn send(&mut self, text: &str) {
+        let length = u8::try_from(text.len()).ok().filter(|length| *length < 126).expect("a short message");
+        let mut frame = vec![0x81, 0x80 | length, 0, 0, 0, 0];
+        frame.extend_from_slice(text.as_bytes());
+        self.0.write_all(&frame).await.expect("sent");
+    }
+
+    /// The next frame: its opcode and what it holds.
+    pub(crate) async fn frame(&mut self) -> (u8, Vec<u8>) {
+        let opcode = self.0.read_u8().await.expect("a frame") & 0x0f;
+        let length = match self.0.read_u8().await.expect("a length") {
+            126 => usize::from(self.0.read_u16().await.expect("a length")),
+            short => usize::from(short),
+        };
+        let mut payload = vec![0; length];
+        self.0.read_exact(&mut payload).await.expect("a payload");
+        (opcode, payload)
+    }
+
+    pub(crate) async fn text(&mut self) -> String {
+        let (opcode, payload) = self.frame().await;
+        assert_eq!(opcode, 1, "{payload:?}");
+        String::from_utf8(payload).expect("text")
+    }
+
+    /// The code and the reason of the close frame, which must come next.
+    pub(crate) async fn closed(&mut self) -> (u16, String) {
+        let (opcode, payload) = self.frame().await;
+        assert_eq!(opcode, 8, "{payload:?}");
+        let (code, reason) = payload.split_at(2);
+        (u16::from_be_bytes([code[0], code[1]]), String::from_utf8_lossy(reason).into_owned())
+    }
+
+    /// Connects and subscribes.
+    pub(crate) async fn subscribed(address: SocketAddr, channel: &str) -> Self {
+        let mut client = Self::upgrade(address, "").await.expect("an upgrade");
+        client.send(r#"{"id":1,"connect":{}}"#).await;
+        assert!(client.text().await.contains(r#""connect""#));
+        client.send(&format!(r#"{{"id":2,"subscribe":{{"channel":"{channel}"}}}}"#)).await;
+        assert!(client.text().await.contains(r#""subscribe""#));
+        client
+    }
+}

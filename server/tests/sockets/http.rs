@@ -1,0 +1,141 @@
+//! What is where, and requests that are none.
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::harness::{Client, KEY, UPGRADE, Where, all, ask, start, start_at};
+
+/// OBS-04: any method.
+#[tokio::test]
+async fn health_answers_an_empty_object() {
+    let server = start(|_| {}).await;
+    for method in ["GET", "POST", "PUT"] {
+        let answer = server.ask(&format!("{method} /health HTTP/1.1\r\nHost: x\r\n"), "").await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, "{}"), "{method}");
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+    }
+    server.end().await;
+    let server = start(|options| options.health.enabled = false).await;
+    assert_eq!(server.get("/health").await.status, 404);
+    server.end().await;
+}
+
+/// NET-12.
+#[tokio::test]
+async fn paths_are_configurable_and_match_exactly() {
+    let server = start(|options| {
+        "/alive/".clone_into(&mut options.health.handler_prefix);
+        "/rpc".clone_into(&mut options.http_api.handler_prefix);
+    })
+    .await;
+    for (path, status) in [
+        ("/alive", 200),
+        ("/alive/", 404),
+        ("/alive/x", 404),
+        ("/health", 404),
+        ("/", 404),
+        ("/rpcx/info", 404),
+    ] {
+        assert_eq!(server.get(path).await.status, status, "{path}");
+    }
+    let head = format!("POST /rpc/info HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n");
+    assert_eq!(server.ask(&head, "{}").await.status, 200);
+    server.end().await;
+}
+
+/// NET-02, API-01: what is not for clients is on the internal port alone, unless it is said to be external.
+#[tokio::test]
+async fn the_internal_port_has_what_is_not_for_clients() {
+    for external in [false, true] {
+        let server = start_at(Where::Internal, |options| options.http_api.external = external).await;
+        let internal = server.internal.expect("a second port");
+        let head = format!("POST /api/info HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n");
+        let health = "GET /health HTTP/1.1\r\nHost: x\r\n";
+        assert_eq!(ask(internal, &head, "{}").await.status, 200);
+        assert_eq!(ask(internal, health, "").await.status, 200);
+        assert_eq!(server.ask(&head, "{}").await.status, if external { 200 } else { 404 });
+        assert_eq!(server.ask(health, "").await.status, 404);
+        assert!(Client::upgrade(server.external, "").await.is_ok());
+        assert_eq!(Client::upgrade(internal, "").await.err(), Some(404));
+        server.end().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_disabled_is_not_there() {
+    let server = start(|options| {
+        options.websocket.disabled = true;
+        options.http_api.disabled = true;
+    })
+    .await;
+    assert_eq!(server.api("info", "{}").await.status, 404);
+    assert_eq!(Client::upgrade(server.external, "").await.err(), Some(404));
+    server.end().await;
+}
+
+#[tokio::test]
+async fn upgrades_that_are_none_are_refused() {
+    let server = start(|_| {}).await;
+    let path = "/connection/websocket";
+    for (head, status) in [
+        (format!("GET {path} HTTP/1.1\r\nHost: x\r\n"), 400..=426),
+        (format!("POST {path} HTTP/1.1\r\n{UPGRADE}"), 400..=405),
+        (format!("GET {path} HTTP/1.1\r\n{}", UPGRADE.replace("13", "8")), 400..=426),
+        (format!("GET {path} HTTP/1.1\r\n{}", UPGRADE.replace("dGhl", "!!!!")), 400..=400),
+        (format!("GET {path}/ HTTP/1.1\r\n{UPGRADE}"), 404..=404),
+    ] {
+        let answer = server.ask(&head, "").await;
+        assert!(status.contains(&answer.status), "{head}{answer:?}");
+    }
+    server.end().await;
+}
+
+/// ORI-01..03.
+#[tokio::test]
+async fn pages_that_are_not_allowed_are_refused() {
+    let origin = |origin: &str| format!("Origin: {origin}\r\n");
+    let server =
+        start(|options| options.client.allowed_origins = vec!["https://*.example.com".to_owned()]).await;
+    for (origin, allowed) in [
+        (origin("https://app.example.com"), true),
+        (origin("HTTPS://APP.EXAMPLE.COM"), true),
+        (origin("http://app.example.com"), false),
+        (origin("https://example.com.evil"), false),
+        (origin("null"), false),
+        (String::new(), true),
+    ] {
+        let refused = Client::upgrade(server.external, &origin).await.err();
+        assert_eq!(refused, (!allowed).then_some(403), "{origin}");
+    }
+    server.end().await;
+    let server = start(|_| {}).await;
+    assert_eq!(Client::upgrade(server.external, &origin("https://a")).await.err(), Some(403));
+    assert!(Client::upgrade(server.external, "").await.is_ok());
+    server.end().await;
+}
+
+#[tokio::test]
+async fn requests_that_are_none_end_their_connection_and_nothing_else() {
+    let server = start(|_| {}).await;
+    let long = format!("GET /health HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "x".repeat(64 * 1024));
+    let many = format!("GET /health HTTP/1.1\r\n{}\r\n", "X-Many: x\r\n".repeat(500));
+    for (request, status) in [
+        (long.as_bytes(), 431),
+        (many.as_bytes(), 431),
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET /health HTTP/1.1\r\nHost: x\r\nBad Header: x\r\n\r\n", 400),
+        (b"GET /health HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400),
+        (b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03", 400),
+        // HTTP/2 in cleartext is not spoken, and not answered either.
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 0),
+    ] {
+        let mut stream = TcpStream::connect(server.external).await.expect("a connection");
+        stream.write_all(request).await.expect("sent");
+        let _ = stream.shutdown().await;
+        let answer = crate::harness::Response::parse(&all(&mut stream).await);
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert_eq!(answer.head.is_empty(), status == 0, "{answer:?}");
+    }
+    assert_eq!(server.get("/health").await.status, 200);
+    server.end().await;
+}

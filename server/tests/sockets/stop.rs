@@ -1,0 +1,36 @@
+//! The graceful stop (LIM-01).
+
+use tokio::net::TcpStream;
+
+use crate::harness::{Client, start};
+
+#[tokio::test]
+async fn clients_are_told_and_nothing_is_listened_to_any_more() {
+    let server = start(|_| {}).await;
+    let mut clients = Vec::new();
+    for _ in 0..10 {
+        clients.push(Client::subscribed(server.external, "a").await);
+    }
+    server.stop.cancel();
+    for client in &mut clients {
+        assert_eq!(client.closed().await, (3001, "shutdown".to_owned()));
+    }
+    drop(clients);
+    let address = server.external;
+    server.end().await;
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+/// A connection between two requests does not hold the stop up.
+#[tokio::test]
+async fn idle_http_connections_are_ended() {
+    let server = start(|_| {}).await;
+    let mut idle = TcpStream::connect(server.external).await.expect("a connection");
+    tokio::io::AsyncWriteExt::write_all(&mut idle, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .expect("sent");
+    let mut first = [0; 12];
+    tokio::io::AsyncReadExt::read_exact(&mut idle, &mut first).await.expect("an answer");
+    assert_eq!(&first, b"HTTP/1.1 200");
+    server.end().await;
+}
