@@ -44,8 +44,7 @@ pub(crate) struct Bench {
 impl Bench {
     /// The clock stands still: nothing is pinged.
     pub(crate) fn new() -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let runtime = runtime.expect("a runtime");
         let entered = runtime.enter();
         let builder = Node::builder(MemoryEngine::default()).hooks(Echo).flush_workers(1);
