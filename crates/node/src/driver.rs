@@ -250,11 +250,9 @@ impl<R: TransportReader> Driver<R> {
     fn detach(&mut self, channel: Channel, why: Unsubscribe) {
         self.shared.detach(&channel, &self.conn);
         let Some(client) = self.client.clone() else { return };
-        let unsubscribed = self.shared.hooks.clone().unsubscribed(client, channel, why);
-        self.calls.push(Box::pin(async move {
-            unsubscribed.await;
-            Completed { answer: None, effect: Effect::None, done: None }
-        }));
+        let caller = Caller { shared: &self.shared, conn: &self.conn, client: None };
+        let call = caller.unsubscribed(client, channel, why);
+        self.calls.push(call);
     }
 
     /// Takes the connection out of everything that others see, and gives the future that closes it.

@@ -46,6 +46,7 @@ pub mod hooks;
 mod hub;
 mod interest;
 mod node;
+mod pool;
 mod registry;
 mod server_api;
 mod shared;
