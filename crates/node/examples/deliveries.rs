@@ -57,7 +57,12 @@ async fn serve(subscribers: usize, publications: usize, together: usize) {
     }
     // To connect and to subscribe.
     until(&written, 2 * subscribers).await;
-    let (channel, data) = (Channel::from("news"), Payload::from(r#"{"text":"one hundred and twenty bytes or so of an ordinary message, which says little but says it at some length"}"#));
+    let (channel, data) = (
+        Channel::from("news"),
+        Payload::from(
+            r#"{"text":"one hundred and twenty bytes or so of an ordinary message, which says little but says it at some length"}"#,
+        ),
+    );
     for round in 1..=publications / together {
         for _ in 0..together {
             let published = node.publish(channel.clone(), data.clone(), Default::default()).await;
