@@ -9,7 +9,9 @@ use std::sync::{Arc, OnceLock};
 
 use idempotency::Idempotency;
 use parking_lot::Mutex;
-use tourbillon_broker::{Broker, BrokerError, Capabilities, EventSink, Publish, Published, Stop, Suppressed};
+use tourbillon_broker::{
+    Attempt, Broker, BrokerError, Capabilities, EventSink, Publish, Published, Stop, Suppressed,
+};
 use tourbillon_types::{Channel, Clock, Publication, SystemClock};
 
 /// The embedded engine.
@@ -37,22 +39,8 @@ impl MemoryEngine {
         let first = self.idempotency.lock().check(now, &publish.channel, key)?;
         Some(Published { position: first, suppressed: Some(Suppressed::Idempotency) })
     }
-}
 
-impl Default for MemoryEngine {
-    fn default() -> Self {
-        Self::with_clock(Arc::new(SystemClock::new()))
-    }
-}
-
-impl Broker for MemoryEngine {
-    fn capabilities(&self) -> Capabilities {
-        let mut capabilities = Capabilities::default();
-        capabilities.idempotency = true;
-        capabilities
-    }
-
-    async fn publish(&self, publish: Publish) -> Result<Published, BrokerError> {
+    fn deliver(&self, publish: Publish) -> Result<Published, BrokerError> {
         if publish.options.history.is_some() {
             return Err(BrokerError::unsupported("the memory engine keeps no history yet"));
         }
@@ -72,6 +60,28 @@ impl Broker for MemoryEngine {
             events.publication(&publish.channel, Arc::new(publication));
         }
         Ok(Published::default())
+    }
+}
+
+impl Default for MemoryEngine {
+    fn default() -> Self {
+        Self::with_clock(Arc::new(SystemClock::new()))
+    }
+}
+
+impl Broker for MemoryEngine {
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::default();
+        capabilities.idempotency = true;
+        capabilities
+    }
+
+    async fn publish(&self, publish: Publish) -> Result<Published, BrokerError> {
+        self.deliver(publish)
+    }
+
+    fn publish_now(&self, publish: Publish) -> Attempt {
+        Attempt::Done(self.deliver(publish))
     }
 
     async fn subscribe(&self, _: &[Channel]) -> Result<(), BrokerError> {

@@ -30,7 +30,7 @@ use std::sync::Arc;
 pub use engine::Engine;
 pub use error::BrokerError;
 pub use events::{BrokerEvents, EventSink};
-pub use publish::{HistoryPolicy, Publish, PublishOptions, Published, Suppressed};
+pub use publish::{Attempt, HistoryPolicy, Publish, PublishOptions, Published, Suppressed};
 use tourbillon_types::Channel;
 
 /// What a broker can do.
@@ -67,6 +67,12 @@ pub trait Broker: Debug + Send + Sync + 'static {
     /// After a [transient](BrokerError::is_transient) error the publication may have taken effect; publishing
     /// again with the same idempotency key is safe where the broker supports it.
     fn publish(&self, publish: Publish) -> impl Future<Output = Result<Published, BrokerError>> + Send;
+
+    /// What [`publish`](Self::publish) does, if it can be done without waiting: no future is made for it then.
+    /// Called before every `publish`. Default: it cannot.
+    fn publish_now(&self, publish: Publish) -> Attempt {
+        Attempt::Later(publish)
+    }
 
     /// Starts the delivery of these channels' publications to this node. When the answer arrives, publications
     /// made from then on are delivered. Subscribing twice is harmless.
@@ -107,6 +113,8 @@ pub trait DynBroker: Debug + Send + Sync + 'static {
     fn capabilities(&self) -> Capabilities;
     /// See [`Broker::publish`].
     fn publish(&self, publish: Publish) -> BoxFuture<'_, Result<Published, BrokerError>>;
+    /// See [`Broker::publish_now`].
+    fn publish_now(&self, publish: Publish) -> Attempt;
     /// See [`Broker::subscribe`].
     fn subscribe<'a>(&'a self, channels: &'a [Channel]) -> BoxFuture<'a, Result<(), BrokerError>>;
     /// See [`Broker::unsubscribe`].
@@ -124,6 +132,10 @@ impl<B: Broker> DynBroker for B {
 
     fn publish(&self, publish: Publish) -> BoxFuture<'_, Result<Published, BrokerError>> {
         Box::pin(Broker::publish(self, publish))
+    }
+
+    fn publish_now(&self, publish: Publish) -> Attempt {
+        Broker::publish_now(self, publish)
     }
 
     fn subscribe<'a>(&'a self, channels: &'a [Channel]) -> BoxFuture<'a, Result<(), BrokerError>> {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tourbillon_types::{Channel, ClientInfo, Payload, StreamPosition, Tags};
 
+use crate::BrokerError;
+
 /// What is published where.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -72,4 +74,14 @@ pub enum Suppressed {
     Idempotency,
     /// The version is not above the stream's latest.
     Version,
+}
+
+/// What became of a publish that may not wait.
+#[derive(Debug)]
+#[must_use = "a publication that is handed back has not been published"]
+pub enum Attempt {
+    /// It was answered.
+    Done(Result<Published, BrokerError>),
+    /// It takes waiting; nothing has happened to it.
+    Later(Publish),
 }

@@ -1,14 +1,16 @@
 //! Questions of a session to the application and the broker, as futures.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::future::join_all;
 use smallvec::SmallVec;
-use tourbillon_broker::{BoxFuture, BrokerError, Publish};
+use tokio_util::sync::ReusableBoxFuture;
+use tourbillon_broker::{BrokerError, Publish};
 use tourbillon_protocol::command;
 use tourbillon_session::{Accepted, Answer, Call, CallId, Granted, Refreshed, Refusal};
-use tourbillon_types::{Channel, ClientInfo, Disconnect, Payload, ReplyError, UserId};
+use tourbillon_types::{Channel, ClientInfo, Disconnect, Payload, ReplyError, Unsubscribe, UserId};
 
 use crate::boot::Boot;
 use crate::conn::{Conn, Done};
@@ -16,11 +18,19 @@ use crate::hooks::{
     Client, ConnectDecision, MessageRequest, PublishDecision, PublishRequest, RefreshDecision,
     RefreshRequest, RpcRequest, SubRefreshRequest, SubscribeRequest, SubscriptionOptions,
 };
+use crate::pool::{self, Pool};
 use crate::shared::Shared;
 
 /// The calls of one connection that are under way.
 #[derive(Default)]
-pub(crate) struct Calls(SmallVec<[BoxFuture<'static, Completed>; 1]>);
+pub(crate) struct Calls(SmallVec<[Running; 1]>);
+
+/// A call as a future.
+pub(crate) type Running = ReusableBoxFuture<'static, Completed>;
+
+thread_local! {
+    static ENDED: Pool<Completed> = const { RefCell::new(Vec::new()) };
+}
 
 /// A call came to its end.
 pub(crate) struct Completed {
@@ -47,7 +57,7 @@ pub(crate) enum Effect {
 }
 
 impl Calls {
-    pub(crate) fn push(&mut self, call: BoxFuture<'static, Completed>) {
+    pub(crate) fn push(&mut self, call: Running) {
         self.0.push(call);
     }
 
@@ -55,9 +65,9 @@ impl Calls {
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Option<Completed> {
         for at in 0..self.0.len() {
             if let Some(call) = self.0.get_mut(at)
-                && let Poll::Ready(completed) = call.as_mut().poll(cx)
+                && let Poll::Ready(completed) = call.poll(cx)
             {
-                drop(self.0.remove(at));
+                pool::give(&ENDED, self.0.remove(at));
                 return Some(completed);
             }
         }
@@ -150,23 +160,52 @@ impl Caller<'_> {
         call: Call,
         boot: Option<Box<Boot>>,
         done: Option<Done>,
-    ) -> BoxFuture<'static, Completed> {
-        let shared = self.shared.clone();
-        let conn = self.conn.clone();
-        let Some(client) = self.client.cloned() else {
-            return Box::pin(async move {
-                let answer = match call {
-                    Call::Connect(connect) => return connect_call(shared, conn, id, *connect, boot).await,
-                    // A session asks nothing else before it is accepted.
-                    _ => Answer::Message(Err(Disconnect::INTERNAL_SERVER_ERROR)),
-                };
-                Completed { answer: Some((id, answer)), effect: Effect::None, done }
-            });
+    ) -> Running {
+        let work = match self.client {
+            Some(client) => Work::Answer { id, call, client: client.clone(), done },
+            None => Work::Connect { id, call, boot, done },
         };
-        Box::pin(async move {
-            let (answer, effect) = answer(&shared, &conn, client, call).await;
-            Completed { answer: Some((id, answer)), effect, done }
-        })
+        self.run(work)
+    }
+
+    /// The future that tells the application of a subscription's end.
+    pub(crate) fn unsubscribed(&self, client: Arc<Client>, channel: Channel, why: Unsubscribe) -> Running {
+        self.run(Work::Unsubscribed { client, channel, why })
+    }
+
+    /// All work is one kind of future, so that each call fits into the memory of any other.
+    fn run(&self, work: Work) -> Running {
+        pool::take(&ENDED, work.run(self.shared.clone(), self.conn.clone()))
+    }
+}
+
+/// What a call does.
+enum Work {
+    Connect { id: CallId, call: Call, boot: Option<Box<Boot>>, done: Option<Done> },
+    Answer { id: CallId, call: Call, client: Arc<Client>, done: Option<Done> },
+    Unsubscribed { client: Arc<Client>, channel: Channel, why: Unsubscribe },
+}
+
+impl Work {
+    async fn run(self, shared: Arc<Shared>, conn: Arc<Conn>) -> Completed {
+        match self {
+            Self::Connect { id, call: Call::Connect(connect), boot, .. } => {
+                connect_call(shared, conn, id, *connect, boot).await
+            }
+            // A session asks nothing else before it is accepted.
+            Self::Connect { id, done, .. } => {
+                let answer = Answer::Message(Err(Disconnect::INTERNAL_SERVER_ERROR));
+                Completed { answer: Some((id, answer)), effect: Effect::None, done }
+            }
+            Self::Answer { id, call, client, done } => {
+                let (answer, effect) = answer(&shared, &conn, client, call).await;
+                Completed { answer: Some((id, answer)), effect, done }
+            }
+            Self::Unsubscribed { client, channel, why } => {
+                shared.hooks.clone().unsubscribed(client, channel, why).await;
+                Completed { answer: None, effect: Effect::None, done: None }
+            }
+        }
     }
 }
 

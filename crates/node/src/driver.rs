@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tourbillon_broker::BoxFuture;
-use tourbillon_protocol::{Commands, Push, PushEvent, Reply, encode_push, encode_reply};
+use tourbillon_protocol::{Commands, Push, PushEvent, Reply};
 use tourbillon_session::{Input, Output, Outputs, ServerOp, Session, SessionInit};
 use tourbillon_transport::{Message, PingMode, Received, TransportInfo, TransportReader};
 use tourbillon_types::{Channel, Disconnect, Now, Payload, Unsubscribe};
@@ -14,6 +14,7 @@ use crate::boot::Boot;
 use crate::calls::{Caller, Calls, Completed, Effect, Registration};
 use crate::close::Closing;
 use crate::conn::{Conn, Done};
+use crate::encode;
 use crate::hooks::Client;
 use crate::shared::Shared;
 
@@ -233,28 +234,25 @@ impl<R: TransportReader> Driver<R> {
     }
 
     fn send_reply(&mut self, reply: &Reply) -> Result<(), Disconnect> {
-        let encoded = encode_reply(self.conn.variant.encoding, reply)
+        let encoded = encode::reply(self.conn.variant.encoding, reply)
             .map_err(|_| Disconnect::INAPPROPRIATE_PROTOCOL)?;
-        self.send(Message::new(encoded));
+        self.send(encoded);
         Ok(())
     }
 
     fn send_push(&mut self, push: &Push) -> Result<(), Disconnect> {
-        let variant = self.conn.variant;
-        let encoded = encode_push(variant.encoding, variant.envelope, push)
-            .map_err(|_| Disconnect::INAPPROPRIATE_PROTOCOL)?;
-        self.send(Message::new(encoded));
+        let encoded =
+            encode::push(self.conn.variant, push).map_err(|_| Disconnect::INAPPROPRIATE_PROTOCOL)?;
+        self.send(encoded);
         Ok(())
     }
 
     fn detach(&mut self, channel: Channel, why: Unsubscribe) {
         self.shared.detach(&channel, &self.conn);
         let Some(client) = self.client.clone() else { return };
-        let unsubscribed = self.shared.hooks.clone().unsubscribed(client, channel, why);
-        self.calls.push(Box::pin(async move {
-            unsubscribed.await;
-            Completed { answer: None, effect: Effect::None, done: None }
-        }));
+        let caller = Caller { shared: &self.shared, conn: &self.conn, client: None };
+        let call = caller.unsubscribed(client, channel, why);
+        self.calls.push(call);
     }
 
     /// Takes the connection out of everything that others see, and gives the future that closes it.

@@ -23,6 +23,8 @@ pub use request::{
 };
 use tourbillon_types::{Channel, Disconnect, ReplyError, Unsubscribe, UserId};
 
+pub use crate::pool::HookCall;
+
 /// The decisions a node leaves to its program.
 pub trait Hooks: Send + Sync + 'static {
     /// Decides about a connection. Default: anybody may connect, without a name.

@@ -14,7 +14,6 @@ use std::sync::Arc;
 use channel::{Entry, Subscribers};
 use foldhash::fast::RandomState;
 use parking_lot::RwLock;
-use tourbillon_protocol::encode_publication;
 use tourbillon_transport::Message;
 use tourbillon_types::{Channel, Disconnect, Publication};
 
@@ -146,9 +145,7 @@ impl Hub {
 }
 
 fn encode(variant: Variant, channel: &str, publication: &Publication) -> Result<Message, Disconnect> {
-    encode_publication(variant.encoding, variant.envelope, channel, 0, publication)
-        .map(Message::new)
-        .map_err(|_| Disconnect::INAPPROPRIATE_PROTOCOL)
+    crate::encode::publication(variant, channel, publication).map_err(|_| Disconnect::INAPPROPRIATE_PROTOCOL)
 }
 
 impl Subscribers {

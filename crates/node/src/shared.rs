@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tourbillon_broker::{BrokerError, BrokerEvents, Engine, Publish, Published};
+use tourbillon_broker::{Attempt, BrokerError, BrokerEvents, Engine, Publish, Published};
 use tourbillon_protocol::{Limits, encode_ping};
 use tourbillon_session::SessionConfig;
 use tourbillon_transport::Message;
@@ -132,6 +132,10 @@ impl Shared {
 
     /// Publishes, within the deadline for calls.
     pub(crate) async fn publish(&self, publish: Publish) -> Result<Published, BrokerError> {
+        let publish = match self.engine.broker().publish_now(publish) {
+            Attempt::Done(answer) => return answer,
+            Attempt::Later(publish) => publish,
+        };
         let call = self.engine.broker().publish(publish);
         tokio::time::timeout(self.config.call_timeout, call)
             .await

@@ -70,7 +70,9 @@ pub mod reply;
 
 pub use command::{Command, Request};
 pub use decode::{Commands, DecodeError, Limits, decode_emulation};
-pub use encode::{EncodeError, Envelope, encode_ping, encode_publication, encode_push, encode_reply};
+pub use encode::{
+    EncodeError, Encoder, Envelope, encode_ping, encode_publication, encode_push, encode_reply,
+};
 pub use frame::Splitter;
 pub use json::is_json;
 pub use reply::{Push, PushEvent, Reply, ReplyResult};

@@ -1,6 +1,7 @@
 //! What the reader leaves for the writer: answers to pings, and how the connection ends.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -11,7 +12,14 @@ const PONGS: usize = 16;
 
 /// Shared by both halves of a connection. At rest it holds nothing.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Control(Arc<Mutex<Option<Box<Pending>>>>);
+pub(crate) struct Control(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Whether there are frames to be sent. Looked at for every message, so without the lock; changed under it.
+    waiting: AtomicBool,
+    pending: Mutex<Option<Box<Pending>>>,
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
@@ -34,7 +42,9 @@ pub(crate) enum Ending {
 
 impl Control {
     fn with<T>(&self, work: impl FnOnce(&mut Pending) -> T) -> T {
-        work(self.0.lock().get_or_insert_default())
+        let mut pending = self.0.pending.lock();
+        self.0.waiting.store(true, Ordering::Release);
+        work(pending.get_or_insert_default())
     }
 
     pub(crate) fn pong(&self, payload: Bytes) {
@@ -57,12 +67,18 @@ impl Control {
     }
 
     pub(crate) fn ending(&self) -> Option<Ending> {
-        self.0.lock().as_ref().and_then(|pending| pending.ending)
+        self.0.pending.lock().as_ref().and_then(|pending| pending.ending)
+    }
+
+    /// Whether there are control frames to be sent.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.0.waiting.load(Ordering::Acquire)
     }
 
     /// Takes the control frames to be sent: pongs, and whether to ping.
     pub(crate) fn take(&self) -> Option<(Vec<Bytes>, bool)> {
-        let mut pending = self.0.lock();
+        let mut pending = self.0.pending.lock();
+        self.0.waiting.store(false, Ordering::Release);
         let taken = pending.as_mut()?;
         let frames = (std::mem::take(&mut taken.pongs), std::mem::take(&mut taken.ping));
         if taken.ending.is_none() {

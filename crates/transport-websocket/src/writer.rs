@@ -44,11 +44,17 @@ enum Closing {
     Queued,
 }
 
+/// The header of a frame.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    bytes: [u8; MAX_SERVER_HEADER],
+    length: u8,
+}
+
 /// One frame on its way.
 #[derive(Debug)]
 struct Frame {
-    header: [u8; MAX_SERVER_HEADER],
-    head: usize,
+    head: Head,
     body: Body,
     /// How many bytes of header and body are written.
     written: usize,
@@ -69,17 +75,27 @@ impl Body {
     }
 }
 
+impl Head {
+    fn new(opcode: Opcode, compressed: bool, body: usize) -> Self {
+        let (bytes, length) = Header::encode(opcode, compressed, body);
+        Self { bytes, length: u8::try_from(length).unwrap_or_default() }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
+    }
+}
+
 impl Frame {
     fn new(opcode: Opcode, compressed: bool, body: Body) -> Self {
-        let (header, head) = Header::encode(opcode, compressed, body.as_bytes().len());
-        Self { header, head, body, written: 0 }
+        Self { head: Head::new(opcode, compressed, body.as_bytes().len()), body, written: 0 }
     }
 
     /// What is left to write: of the header and of the body.
     fn rest(&self) -> (&[u8], &[u8]) {
-        let header = self.header.get(..self.head).unwrap_or_default();
+        let header = self.head.as_bytes();
         let body = self.body.as_bytes();
-        match self.written.checked_sub(self.head) {
+        match self.written.checked_sub(header.len()) {
             None => (header.get(self.written..).unwrap_or_default(), body),
             Some(of_body) => (&[], body.get(of_body..).unwrap_or_default()),
         }
@@ -144,12 +160,58 @@ impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
 
     /// Writes one batch of queued messages.
     fn poll_queue(&mut self, cx: &mut Context<'_>, queue: &mut MessageQueue) -> Poll<IoResult<()>> {
+        if self.deflate.is_some() {
+            return self.poll_deflated(cx, queue);
+        }
+        // The bodies stay where they are: what is made for a message is its header.
+        if let ([message], []) = queue.as_slices() {
+            // What comes alone, as most messages do, needs no lists.
+            let head = Head::new(self.opcode, false, message.len());
+            let slices = [IoSlice::new(head.as_bytes()), IoSlice::new(message.as_bytes())];
+            let written = ready!(poll_slices(&mut self.io, cx, &slices))?;
+            self.settle(queue, &[head], written);
+            return Poll::Ready(Ok(()));
+        }
+        let mut heads: SmallVec<[Head; BATCH]> = SmallVec::new();
+        for message in queue.iter().take(BATCH) {
+            heads.push(Head::new(self.opcode, false, message.len()));
+        }
+        let written = {
+            let mut slices = Slices::new();
+            for (head, message) in heads.iter().zip(queue.iter()) {
+                slices.push(IoSlice::new(head.as_bytes()));
+                slices.push(IoSlice::new(message.as_bytes()));
+            }
+            ready!(poll_slices(&mut self.io, cx, &slices))?
+        };
+        self.settle(queue, &heads, written);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes `written` bytes off the front of the queue. A message that is written in part is finished by later calls.
+    fn settle(&mut self, queue: &mut MessageQueue, heads: &[Head], mut written: usize) {
+        for head in heads {
+            if written == 0 {
+                break;
+            }
+            let Some(message) = queue.pop() else { break };
+            let left = head.as_bytes().len() + message.len();
+            if written < left {
+                self.keep(Frame { head: *head, body: Body::Message(message), written });
+                break;
+            }
+            written -= left;
+        }
+    }
+
+    /// The same, compressed where that is agreed.
+    fn poll_deflated(&mut self, cx: &mut Context<'_>, queue: &mut MessageQueue) -> Poll<IoResult<()>> {
         let mut frames: SmallVec<[Frame; BATCH]> = SmallVec::new();
         for message in queue.iter().take(BATCH) {
             frames.push(self.frame(message));
         }
         let mut written = ready!(poll_frames(&mut self.io, cx, &frames))?;
-        for mut frame in frames {
+        for mut frame in frames.drain(..) {
             if written == 0 {
                 break;
             }
@@ -183,24 +245,35 @@ impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
     }
 }
 
-/// Writes the frames with as few system calls as the stream allows: one, or what it takes of a gathered copy.
+/// Headers and bodies in turn.
+type Slices<'a> = SmallVec<[IoSlice<'a>; 2 * BATCH]>;
+
+/// Writes the frames, at most one batch.
 fn poll_frames<W: AsyncWrite + Unpin>(
     io: &mut W,
     cx: &mut Context<'_>,
     frames: &[Frame],
 ) -> Poll<IoResult<usize>> {
+    let mut slices = Slices::new();
+    for frame in frames.iter().take(BATCH) {
+        let (header, body) = frame.rest();
+        slices.push(IoSlice::new(header));
+        slices.push(IoSlice::new(body));
+    }
+    poll_slices(io, cx, &slices)
+}
+
+/// Writes with one system call: all of it, or what the stream takes of a gathered copy.
+fn poll_slices<W: AsyncWrite + Unpin>(
+    io: &mut W,
+    cx: &mut Context<'_>,
+    slices: &[IoSlice<'_>],
+) -> Poll<IoResult<usize>> {
     let written = if io.is_write_vectored() {
-        let mut slices: SmallVec<[IoSlice<'_>; 2 * BATCH]> = SmallVec::new();
-        for frame in frames.iter().take(BATCH) {
-            let (header, body) = frame.rest();
-            slices.push(IoSlice::new(header));
-            slices.push(IoSlice::new(body));
-        }
-        ready!(Pin::new(io).poll_write_vectored(cx, &slices))?
+        ready!(Pin::new(io).poll_write_vectored(cx, slices))?
     } else {
         ready!(with_write_buffer(|gathered| {
-            let pieces = frames.iter().map(Frame::rest).flat_map(|(header, body)| [header, body]);
-            for piece in pieces {
+            for piece in slices {
                 let room = GATHER - gathered.len();
                 gathered.extend_from_slice(piece.get(..room).unwrap_or(piece));
                 if gathered.len() == GATHER {
@@ -250,15 +323,18 @@ impl<W: AsyncWrite + Unpin + Send + 'static> TransportWriter for WebSocketWriter
         cx: &mut Context<'_>,
         queue: &mut MessageQueue,
     ) -> Poll<Result<(), TransportError>> {
-        loop {
+        if self.unfinished.is_some() {
             ready!(self.poll_unfinished(cx))?;
-            if self.closing == Closing::Not && self.take_control() {
-                continue;
-            }
-            if queue.is_empty() {
-                break;
-            }
+        }
+        // What the reader leaves from here on comes with its own call.
+        if self.control.is_waiting() && self.closing == Closing::Not && self.take_control() {
+            ready!(self.poll_unfinished(cx))?;
+        }
+        while !queue.is_empty() {
             ready!(self.poll_queue(cx, queue))?;
+            if self.unfinished.is_some() {
+                ready!(self.poll_unfinished(cx))?;
+            }
         }
         // For streams that buffer, such as TLS.
         Poll::Ready(Ok(ready!(Pin::new(&mut self.io).poll_flush(cx))?))

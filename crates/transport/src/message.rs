@@ -1,45 +1,45 @@
 //! Encoded messages, shared by every connection that gets them.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
+use triomphe::ThinArc;
 
 /// One encoded message on its way to any number of connections. Cloning shares the bytes.
 ///
 /// Beside the bytes there is room for one derived form, such as the compressed bytes, computed by whichever
 /// connection needs it first and shared by the rest.
+///
+/// It is one pointer to one allocation, which holds the bytes.
 #[derive(Clone)]
-pub struct Message(Arc<Shared>);
+pub struct Message(ThinArc<Derived, u8>);
 
-struct Shared {
-    bytes: Box<[u8]>,
-    derived: OnceLock<(u32, Bytes)>,
-}
+type Derived = OnceLock<(u32, Bytes)>;
 
 impl Message {
-    /// A message of these bytes.
+    /// A message of these bytes, which are copied.
     #[must_use]
-    pub fn new(bytes: impl Into<Box<[u8]>>) -> Self {
-        Self(Arc::new(Shared { bytes: bytes.into(), derived: OnceLock::new() }))
+    pub fn new(bytes: impl AsRef<[u8]>) -> Self {
+        Self(ThinArc::from_header_and_slice(OnceLock::new(), bytes.as_ref()))
     }
 
     /// The encoded bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0.bytes
+        &self.0.slice
     }
 
     /// The number of encoded bytes.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.bytes.len()
+        self.0.slice.len()
     }
 
     /// Whether there are no bytes, as in a JSON-less ping.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.bytes.is_empty()
+        self.0.slice.is_empty()
     }
 
     /// The form of this message that `key` names, made by `make` if no connection has made it yet.
@@ -48,12 +48,12 @@ impl Message {
     /// setting in practice, so the cache hits.
     pub fn derived(&self, key: u32, make: impl FnOnce(&[u8]) -> Bytes) -> Bytes {
         let mut make = Some(make);
-        let (cached, bytes) = self.0.derived.get_or_init(|| {
-            let form = make.take().map(|make| make(&self.0.bytes));
+        let (cached, bytes) = self.0.header.header.get_or_init(|| {
+            let form = make.take().map(|make| make(&self.0.slice));
             (key, form.unwrap_or_default())
         });
         match make {
-            Some(make) if *cached != key => make(&self.0.bytes),
+            Some(make) if *cached != key => make(&self.0.slice),
             _ => bytes.clone(),
         }
     }
@@ -61,7 +61,7 @@ impl Message {
     /// Whether both share the same bytes in memory.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        std::ptr::eq(self.as_bytes(), other.as_bytes())
     }
 }
 
@@ -81,6 +81,17 @@ impl fmt::Debug for Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_is_one_pointer() {
+        assert_eq!(size_of::<Option<Message>>(), size_of::<usize>());
+    }
+
+    #[test]
+    fn empty_messages_are_told_apart() {
+        let (one, other) = (Message::new([]), Message::new([]));
+        assert!(one.is_empty() && one.same(&one.clone()) && !one.same(&other));
+    }
 
     #[test]
     fn a_derived_form_is_made_once_and_shared() {

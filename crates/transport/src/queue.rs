@@ -30,50 +30,55 @@ impl MessageQueue {
     }
 
     /// Appends a message.
+    #[inline]
     pub fn push(&mut self, message: Message) {
         self.bytes += message.len();
-        self.slots = match std::mem::take(&mut self.slots) {
-            Slots::Empty => Slots::One(message),
-            Slots::One(first) => {
+        match &mut self.slots {
+            Slots::Empty => self.slots = Slots::One(message),
+            Slots::Many(many) => many.push_back(message),
+            Slots::One(_) => {
                 let mut many = VecDeque::with_capacity(4);
-                many.push_back(first);
+                if let Slots::One(first) = std::mem::take(&mut self.slots) {
+                    many.push_back(first);
+                }
                 many.push_back(message);
-                Slots::Many(many)
+                self.slots = Slots::Many(many);
             }
-            Slots::Many(mut many) => {
-                many.push_back(message);
-                Slots::Many(many)
-            }
-        };
+        }
     }
 
     /// Takes the first message off.
+    #[inline]
     pub fn pop(&mut self) -> Option<Message> {
-        let message = match &mut self.slots {
-            Slots::Empty => None,
-            Slots::One(_) => match std::mem::take(&mut self.slots) {
-                Slots::One(message) => Some(message),
-                Slots::Empty | Slots::Many(_) => None,
-            },
-            Slots::Many(many) => many.pop_front(),
-        }?;
-        self.bytes -= message.len();
-        if let Slots::Many(many) = &self.slots
-            && many.is_empty()
-        {
-            self.slots = Slots::Empty;
+        if let Slots::Many(many) = &mut self.slots {
+            let message = many.pop_front()?;
+            self.bytes -= message.len();
+            if many.is_empty() {
+                self.slots = Slots::Empty;
+            }
+            return Some(message);
         }
-        Some(message)
+        self.bytes = 0;
+        match std::mem::take(&mut self.slots) {
+            Slots::One(message) => Some(message),
+            Slots::Empty | Slots::Many(_) => None,
+        }
     }
 
     /// The messages in order.
     pub fn iter(&self) -> impl Iterator<Item = &Message> + '_ {
-        let (one, many) = match &self.slots {
-            Slots::Empty => (None, None),
-            Slots::One(message) => (Some(message), None),
-            Slots::Many(many) => (None, Some(many.iter())),
-        };
-        one.into_iter().chain(many.into_iter().flatten())
+        let (front, back) = self.as_slices();
+        front.iter().chain(back)
+    }
+
+    /// The messages in order, as they lie in memory: those of the first slice come first.
+    #[must_use]
+    pub fn as_slices(&self) -> (&[Message], &[Message]) {
+        match &self.slots {
+            Slots::Empty => (&[], &[]),
+            Slots::One(message) => (std::slice::from_ref(message), &[]),
+            Slots::Many(many) => many.as_slices(),
+        }
     }
 
     /// The number of messages.

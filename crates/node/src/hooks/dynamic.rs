@@ -1,5 +1,6 @@
 //! The object-safe mirror of [`Hooks`], which a node holds.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use tourbillon_broker::BoxFuture;
@@ -10,39 +11,36 @@ use super::{
     PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision, RpcRequest, SubRefreshRequest,
     SubscribeDecision, SubscribeRequest,
 };
+use crate::pool::{HookCall, Pool};
+
+thread_local! {
+    static CONNECT: Pool<Result<ConnectDecision, Refusal>> = const { RefCell::new(Vec::new()) };
+    static SUBSCRIBE: Pool<Result<SubscribeDecision, Refusal>> = const { RefCell::new(Vec::new()) };
+    static PUBLISH: Pool<Result<PublishDecision, Refusal>> = const { RefCell::new(Vec::new()) };
+    static RPC: Pool<Result<RpcDecision, Refusal>> = const { RefCell::new(Vec::new()) };
+    static MESSAGE: Pool<Result<(), Disconnect>> = const { RefCell::new(Vec::new()) };
+    static REFRESH: Pool<Result<RefreshDecision, Refusal>> = const { RefCell::new(Vec::new()) };
+    static SUB_REFRESH: Pool<Result<RefreshDecision, Refusal>> = const { RefCell::new(Vec::new()) };
+}
 
 /// [`Hooks`] behind a pointer. Every `Hooks` is one; the futures own what they need, so that a connection can
 /// hold them beside itself.
 pub trait DynHooks: Send + Sync + 'static {
     /// See [`Hooks::connect`].
-    fn connect(
-        self: Arc<Self>,
-        request: ConnectRequest,
-    ) -> BoxFuture<'static, Result<ConnectDecision, Refusal>>;
+    fn connect(self: Arc<Self>, request: ConnectRequest) -> HookCall<Result<ConnectDecision, Refusal>>;
     /// See [`Hooks::subscribe`].
-    fn subscribe(
-        self: Arc<Self>,
-        request: SubscribeRequest,
-    ) -> BoxFuture<'static, Result<SubscribeDecision, Refusal>>;
+    fn subscribe(self: Arc<Self>, request: SubscribeRequest) -> HookCall<Result<SubscribeDecision, Refusal>>;
     /// See [`Hooks::publish`].
-    fn publish(
-        self: Arc<Self>,
-        request: PublishRequest,
-    ) -> BoxFuture<'static, Result<PublishDecision, Refusal>>;
+    fn publish(self: Arc<Self>, request: PublishRequest) -> HookCall<Result<PublishDecision, Refusal>>;
     /// See [`Hooks::rpc`].
-    fn rpc(self: Arc<Self>, request: RpcRequest) -> BoxFuture<'static, Result<RpcDecision, Refusal>>;
+    fn rpc(self: Arc<Self>, request: RpcRequest) -> HookCall<Result<RpcDecision, Refusal>>;
     /// See [`Hooks::message`].
-    fn message(self: Arc<Self>, request: MessageRequest) -> BoxFuture<'static, Result<(), Disconnect>>;
+    fn message(self: Arc<Self>, request: MessageRequest) -> HookCall<Result<(), Disconnect>>;
     /// See [`Hooks::refresh`].
-    fn refresh(
-        self: Arc<Self>,
-        request: RefreshRequest,
-    ) -> BoxFuture<'static, Result<RefreshDecision, Refusal>>;
+    fn refresh(self: Arc<Self>, request: RefreshRequest) -> HookCall<Result<RefreshDecision, Refusal>>;
     /// See [`Hooks::sub_refresh`].
-    fn sub_refresh(
-        self: Arc<Self>,
-        request: SubRefreshRequest,
-    ) -> BoxFuture<'static, Result<RefreshDecision, Refusal>>;
+    fn sub_refresh(self: Arc<Self>, request: SubRefreshRequest)
+    -> HookCall<Result<RefreshDecision, Refusal>>;
     /// See [`Hooks::channel_options`].
     fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError>;
     /// See [`Hooks::unsubscribed`].
@@ -57,47 +55,35 @@ pub trait DynHooks: Send + Sync + 'static {
 }
 
 impl<H: Hooks> DynHooks for H {
-    fn connect(
-        self: Arc<Self>,
-        request: ConnectRequest,
-    ) -> BoxFuture<'static, Result<ConnectDecision, Refusal>> {
-        Box::pin(async move { Hooks::connect(&*self, request).await })
+    fn connect(self: Arc<Self>, request: ConnectRequest) -> HookCall<Result<ConnectDecision, Refusal>> {
+        HookCall::new(&CONNECT, async move { Hooks::connect(&*self, request).await })
     }
 
-    fn subscribe(
-        self: Arc<Self>,
-        request: SubscribeRequest,
-    ) -> BoxFuture<'static, Result<SubscribeDecision, Refusal>> {
-        Box::pin(async move { Hooks::subscribe(&*self, request).await })
+    fn subscribe(self: Arc<Self>, request: SubscribeRequest) -> HookCall<Result<SubscribeDecision, Refusal>> {
+        HookCall::new(&SUBSCRIBE, async move { Hooks::subscribe(&*self, request).await })
     }
 
-    fn publish(
-        self: Arc<Self>,
-        request: PublishRequest,
-    ) -> BoxFuture<'static, Result<PublishDecision, Refusal>> {
-        Box::pin(async move { Hooks::publish(&*self, request).await })
+    fn publish(self: Arc<Self>, request: PublishRequest) -> HookCall<Result<PublishDecision, Refusal>> {
+        HookCall::new(&PUBLISH, async move { Hooks::publish(&*self, request).await })
     }
 
-    fn rpc(self: Arc<Self>, request: RpcRequest) -> BoxFuture<'static, Result<RpcDecision, Refusal>> {
-        Box::pin(async move { Hooks::rpc(&*self, request).await })
+    fn rpc(self: Arc<Self>, request: RpcRequest) -> HookCall<Result<RpcDecision, Refusal>> {
+        HookCall::new(&RPC, async move { Hooks::rpc(&*self, request).await })
     }
 
-    fn message(self: Arc<Self>, request: MessageRequest) -> BoxFuture<'static, Result<(), Disconnect>> {
-        Box::pin(async move { Hooks::message(&*self, request).await })
+    fn message(self: Arc<Self>, request: MessageRequest) -> HookCall<Result<(), Disconnect>> {
+        HookCall::new(&MESSAGE, async move { Hooks::message(&*self, request).await })
     }
 
-    fn refresh(
-        self: Arc<Self>,
-        request: RefreshRequest,
-    ) -> BoxFuture<'static, Result<RefreshDecision, Refusal>> {
-        Box::pin(async move { Hooks::refresh(&*self, request).await })
+    fn refresh(self: Arc<Self>, request: RefreshRequest) -> HookCall<Result<RefreshDecision, Refusal>> {
+        HookCall::new(&REFRESH, async move { Hooks::refresh(&*self, request).await })
     }
 
     fn sub_refresh(
         self: Arc<Self>,
         request: SubRefreshRequest,
-    ) -> BoxFuture<'static, Result<RefreshDecision, Refusal>> {
-        Box::pin(async move { Hooks::sub_refresh(&*self, request).await })
+    ) -> HookCall<Result<RefreshDecision, Refusal>> {
+        HookCall::new(&SUB_REFRESH, async move { Hooks::sub_refresh(&*self, request).await })
     }
 
     fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {

@@ -17,14 +17,15 @@ type Result = std::result::Result<(), EncodeError>;
 /// Room for a message of the usual size without its payloads and texts.
 const OVERHEAD: usize = 96;
 
-pub(crate) fn reply(reply: &Reply) -> std::result::Result<Vec<u8>, EncodeError> {
+/// Writes into the memory of `buffer`, as the other functions for whole messages do.
+pub(crate) fn reply(buffer: Vec<u8>, reply: &Reply) -> std::result::Result<Vec<u8>, EncodeError> {
     let room = match &reply.result {
         Ok(ReplyResult::Subscribe(it)) => rooms(&it.publications) + rooms(&it.state),
         Ok(ReplyResult::History(it)) => rooms(&it.publications),
         Ok(ReplyResult::Presence(it)) => it.presence.iter().map(|(_, info)| info_room(info) + 40).sum(),
         _ => 0,
     };
-    let mut w = Writer::new(2 * OVERHEAD + room);
+    let mut w = Writer::within(buffer, 2 * OVERHEAD + room);
     w.open();
     w.number("id", reply.id);
     match &reply.result {
@@ -258,12 +259,13 @@ fn client_info(w: &mut Writer, info: &ClientInfo) -> Result {
 }
 
 pub(crate) fn publication_push(
+    buffer: Vec<u8>,
     envelope: Envelope,
     channel: &str,
     id: i64,
     it: &Publication,
 ) -> std::result::Result<Vec<u8>, EncodeError> {
-    let mut w = Writer::new(publication_room(it) + channel.len() + 24);
+    let mut w = Writer::within(buffer, publication_room(it) + channel.len() + 24);
     open_push(&mut w, envelope, channel, id);
     w.key("pub");
     publication(&mut w, it, live_epoch(it))?;
@@ -290,8 +292,12 @@ fn close_push(w: &mut Writer, envelope: Envelope) {
     }
 }
 
-pub(crate) fn push(envelope: Envelope, push: &Push) -> std::result::Result<Vec<u8>, EncodeError> {
-    let mut w = Writer::new(OVERHEAD);
+pub(crate) fn push(
+    buffer: Vec<u8>,
+    envelope: Envelope,
+    push: &Push,
+) -> std::result::Result<Vec<u8>, EncodeError> {
+    let mut w = Writer::within(buffer, OVERHEAD);
     open_push(&mut w, envelope, push.channel.as_deref().unwrap_or_default(), push.id);
     push_event(&mut w, &push.event)?;
     close_push(&mut w, envelope);

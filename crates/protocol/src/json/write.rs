@@ -13,7 +13,14 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { out: Vec::with_capacity(capacity), first: true }
+        Self::within(Vec::new(), capacity)
+    }
+
+    /// One that writes into the memory of `buffer`, in place of what is in it.
+    pub(super) fn within(mut buffer: Vec<u8>, capacity: usize) -> Self {
+        buffer.clear();
+        buffer.reserve(capacity);
+        Self { out: buffer, first: true }
     }
 
     pub(super) fn finish(self) -> Vec<u8> {

@@ -9,7 +9,7 @@ use crate::command::{
 };
 
 pub(crate) fn command(command: &Command) -> Vec<u8> {
-    delimited(command)
+    delimited(Vec::new(), command)
 }
 
 pub(crate) fn emulation(request: &EmulationRequest) -> Vec<u8> {

@@ -12,23 +12,30 @@ use crate::reply::{
     RefreshResult, Reply, ReplyResult, SubRefreshResult, SubscribePush, SubscribeResult,
 };
 
-pub(crate) fn reply(reply: &Reply) -> Vec<u8> {
-    delimited(reply)
+/// Writes into the memory of `buffer`, as the other functions for whole messages do.
+pub(crate) fn reply(buffer: Vec<u8>, reply: &Reply) -> Vec<u8> {
+    delimited(buffer, reply)
 }
 
-pub(crate) fn push(envelope: Envelope, push: &Push) -> Vec<u8> {
+pub(crate) fn push(buffer: Vec<u8>, envelope: Envelope, push: &Push) -> Vec<u8> {
     let channel = push.channel.as_deref().unwrap_or_default();
-    wrapped(envelope, &WirePush { id: push.id, channel, event: &push.event })
+    wrapped(buffer, envelope, &WirePush { id: push.id, channel, event: &push.event })
 }
 
-pub(crate) fn publication_push(envelope: Envelope, channel: &str, id: i64, it: &Publication) -> Vec<u8> {
-    wrapped(envelope, &WirePush { id, channel, event: it })
+pub(crate) fn publication_push(
+    buffer: Vec<u8>,
+    envelope: Envelope,
+    channel: &str,
+    id: i64,
+    it: &Publication,
+) -> Vec<u8> {
+    wrapped(buffer, envelope, &WirePush { id, channel, event: it })
 }
 
-fn wrapped(envelope: Envelope, push: &impl Message) -> Vec<u8> {
+fn wrapped(buffer: Vec<u8>, envelope: Envelope, push: &impl Message) -> Vec<u8> {
     match envelope {
-        Envelope::Push => delimited(push),
-        Envelope::Reply => delimited(&PushReply(push)),
+        Envelope::Push => delimited(buffer, push),
+        Envelope::Reply => delimited(buffer, &PushReply(push)),
     }
 }
 

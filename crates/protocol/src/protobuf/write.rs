@@ -153,10 +153,11 @@ pub(super) fn plain(message: &impl Message) -> Vec<u8> {
     out
 }
 
-/// A message with its length in front, as frames carry it.
-pub(super) fn delimited(message: &impl Message) -> Vec<u8> {
+/// A message with its length in front, as frames carry it, in the memory of `out`.
+pub(super) fn delimited(mut out: Vec<u8>, message: &impl Message) -> Vec<u8> {
     let length = measure(message);
-    let mut out = Vec::with_capacity(varint_length(length as u64) + length);
+    out.clear();
+    out.reserve_exact(varint_length(length as u64) + length);
     out.varint(length as u64);
     message.write(&mut out);
     out
@@ -231,7 +232,7 @@ mod tests {
     fn buffers_are_measured_exactly() {
         let long = "x".repeat(300);
         let entry = Entry(&long, Entry("", TextEntry(&long, "")));
-        let bytes = delimited(&entry);
+        let bytes = delimited(Vec::new(), &entry);
         assert_eq!(bytes.len(), bytes.capacity());
         assert_eq!(&bytes[2..], plain(&entry));
     }

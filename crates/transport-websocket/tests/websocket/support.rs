@@ -89,7 +89,7 @@ pub(crate) async fn echo(transport: WebSocketTransport) {
         match reader.recv().await {
             Ok(Received::Message(message)) => {
                 writer.set_opcode(reader.opcode());
-                queue.push(Message::new(message.to_vec()));
+                queue.push(Message::new(message));
             }
             Ok(Received::WantsWrite | Received::Pong) => {}
             Ok(Received::End) | Err(_) => break,

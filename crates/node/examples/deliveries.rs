@@ -1,0 +1,145 @@
+//! Delivers so many messages over real sockets and ends. What that costs is counted from outside:
+//! `cargo xtask test --only counts` runs it under callgrind for the instructions and under strace for the system
+//! calls, with two numbers of publications, so that the start-up drops out of the difference.
+//!
+//! `deliveries <subscribers> <publications> <together>` publishes `together` at a time and waits for them to be
+//! written. The clients are in a process of their own, so that their work is not counted.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "it is run by a test")]
+
+use std::io::{IoSlice, Read, Result, Write};
+use std::pin::Pin;
+use std::process::{Child, Command};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::io::AsyncWrite;
+use tokio::net::TcpListener;
+use tokio::net::tcp::OwnedWriteHalf;
+use tourbillon_broker_memory::MemoryEngine;
+use tourbillon_node::{AllowAll, Node};
+use tourbillon_transport::{Accept, ConnContext, TransportInfo};
+use tourbillon_transport_websocket::{WebSocketConfig, WebSocketTransport};
+use tourbillon_types::{Channel, Encoding, Payload};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |at: usize| arguments.get(at).and_then(|text| text.parse::<usize>().ok());
+    if let (Some("clients"), Some(address), Some(count)) =
+        (arguments.first().map(String::as_str), arguments.get(1), number(2))
+    {
+        return clients(address, count);
+    }
+    let (Some(subscribers), Some(publications), Some(together)) = (number(0), number(1), number(2)) else {
+        panic!("deliveries <subscribers> <publications> <together>");
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(serve(subscribers, publications, together));
+}
+
+async fn serve(subscribers: usize, publications: usize, together: usize) {
+    let (node, driver) =
+        Node::builder(MemoryEngine::default()).hooks(AllowAll).flush_workers(1).build().expect("a node");
+    tokio::spawn(driver);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let mut clients = start_clients(&address, subscribers);
+    let written = Arc::new(AtomicUsize::new(0));
+    for _ in 0..subscribers {
+        let (stream, _) = listener.accept().await.expect("a client");
+        stream.set_nodelay(true).expect("a socket");
+        let (read, io) = stream.into_split();
+        let info = TransportInfo::new("websocket", Encoding::Json);
+        let write = Counted { io, messages: written.clone() };
+        let transport = WebSocketTransport::new(info, read, write, &WebSocketConfig::default());
+        node.accept(transport, ConnContext::default());
+    }
+    // To connect and to subscribe.
+    until(&written, 2 * subscribers).await;
+    let (channel, data) = (
+        Channel::from("news"),
+        Payload::from(
+            r#"{"text":"one hundred and twenty bytes or so of an ordinary message, which says little but says it at some length"}"#,
+        ),
+    );
+    for round in 1..=publications / together {
+        for _ in 0..together {
+            let published = node.publish(channel.clone(), data.clone(), Default::default()).await;
+            published.expect("published");
+        }
+        until(&written, subscribers * (2 + round * together)).await;
+    }
+    clients.kill().expect("the clients run");
+    clients.wait().expect("the clients end");
+}
+
+async fn until(written: &AtomicUsize, messages: usize) {
+    while written.load(Ordering::Relaxed) < messages {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Counts the messages that are written: one frame each.
+struct Counted {
+    io: OwnedWriteHalf,
+    messages: Arc<AtomicUsize>,
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        if written.is_ready() {
+            // Clients read as fast as they can: no write is cut short.
+            self.messages.fetch_add(slices.len() / 2, Ordering::Relaxed);
+        }
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+fn start_clients(address: &str, count: usize) -> Child {
+    let own = std::env::current_exe().expect("this program has a path");
+    Command::new(own).args(["clients", address, &count.to_string()]).spawn().expect("it runs again")
+}
+
+/// Subscribes so many times, and reads until the server goes.
+fn clients(address: &str, count: usize) {
+    let connect = || {
+        let mut stream = std::net::TcpStream::connect(address).expect("the server listens");
+        for command in [r#"{"id":1,"connect":{}}"#, r#"{"id":2,"subscribe":{"channel":"news"}}"#] {
+            let length = u8::try_from(command.len()).expect("a short command");
+            // A masked text frame; a mask of zeros changes nothing.
+            let mut frame = vec![0x81, 0x80 | length, 0, 0, 0, 0];
+            frame.extend_from_slice(command.as_bytes());
+            stream.write_all(&frame).expect("the server takes it");
+        }
+        std::thread::spawn(move || {
+            let mut buffer = vec![0; 64 * 1024];
+            while stream.read(&mut buffer).is_ok_and(|read| read > 0) {}
+        })
+    };
+    let readers: Vec<_> = (0..count).map(|_| connect()).collect();
+    for reader in readers {
+        let _ = reader.join();
+    }
+}

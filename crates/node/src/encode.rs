@@ -1,0 +1,33 @@
+//! Replies and pushes as messages that can be queued.
+
+use std::cell::RefCell;
+
+use tourbillon_protocol::{EncodeError, Encoder, Push, Reply};
+use tourbillon_transport::Message;
+use tourbillon_types::{Encoding, Publication};
+
+use crate::conn::Variant;
+
+thread_local! {
+    /// A message is encoded here and copied once into its own memory, whose size is known then: one allocation.
+    static ENCODER: RefCell<Encoder> = const { RefCell::new(Encoder::new()) };
+}
+
+pub(crate) fn reply(encoding: Encoding, reply: &Reply) -> Result<Message, EncodeError> {
+    ENCODER.with_borrow_mut(|encoder| encoder.reply(encoding, reply).map(Message::new))
+}
+
+pub(crate) fn push(variant: Variant, push: &Push) -> Result<Message, EncodeError> {
+    ENCODER
+        .with_borrow_mut(|encoder| encoder.push(variant.encoding, variant.envelope, push).map(Message::new))
+}
+
+pub(crate) fn publication(
+    variant: Variant,
+    channel: &str,
+    publication: &Publication,
+) -> Result<Message, EncodeError> {
+    ENCODER.with_borrow_mut(|encoder| {
+        encoder.publication(variant.encoding, variant.envelope, channel, 0, publication).map(Message::new)
+    })
+}

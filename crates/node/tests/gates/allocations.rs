@@ -1,0 +1,99 @@
+//! How often the memory allocator is asked.
+
+use tourbillon_types::{Channel, Payload};
+
+use crate::budget::within;
+use crate::harness::{Bench, connect};
+use crate::wire::Wire;
+
+const ROUNDS: usize = 200;
+
+fn data() -> Payload {
+    Payload::from(format!(r#"{{"text":"{}"}}"#, "x".repeat(117)).into_bytes())
+}
+
+/// Allocations of a publish and all its deliveries.
+fn publishing(subscribers: usize) -> f64 {
+    let bench = Bench::new();
+    let (channel, data) = (Channel::from("news"), data());
+    let wires = bench.run(bench.subscribers(subscribers, "news"));
+    let publish = async |rounds: usize| {
+        for _ in 0..rounds {
+            let before = wires.first().map_or(0, |wire| wire.counts().messages);
+            bench.publish(&channel, &data).await;
+            for wire in &wires {
+                wire.until(before + 1).await;
+            }
+        }
+    };
+    bench.run(publish(10));
+    let cost = |rounds| bench.cost(publish(rounds)).count_total;
+    let (few, many) = (cost(10), cost(10 + ROUNDS));
+    bench.end();
+    (many - few) as f64 / ROUNDS as f64
+}
+
+#[test]
+fn a_delivery_allocates_nothing() {
+    let (few, many) = (publishing(10), publishing(110));
+    within("allocations per delivery", (many - few) / 100.0, 0.0);
+}
+
+#[test]
+fn allocations_of_a_publish() {
+    within("allocations per publish", publishing(10), 2.0);
+    within("allocations per publish without subscribers", publishing(0), 2.0);
+}
+
+/// Allocations of one command, from the frame to the reply.
+fn command(text: &str) -> f64 {
+    let bench = Bench::new();
+    let wire = bench.run(bench.client());
+    let call = async |rounds: usize| {
+        for _ in 0..rounds {
+            let before = wire.counts().messages;
+            wire.send([text.as_bytes()]);
+            wire.until(before + 1).await;
+        }
+    };
+    bench.run(call(10));
+    let cost = |rounds| bench.cost(call(rounds)).count_total;
+    let (few, many) = (cost(10), cost(10 + ROUNDS));
+    bench.end();
+    (many - few) as f64 / ROUNDS as f64
+}
+
+#[test]
+fn allocations_of_an_rpc() {
+    within("allocations per RPC", command(r#"{"id":7,"rpc":{"method":"echo","data":{"n":12345678}}}"#), 1.0);
+}
+
+#[test]
+fn allocations_of_a_publish_command() {
+    let publish = r#"{"id":7,"publish":{"channel":"news","data":{"n":12345678}}}"#;
+    within("allocations per publish command", command(publish), 4.0);
+}
+
+#[test]
+fn allocations_of_a_connect() {
+    const COUNT: usize = 64;
+    let bench = Bench::new();
+    let first = bench.run(bench.subscribers(COUNT, "news"));
+    let mut ends = Vec::with_capacity(COUNT);
+    let mut wires = Vec::with_capacity(COUNT);
+    for _ in 0..COUNT {
+        let (wire, reader, writer) = Wire::new();
+        ends.push((reader, writer));
+        wires.push(wire);
+    }
+    let cost = bench.cost(async {
+        for (wire, (reader, writer)) in wires.iter().zip(ends.drain(..)) {
+            bench.accept(reader, writer);
+            connect(wire).await;
+        }
+    });
+    within("allocations per connect", cost.count_total as f64 / COUNT as f64, 12.0);
+    within("live allocations per connect", cost.count_current as f64 / COUNT as f64, 3.0);
+    drop(first);
+    bench.end();
+}

@@ -1,0 +1,87 @@
+//! How many bytes a connection keeps, and that they are given back.
+
+use tourbillon_types::{Channel, Payload};
+
+use crate::budget::within;
+use crate::harness::{Bench, connect, subscribe};
+use crate::wire::Wire;
+
+const COUNT: usize = 1_024;
+
+/// Streams that are there before anything is measured.
+fn wires(count: usize) -> (Vec<Wire>, Vec<(crate::wire::WireReader, crate::wire::WireWriter)>) {
+    let made = (0..count).map(|_| Wire::new()).map(|(wire, reader, writer)| (wire, (reader, writer)));
+    made.unzip()
+}
+
+#[test]
+fn bytes_of_an_idle_connection() {
+    let bench = Bench::new();
+    // Two rounds: the second is the slope, tables and scratch memory are there.
+    let mut bytes = 0;
+    let mut kept = Vec::new();
+    for _ in 0..2 {
+        let (wires, mut ends) = wires(COUNT);
+        kept.reserve(wires.len());
+        let cost = bench.cost(async {
+            for (wire, (reader, writer)) in wires.iter().zip(ends.drain(..)) {
+                bench.accept(reader, writer);
+                connect(wire).await;
+            }
+        });
+        bytes = cost.bytes_current;
+        kept.extend(wires);
+    }
+    within("bytes per idle connection", bytes as f64 / COUNT as f64, 1_024.0);
+    let cost = bench.cost(async {
+        for wire in &kept {
+            subscribe(wire, "news").await;
+        }
+    });
+    within("bytes per subscription to one channel", cost.bytes_current as f64 / kept.len() as f64, 100.0);
+    let cost = bench.cost(async {
+        for (number, wire) in kept.iter().enumerate() {
+            subscribe(wire, &format!("own:{number}")).await;
+        }
+    });
+    within("bytes per subscription to an own channel", cost.bytes_current as f64 / kept.len() as f64, 400.0);
+    bench.end();
+}
+
+#[test]
+fn nothing_is_left_of_connections_that_went() {
+    let bench = Bench::new();
+    let (channel, data) = (Channel::from("news"), Payload::from(r#"{"n":1}"#));
+    let round = |count: usize| {
+        let (wires, mut ends) = wires(count);
+        let cost = bench.cost(async {
+            for (number, (wire, (reader, writer))) in wires.iter().zip(ends.drain(..)).enumerate() {
+                bench.accept(reader, writer);
+                connect(wire).await;
+                subscribe(wire, "news").await;
+                subscribe(wire, &format!("own:{number}")).await;
+            }
+            bench.publish(&channel, &data).await;
+            for wire in &wires {
+                wire.until(4).await;
+                wire.end();
+            }
+            while bench.node.stats() != Default::default() {
+                tokio::task::yield_now().await;
+            }
+            // What an alarm of the timing wheel still holds is gone after its time.
+            tokio::time::advance(std::time::Duration::from_secs(60)).await;
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+        });
+        // The halves of the streams were allocated before, and freed meanwhile.
+        cost.bytes_current
+    };
+    // Tables that stay have the size that the unluckiest distribution over shards needs: it is found in a while.
+    let rounds = |rounds: usize| (0..rounds).map(|_| round(COUNT)).sum::<i64>();
+    rounds(8);
+    let left = rounds(8);
+    within("bytes left of a connection that went", left as f64 / (8 * COUNT) as f64, 1.0);
+    bench.end();
+}
