@@ -255,7 +255,8 @@ mod tests {
                 ..Publication::default()
             };
             let channel = Channel::from("news");
-            let push = Push { channel: Some(channel), id: 0, event: PushEvent::Publication(publication.into()) };
+            let push =
+                Push { channel: Some(channel), id: 0, event: PushEvent::Publication(publication.into()) };
             let good = Reply { id: 300, result: Ok(ReplyResult::Publish) };
             let bad = Reply { id: 7, result: Err(ReplyError::PERMISSION_DENIED) };
             let frames = [

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tourbillon_protocol::Envelope;
 use tourbillon_session::ServerOp;
-use tourbillon_transport::{Message, MessageQueue, TransportWriter};
+use tourbillon_transport::{Message, MessageQueue, Run, TransportWriter};
 use tourbillon_types::{ClientId, Disconnect, Encoding, Instant, SessionId};
 
 use crate::shared::Shared;
@@ -84,19 +84,30 @@ impl Conn {
         }
     }
 
+    /// The same for a run, which may grow until it is written.
+    pub(crate) fn send_run(self: &Arc<Self>, run: Arc<Run>) {
+        if self.admit(run.bytes(), |queue| queue.push_run(run)) {
+            self.mark_dirty();
+        }
+    }
+
     /// Queues a message. Whoever calls flushes. `false`: the connection takes no more.
     pub(crate) fn enqueue(&self, message: Message) -> bool {
+        self.admit(message.len(), |queue| queue.push(message))
+    }
+
+    fn admit(&self, bytes: usize, push: impl FnOnce(&mut MessageQueue)) -> bool {
         let mut outbox = self.outbox.lock();
         if outbox.fault.is_some() || outbox.writer.is_none() {
             return false;
         }
-        if outbox.queue.bytes() + message.len() > self.shared.config.queue_max_size {
+        if outbox.queue.bytes() + bytes > self.shared.config.queue_max_size {
             outbox.fail(Disconnect::SLOW);
             drop(outbox);
             self.wake_driver();
             return false;
         }
-        outbox.queue.push(message);
+        push(&mut outbox.queue);
         true
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -13,7 +14,11 @@ const BATCH: usize = 64;
 
 /// The flush workers of a node.
 #[derive(Debug)]
-pub(crate) struct Flushers(Box<[Flusher]>);
+pub(crate) struct Flushers {
+    workers: Box<[Flusher]>,
+    /// How often a worker has taken what waits for it.
+    passes: AtomicU64,
+}
 
 /// One worker: the connections that wait for it.
 #[derive(Default)]
@@ -31,18 +36,24 @@ impl fmt::Debug for Flusher {
 impl Flushers {
     /// So many workers; at least one.
     pub(crate) fn new(workers: usize) -> Self {
-        Self((0..workers.max(1)).map(|_| Flusher::default()).collect())
+        Self { workers: (0..workers.max(1)).map(|_| Flusher::default()).collect(), passes: AtomicU64::new(0) }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.workers.len()
+    }
+
+    /// A number that changes whenever a worker begins to write what waits for it. While it stays, what was handed
+    /// over is still queued.
+    pub(crate) fn pass(&self) -> u64 {
+        self.passes.load(Ordering::Acquire)
     }
 
     /// Hands a connection to its worker. Always the same one, so that its writes stay in order.
     pub(crate) fn push(&self, conn: Arc<Conn>) {
-        let workers = u64::try_from(self.0.len()).unwrap_or(1);
+        let workers = u64::try_from(self.workers.len()).unwrap_or(1);
         let at = usize::try_from(conn.key % workers).unwrap_or_default();
-        let Some(flusher) = self.0.get(at) else { return };
+        let Some(flusher) = self.workers.get(at) else { return };
         let mut waiting = flusher.waiting.lock();
         let first = waiting.is_empty();
         waiting.push(conn);
@@ -54,11 +65,12 @@ impl Flushers {
 
     /// Runs one worker for ever.
     pub(crate) async fn run(&self, worker: usize) {
-        let Some(flusher) = self.0.get(worker) else { return };
+        let Some(flusher) = self.workers.get(worker) else { return };
         // Two lists in turn: one is filled while the other is worked on, and neither is allocated again.
         let mut batch = Vec::new();
         loop {
             flusher.notify.notified().await;
+            self.passes.fetch_add(1, Ordering::AcqRel);
             std::mem::swap(&mut batch, &mut *flusher.waiting.lock());
             for (number, conn) in batch.drain(..).enumerate() {
                 conn.flush();

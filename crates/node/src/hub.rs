@@ -10,6 +10,7 @@ mod index;
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use channel::{Entry, Subscribers};
 use foldhash::fast::RandomState;
@@ -26,6 +27,8 @@ const SHARDS: usize = 64;
 pub(crate) struct Hub {
     shards: Box<[RwLock<Shard>]>,
     hasher: RandomState,
+    /// The address of the channel entry that had the last publication: it only has to differ from others'.
+    last: AtomicUsize,
 }
 
 type Shard = HashMap<Channel, Arc<Entry>, RandomState>;
@@ -43,7 +46,7 @@ impl Hub {
     pub(crate) fn new() -> Self {
         let hasher = RandomState::default();
         let shards = (0..SHARDS).map(|_| RwLock::new(Shard::with_hasher(hasher.clone()))).collect();
-        Self { shards, hasher }
+        Self { shards, hasher, last: AtomicUsize::new(0) }
     }
 
     fn shard(&self, channel: &str) -> &RwLock<Shard> {
@@ -110,10 +113,18 @@ impl Hub {
     }
 
     /// Queues a publication for everybody who has the channel. Encodes once for each variant present; nothing is
-    /// allocated for a delivery.
-    pub(crate) fn broadcast(&self, channel: &str, publication: &Publication) {
+    /// allocated for a delivery. `pass` is the flush workers' present one.
+    pub(crate) fn broadcast(&self, channel: &str, publication: &Publication, pass: u64) {
         let Some(entry) = self.find(channel) else { return };
-        entry.subscribers.lock().broadcast(|variant| encode(variant, channel, publication));
+        let mut subscribers = entry.subscribers.lock();
+        // Publications that follow each other in one channel may be joined; one of another channel between them ends
+        // that, so that a connection gets the publications of all its channels in the order in which they were made.
+        let key = Arc::as_ptr(&entry).addr();
+        let again = self.last.load(Ordering::Relaxed) == key;
+        if !again {
+            self.last.store(key, Ordering::Relaxed);
+        }
+        subscribers.broadcast(again.then_some(pass), |variant| encode(variant, channel, publication));
     }
 
     /// Whether anybody has the channel.
@@ -149,10 +160,10 @@ fn encode(variant: Variant, channel: &str, publication: &Publication) -> Result<
 }
 
 impl Subscribers {
-    fn broadcast(&mut self, encode: impl Fn(Variant) -> Result<Message, Disconnect>) {
+    fn broadcast(&mut self, pass: Option<u64>, encode: impl Fn(Variant) -> Result<Message, Disconnect>) {
         for group in self.groups_mut() {
             match encode(group.variant) {
-                Ok(message) => group.send(&message),
+                Ok(message) => group.publish(message, pass),
                 Err(why) => group.fail(&why),
             }
         }

@@ -145,7 +145,7 @@ impl Shared {
 
 impl BrokerEvents for Shared {
     fn publication(&self, channel: &Channel, publication: Arc<Publication>) {
-        self.hub.broadcast(channel, &publication);
+        self.hub.broadcast(channel, &publication, self.flushers.pass());
     }
 
     fn join(&self, _: &Channel, _: Arc<ClientInfo>) {}

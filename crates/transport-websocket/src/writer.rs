@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use smallvec::SmallVec;
 use tokio::io::AsyncWrite;
-use tourbillon_transport::{Message, MessageQueue, TransportError, TransportWriter};
+use tourbillon_transport::{Entry, Message, MessageQueue, TransportError, TransportWriter};
 use tourbillon_types::Disconnect;
 
 use crate::control::{Control, Ending};
@@ -51,7 +51,26 @@ struct Head {
     length: u8,
 }
 
-/// One frame on its way.
+/// What is written for one entry of the queue.
+#[derive(Debug)]
+struct Piece {
+    /// Of length 0 where the body holds whole frames.
+    head: Head,
+    /// `None`: the message's own bytes.
+    body: Option<Bytes>,
+}
+
+impl Piece {
+    fn body<'a>(&'a self, entry: Entry<'a>) -> &'a [u8] {
+        match (&self.body, entry) {
+            (Some(bytes), _) => bytes,
+            (None, Entry::Message(message)) => message.as_bytes(),
+            (None, Entry::Run(_) | Entry::Rest(_)) => &[],
+        }
+    }
+}
+
+/// One frame on its way, or several that were joined.
 #[derive(Debug)]
 struct Frame {
     head: Head,
@@ -76,6 +95,9 @@ impl Body {
 }
 
 impl Head {
+    /// No header: the body holds whole frames.
+    const NONE: Self = Self { bytes: [0; MAX_SERVER_HEADER], length: 0 };
+
     fn new(opcode: Opcode, compressed: bool, body: usize) -> Self {
         let (bytes, length) = Header::encode(opcode, compressed, body);
         Self { bytes, length: u8::try_from(length).unwrap_or_default() }
@@ -117,15 +139,42 @@ impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
         self.opcode = opcode;
     }
 
-    fn frame(&self, message: &Message) -> Frame {
-        match self.deflate {
-            Some(agreed) if agreed.takes(message.len()) => {
-                let level = agreed.compression.level;
-                let deflated = message.derived(level, |bytes| deflate(bytes, level));
-                Frame::new(self.opcode, true, Body::Bytes(deflated))
+    /// What is to be written for an entry of the queue.
+    fn piece(&self, entry: Entry<'_>) -> Piece {
+        match entry {
+            Entry::Message(message) => match self.deflated(message) {
+                Some(deflated) => {
+                    Piece { head: Head::new(self.opcode, true, deflated.len()), body: Some(deflated) }
+                }
+                None => Piece { head: Head::new(self.opcode, false, message.len()), body: None },
+            },
+            Entry::Run(run) => {
+                let level = self.deflate.map_or(0, |agreed| agreed.compression.level + 1);
+                let key = (level << 8) | self.opcode as u32;
+                Piece { head: Head::NONE, body: Some(run.joined(key, |messages| self.join(messages))) }
             }
-            _ => Frame::new(self.opcode, false, Body::Message(message.clone())),
+            Entry::Rest(messages) => Piece { head: Head::NONE, body: Some(self.join(messages)) },
         }
+    }
+
+    /// The compressed form, where compression is agreed and the message is worth it.
+    fn deflated(&self, message: &Message) -> Option<Bytes> {
+        let agreed = self.deflate.filter(|agreed| agreed.takes(message.len()))?;
+        let level = agreed.compression.level;
+        Some(message.derived(level, |bytes| deflate(bytes, level)))
+    }
+
+    /// The frames of messages, one behind the other.
+    fn join(&self, messages: &[Message]) -> Bytes {
+        let bytes = messages.iter().map(|message| message.len() + MAX_SERVER_HEADER).sum();
+        let mut joined = Vec::with_capacity(bytes);
+        for message in messages {
+            let deflated = self.deflated(message);
+            let body = deflated.as_deref().unwrap_or_else(|| message.as_bytes());
+            joined.extend_from_slice(Head::new(self.opcode, deflated.is_some(), body.len()).as_bytes());
+            joined.extend_from_slice(body);
+        }
+        Bytes::from(joined)
     }
 
     fn keep(&mut self, frame: Frame) {
@@ -158,73 +207,61 @@ impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes one batch of queued messages.
+    /// Writes one batch of what is queued.
     fn poll_queue(&mut self, cx: &mut Context<'_>, queue: &mut MessageQueue) -> Poll<IoResult<()>> {
-        if self.deflate.is_some() {
-            return self.poll_deflated(cx, queue);
-        }
         // The bodies stay where they are: what is made for a message is its header.
-        if let ([message], []) = queue.as_slices() {
+        if let (Some(message), None) = (queue.single(), self.deflate) {
             // What comes alone, as most messages do, needs no lists.
             let head = Head::new(self.opcode, false, message.len());
             let slices = [IoSlice::new(head.as_bytes()), IoSlice::new(message.as_bytes())];
             let written = ready!(poll_slices(&mut self.io, cx, &slices))?;
-            self.settle(queue, &[head], written);
+            self.settle(queue, [Piece { head, body: None }], written);
             return Poll::Ready(Ok(()));
         }
-        let mut heads: SmallVec<[Head; BATCH]> = SmallVec::new();
-        for message in queue.iter().take(BATCH) {
-            heads.push(Head::new(self.opcode, false, message.len()));
+        let mut pieces: SmallVec<[Piece; BATCH]> = SmallVec::new();
+        for entry in queue.entries().take(BATCH) {
+            pieces.push(self.piece(entry));
         }
         let written = {
             let mut slices = Slices::new();
-            for (head, message) in heads.iter().zip(queue.iter()) {
-                slices.push(IoSlice::new(head.as_bytes()));
-                slices.push(IoSlice::new(message.as_bytes()));
+            for (piece, entry) in pieces.iter().zip(queue.entries()) {
+                if piece.head.length > 0 {
+                    slices.push(IoSlice::new(piece.head.as_bytes()));
+                }
+                slices.push(IoSlice::new(piece.body(entry)));
             }
             ready!(poll_slices(&mut self.io, cx, &slices))?
         };
-        self.settle(queue, &heads, written);
+        self.settle(queue, pieces, written);
         Poll::Ready(Ok(()))
     }
 
-    /// Takes `written` bytes off the front of the queue. A message that is written in part is finished by later calls.
-    fn settle(&mut self, queue: &mut MessageQueue, heads: &[Head], mut written: usize) {
-        for head in heads {
+    /// Takes `written` bytes off the front of the queue. What is written in part is finished by later calls.
+    fn settle(
+        &mut self,
+        queue: &mut MessageQueue,
+        pieces: impl IntoIterator<Item = Piece>,
+        mut written: usize,
+    ) {
+        for piece in pieces {
             if written == 0 {
                 break;
             }
-            let Some(message) = queue.pop() else { break };
-            let left = head.as_bytes().len() + message.len();
+            let Some(entry) = queue.entries().next() else { break };
+            let left = piece.head.as_bytes().len() + piece.body(entry).len();
             if written < left {
-                self.keep(Frame { head: *head, body: Body::Message(message), written });
+                let body = match (piece.body, entry) {
+                    (Some(bytes), _) => Body::Bytes(bytes),
+                    (None, Entry::Message(message)) => Body::Message(message.clone()),
+                    (None, Entry::Run(_) | Entry::Rest(_)) => Body::Bytes(Bytes::new()),
+                };
+                self.keep(Frame { head: piece.head, body, written });
+                queue.pop_entry();
                 break;
             }
             written -= left;
+            queue.pop_entry();
         }
-    }
-
-    /// The same, compressed where that is agreed.
-    fn poll_deflated(&mut self, cx: &mut Context<'_>, queue: &mut MessageQueue) -> Poll<IoResult<()>> {
-        let mut frames: SmallVec<[Frame; BATCH]> = SmallVec::new();
-        for message in queue.iter().take(BATCH) {
-            frames.push(self.frame(message));
-        }
-        let mut written = ready!(poll_frames(&mut self.io, cx, &frames))?;
-        for mut frame in frames.drain(..) {
-            if written == 0 {
-                break;
-            }
-            queue.pop();
-            let left = frame.left();
-            if written < left {
-                frame.written = written;
-                self.keep(frame);
-                break;
-            }
-            written -= left;
-        }
-        Poll::Ready(Ok(()))
     }
 
     /// Queues the close frame, unless the connection ends without one.

@@ -19,6 +19,7 @@ mod context;
 mod error;
 mod message;
 mod queue;
+mod run;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -32,7 +33,8 @@ use bytes::Bytes;
 pub use context::ConnContext;
 pub use error::TransportError;
 pub use message::Message;
-pub use queue::MessageQueue;
+pub use queue::{Entry, MessageQueue};
+pub use run::Run;
 use tourbillon_types::{Direction, Disconnect, Encoding};
 
 /// What is known about a connection before its first frame.

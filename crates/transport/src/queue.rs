@@ -1,13 +1,16 @@
 //! The queue of one connection: it holds no storage while it is empty.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use crate::Message;
+use crate::{Message, Run};
 
 /// Messages waiting to be written, in order, with their total size.
 ///
 /// An empty queue owns no memory, and one message is held in place: a connection at rest costs nothing, and the
-/// usual delivery of one message at a time allocates nothing.
+/// usual delivery of one message at a time allocates nothing. Runs of messages that many connections share count as
+/// the messages they hold; [`pop`](Self::pop) takes those one by one, [`entries`](Self::entries) shows the run itself
+/// to a writer that sends what is joined already.
 #[derive(Debug, Default)]
 pub struct MessageQueue {
     slots: Slots,
@@ -18,8 +21,52 @@ pub struct MessageQueue {
 enum Slots {
     #[default]
     Empty,
-    One(Message),
-    Many(VecDeque<Message>),
+    One(Slot),
+    Many(VecDeque<Slot>),
+}
+
+#[derive(Debug)]
+enum Slot {
+    Message(Message),
+    Run {
+        run: Arc<Run>,
+        /// How many bytes of it are counted.
+        counted: u32,
+        /// How many of its messages are taken off.
+        taken: u32,
+    },
+}
+
+/// What waits at one place of a [`MessageQueue`].
+#[derive(Clone, Copy, Debug)]
+pub enum Entry<'a> {
+    /// A message.
+    Message(&'a Message),
+    /// A run none of whose messages is taken off yet.
+    Run(&'a Arc<Run>),
+    /// What is left of a run.
+    Rest(&'a [Message]),
+}
+
+impl Slot {
+    fn entry(&self) -> Entry<'_> {
+        match self {
+            Self::Message(message) => Entry::Message(message),
+            Self::Run { run, taken: 0, .. } => Entry::Run(run),
+            Self::Run { run, taken, .. } => {
+                Entry::Rest(run.seal().get(*taken as usize..).unwrap_or_default())
+            }
+        }
+    }
+
+    /// The bytes by which it grew since they were counted.
+    fn growth(&mut self) -> usize {
+        let Self::Run { run, counted, taken: 0 } = self else { return 0 };
+        let bytes = run.bytes();
+        let grown = bytes.saturating_sub(*counted as usize);
+        *counted = u32::try_from(bytes).unwrap_or(u32::MAX);
+        grown
+    }
 }
 
 impl MessageQueue {
@@ -33,62 +80,123 @@ impl MessageQueue {
     #[inline]
     pub fn push(&mut self, message: Message) {
         self.bytes += message.len();
+        self.push_slot(Slot::Message(message));
+    }
+
+    /// Appends a run, which may still grow. What it grows by is counted when something is pushed behind it.
+    pub fn push_run(&mut self, run: Arc<Run>) {
+        let bytes = run.bytes();
+        self.bytes += bytes;
+        self.push_slot(Slot::Run { run, counted: u32::try_from(bytes).unwrap_or(u32::MAX), taken: 0 });
+    }
+
+    #[inline]
+    fn push_slot(&mut self, slot: Slot) {
         match &mut self.slots {
-            Slots::Empty => self.slots = Slots::One(message),
-            Slots::Many(many) => many.push_back(message),
+            Slots::Empty => self.slots = Slots::One(slot),
+            Slots::Many(many) => {
+                self.bytes += many.back_mut().map_or(0, Slot::growth);
+                many.push_back(slot);
+            }
             Slots::One(_) => {
                 let mut many = VecDeque::with_capacity(4);
-                if let Slots::One(first) = std::mem::take(&mut self.slots) {
+                if let Slots::One(mut first) = std::mem::take(&mut self.slots) {
+                    self.bytes += first.growth();
                     many.push_back(first);
                 }
-                many.push_back(message);
+                many.push_back(slot);
                 self.slots = Slots::Many(many);
             }
         }
     }
 
-    /// Takes the first message off.
+    /// Takes the first message off, out of a run if one is in front, which is then sealed.
     #[inline]
     pub fn pop(&mut self) -> Option<Message> {
-        if let Slots::Many(many) = &mut self.slots {
-            let message = many.pop_front()?;
-            self.bytes -= message.len();
-            if many.is_empty() {
-                self.slots = Slots::Empty;
+        let front = match &mut self.slots {
+            Slots::Empty => return None,
+            Slots::One(slot) => slot,
+            Slots::Many(many) => many.front_mut()?,
+        };
+        let grown = front.growth();
+        let (message, more) = match front {
+            Slot::Message(message) => (message.clone(), false),
+            Slot::Run { run, taken, counted } => {
+                let messages = run.seal();
+                let message = messages.get(*taken as usize)?.clone();
+                *taken += 1;
+                *counted = counted.saturating_sub(u32::try_from(message.len()).unwrap_or(u32::MAX));
+                (message, (*taken as usize) < messages.len())
             }
-            return Some(message);
+        };
+        self.bytes = (self.bytes + grown).saturating_sub(message.len());
+        if !more {
+            self.drop_front();
         }
+        Some(message)
+    }
+
+    /// Takes the first entry off as a whole: a message, a run, or what is left of one.
+    pub fn pop_entry(&mut self) {
+        let counted = match &mut self.slots {
+            Slots::Empty => return,
+            Slots::One(slot) => Some(slot),
+            Slots::Many(many) => many.front_mut(),
+        };
+        let counted = match counted {
+            Some(Slot::Message(message)) => message.len(),
+            Some(Slot::Run { counted, .. }) => *counted as usize,
+            None => 0,
+        };
+        self.bytes = self.bytes.saturating_sub(counted);
+        self.drop_front();
+    }
+
+    #[inline]
+    fn drop_front(&mut self) {
+        if let Slots::Many(many) = &mut self.slots {
+            many.pop_front();
+            if !many.is_empty() {
+                return;
+            }
+        }
+        self.slots = Slots::Empty;
         self.bytes = 0;
-        match std::mem::take(&mut self.slots) {
-            Slots::One(message) => Some(message),
-            Slots::Empty | Slots::Many(_) => None,
-        }
     }
 
-    /// The messages in order.
-    pub fn iter(&self) -> impl Iterator<Item = &Message> + '_ {
-        let (front, back) = self.as_slices();
-        front.iter().chain(back)
+    /// What waits, in order.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> + '_ {
+        let (one, (front, back)) = match &self.slots {
+            Slots::Empty => (None, (&[][..], &[][..])),
+            Slots::One(slot) => (Some(slot), (&[][..], &[][..])),
+            Slots::Many(many) => (None, many.as_slices()),
+        };
+        one.into_iter().chain(front).chain(back).map(Slot::entry)
     }
 
-    /// The messages in order, as they lie in memory: those of the first slice come first.
+    /// The only message that waits, if there is just one and it is not of a run.
+    #[inline]
     #[must_use]
-    pub fn as_slices(&self) -> (&[Message], &[Message]) {
+    pub fn single(&self) -> Option<&Message> {
         match &self.slots {
-            Slots::Empty => (&[], &[]),
-            Slots::One(message) => (std::slice::from_ref(message), &[]),
-            Slots::Many(many) => many.as_slices(),
+            Slots::One(Slot::Message(message)) => Some(message),
+            _ => None,
         }
     }
 
-    /// The number of messages.
+    /// The messages in order; runs among them are sealed.
+    pub fn iter(&self) -> impl Iterator<Item = &Message> + '_ {
+        self.entries().flat_map(|entry| match entry {
+            Entry::Message(message) => std::slice::from_ref(message),
+            Entry::Run(run) => run.seal(),
+            Entry::Rest(messages) => messages,
+        })
+    }
+
+    /// The number of messages; runs among them are sealed.
     #[must_use]
     pub fn len(&self) -> usize {
-        match &self.slots {
-            Slots::Empty => 0,
-            Slots::One(_) => 1,
-            Slots::Many(many) => many.len(),
-        }
+        self.iter().count()
     }
 
     /// Whether nothing waits.
@@ -97,7 +205,7 @@ impl MessageQueue {
         matches!(self.slots, Slots::Empty)
     }
 
-    /// The total size of the waiting messages, in bytes.
+    /// The total size of the waiting messages, in bytes, without what a run at the end grew by since it was pushed.
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.bytes
@@ -140,9 +248,45 @@ mod tests {
     fn one_message_needs_no_storage() {
         let mut queue = MessageQueue::new();
         queue.push(message("a"));
-        assert!(matches!(queue.slots, Slots::One(_)));
+        assert!(queue.single().is_some());
         queue.clear();
         assert_eq!((queue.len(), queue.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_run_is_taken_message_by_message() {
+        let run = Run::new(message("ab"));
+        let mut queue = MessageQueue::new();
+        queue.push(message("x"));
+        queue.push_run(run.clone());
+        run.append(message("cde")).expect("open");
+        assert_eq!(queue.bytes(), 3, "the end is counted later");
+        queue.push(message("y"));
+        assert_eq!(queue.bytes(), 7);
+        let mut texts = Vec::new();
+        while let Some(message) = queue.pop() {
+            texts.push(String::from_utf8(message.as_bytes().to_vec()).expect("text"));
+            assert_eq!(queue.bytes(), queue.iter().map(Message::len).sum::<usize>());
+        }
+        assert_eq!(texts, ["x", "ab", "cde", "y"]);
+        assert!(run.append(message("z")).is_err(), "sealed by the first that was taken");
+    }
+
+    #[test]
+    fn a_run_is_taken_as_a_whole() {
+        let run = Run::new(message("ab"));
+        let mut queue = MessageQueue::new();
+        queue.push_run(run.clone());
+        run.append(message("cde")).expect("open");
+        queue.push(message("y"));
+        assert!(matches!(queue.entries().next(), Some(Entry::Run(found)) if Arc::ptr_eq(found, &run)));
+        queue.pop_entry();
+        assert_eq!((queue.len(), queue.bytes()), (1, 1));
+        queue.push_run(run);
+        queue.pop_entry();
+        queue.pop();
+        queue.push(message("z"));
+        assert!(matches!(queue.entries().next(), Some(Entry::Rest([rest])) if rest.as_bytes() == b"cde"));
     }
 
     #[test]

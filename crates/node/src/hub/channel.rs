@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
-use tourbillon_transport::Message;
+use tourbillon_transport::{Message, Run};
 use tourbillon_types::Disconnect;
 
 use super::index::Index;
@@ -32,6 +32,18 @@ pub(super) struct Group {
     pub(super) variant: Variant,
     slots: Vec<Slot>,
     index: Index,
+    /// How many gates are closed.
+    gated: usize,
+    burst: Burst,
+}
+
+/// Publications that come faster than they are written.
+#[derive(Debug, Default)]
+struct Burst {
+    /// The pass of the flush workers in which the last publication was queued.
+    pass: Option<u64>,
+    /// What every connection of the group has at the end of its queue, as far as publications go.
+    run: Option<Arc<Run>>,
 }
 
 #[derive(Debug)]
@@ -49,6 +61,9 @@ struct Gate(Vec<Message>);
 /// connection that collects more than this meanwhile is slow.
 const GATE_LIMIT: usize = 4096;
 
+/// With fewer subscribers than this a run saves nothing.
+const FEW: usize = 4;
+
 impl Subscribers {
     pub(super) fn len(&self) -> usize {
         self.groups.iter().map(|group| group.slots.len()).sum()
@@ -65,7 +80,7 @@ impl Subscribers {
     /// Adds a connection with its gate closed.
     pub(super) fn add(&mut self, conn: &Arc<Conn>) {
         if self.group(conn.variant).is_none() {
-            self.groups.push(Group { variant: conn.variant, slots: Vec::new(), index: Index::default() });
+            self.groups.push(Group::new(conn.variant));
         }
         if let Some(group) = self.group(conn.variant) {
             group.add(conn);
@@ -74,8 +89,11 @@ impl Subscribers {
 
     /// Opens a connection's gate and gives what collected behind it.
     pub(super) fn open(&mut self, conn: &Conn) -> Vec<Message> {
-        let slot = self.group(conn.variant).and_then(|group| group.slot_mut(conn));
-        slot.and_then(|slot| slot.gate.take()).map(|gate| gate.0).unwrap_or_default()
+        let Some(group) = self.group(conn.variant) else { return Vec::new() };
+        let Some(gate) = group.slot_mut(conn).and_then(|slot| slot.gate.take()) else { return Vec::new() };
+        group.gated -= 1;
+        group.burst = Burst::default();
+        gate.0
     }
 
     /// Removes a connection. `false`: it was not there.
@@ -88,6 +106,10 @@ impl Subscribers {
 }
 
 impl Group {
+    fn new(variant: Variant) -> Self {
+        Self { variant, slots: Vec::new(), index: Index::default(), gated: 0, burst: Burst::default() }
+    }
+
     fn add(&mut self, conn: &Arc<Conn>) {
         if self.position(conn).is_some() {
             return;
@@ -97,6 +119,8 @@ impl Group {
             self.slots.reserve_exact(self.slots.len().clamp(1, 4096));
         }
         self.slots.push(Slot { conn: conn.clone(), gate: Some(Box::default()) });
+        self.gated += 1;
+        self.burst = Burst::default();
         let slots = &self.slots;
         self.index.added(conn.key, slots.len(), || slots.iter().map(|slot| slot.conn.key));
     }
@@ -112,7 +136,9 @@ impl Group {
 
     fn remove(&mut self, conn: &Conn) -> bool {
         let Some(at) = self.position(conn) else { return false };
-        self.slots.swap_remove(at);
+        let gone = self.slots.swap_remove(at);
+        self.gated -= usize::from(gone.gate.is_some());
+        self.burst = Burst::default();
         self.index.removed(conn.key, self.slots.get(at).map(|moved| (moved.conn.key, at)), self.slots.len());
         if self.slots.capacity() > 64 && self.slots.len() < self.slots.capacity() / 4 {
             self.slots.shrink_to(self.slots.len() * 2);
@@ -120,8 +146,39 @@ impl Group {
         true
     }
 
+    /// Queues a publication for every subscriber of the group. `pass` is that of the flush workers, if the
+    /// publication before this one, of all channels, was this channel's.
+    ///
+    /// As long as the last publication is still queued everywhere, the next ones are collected in a run that is
+    /// queued once: a burst of publications costs each subscriber two entries, not one for each.
+    pub(super) fn publish(&mut self, message: Message, pass: Option<u64>) {
+        let mut message = message;
+        let burst = std::mem::take(&mut self.burst);
+        if self.gated == 0 && self.slots.len() >= FEW && pass.is_some() {
+            if let Some(run) = burst.run {
+                match run.append(message) {
+                    Ok(()) => {
+                        self.burst = Burst { pass, run: Some(run) };
+                        return;
+                    }
+                    Err(back) => message = back,
+                }
+            }
+            if burst.pass == pass {
+                let run = Run::new(message);
+                for slot in &self.slots {
+                    slot.conn.send_run(run.clone());
+                }
+                self.burst = Burst { pass, run: Some(run) };
+                return;
+            }
+        }
+        self.send(&message);
+        self.burst.pass = pass;
+    }
+
     /// Queues a message for every subscriber of the group.
-    pub(super) fn send(&mut self, message: &Message) {
+    fn send(&mut self, message: &Message) {
         for slot in &mut self.slots {
             match &mut slot.gate {
                 None => slot.conn.send(message.clone()),

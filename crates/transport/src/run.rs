@@ -1,0 +1,141 @@
+//! Messages that follow each other on many connections, joined once for all of them.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use crate::Message;
+
+/// Messages of one channel that come faster than they are written.
+///
+/// A run is queued once on every connection and then grows: what is appended reaches all of them without touching
+/// any. The first connection that writes it seals it; from then on nothing is appended, and the bytes that go out
+/// are made once and shared ([`joined`](Self::joined)).
+pub struct Run {
+    open: Mutex<Open>,
+    sealed: OnceLock<Box<[Message]>>,
+    joined: OnceLock<(u32, Bytes)>,
+}
+
+/// What has been appended; `None` once it is sealed.
+type Open = Option<(Vec<Message>, usize)>;
+
+impl Run {
+    /// The most messages in a run.
+    pub const MAX_MESSAGES: usize = 256;
+    /// A run that holds more bytes than this takes no more messages. It is how far a connection's queue may be above
+    /// its limit for a moment, since what is appended is counted when the connection is looked at next.
+    pub const MAX_BYTES: usize = 64 * 1024;
+
+    /// A run that begins with one message.
+    #[must_use]
+    pub fn new(first: Message) -> Arc<Self> {
+        let bytes = first.len();
+        let mut messages = Vec::with_capacity(16);
+        messages.push(first);
+        Arc::new(Self {
+            open: Mutex::new(Some((messages, bytes))),
+            sealed: OnceLock::new(),
+            joined: OnceLock::new(),
+        })
+    }
+
+    /// Appends a message. `Err` gives it back: somebody has begun to write the run, or it is full.
+    ///
+    /// # Errors
+    ///
+    /// The message itself.
+    pub fn append(&self, message: Message) -> Result<(), Message> {
+        let mut open = self.open.lock();
+        match &mut *open {
+            Some((messages, bytes)) if messages.len() < Self::MAX_MESSAGES && *bytes < Self::MAX_BYTES => {
+                *bytes += message.len();
+                messages.push(message);
+                Ok(())
+            }
+            _ => Err(message),
+        }
+    }
+
+    /// The bytes of its messages so far.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match &*self.open.lock() {
+            Some((_, bytes)) => *bytes,
+            None => self.sealed.get().map_or(0, |messages| messages.iter().map(Message::len).sum()),
+        }
+    }
+
+    /// Ends the run and gives its messages. Every later call gives the same ones.
+    pub fn seal(&self) -> &[Message] {
+        self.sealed.get_or_init(|| {
+            let taken = self.open.lock().take();
+            taken.map(|(messages, _)| messages.into_boxed_slice()).unwrap_or_default()
+        })
+    }
+
+    /// Ends the run and gives the form of it that `key` names, made by `make` if no connection has made it yet. The
+    /// first key asked for is kept; other keys are computed at each call.
+    pub fn joined(&self, key: u32, make: impl FnOnce(&[Message]) -> Bytes) -> Bytes {
+        let messages = self.seal();
+        let mut make = Some(make);
+        let (kept, bytes) = self.joined.get_or_init(|| {
+            let form = make.take().map(|make| make(messages));
+            (key, form.unwrap_or_default())
+        });
+        match make {
+            Some(make) if *kept != key => make(messages),
+            _ => bytes.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for Run {
+    /// Shows the length only: payloads never reach a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Run({} bytes)", self.bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &str) -> Message {
+        Message::new(text)
+    }
+
+    #[test]
+    fn a_run_grows_until_it_is_sealed() {
+        let run = Run::new(message("a"));
+        assert!(run.append(message("bc")).is_ok());
+        assert_eq!(run.bytes(), 3);
+        assert_eq!(run.seal().len(), 2);
+        assert_eq!(run.append(message("d")).expect_err("sealed").as_bytes(), b"d");
+        assert_eq!((run.seal().len(), run.bytes()), (2, 3));
+    }
+
+    #[test]
+    fn a_run_is_bounded() {
+        let run = Run::new(message("a"));
+        let appended = (0..).take_while(|_| run.append(message("b")).is_ok()).count();
+        assert_eq!(appended, Run::MAX_MESSAGES - 1);
+        let run = Run::new(Message::new(vec![0; Run::MAX_BYTES]));
+        assert!(run.append(message("b")).is_err());
+    }
+
+    #[test]
+    fn the_joined_form_is_made_once() {
+        let run = Run::new(message("a"));
+        run.append(message("b")).expect("open");
+        let join = |messages: &[Message]| {
+            Bytes::from(messages.iter().flat_map(|message| message.as_bytes().to_vec()).collect::<Vec<_>>())
+        };
+        let first = run.joined(1, join);
+        assert_eq!(first, "ab");
+        assert_eq!(run.joined(1, |_| unreachable!("made")).as_ptr(), first.as_ptr());
+        assert_eq!(run.joined(2, |_| Bytes::from_static(b"other")), "other");
+    }
+}
