@@ -49,7 +49,9 @@ impl fmt::Display for DeltaError {
             Self::NoNumber(at) => write!(f, "byte {at} of the delta is no digit"),
             Self::NumberTooLarge(at) => write!(f, "the number at byte {at} of the delta exceeds 32 bits"),
             Self::BadOperator(at) => write!(f, "byte {at} of the delta does not belong there"),
-            Self::CopyOutOfRange(at) => write!(f, "the copy at byte {at} of the delta goes beyond the source"),
+            Self::CopyOutOfRange(at) => {
+                write!(f, "the copy at byte {at} of the delta goes beyond the source")
+            }
             Self::WrongSize { header, segments } => {
                 write!(f, "the delta announces {header} bytes and has {segments}")
             }

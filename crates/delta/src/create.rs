@@ -8,11 +8,16 @@ use crate::index::{Index, WINDOW};
 const MAX_SOURCE: usize = u32::MAX as usize;
 
 /// A match this long is taken without looking for a longer one, which bounds the comparisons.
-const LONG: usize = 64;
+const LONG: usize = 32;
 
-/// How far after a copy its continuation is looked for in the source before the index is asked, and from which
-/// length of a literal on the index is asked at all.
+/// How far after a copy its continuation is looked for in the source. Only when that fails the source is indexed.
 const NEAR: usize = 24;
+
+/// From this length of a literal on not every place of the target is looked up.
+const SPARSE: usize = 256;
+
+/// Candidates looked at for a longer copy. What tells places apart occurs in few of them.
+const FEW: usize = 4;
 
 /// Shifts of the continuation that are tried: a number or a word that changed its length by so much.
 const SHIFTS: [isize; 9] = [0, 1, -1, 2, -2, 3, -3, 4, -4];
@@ -114,7 +119,9 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn literal(&mut self, end: usize) {
-        let Some(bytes) = self.target.get(self.written..end).filter(|bytes| !bytes.is_empty()) else { return };
+        let Some(bytes) = self.target.get(self.written..end).filter(|bytes| !bytes.is_empty()) else {
+            return;
+        };
         put(bytes.len(), self.out);
         self.out.push(b':');
         self.out.extend_from_slice(bytes);
@@ -187,81 +194,91 @@ impl Search<'_> {
     }
 
     fn middle(&mut self, begin: usize, end: usize, writer: &mut Writer<'_>) {
-        // Where the source goes on after the last copy, if there was one.
-        let mut diagonal = (begin > 0).then_some((begin, begin));
-        let mut literal = begin;
+        let mut gap = Gap { begin, end, expected: (begin > 0).then_some(begin) };
         let mut at = begin;
         while at + WINDOW <= end {
-            match self.longest(at, literal, end, diagonal) {
-                Some(copy) => {
-                    writer.copy(copy);
-                    at = copy.end();
-                    literal = at;
-                    diagonal = Some((at, copy.offset + copy.length));
-                }
-                None => at += 1,
+            if let Some(copy) = self.longest(at, gap) {
+                let copy = self.look_ahead(at, copy, gap);
+                writer.copy(copy);
+                at = copy.end();
+                gap = Gap { begin: at, end, expected: Some(copy.offset + copy.length) };
+                continue;
             }
+            let pending = at - gap.begin;
+            if pending >= NEAR && !self.is_indexed && end - at >= NEAR {
+                self.index.build(self.source);
+                self.is_indexed = true;
+                at = gap.begin;
+                continue;
+            }
+            // Not a divisor of the index's stride: every alignment comes up sooner or later.
+            at += if pending < SPARSE { 1 } else { 3 };
         }
     }
 
-    /// The longest copy that pays and covers the window at `at`, between the pending literal's begin and the end.
-    fn longest(
-        &mut self,
-        at: usize,
-        literal: usize,
-        end: usize,
-        diagonal: Option<(usize, usize)>,
-    ) -> Option<Copy> {
-        let window = word(self.target, at)?;
-        let mut best: Option<Copy> = None;
-        let pending = at - literal;
-        if let Some((after, offset)) = diagonal.filter(|_| pending < NEAR) {
-            let expected = offset + (at - after);
-            for shift in SHIFTS {
-                let Some(place) = expected.checked_add_signed(shift) else { continue };
-                if word(self.source, place) == Some(window) {
-                    best = longer(best, self.extend(place, at, literal, end));
-                    if best.is_some_and(|best| best.length >= LONG) {
-                        return best;
-                    }
-                }
-            }
-            if best.is_some() || pending + 1 < NEAR {
-                // Too early for the index: what it would find is found later too, and extended back to here.
-                return best;
-            }
+    /// The copy itself, or a longer one that covers a later window of it. Keys that occur everywhere match
+    /// anywhere; what comes after them tells which place it is.
+    fn look_ahead(&mut self, at: usize, found: Copy, gap: Gap) -> Copy {
+        if found.length >= LONG || found.end() >= gap.end {
+            return found;
         }
         if !self.is_indexed {
-            if end - at < NEAR {
-                return None;
-            }
             self.index.build(self.source);
             self.is_indexed = true;
         }
-        for place in self.index.candidates(window) {
-            if word(self.source, place) == Some(window) {
-                best = longer(best, self.extend(place, at, literal, end));
-                if best.is_some_and(|best| best.length >= LONG) {
-                    break;
+        let mut best = found;
+        for at in at + 1..found.end().min(at + LONG) {
+            let Some(window) = word(self.target, at) else { break };
+            for place in self.index.candidates(window).take(FEW) {
+                // What lies on the same diagonal is the same copy.
+                if place + best.at != at + best.offset && word(self.source, place) == Some(window) {
+                    best = longer(best, self.extend(place, at, gap));
                 }
+            }
+            if best.length >= LONG {
+                break;
+            }
+        }
+        best
+    }
+
+    /// The longest copy that pays and covers the window at `at`.
+    fn longest(&self, at: usize, gap: Gap) -> Option<Copy> {
+        let window = word(self.target, at)?;
+        let pending = at - gap.begin;
+        let near = gap.expected.filter(|_| pending < NEAR).map(|expected| expected + pending);
+        let near = SHIFTS.iter().filter_map(|shift| near?.checked_add_signed(*shift));
+        let indexed = self.is_indexed.then(|| self.index.candidates(window)).into_iter().flatten();
+        let mut best: Option<Copy> = None;
+        for place in near.chain(indexed).filter(|place| word(self.source, *place) == Some(window)) {
+            let copy = self.extend(place, at, gap);
+            best = best.map_or(copy, |best| Some(longer(best, copy)));
+            if best.is_some_and(|best| best.length >= LONG) {
+                break;
             }
         }
         best
     }
 
     /// How far source and target agree around these places, if that pays.
-    fn extend(&self, place: usize, at: usize, literal: usize, end: usize) -> Option<Copy> {
-        let forward = common_prefix(self.source.get(place..)?, self.target.get(at..end)?);
-        let back = common_suffix(self.source.get(..place)?, self.target.get(literal..at)?);
+    fn extend(&self, place: usize, at: usize, gap: Gap) -> Option<Copy> {
+        let forward = common_prefix(self.source.get(place..)?, self.target.get(at..gap.end)?);
+        let back = common_suffix(self.source.get(..place)?, self.target.get(gap.begin..at)?);
         let copy = Copy { at: at - back, offset: place - back, length: back + forward };
-        copy.pays(copy.at > literal && copy.end() < end).then_some(copy)
+        copy.pays(copy.at > gap.begin && copy.end() < gap.end).then_some(copy)
     }
 }
 
-fn longer(a: Option<Copy>, b: Option<Copy>) -> Option<Copy> {
-    match (a, b) {
-        (Some(first), Some(second)) if second.length > first.length => b,
-        (None, _) => b,
-        _ => a,
-    }
+/// The first of the longest.
+fn longer(best: Copy, other: Option<Copy>) -> Copy {
+    other.filter(|other| other.length > best.length).unwrap_or(best)
+}
+
+/// The part of the target without copies yet.
+#[derive(Clone, Copy)]
+struct Gap {
+    begin: usize,
+    end: usize,
+    /// Where the source goes on after the copy before the gap, if there is one.
+    expected: Option<usize>,
 }

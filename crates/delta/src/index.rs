@@ -12,7 +12,7 @@ const MAX_PLACES: usize = 1 << 16;
 const FINE: usize = 16 * 1024;
 
 /// Candidates looked at for one place of the target: this is what bounds the work on adversarial input.
-const MAX_CANDIDATES: usize = 24;
+const MAX_CANDIDATES: usize = 16;
 
 /// The tables, kept between uses. Chains begin at `heads` and go on in `next`; both hold a place's number plus one,
 /// and 0 ends a chain.
@@ -43,7 +43,9 @@ impl Index {
         for place in (0..places).rev() {
             let Some(word) = word(source, place * self.stride) else { continue };
             let slot = self.slot(word);
-            let (Some(head), Some(next)) = (self.heads.get_mut(slot), self.next.get_mut(place)) else { continue };
+            let (Some(head), Some(next)) = (self.heads.get_mut(slot), self.next.get_mut(place)) else {
+                continue;
+            };
             *next = *head;
             *head = place as u32 + 1;
         }
