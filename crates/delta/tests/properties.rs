@@ -112,7 +112,7 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_delta_does_not_make_another_target(
+    fn a_damaged_delta_is_refused_or_has_the_same_length(
         source in repetitive(), edits in edits(), at in any::<prop::sample::Index>(), flip in 1_u8..=255,
     ) {
         let target = edited(&source, &edits);
