@@ -4,8 +4,11 @@ use std::cmp::Ordering;
 
 use super::TagFilter;
 use super::check::{FilterError, FilterLimits, FilterProblem, Walk};
-use super::number::Number;
+use super::number::{Number, OwnedNumber};
 use crate::{Publication, Tags};
+
+/// Up to so many tags are looked through.
+const FEW: usize = 8;
 
 /// Tells which publications a subscriber wants. Made of a [`TagFilter`] that is valid.
 ///
@@ -18,9 +21,9 @@ pub struct TagMatcher(Rule);
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Rule {
     Tag(Box<str>, Test),
-    All(Box<[Rule]>),
-    Any(Box<[Rule]>),
-    Not(Box<Rule>),
+    All(Box<[Self]>),
+    Any(Box<[Self]>),
+    Not(Box<Self>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -35,8 +38,8 @@ enum Test {
     StartsWith(Box<str>),
     EndsWith(Box<str>),
     Contains(Box<str>),
-    /// A number in its canonical form; nothing when the filter's value is no number, which nothing matches.
-    Number(Order, Option<Box<str>>),
+    /// Nothing when the filter's value is no number, which nothing matches.
+    Number(Order, Option<OwnedNumber>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -74,12 +77,22 @@ impl TagMatcher {
 impl Rule {
     fn matches(&self, tags: &Tags) -> bool {
         match self {
-            Self::Tag(key, test) => test.matches(tags.get(&**key).map(String::as_str)),
+            Self::Tag(key, test) => test.matches(find(tags, key)),
             Self::All(rules) => rules.iter().all(|rule| rule.matches(tags)),
             Self::Any(rules) => rules.iter().any(|rule| rule.matches(tags)),
             Self::Not(rule) => !rule.matches(tags),
         }
     }
+}
+
+/// The value of a tag. Few tags are found faster one by one, because lengths tell most keys apart, than by order.
+fn find<'a>(tags: &'a Tags, key: &str) -> Option<&'a str> {
+    let value = if tags.len() <= FEW {
+        tags.iter().find_map(|(name, value)| (name == key).then_some(value))
+    } else {
+        tags.get(key)
+    };
+    value.map(String::as_str)
 }
 
 impl Test {
@@ -95,12 +108,10 @@ impl Test {
             Self::StartsWith(value) => tag.is_some_and(|tag| tag.starts_with(&**value)),
             Self::EndsWith(value) => tag.is_some_and(|tag| tag.ends_with(&**value)),
             Self::Contains(value) => tag.is_some_and(|tag| tag.contains(&**value)),
-            Self::Number(order, value) => {
-                let (Some(tag), Some(value)) = (tag.and_then(Number::parse), value.as_deref()) else {
-                    return false;
-                };
-                Number::parse(value).is_some_and(|value| order.holds(tag.cmp(&value)))
-            }
+            Self::Number(order, value) => match (tag.and_then(Number::parse), value) {
+                (Some(tag), Some(value)) => order.holds(tag.cmp(&value.get())),
+                _ => false,
+            },
         }
     }
 }
@@ -144,7 +155,8 @@ fn rules(walk: &mut Walk, filter: &TagFilter) -> Result<Box<[Rule]>, FilterError
 }
 
 fn test(walk: &mut Walk, filter: &TagFilter) -> Result<Test, FilterError> {
-    let number = |order: Order| move |value: &str| Test::Number(order, canonical(value));
+    let number =
+        |order: Order| move |value: &str| Test::Number(order, Number::parse(value).map(Number::to_owned));
     match filter.cmp.as_str() {
         "eq" => with_value(walk, filter, |value| Test::Equal(value.into())),
         "neq" => with_value(walk, filter, |value| Test::NotEqual(value.into())),
@@ -186,8 +198,4 @@ fn with_values(walk: &mut Walk, filter: &TagFilter) -> Result<Box<[Box<str>]>, F
 fn without(walk: &Walk, filter: &TagFilter) -> Result<(), FilterError> {
     walk.expect(filter.val.is_empty(), FilterProblem::UnexpectedValue)?;
     walk.expect(filter.vals.is_empty(), FilterProblem::UnexpectedValues)
-}
-
-fn canonical(value: &str) -> Option<Box<str>> {
-    Number::parse(value).map(|number| number.canonical().into())
 }
