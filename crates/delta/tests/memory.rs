@@ -32,7 +32,7 @@ fn a_target_is_allocated_once_and_exactly() {
 
 #[test]
 fn a_warm_creator_allocates_nothing() {
-    let source: Vec<u8> = (0..20_000_u32).map(|i| (i * i >> 7) as u8).collect();
+    let source: Vec<u8> = (0..20_000_u32).map(|i| ((i * i) >> 7) as u8).collect();
     let mut target = source.clone();
     target.rotate_left(7000);
     let (mut creator, mut delta) = (Creator::new(), Vec::new());

@@ -138,6 +138,19 @@ fn what_a_node_does_not_use_is_ignored() {
     assert_eq!(matcher(&filter), matcher(&node("not", [leaf("a", "ex", "")])));
 }
 
+/// Whether they are few or many.
+#[test]
+fn every_tag_is_found() {
+    let mut many = Tags::new();
+    for count in 0..20 {
+        for at in 0..20 {
+            let (key, value) = (format!("k{at}"), format!("v{at}"));
+            assert_eq!(matcher(&leaf(&key, "eq", &value)).matches(&many), at < count);
+        }
+        many.insert(format!("k{count}"), format!("v{count}"));
+    }
+}
+
 #[test]
 fn a_publication_without_tags_has_no_tag() {
     let tagged = Publication { tags: Some(Arc::new(tags([("a", "1")]))), ..Publication::default() };

@@ -214,8 +214,9 @@ mod tests {
         #[test]
         fn any_text_is_a_number_or_not(text in "[-+]?[0-9.e ]{0,30}") {
             if let Some(number) = Number::parse(&text) {
-                prop_assert_eq!(Number::parse(&canonical(&number)), Some(number));
-                prop_assert_eq!(number.to_owned().get(), number);
+                let (canonical, owned) = (canonical(&number), number.to_owned());
+                prop_assert_eq!(Number::parse(&canonical), Some(number));
+                prop_assert_eq!(owned.get(), number);
             }
         }
     }
