@@ -26,6 +26,7 @@ mod apply;
 mod compare;
 mod create;
 mod format;
+#[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod index;
