@@ -74,3 +74,33 @@ fn reset(table: &mut Vec<u32>, length: usize) {
     table.reserve_exact(length);
     table.resize(length, 0);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn candidates_come_forward_and_are_few() {
+        let mut index = Index::default();
+        let source = b"abcdefgh".repeat(1000);
+        index.build(&source);
+        let word = word(&source, 0).expect("eight bytes");
+        let found: Vec<usize> = index.candidates(word).collect();
+        assert_eq!(found.first(), Some(&0));
+        assert!(found.is_sorted() && found.len() <= MAX_CANDIDATES, "{found:?}");
+        assert!(found.iter().filter(|at| source[**at..].starts_with(b"abcdefgh")).count() > 1);
+    }
+
+    #[test]
+    fn nothing_is_left_of_the_source_before() {
+        let mut index = Index::default();
+        index.build(&b"abcdefgh".repeat(1000));
+        let word = word(b"abcdefgh", 0).expect("eight bytes");
+        for source in [&b""[..], b"abcdefg", b"01234567"] {
+            index.build(source);
+            assert!(index.candidates(word).all(|place| place + WINDOW <= source.len()));
+        }
+        index.build(b"abcdefgh");
+        assert_eq!(index.candidates(word).collect::<Vec<_>>(), [0]);
+    }
+}
