@@ -17,7 +17,7 @@ pub use channel::{Channel, UserId};
 pub use clock::{Clock, Instant, ManualClock, Now, SystemClock};
 pub use codes::{Disconnect, ErrorCode, ReplyError, Unsubscribe};
 pub use encoding::{Direction, Encoding};
-pub use filter::TagFilter;
+pub use filter::{FilterError, FilterLimits, FilterProblem, TagFilter, TagMatcher};
 pub use id::{ClientId, NodeId, ParseIdError, SessionId};
 pub use payload::Payload;
 pub use publication::{ClientInfo, Epoch, Publication, StreamPosition, Tags};

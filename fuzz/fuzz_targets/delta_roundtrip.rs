@@ -1,0 +1,4 @@
+//! Any bytes to `tourbillon_delta::fuzzing::delta_roundtrip`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tourbillon_delta::fuzzing::delta_roundtrip(data));
