@@ -35,6 +35,8 @@ async fn paths_are_configurable_and_match_exactly() {
         ("/health", 404),
         ("/", 404),
         ("/rpcx/info", 404),
+        ("/connection", 404),
+        ("/%2e%2e/alive", 404),
     ] {
         assert_eq!(server.get(path).await.status, status, "{path}");
     }
@@ -117,7 +119,9 @@ async fn pages_that_are_not_allowed_are_refused() {
 #[tokio::test]
 async fn requests_that_are_none_end_their_connection_and_nothing_else() {
     let server = start(|_| {}).await;
-    let long = format!("GET /health HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "x".repeat(64 * 1024));
+    let head = format!("GET /health HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n", "x".repeat(8 * 1024));
+    assert_eq!(server.ask(&head, "").await.status, 200);
+    let long = format!("GET /health HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "x".repeat(20 * 1024));
     let many = format!("GET /health HTTP/1.1\r\n{}\r\n", "X-Many: x\r\n".repeat(500));
     for (request, status) in [
         (long.as_bytes(), 431),

@@ -2,11 +2,13 @@
 
 use tokio::net::TcpStream;
 
-use crate::harness::{Client, start};
+use crate::harness::{Client, Where, start, start_at};
 
 #[tokio::test]
 async fn clients_are_told_and_nothing_is_listened_to_any_more() {
-    let server = start(|_| {}).await;
+    let server = start_at(Where::Internal, |_| {}).await;
+    // Connections that ask for nothing do not hold the server up.
+    let _idle = TcpStream::connect(server.external).await.expect("a connection");
     let mut clients = Vec::new();
     for _ in 0..10 {
         clients.push(Client::subscribed(server.external, "a").await);
@@ -16,9 +18,11 @@ async fn clients_are_told_and_nothing_is_listened_to_any_more() {
         assert_eq!(client.closed().await, (3001, "shutdown".to_owned()));
     }
     drop(clients);
-    let address = server.external;
+    let addresses = [server.external, server.internal.expect("a second port")];
     server.end().await;
-    assert!(TcpStream::connect(address).await.is_err());
+    for address in addresses {
+        assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    }
 }
 
 /// A connection between two requests does not hold the stop up.

@@ -1,0 +1,49 @@
+//! Settings that change while the server runs (CONF-10). What a signal reads is shown where signals are handled.
+
+use tourbillon_server::config::Settings;
+use tourbillon_server::config::model::Namespace;
+
+use crate::harness::{Client, start};
+
+fn news(allowed: bool) -> Vec<Namespace> {
+    let mut namespace = Namespace { name: "news".to_owned(), ..Namespace::default() };
+    namespace.rules.allow_subscribe_for_client = allowed;
+    namespace.rules.allow_subscribe_for_anonymous = allowed;
+    vec![namespace]
+}
+
+#[tokio::test]
+async fn other_settings_change_what_clients_may_do() {
+    let server = start(|options| options.channel.namespaces = news(false)).await;
+    let mut client = Client::connected(server.external).await;
+    let refused = client.call(r#"{"id":2,"subscribe":{"channel":"news:a"}}"#).await;
+    assert!(refused.contains(r#""code":103"#), "{refused}");
+    let mut options = server.options.clone();
+    options.channel.namespaces = news(true);
+    server.reload.apply(Settings::new(&options).expect("sound options"));
+    let taken = client.call(r#"{"id":3,"subscribe":{"channel":"news:a"}}"#).await;
+    assert!(taken.contains(r#""subscribe":{"#), "{taken}");
+    // The namespace is gone: the API knows of it no more.
+    options.channel.namespaces.clear();
+    server.reload.apply(Settings::new(&options).expect("sound options"));
+    let answer = server.api("publish", r#"{"channel":"news:a","data":1}"#).await;
+    assert_eq!((answer.status, answer.body.contains(r#""code":102"#)), (200, true), "{answer:?}");
+    drop(client);
+    server.end().await;
+}
+
+/// What is captured at the start stays, and nobody is disconnected.
+#[tokio::test]
+async fn limits_and_connections_stay_as_they_were() {
+    let server = start(|options| options.client.connection_limit = 1).await;
+    let mut client = Client::connected(server.external).await;
+    let mut options = server.options.clone();
+    options.client.connection_limit = 2;
+    "/elsewhere".clone_into(&mut options.health.handler_prefix);
+    server.reload.apply(Settings::new(&options).expect("sound options"));
+    assert_eq!(Client::upgrade(server.external, "").await.err(), Some(503));
+    assert_eq!(server.get("/health").await.status, 200);
+    assert!(client.call(r#"{"id":2,"subscribe":{"channel":"a"}}"#).await.contains(r#""subscribe""#));
+    drop(client);
+    server.end().await;
+}
