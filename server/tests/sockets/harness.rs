@@ -153,10 +153,15 @@ impl Client {
         if response.status == 101 { Ok(Self(stream)) } else { Err(response) }
     }
 
-    /// Sends a text message of less than 126 bytes.
+    /// Sends a text message of less than 64 KiB.
     pub(crate) async fn send(&mut self, text: &str) {
-        let length = u8::try_from(text.len()).ok().filter(|length| *length < 126).expect("a short message");
-        let mut frame = vec![0x81, 0x80 | length, 0, 0, 0, 0];
+        let length = u16::try_from(text.len()).expect("a short message");
+        let mut frame = vec![0x81, 0xfe];
+        match u8::try_from(length).ok().filter(|length| *length < 126) {
+            Some(length) => frame[1] = 0x80 | length,
+            None => frame.extend_from_slice(&length.to_be_bytes()),
+        }
+        frame.extend_from_slice(&[0; 4]);
         frame.extend_from_slice(text.as_bytes());
         self.0.write_all(&frame).await.expect("sent");
     }

@@ -1,7 +1,7 @@
 //! Settings that change while the server runs (CONF-10). What a signal reads is shown where signals are handled.
 
-use tourbillon_server::config::Settings;
 use tourbillon_server::config::model::Namespace;
+use tourbillon_server::config::{SecretText, Settings};
 
 use crate::harness::{Client, start};
 
@@ -45,5 +45,33 @@ async fn limits_and_connections_stay_as_they_were() {
     assert_eq!(server.get("/health").await.status, 200);
     assert!(client.call(r#"{"id":2,"subscribe":{"channel":"a"}}"#).await.contains(r#""subscribe""#));
     drop(client);
+    server.end().await;
+}
+
+/// Tokens of a user, signed with `old` and with `new`.
+const OLD: &str =
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbm4ifQ.zCbD7oRPdtasUg7VWPWRFAupK0SIlKJd2upZ4Oh7w4I";
+const NEW: &str =
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbm4ifQ.psReUBvHxs_F1YE-q1O-C-MZ8VjOg9e0Yz2asuCHiwU";
+
+/// KEY-09.
+#[tokio::test]
+async fn other_keys_change_which_tokens_are_good() {
+    let server = start(|options| options.client.token.hmac_secret_key = SecretText::new("old")).await;
+    let codes = async || {
+        let mut codes = Vec::new();
+        for token in [OLD, NEW] {
+            let mut client = Client::upgrade(server.external, "").await.expect("an upgrade");
+            client.send(&format!(r#"{{"id":1,"connect":{{"token":"{token}"}}}}"#)).await;
+            let (opcode, payload) = client.frame().await;
+            codes.push(if opcode == 8 { u16::from_be_bytes([payload[0], payload[1]]) } else { 0 });
+        }
+        codes
+    };
+    assert_eq!(codes().await, [0, 3500]);
+    let mut options = server.options.clone();
+    options.client.token.hmac_secret_key = SecretText::new("new");
+    server.reload.apply(Settings::new(&options).expect("sound options"));
+    assert_eq!(codes().await, [3500, 0]);
     server.end().await;
 }
