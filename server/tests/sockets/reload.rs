@@ -32,19 +32,21 @@ async fn other_settings_change_what_clients_may_do() {
     server.end().await;
 }
 
-/// What is captured at the start stays, and nobody is disconnected.
+/// The limit of connections changes, what is captured at the start stays, and nobody is disconnected.
 #[tokio::test]
-async fn limits_and_connections_stay_as_they_were() {
+async fn the_limit_of_connections_changes_and_paths_stay_as_they_were() {
     let server = start(|options| options.client.connection_limit = 1).await;
     let mut client = Client::connected(server.external).await;
+    assert_eq!(Client::upgrade(server.external, "").await.err(), Some(503));
     let mut options = server.options.clone();
     options.client.connection_limit = 2;
     "/elsewhere".clone_into(&mut options.health.handler_prefix);
     server.reload.apply(Settings::new(&options).expect("sound options"));
+    let second = Client::connected(server.external).await;
     assert_eq!(Client::upgrade(server.external, "").await.err(), Some(503));
     assert_eq!(server.get("/health").await.status, 200);
     assert!(client.call(r#"{"id":2,"subscribe":{"channel":"a"}}"#).await.contains(r#""subscribe""#));
-    drop(client);
+    drop((client, second));
     server.end().await;
 }
 
