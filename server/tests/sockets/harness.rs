@@ -42,6 +42,17 @@ pub(crate) enum Where {
 }
 
 pub(crate) async fn start_at(place: Where, change: impl FnOnce(&mut Options)) -> Server {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listeners = ListenerConfig { external: any, internal: (place == Where::Internal).then_some(any) };
+    start_on(listeners, place == Where::Dev, change).await
+}
+
+/// Starts a server that listens there, in development mode if `dev`.
+pub(crate) async fn start_on(
+    listeners: ListenerConfig,
+    dev: bool,
+    change: impl FnOnce(&mut Options),
+) -> Server {
     let mut options = Options::default();
     options.http_api.key = tourbillon_server::config::SecretText::new(KEY);
     options.health.enabled = true;
@@ -49,16 +60,14 @@ pub(crate) async fn start_at(place: Where, change: impl FnOnce(&mut Options)) ->
     options.channel.without_namespace.allow_subscribe_for_client = true;
     options.channel.without_namespace.allow_subscribe_for_anonymous = true;
     change(&mut options);
-    if place == Where::Dev {
+    if dev {
         dev::prepare(&mut options).expect("randomness");
     }
     let settings = Settings::new(&options).expect("sound options");
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let config = ListenerConfig { external: any, internal: (place == Where::Internal).then_some(any) };
-    let listeners = Listeners::bind(config).await.expect("free ports");
+    let listeners = Listeners::bind(listeners).await.expect("free ports");
     let external = listeners.external_address().expect("an address");
     let internal = listeners.internal_address().expect("an address");
-    let dev = (place == Where::Dev).then(|| Dev::new(&options, external));
+    let dev = dev.then(|| Dev::new(&options, external));
     let app = App::build(settings, listeners, dev).expect("a sound server");
     let (node, reload, stop) = (app.node().clone(), app.reload(), CancellationToken::new());
     let running = tokio::spawn(app.run(stop.clone()));
