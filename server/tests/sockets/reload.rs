@@ -56,6 +56,12 @@ const OLD: &str =
 const NEW: &str =
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbm4ifQ.psReUBvHxs_F1YE-q1O-C-MZ8VjOg9e0Yz2asuCHiwU";
 
+/// Tokens for the channel `a`, likewise.
+const OLD_FOR_A: &str =
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJjaGFubmVsIjoiYSJ9.NgQDV2U2z3vsdb9aVpfb2lfuOM4FqXoO7Lv0dVK0e1w";
+const NEW_FOR_A: &str =
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJjaGFubmVsIjoiYSJ9.xOLUbko9pQgB9qB7w1zfd1CNJtUdmo-IIQtOkR3mreQ";
+
 /// KEY-09.
 #[tokio::test]
 async fn other_keys_change_which_tokens_are_good() {
@@ -75,5 +81,31 @@ async fn other_keys_change_which_tokens_are_good() {
     options.client.token.hmac_secret_key = SecretText::new("new");
     server.reload.apply(Settings::new(&options).expect("sound options"));
     assert_eq!(codes().await, [3500, 0]);
+    server.end().await;
+}
+
+/// KEY-09: the keys of subscription tokens, which may be others.
+#[tokio::test]
+async fn other_keys_change_which_subscription_tokens_are_good() {
+    let server = start(|options| {
+        options.client.subscription_token.enabled = true;
+        options.client.subscription_token.hmac_secret_key = SecretText::new("old");
+    })
+    .await;
+    let good = async || {
+        let mut good = Vec::new();
+        for token in [OLD_FOR_A, NEW_FOR_A] {
+            let mut client = Client::connected(server.external).await;
+            client.send(&format!(r#"{{"id":2,"subscribe":{{"channel":"a","token":"{token}"}}}}"#)).await;
+            let (_, payload) = client.frame().await;
+            good.push(String::from_utf8_lossy(&payload).contains(r#""subscribe":{"#));
+        }
+        good
+    };
+    assert_eq!(good().await, [true, false]);
+    let mut options = server.options.clone();
+    options.client.subscription_token.hmac_secret_key = SecretText::new("new");
+    server.reload.apply(Settings::new(&options).expect("sound options"));
+    assert_eq!(good().await, [false, true]);
     server.end().await;
 }
