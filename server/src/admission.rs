@@ -6,39 +6,66 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tourbillon::node::Node;
 use tourbillon::types::{Clock, Instant, SystemClock};
+use tourbillon_access::Live;
+
+/// So often at most the log tells of a reached limit.
+const TELL_EVERY: Duration = Duration::from_secs(3);
 
 /// Turns connections away when there are too many, or too many at once.
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
     node: Node,
-    limit: Option<usize>,
+    limit: Live<Option<usize>>,
     bucket: Option<Arc<Bucket>>,
+    clock: SystemClock,
+    told: Arc<Told>,
 }
+
+/// When the log told of it last.
+#[derive(Debug, Default)]
+struct Told(Mutex<Option<Instant>>);
 
 #[derive(Debug)]
 struct Bucket {
-    clock: SystemClock,
     /// Tokens are taken one by one and come back one a second, up to this many (HID-63).
     burst: f64,
     state: Mutex<(f64, Instant)>,
 }
 
 impl Admission {
-    pub(crate) fn new(node: Node, limit: Option<usize>, rate: Option<u32>) -> Self {
+    /// The limit can change while the server runs, the rate cannot, as in Centrifugo.
+    pub(crate) fn new(node: Node, limit: Live<Option<usize>>, rate: Option<u32>) -> Self {
+        let clock = SystemClock::new();
         let bucket = rate.map(|rate| {
-            let clock = SystemClock::new();
             let state = Mutex::new((f64::from(rate), clock.now().instant));
-            Arc::new(Bucket { clock, burst: f64::from(rate), state })
+            Arc::new(Bucket { burst: f64::from(rate), state })
         });
-        Self { node, limit, bucket }
+        Self { node, limit, bucket, clock, told: Arc::default() }
     }
 
     /// Whether one more connection may come.
     pub(crate) fn admit(&self) -> bool {
-        if self.limit.is_some_and(|limit| self.node.connections() >= limit) {
+        let now = self.clock.now().instant;
+        let limit = self.limit.with(|limit| *limit);
+        if let Some(limit) = limit.filter(|limit| self.node.connections() >= *limit) {
+            if self.told.is_due(now) {
+                tracing::warn!(limit, "client.connection_limit is reached: connections are refused");
+            }
             return false;
         }
-        self.bucket.as_ref().is_none_or(|bucket| bucket.take(bucket.clock.now().instant))
+        self.bucket.as_ref().is_none_or(|bucket| bucket.take(now))
+    }
+}
+
+impl Told {
+    /// Whether it is time to tell of it again, which is then done.
+    fn is_due(&self, now: Instant) -> bool {
+        let mut last = self.0.lock();
+        let due = last.is_none_or(|last| now - last >= TELL_EVERY);
+        if due {
+            *last = Some(now);
+        }
+        due
     }
 }
 
@@ -59,9 +86,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_reached_limit_is_told_of_every_three_seconds() {
+        let told = Told::default();
+        let at = |seconds: u64| Instant::ZERO + Duration::from_secs(seconds);
+        let due = [0, 0, 2, 3, 4, 9].map(|seconds| told.is_due(at(seconds)));
+        assert_eq!(due, [true, false, false, true, false, true]);
+    }
+
+    #[test]
     fn a_burst_and_then_one_a_second() {
-        let bucket =
-            Bucket { clock: SystemClock::new(), burst: 3.0, state: Mutex::new((3.0, Instant::ZERO)) };
+        let bucket = Bucket { burst: 3.0, state: Mutex::new((3.0, Instant::ZERO)) };
         let at = |seconds: u64| Instant::ZERO + Duration::from_secs(seconds);
         assert_eq!([0, 0, 0, 0].map(|seconds| bucket.take(at(seconds))), [true, true, true, false]);
         assert_eq!([1, 1, 2].map(|seconds| bucket.take(at(seconds))), [true, false, true]);

@@ -84,14 +84,16 @@ async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub struct Reload {
     namespaces: Live<Namespaces>,
     tokens: Live<TokensConfig>,
+    connection_limit: Live<Option<usize>>,
 }
 
 impl Reload {
-    /// Puts the rules of channels and the keys of tokens of other settings into force. Everything else stays
-    /// (CONF-10).
+    /// Puts the rules of channels, the keys of tokens and the limit of connections of other settings into force.
+    /// Everything else stays (CONF-10).
     pub fn apply(&self, settings: Settings) {
         self.namespaces.replace(settings.namespaces);
         self.tokens.replace(settings.tokens);
+        self.connection_limit.replace(settings.connection_limit);
     }
 }
 
@@ -114,12 +116,13 @@ impl App {
     pub fn build(settings: Settings, listeners: Listeners, dev: Option<Dev>) -> Result<Self, BuildError> {
         let namespaces = Live::new(settings.namespaces);
         let tokens = Live::new(settings.tokens);
+        let connection_limit = Live::new(settings.connection_limit);
         let hooks =
             Tokens::new(tokens.clone(), namespaces.clone(), Namespaced::new(namespaces.clone(), DenyAll));
         let (node, driver) =
             Node::builder(MemoryEngine::default()).hooks(hooks).config(settings.node).build()?;
         let admission =
-            Admission::new(node.clone(), settings.connection_limit, settings.connection_rate_limit);
+            Admission::new(node.clone(), connection_limit.clone(), settings.connection_rate_limit);
         let websocket = settings
             .websocket
             .map(|(path, config)| (path, WebSocketService::new(node.clone(), config), admission));
@@ -141,7 +144,7 @@ impl App {
             node,
             driver,
             ports,
-            reload: Reload { namespaces, tokens },
+            reload: Reload { namespaces, tokens, connection_limit },
             shutdown_timeout: settings.shutdown_timeout,
         })
     }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::config::{ConfigError, Given, Loaded, Problem, Settings, Source, load};
+use crate::config::{ConfigError, Given, Loaded, Problem, Settings, Source, dotenv, load};
 use crate::dev::fresh_secret;
 
 /// Scalable real-time messaging server, compatible with Centrifugo.
@@ -31,6 +31,12 @@ pub enum Command {
         /// The configuration file.
         #[arg(short, long, default_value = "config.json")]
         config: PathBuf,
+        /// Options without a meaning are errors, which they are anyway.
+        #[arg(short, long, conflicts_with = "allow_unknown_options")]
+        strict: bool,
+        /// Options without a meaning are no errors.
+        #[arg(long)]
+        allow_unknown_options: bool,
     },
     /// Write a configuration file with fresh keys.
     Genconfig {
@@ -39,6 +45,9 @@ pub enum Command {
         config: PathBuf,
     },
 }
+
+/// What switches take after `=`; nothing is the same as `true`.
+const SWITCH: &str = "true|false";
 
 /// Flags of the server. Those with dots are options of the configuration, and win over file and environment.
 #[derive(Clone, Debug, Default, Args)]
@@ -77,17 +86,17 @@ pub struct Serve {
     #[arg(long = "log.file", value_name = "FILE")]
     pub log_file: Option<String>,
     /// Everybody may connect, subscribe and publish.
-    #[arg(long = "client.insecure")]
-    pub client_insecure: bool,
+    #[arg(long = "client.insecure", value_name = SWITCH, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub client_insecure: Option<String>,
     /// The API takes requests without a key.
-    #[arg(long = "http_api.insecure")]
-    pub api_insecure: bool,
+    #[arg(long = "http_api.insecure", value_name = SWITCH, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub api_insecure: Option<String>,
     /// The API is on the external port too.
-    #[arg(long = "http_api.external")]
-    pub api_external: bool,
+    #[arg(long = "http_api.external", value_name = SWITCH, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub api_external: Option<String>,
     /// Switches the health endpoint on.
-    #[arg(long = "health.enabled")]
-    pub health: bool,
+    #[arg(long = "health.enabled", value_name = SWITCH, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub health: Option<String>,
 }
 
 impl Serve {
@@ -102,16 +111,12 @@ impl Serve {
             ("engine.type", &self.engine),
             ("log.level", &self.log_level),
             ("log.file", &self.log_file),
+            ("client.insecure", &self.client_insecure),
+            ("http_api.insecure", &self.api_insecure),
+            ("http_api.external", &self.api_external),
+            ("health.enabled", &self.health),
         ];
-        let switches = [
-            ("client.insecure", self.client_insecure),
-            ("http_api.insecure", self.api_insecure),
-            ("http_api.external", self.api_external),
-            ("health.enabled", self.health),
-        ];
-        let texts = texts.into_iter().filter_map(|(path, text)| Some((path.to_owned(), text.clone()?)));
-        let switches = switches.into_iter().filter(|(_, on)| *on);
-        texts.chain(switches.map(|(path, _)| (path.to_owned(), "true".to_owned()))).collect()
+        texts.into_iter().filter_map(|(path, text)| Some((path.to_owned(), text.clone()?))).collect()
     }
 
     /// Loads the options that these flags, the environment and the file give.
@@ -135,7 +140,7 @@ fn environment() -> Result<BTreeMap<String, String>, Vec<ConfigError>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
         read => read.map_err(|error| error.to_string()),
     };
-    let mut variables = file.and_then(|text| dotenv(&text)).map_err(|problem| {
+    let mut variables = file.and_then(|text| dotenv::parse(&text)).map_err(|problem| {
         let (source, problem) = (Source::File(".env".into()), Problem::File(problem));
         vec![ConfigError { path: String::new(), source, problem }]
     })?;
@@ -146,36 +151,19 @@ fn environment() -> Result<BTreeMap<String, String>, Vec<ConfigError>> {
     Ok(variables)
 }
 
-/// `NAME=text` lines; `#` begins a comment, `export` may come before, quotes may stand around the text.
-fn dotenv(text: &str) -> Result<BTreeMap<String, String>, String> {
-    let lines = text.lines().map(str::trim).enumerate();
-    let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    lines
-        .map(|(at, line)| {
-            let (name, text) = line
-                .strip_prefix("export ")
-                .unwrap_or(line)
-                .split_once('=')
-                .ok_or_else(|| format!("line {} is not NAME=text", at + 1))?;
-            let text = text.trim();
-            let quoted = ['"', '\''].iter().find_map(|quote| text.strip_prefix(*quote)?.strip_suffix(*quote));
-            Ok((name.trim().to_owned(), quoted.unwrap_or(text).to_owned()))
-        })
-        .collect()
-}
-
-/// Checks a file as the server would.
+/// Checks a file as the server would (CLI-04). `lenient`: options without a meaning are no errors.
 ///
 /// # Errors
 ///
 /// Everything that is wrong with it.
-pub fn check_config(file: &Path) -> Result<(), Vec<ConfigError>> {
-    let given = Given { file: Some(file.to_owned()), variables: environment()?, ..Given::default() };
+pub fn check_config(file: &Path, lenient: bool) -> Result<(), Vec<ConfigError>> {
+    let variables = environment()?;
+    let given = Given { file: Some(file.to_owned()), variables, lenient, ..Given::default() };
     Settings::new(&load(&given)?.options)?;
     Ok(())
 }
 
-/// Writes a configuration file with fresh keys (CLI-03). An existing file is left alone.
+/// Writes a configuration file with fresh keys (CLI-03) and reads it back. An existing file is left alone.
 ///
 /// # Errors
 ///
@@ -184,7 +172,7 @@ pub fn generate_config(file: &Path) -> Result<(), String> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
 
-    let secret = || fresh_secret().map_err(|error| error.to_string());
+    let secret = || fresh_secret::<64>().map_err(|error| error.to_string());
     let tree = json!({
         "client": { "token": { "hmac_secret_key": secret()? }, "allowed_origins": [] },
         "http_api": { "key": secret()? },
@@ -195,24 +183,17 @@ pub fn generate_config(file: &Path) -> Result<(), String> {
         Some("yaml" | "yml") => serde_saphyr::to_string(&tree).map_err(|error| error.to_string())?,
         _ => return Err("the name must end in .json, .yaml, .yml or .toml".to_owned()),
     };
+    let wrong = |error: std::io::Error| format!("{}: {error}", file.display());
     let created = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
-    let mut created = created.map_err(|error| format!("{}: {error}", file.display()))?;
-    writeln!(created, "{}", text.trim_end()).map_err(|error| error.to_string())?;
-    debug_assert!(matches!(tree, Value::Object(_)));
-    Ok(())
+    writeln!(created.map_err(wrong)?, "{}", text.trim_end()).map_err(wrong)?;
+    let given = Given { file: Some(file.to_owned()), ..Given::default() };
+    let checked = load(&given).and_then(|loaded| Settings::new(&loaded.options));
+    checked.map(|_| ()).map_err(|errors| crate::lines(&errors))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dotenv_files() {
-        let read = dotenv("# comment\nA=1\nexport B = \"two words\"\nC='x=y'\n\n");
-        let expected = [("A", "1"), ("B", "two words"), ("C", "x=y")];
-        assert_eq!(read, Ok(expected.map(|(name, text)| (name.to_owned(), text.to_owned())).into()));
-        assert_eq!(dotenv("A=1\n\nnonsense\n"), Err("line 3 is not NAME=text".to_owned()));
-    }
 
     #[test]
     fn the_command_line_is_sound() {

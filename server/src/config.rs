@@ -4,13 +4,18 @@
 //! file, this over the defaults. Unlike it we are strict: what is not known, or not there yet, is an error.
 
 mod check;
+mod describe;
+pub(crate) mod dotenv;
 mod duration;
 mod env;
 mod load;
 pub mod model;
+mod namespace;
 mod reference;
 mod schema;
 mod secret;
+mod sieve;
+mod tree;
 
 pub use check::{ListenerConfig, Settings};
 pub use duration::GoDuration;

@@ -34,13 +34,13 @@ impl std::fmt::Debug for Dev {
     }
 }
 
-/// A fresh secret of 32 random bytes.
+/// A fresh secret of so many random bytes.
 ///
 /// # Errors
 ///
 /// The operating system has no randomness to give.
-pub fn fresh_secret() -> Result<String, getrandom::Error> {
-    let mut bytes = [0; 32];
+pub fn fresh_secret<const BYTES: usize>() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; BYTES];
     getrandom::fill(&mut bytes)?;
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
@@ -67,10 +67,10 @@ pub fn prepare(options: &mut Options) -> Result<(), getrandom::Error> {
         .map(str::to_owned),
     );
     if client.token.hmac_secret_key.is_empty() {
-        client.token.hmac_secret_key = SecretText::new(fresh_secret()?);
+        client.token.hmac_secret_key = SecretText::new(fresh_secret::<32>()?);
     }
     if options.http_api.key.is_empty() {
-        options.http_api.key = SecretText::new(fresh_secret()?);
+        options.http_api.key = SecretText::new(fresh_secret::<32>()?);
     }
     options.health.enabled = true;
     let rules = &mut options.channel.without_namespace;
@@ -182,7 +182,7 @@ From a backend:
     }
 
     fn connection(&self) -> String {
-        let user = format!("user-{}", fresh_secret().unwrap_or_default().get(..6).unwrap_or("x"));
+        let user = format!("user-{}", fresh_secret::<6>().unwrap_or_default());
         serde_json::json!({ "url": self.url, "token": self.token(&user), "api_key": self.api_key })
             .to_string()
     }

@@ -9,6 +9,7 @@ mod app;
 mod body;
 pub mod cli;
 pub mod config;
+mod descriptors;
 pub mod dev;
 mod http;
 pub mod logging;
@@ -16,6 +17,7 @@ mod router;
 mod signals;
 
 pub use app::{App, Listeners, Reload};
+pub use descriptors::raise_descriptor_limit;
 pub use signals::signals;
 
 /// Several errors as one text, a line each.

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tourbillon_server::cli::{Cli, Command, Serve, check_config, generate_config};
 use tourbillon_server::config::Settings;
 use tourbillon_server::dev::{self, Dev};
-use tourbillon_server::{App, Listeners, lines, logging, signals};
+use tourbillon_server::{App, Listeners, lines, logging, raise_descriptor_limit, signals};
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 fn main() -> ExitCode {
@@ -19,7 +19,9 @@ fn main() -> ExitCode {
             println!("Tourbillon v{}", env!("CARGO_PKG_VERSION"));
             Ok(())
         }
-        Some(Command::Checkconfig { config }) => check_config(config).map_err(|errors| lines(&errors)),
+        Some(Command::Checkconfig { config, allow_unknown_options, .. }) => {
+            check_config(config, *allow_unknown_options).map_err(|errors| lines(&errors))
+        }
         Some(Command::Genconfig { config }) => generate_config(config),
     };
     match result {
@@ -42,6 +44,7 @@ fn run(flags: &Serve) -> Result<(), String> {
     for warning in loaded.warnings.iter().chain(&settings.warnings) {
         tracing::warn!("{warning}");
     }
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
     let pid_file = settings.pid_file.clone();
     let result = runtime.block_on(serve(flags, &loaded.options, settings));

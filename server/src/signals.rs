@@ -51,7 +51,9 @@ fn reload_from(flags: &Serve, reload: &Reload) {
     match settings {
         Ok(settings) => {
             reload.apply(settings);
-            tracing::info!("channel rules and token keys are reloaded; other options need a restart");
+            tracing::info!(
+                "channel rules, token keys and client.connection_limit are reloaded; other options need a restart"
+            );
         }
         Err(errors) => tracing::error!("the configuration is not reloaded: {}", lines(&errors)),
     }

@@ -2,9 +2,17 @@
 
 #![allow(clippy::expect_used, reason = "a test stops at what it did not expect")]
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use clap::Parser;
+use serde_json::{Value, json};
+use tourbillon_server::cli::Cli;
 
 /// A directory of its own for each test, gone with the value.
 struct Place(PathBuf);
@@ -21,10 +29,15 @@ impl Place {
     }
 
     /// Runs the binary here, with no variables but the given ones.
-    fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> (bool, String, String) {
+    fn output(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tourbillon"));
         command.current_dir(&self.0).env_clear().envs(variables.iter().copied()).args(arguments);
-        let Output { status, stdout, stderr } = command.output().expect("it runs");
+        command.output().expect("it runs")
+    }
+
+    /// Whether it succeeded, and what it wrote.
+    fn run(&self, arguments: &[&str], variables: &[(&str, &str)]) -> (bool, String, String) {
+        let Output { status, stdout, stderr } = self.output(arguments, variables);
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         (status.success(), text(stdout), text(stderr))
     }
@@ -52,6 +65,10 @@ fn cli_03_a_generated_configuration_is_sound_private_and_never_overwritten() {
         let path = place.0.join(name);
         assert_eq!(path.metadata().expect("a file").permissions().mode() & 0o777, 0o600, "{name}");
         let text = std::fs::read_to_string(&path).expect("text");
+        // 64 bytes are 86 letters of Base64.
+        let is_letter = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let secrets = text.split(|c| !is_letter(c)).filter(|word| word.len() == 86);
+        assert_eq!(secrets.count(), 2, "{text}");
         assert!(!seen.contains(&text), "keys are fresh");
         let (success, _, stderr) = place.run(&["genconfig", "-c", name], &[]);
         assert!(!success && stderr.contains(name), "{stderr}");
@@ -75,6 +92,15 @@ fn cli_04_checkconfig_says_what_is_wrong() {
     place.write("config.json", "{}");
     assert_eq!(place.run(&["checkconfig"], &[]), (true, String::new(), String::new()));
     assert!(!place.run(&["checkconfig"], &[("CENTRIFUGO_NONSENSE", "1")]).0);
+    place.write("config.json", r#"{"nonsense":1}"#);
+    for (arguments, success) in [
+        (&["checkconfig", "--strict"][..], false),
+        (&["checkconfig", "-s", "-c", "config.json"], false),
+        (&["checkconfig", "--allow-unknown-options"], true),
+        (&["checkconfig", "--allow-unknown-options", "--strict"], false),
+    ] {
+        assert_eq!(place.run(arguments, &[]).0, success, "{arguments:?}");
+    }
 }
 
 /// CONF-05, CLI-12.
@@ -91,4 +117,226 @@ fn dotenv_is_read_does_not_win_and_must_be_sound() {
         let (success, _, stderr) = place.run(arguments, &[]);
         assert!(!success && stderr.contains("line 2 is not NAME=text"), "{stderr}");
     }
+}
+
+/// CLI-12: whatever is fatal ends with 1, and says what it is. CONF-11.
+#[test]
+fn what_is_fatal_ends_with_an_error() {
+    let place = Place::new("fatal");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    for (file, told) in [
+        (r#"{"client":{"ping_interval":"1s"}}"#, "client.ping_interval"),
+        (r#"{"nonsense":1}"#, "nonsense: no such option"),
+        ("{}", "listening on 127.0.0.1:"),
+        (r#"{"log":{"file":"no/such/directory"}}"#, "log.file"),
+    ] {
+        place.write("config.json", file);
+        let output = place.output(&["-a", "127.0.0.1", "-p", &port], &[]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(told), "{stderr}");
+    }
+}
+
+/// CLI-01: a switch can be switched off too, and wins over the file.
+#[test]
+fn switches_take_a_value() {
+    let place = Place::new("switches");
+    place.write(
+        "config.json",
+        r#"{"client":{"insecure":true},"health":{"enabled":true,"handler_prefix":"x"}}"#,
+    );
+    let (_, _, stderr) = place.run(&["--client.insecure=perhaps"], &[]);
+    assert!(stderr.contains("--client.insecure: \"perhaps\" is neither true nor false"), "{stderr}");
+    for on in ["--health.enabled", "--health.enabled=true"] {
+        assert!(place.run(&[on], &[]).2.contains("health.handler_prefix"), "{on}");
+    }
+    let (_, _, stderr) = place.run(&["--health.enabled=false", "--engine.type=redis"], &[]);
+    assert!(stderr.contains("engine.type") && !stderr.contains("health.handler_prefix"), "{stderr}");
+}
+
+/// As many file descriptors as the system allows are taken, and few are told of.
+#[test]
+fn the_limit_of_file_descriptors_is_raised() {
+    let place = Place::new("descriptors");
+    place.write("config.json", r#"{"log":{"level":"debug"}}"#);
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    for (limits, before, limit) in [("ulimit -n 200; ulimit -Sn 100", 100, 200), ("ulimit -n 150", 150, 150)]
+    {
+        let script = format!("{limits}; exec \"$0\" -a 127.0.0.1 -p {port}");
+        let mut command = Command::new("sh");
+        command.current_dir(&place.0).env_clear().args(["-c", &script, env!("CARGO_BIN_EXE_tourbillon")]);
+        let output = command.output().expect("it runs");
+        let log = String::from_utf8(output.stderr).expect("text");
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let lines: Vec<_> = lines.filter(|line| line["limit"].is_u64()).collect();
+        assert_eq!((&lines[0]["before"], &lines[0]["limit"]), (&before.into(), &limit.into()), "{log}");
+        assert_eq!((&lines[1]["level"], &lines[1]["limit"]), (&"warn".into(), &limit.into()), "{log}");
+    }
+}
+
+/// CLI-01.
+#[test]
+fn every_flag_sets_its_option() {
+    let place = Place::new("flags");
+    place.write("config.json", r#"{"http_server":{"port":1,"address":"::"}}"#);
+    let file = place.0.join("config.json");
+    let flags = [
+        ("http_server.address", json!("127.0.0.1")),
+        ("http_server.port", json!(9000)),
+        ("http_server.internal_address", json!("127.0.0.2")),
+        ("http_server.internal_port", json!("9001")),
+        ("pid_file", json!("pid")),
+        ("engine.type", json!("memory")),
+        ("log.level", json!("warn")),
+        ("log.file", json!("log")),
+        ("client.insecure", json!(true)),
+        ("http_api.insecure", json!(true)),
+        ("http_api.external", json!(true)),
+        ("health.enabled", json!(true)),
+    ];
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let mut arguments = vec!["tourbillon".to_owned(), format!("--config={}", file.display())];
+    arguments.extend(flags.iter().map(|(option, value)| format!("--{option}={}", text(value))));
+    let loaded = Cli::parse_from(arguments).serve.load().expect("sound options");
+    let options = serde_json::to_value(&loaded.options).expect("JSON");
+    for (option, value) in flags {
+        assert_eq!(options.pointer(&format!("/{}", option.replace('.', "/"))), Some(&value), "{option}");
+    }
+    let file = file.to_str().expect("text");
+    let short = Cli::parse_from(["tourbillon", "-c", file, "-a", "127.0.0.3", "-p", "9002"]);
+    let server = short.serve.load().expect("sound options").options.http_server;
+    assert_eq!((server.address.as_str(), server.port), ("127.0.0.3", 9002));
+}
+
+/// A server that runs until it is told to stop.
+struct Running {
+    child: Child,
+    /// Its standard error, a line each.
+    log: Receiver<String>,
+    port: u16,
+}
+
+impl Running {
+    fn start(place: &Place, arguments: &[&str]) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let port = free.expect("a free port").port();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tourbillon"));
+        command.current_dir(&place.0).env_clear().args(["-a", "127.0.0.1", "-p", &port.to_string()]);
+        let mut child = command.args(arguments).stderr(Stdio::piped()).spawn().expect("it runs");
+        let stderr = BufReader::new(child.stderr.take().expect("its standard error"));
+        let (sender, log) = channel();
+        std::thread::spawn(move || {
+            stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        Self { child, log, port }
+    }
+
+    /// The next line of the log that has this text.
+    fn line(&self, text: &str) -> Value {
+        loop {
+            let line = self.log.recv_timeout(Duration::from_secs(60)).expect("a line");
+            if line.contains(text) {
+                return serde_json::from_str(&line).expect("JSON");
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) {
+        let mut kill = Command::new("sh");
+        kill.args(["-c", "kill -s \"$0\" \"$1\"", name, &self.child.id().to_string()]);
+        assert!(kill.status().expect("it runs").success());
+    }
+
+    /// The status and the body of an API call.
+    fn api(&self, method: &str, body: &str) -> (String, String) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("a connection");
+        let length = body.len();
+        write!(
+            stream,
+            "POST /api/{method} HTTP/1.1\r\nHost: x\r\nX-API-Key: key\r\nConnection: close\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        )
+        .expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        (head.split(' ').nth(1).expect("a status").to_owned(), body.to_owned())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// CONF-10, HID-107: what can change is read again, and a file that is wrong changes nothing. CLI-12: a graceful stop
+/// ends with 0, and takes the file with the process id along (LIM-01).
+#[test]
+fn signals_reload_and_stop() {
+    let place = Place::new("signals");
+    let configure = |name: &str| {
+        let tree = json!({
+            "channel": {"namespaces": [{"name": name}]}, "http_api": {"key": "key"}, "pid_file": "pid",
+        });
+        place.write("config.json", &tree.to_string());
+    };
+    configure("old");
+    let mut server = Running::start(&place, &[]);
+    let serving = server.line("serving");
+    assert_eq!(
+        (&serving["level"], &serving["pid"]),
+        (&json!("info"), &json!(server.child.id())),
+        "{serving}"
+    );
+    assert!(serving["time"].is_string() && serving["version"].is_string(), "{serving}");
+    let pid = std::fs::read_to_string(place.0.join("pid")).expect("a file with the process id");
+    assert_eq!(pid, format!("{}\n", server.child.id()));
+    let exists = |server: &Running, name: &str| {
+        let (status, body) = server.api("publish", &format!(r#"{{"channel":"{name}:a","data":1}}"#));
+        assert_eq!(status, "200", "{body}");
+        !body.contains(r#""code":102"#)
+    };
+    assert!(exists(&server, "old") && !exists(&server, "new"));
+    place.write("config.json", r#"{"nonsense":1,"channel":{"namespaces":[{"name":"new"}]}}"#);
+    server.signal("HUP");
+    assert!(server.line("not reloaded")["message"].to_string().contains("nonsense: no such option"));
+    assert!(exists(&server, "old") && !exists(&server, "new"));
+    configure("new");
+    server.signal("HUP");
+    server.line("are reloaded");
+    assert!(!exists(&server, "old") && exists(&server, "new"));
+    server.signal("TERM");
+    server.line("stopping");
+    assert_eq!(server.child.wait().expect("it ends").code(), Some(0));
+    assert!(!place.0.join("pid").exists());
+}
+
+/// OBS-07: as much as the level says, into the file where there is one.
+#[test]
+fn the_level_and_the_file_of_the_log_are_kept() {
+    let place = Place::new("log");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    let mut lines = Vec::new();
+    for level in ["none", "error", "warn", "info", "debug", "trace", "nonsense"] {
+        let log = format!("{level}.log");
+        // Nothing is configured, which is worth warnings, and the port is taken.
+        let output =
+            place.output(&["-a", "127.0.0.1", "-p", &port, "--log.level", level, "--log.file", &log], &[]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.starts_with("error: listening on") && stderr.lines().count() == 1, "{stderr}");
+        let log = std::fs::read_to_string(place.0.join(log)).expect("a file");
+        let levels =
+            log.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON")["level"].clone());
+        let mut levels: Vec<String> = levels.map(|level| level.as_str().expect("text").to_owned()).collect();
+        levels.sort();
+        levels.dedup();
+        lines.push(levels.join(" "));
+    }
+    assert_eq!(lines, ["", "", "warn", "warn", "debug warn", "debug warn", "warn"]);
 }

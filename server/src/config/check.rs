@@ -1,6 +1,6 @@
 //! From options to settings: every value checked once, with its full path in every message.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tourbillon_api::HttpApiConfig;
 use super::duration::GoDuration;
 use super::load::{ConfigError, Problem, Source};
 use super::model::{ChannelRules, Options, SubscriptionToken, Token};
+use crate::logging::LEVELS;
 
 /// Everything a server is built from.
 #[derive(Debug)]
@@ -114,6 +115,11 @@ impl Settings {
         }
         let health = &options.health;
         let health = health.enabled.then(|| check.prefix("health.handler_prefix", &health.handler_prefix));
+        if let (Some(path), Some((other, _))) = (&health, &websocket)
+            && path == other
+        {
+            check.error("health.handler_prefix", "is websocket.handler_prefix too");
+        }
         let shutdown_timeout = check.duration("shutdown.timeout", options.shutdown.timeout);
         let (Some(listeners), Some(namespaces), Some(tokens), true) =
             (listeners, namespaces, tokens, check.errors.is_empty())
@@ -141,27 +147,27 @@ impl Settings {
 
 fn listeners(check: &mut Checker, options: &Options) -> Option<ListenerConfig> {
     let server = &options.http_server;
-    let external = address(check, "http_server.address", &server.address, server.port)?;
-    if server.internal_address.is_empty() && server.internal_port.is_empty() {
-        return Some(ListenerConfig { external, internal: None });
-    }
+    let external = address(check, "http_server.address", &server.address, server.port);
     let port = match server.internal_port.as_str() {
-        "" => server.port,
+        "" => Some(server.port),
         text => {
-            let parsed = text.parse::<u16>().map_err(|_| format!("{text:?} is not a port"));
-            check.ok("http_server.internal_port", parsed)?
+            let port = text.parse::<u16>().map_err(|_| format!("{text:?} is not a port"));
+            check.ok("http_server.internal_port", port)
         }
     };
     let internal = match server.internal_address.as_str() {
-        "" => SocketAddr::new(external.ip(), port),
-        text => address(check, "http_server.internal_address", text, port)?,
+        "" => external.zip(port).map(|(external, port)| SocketAddr::new(external.ip(), port)),
+        text => address(check, "http_server.internal_address", text, port.unwrap_or_default()),
     };
+    let (external, internal) = external.zip(internal)?;
+    // Endpoints of the same address and port share a listener (NET-02).
     Some(ListenerConfig { external, internal: Some(internal).filter(|internal| *internal != external) })
 }
 
 fn address(check: &mut Checker, path: &str, text: &str, port: u16) -> Option<SocketAddr> {
     let ip = match text {
-        "" => IpAddr::from([0, 0, 0, 0]),
+        // IPv4 too, where the system has both.
+        "" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         "localhost" => IpAddr::from([127, 0, 0, 1]),
         text => {
             let parsed = text.trim_matches(['[', ']']).parse::<IpAddr>();
@@ -326,8 +332,6 @@ fn websocket(check: &mut Checker, options: &Options) -> Option<(String, WebSocke
     let websocket = &options.websocket;
     let prefix = check.prefix("websocket.handler_prefix", &websocket.handler_prefix);
     let mut config = WebSocketConfig::default();
-    let origins = OriginPolicy::patterns(&options.client.allowed_origins);
-    config.origins = check.ok("client.allowed_origins", origins)?;
     config.message_size_limit = websocket.message_size_limit;
     config.decompressed_message_size_limit =
         Some(websocket.decompressed_message_size_limit).filter(|limit| *limit > 0);
@@ -340,6 +344,8 @@ fn websocket(check: &mut Checker, options: &Options) -> Option<(String, WebSocke
         compression.min_size = websocket.compression_min_size;
         config.compression = Some(compression);
     }
+    let origins = OriginPolicy::patterns(&options.client.allowed_origins);
+    config.origins = check.ok("client.allowed_origins", origins)?;
     (!websocket.disabled).then_some((prefix, config))
 }
 
@@ -369,6 +375,10 @@ fn warnings(options: &Options) -> Vec<String> {
         }
     };
     let client = &options.client;
+    warn(
+        !LEVELS.contains(&options.log.level.to_ascii_lowercase().as_str()),
+        "log.level is none of none, trace, debug, info, warn, error and fatal: info counts",
+    );
     warn(
         client.insecure,
         "client.insecure: everybody may connect, subscribe and publish; for development only",

@@ -14,10 +14,11 @@ const PREFIXES: [&str; 2] = ["CENTRIFUGO_", "TOURBILLON_"];
 pub(super) type Variable<'a> = (&'a String, &'a str, &'a String);
 
 /// Puts the options that variables set as a whole into `tree`. Gives the variables that are left, and the one that
-/// set the list of namespaces.
+/// set the list of namespaces. Options that `flagged` tells of are passed over.
 pub(super) fn apply<'a>(
     tree: &mut Value,
     variables: &'a BTreeMap<String, String>,
+    flagged: &dyn Fn(&str) -> bool,
     errors: &mut Vec<ConfigError>,
 ) -> (Vec<Variable<'a>>, Option<&'a String>) {
     let mut rest = Vec::new();
@@ -30,6 +31,9 @@ pub(super) fn apply<'a>(
                 rest.push((variable, name, text));
                 continue;
             };
+            if flagged(path) {
+                continue;
+            }
             match parse(default, text, path == NAMESPACES) {
                 Ok(value) => insert(tree, path, value),
                 Err(problem) => {
@@ -119,6 +123,15 @@ pub(super) fn parse(default: &Value, text: &str, objects: bool) -> Result<Value,
         }
         Value::Array(_) => Ok(text.split(' ').filter(|entry| !entry.is_empty()).map(Value::from).collect()),
         Value::Null | Value::String(_) | Value::Object(_) => Ok(Value::from(text)),
+    }
+}
+
+/// Whether a value switches something on.
+pub(super) fn is_true(value: &Value) -> bool {
+    match value {
+        Value::Bool(on) => *on,
+        Value::String(text) => parse(&Value::Bool(false), text, false) == Ok(Value::Bool(true)),
+        _ => false,
     }
 }
 

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Map, Value};
+use serde_path_to_error::{Path, Segment};
 
 use super::duration::GoDuration;
 use super::env::{self, Meaning};
 use super::model::Options;
-use super::schema::{
-    NAMESPACES, WITHOUT_EFFECT, is_default, is_known, is_zero, join, namespace, nearest, ours, switch_of,
-};
+use super::schema::{is_zero, namespace, ours};
+use super::sieve::Sieve;
+use super::tree;
 
 /// Where an option was set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -124,17 +125,7 @@ pub fn load(given: &Given) -> Result<Loaded, Vec<ConfigError>> {
     let Sieve { strangers, mut mistakes, mut notes, .. } = sieve;
     errors.append(&mut mistakes);
     warnings.append(&mut notes);
-    for (option, text) in &given.flags {
-        let default = ours().get(option).unwrap_or(&Value::Null);
-        match env::parse(default, text, false) {
-            Ok(value) => env::insert(&mut tree, option, value),
-            Err(problem) => errors.push(ConfigError {
-                path: format!("--{option}"),
-                source: Source::Merged,
-                problem: Problem::Value(problem),
-            }),
-        }
-    }
+    apply_flags(given, &mut tree, &mut errors);
     for error in strangers {
         if given.lenient {
             warnings.push(format!("{error}: ignored"));
@@ -142,17 +133,51 @@ pub fn load(given: &Given) -> Result<Loaded, Vec<ConfigError>> {
             errors.push(error);
         }
     }
-    normalise(&mut tree, &mut errors);
-    match serde_path_to_error::deserialize(&tree) {
-        Ok(options) if errors.is_empty() => return Ok(Loaded { options, warnings }),
-        Ok(_) => {}
-        Err(error) => errors.push(ConfigError {
-            path: error.path().to_string(),
+    normalise(&mut tree);
+    match deserialise(tree, &mut errors) {
+        Some(options) if errors.is_empty() => Ok(Loaded { options, warnings }),
+        _ => Err(errors),
+    }
+}
+
+/// Reads the options of a tree. What is wrong is taken out of it until the rest is sound.
+fn deserialise(mut tree: Value, errors: &mut Vec<ConfigError>) -> Option<Options> {
+    loop {
+        let error = match serde_path_to_error::deserialize(&tree) {
+            Ok(options) => return Some(options),
+            Err(error) => error,
+        };
+        let path = error.path().clone();
+        errors.push(ConfigError {
+            path: path.to_string(),
             source: Source::Merged,
             problem: Problem::Value(error.into_inner().to_string()),
-        }),
+        });
+        if !take_out(&mut tree, &path) {
+            return None;
+        }
     }
-    Err(errors)
+}
+
+/// Takes out the innermost member of an object on a path, and so the whole of a list. Whether it was there.
+fn take_out(tree: &mut Value, path: &Path) -> bool {
+    let segments: Vec<&Segment> = path.iter().collect();
+    let is_member = |segment: &&Segment| matches!(segment, Segment::Map { .. });
+    let Some(last) = segments.iter().rposition(is_member) else { return false };
+    let mut place = tree;
+    for (at, segment) in segments.iter().enumerate().take(last + 1) {
+        let next = match (segment, place) {
+            (Segment::Map { key }, Value::Object(members)) if at == last => {
+                return members.remove(key).is_some();
+            }
+            (Segment::Map { key }, Value::Object(members)) => members.get_mut(key),
+            (Segment::Seq { index }, Value::Array(list)) => list.get_mut(*index),
+            _ => None,
+        };
+        let Some(next) = next else { return false };
+        place = next;
+    }
+    false
 }
 
 fn read_file(given: &Given, warnings: &mut Vec<String>) -> Result<(PathBuf, Value), ConfigError> {
@@ -172,26 +197,18 @@ fn read_file(given: &Given, warnings: &mut Vec<String>) -> Result<(PathBuf, Valu
         }
         Err(error) => return Err(wrong(error.to_string())),
     };
-    let tree = parse(&path, &text).map_err(&wrong)?;
-    match tree {
-        Value::Object(_) => Ok((path, tree)),
+    match tree::parse(&path, &text).map_err(&wrong)? {
+        tree @ Value::Object(_) => Ok((path, tree)),
         Value::Null => Ok((path, Value::Object(Map::new()))),
         _ => Err(wrong("the top level must be an object".to_owned())),
     }
 }
 
-fn parse(path: &Path, text: &str) -> Result<Value, String> {
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("json") => serde_json::from_str(text).map_err(|error| error.to_string()),
-        Some("yaml" | "yml") => serde_saphyr::from_str(text).map_err(|error| error.to_string()),
-        Some("toml") => toml::from_str(text).map_err(|error| error.to_string()),
-        _ => Err("the name must end in .json, .yaml, .yml or .toml".to_owned()),
-    }
-}
-
 /// Puts the options that variables set into `tree`, and judges the others like those of the file.
 fn apply_variables(given: &Given, tree: &mut Value, sieve: &mut Sieve, errors: &mut Vec<ConfigError>) {
-    let (rest, namespaces) = env::apply(tree, &given.variables, errors);
+    // What a flag sets is not even looked at in the environment (CONF-02).
+    let flagged = |path: &str| given.flags.iter().any(|(option, _)| option == path);
+    let (rest, namespaces) = env::apply(tree, &given.variables, &flagged, errors);
     if let Some(variable) = namespaces
         && let Some(list) = tree.pointer_mut("/channel/namespaces")
     {
@@ -216,154 +233,50 @@ fn apply_variables(given: &Given, tree: &mut Value, sieve: &mut Sieve, errors: &
     }
 }
 
-/// Takes out of a file's options whatever is none of ours, and says what is wrong with it.
-#[derive(Default)]
-struct Sieve {
-    source: Source,
-    /// The file as it was, to look up which features are switched on.
-    original: Value,
-    strangers: Vec<ConfigError>,
-    /// What is wrong with options of ours.
-    mistakes: Vec<ConfigError>,
-    notes: Vec<String>,
-}
-
-impl Sieve {
-    fn sift(&mut self, members: &mut Map<String, Value>, path: &str) {
-        let mut foreign = Vec::new();
-        for (name, value) in members.iter_mut() {
-            let path = join(path, name);
-            if ours().contains_key(&path) {
-                if path == NAMESPACES {
-                    self.sift_namespaces(value);
-                }
-                continue;
-            }
-            let below = format!("{path}.");
-            match value {
-                Value::Object(members) if ours().keys().any(|option| option.starts_with(&below)) => {
-                    self.sift(members, &path);
-                }
-                Value::Null if is_known(&path) => foreign.push(name.clone()),
-                _ if ours().keys().any(|option| option.starts_with(&below)) => {
-                    foreign.push(name.clone());
-                    self.mistakes.push(ConfigError {
-                        path,
-                        source: self.source.clone(),
-                        problem: Problem::Value("must be an object".to_owned()),
-                    });
-                }
-                other => {
-                    self.judge(&path, &path, other);
-                    foreign.push(name.clone());
-                }
-            }
+fn apply_flags(given: &Given, tree: &mut Value, errors: &mut Vec<ConfigError>) {
+    for (option, text) in &given.flags {
+        let default = ours().get(option).unwrap_or(&Value::Null);
+        match env::parse(default, text, false) {
+            Ok(value) => env::insert(tree, option, value),
+            Err(problem) => errors.push(ConfigError {
+                path: format!("--{option}"),
+                source: Source::Merged,
+                problem: Problem::Value(problem),
+            }),
         }
-        for name in foreign {
-            members.remove(&name);
-        }
-    }
-
-    fn sift_namespaces(&mut self, list: &mut Value) {
-        let Value::Array(list) = list else { return };
-        for (at, element) in list.iter_mut().enumerate() {
-            let Value::Object(members) = element else { continue };
-            members.retain(|name, value| {
-                let ours = namespace().contains_key(name);
-                if !ours {
-                    self.judge(&join(NAMESPACES, name), &format!("{NAMESPACES}[{at}].{name}"), value);
-                }
-                ours
-            });
-        }
-    }
-
-    /// Says what is wrong with an option that is none of ours. `plain` is its path without indices.
-    fn judge(&mut self, plain: &str, path: &str, value: &Value) {
-        if let Value::Object(members) = value
-            && !members.is_empty()
-            && (is_known(plain) || !super::schema::is_leaf(plain))
-        {
-            for (name, member) in members {
-                self.judge(&join(plain, name), &join(path, name), member);
-            }
-            return;
-        }
-        let problem = if !is_known(plain) {
-            Problem::Unknown { nearest: nearest(plain) }
-        } else if is_default(plain, value) {
-            return;
-        } else if let Some((_, why)) = WITHOUT_EFFECT.iter().find(|(option, _)| *option == plain) {
-            self.notes.push(format!("{path} has no effect: {why}"));
-            return;
-        } else if self.is_off(plain) {
-            self.notes.push(format!("{path} has no effect: its feature is off, and not implemented yet"));
-            return;
-        } else {
-            Problem::NotImplemented
-        };
-        self.refuse(path, problem);
-    }
-
-    fn refuse(&mut self, path: &str, problem: Problem) {
-        self.strangers.push(ConfigError { path: path.to_owned(), source: self.source.clone(), problem });
-    }
-
-    /// Whether an option belongs to a feature that is switched off, so that it means nothing.
-    fn is_off(&self, path: &str) -> bool {
-        let value_of = |path: &str| self.original.pointer(&format!("/{}", path.replace('.', "/")));
-        if path.starts_with("engine.redis.") {
-            return value_of("engine.type").and_then(Value::as_str) != Some("redis");
-        }
-        switch_of(path).is_some_and(|switch| value_of(&switch).and_then(Value::as_bool) != Some(true))
     }
 }
 
 /// Brings values into the form that the model takes: the same as none becomes the default (CONF-09), and texts
-/// of numbers and truth values are read, as Centrifugo does.
-fn normalise(tree: &mut Value, errors: &mut Vec<ConfigError>) {
+/// of numbers and truth values are read, and whole numbers where texts belong, as Centrifugo does.
+fn normalise(tree: &mut Value) {
     for (path, default) in ours() {
         let Some((parent, name)) = path.rsplit_once('.').or(Some(("", path))) else { continue };
         let parent = if parent.is_empty() { String::new() } else { format!("/{}", parent.replace('.', "/")) };
         if let Some(Value::Object(members)) = tree.pointer_mut(&parent) {
-            normalise_member(members, name, default, path == "http_server.internal_port");
+            normalise_member(members, name, default);
         }
     }
-    let Some(Value::Array(list)) = tree.pointer_mut("/channel/namespaces") else { return };
-    for (at, element) in list.iter_mut().enumerate() {
-        let Value::Object(members) = element else { continue };
-        for (name, default) in namespace() {
-            normalise_member(members, name, default, false);
-            // The model's elements are made of two parts, and its errors do not tell which member they are about.
-            let expected = match (default, members.get(name)) {
-                (_, None)
-                | (Value::Bool(_), Some(Value::Bool(_)))
-                | (Value::String(_), Some(Value::String(_))) => {
-                    continue;
-                }
-                (Value::Bool(_), Some(_)) => "must be true or false",
-                (Value::String(_), Some(_)) => "must be a text",
-                _ => continue,
-            };
-            members.remove(name);
-            errors.push(ConfigError {
-                path: format!("{NAMESPACES}[{at}].{name}"),
-                source: Source::Merged,
-                problem: Problem::Value(expected.to_owned()),
-            });
+    let list = tree.pointer_mut("/channel/namespaces").and_then(Value::as_array_mut);
+    for element in list.into_iter().flatten() {
+        if let Value::Object(members) = element {
+            namespace().iter().for_each(|(name, default)| normalise_member(members, name, default));
         }
     }
 }
 
-fn normalise_member(members: &mut Map<String, Value>, name: &str, default: &Value, text_of_number: bool) {
+fn normalise_member(members: &mut Map<String, Value>, name: &str, default: &Value) {
     let Some(value) = members.get_mut(name) else { return };
     if is_none(default, value) {
         members.remove(name);
         return;
     }
     match (default, &*value) {
-        (Value::String(_), Value::Number(number)) if text_of_number => {
-            *value = Value::from(number.to_string())
+        // A fraction has many texts, and this might be another than the one that was written.
+        (Value::String(text), Value::Number(number))
+            if !number.is_f64() && GoDuration::parse(text).is_none() =>
+        {
+            *value = Value::from(number.to_string());
         }
         (Value::Number(_) | Value::Bool(_), Value::String(text)) => {
             if let Ok(read) = env::parse(default, text, false) {
@@ -382,8 +295,10 @@ fn is_none(default: &Value, value: &Value) -> bool {
     match (default, value) {
         (_, Value::Null) => true,
         (_, Value::String(text)) if text.is_empty() => true,
-        (Value::String(default), Value::String(_)) => GoDuration::parse(default).is_some() && is_zero(value),
-        (Value::Number(_) | Value::String(_), Value::Number(_))
+        (Value::String(default), Value::String(_) | Value::Number(_)) => {
+            GoDuration::parse(default).is_some() && is_zero(value)
+        }
+        (Value::Number(_), Value::Number(_))
         | (Value::Bool(_), Value::Bool(_))
         | (Value::Array(_), Value::Array(_)) => is_zero(value),
         _ => false,

@@ -5,21 +5,30 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::describe::{Describe, Texts, path_of};
 use super::duration::GoDuration;
 use super::secret::SecretText;
 
+pub use super::namespace::Namespace;
+
 macro_rules! options {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr,)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[doc = $text:literal])+ $field:ident: $type:ty = $default:expr,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Serialize, Deserialize)]
         #[serde(default)]
         pub struct $name {
-            $($(#[$field_doc])* pub $field: $type,)*
+            $($(#[doc = $text])+ pub $field: $type,)*
         }
 
         impl Default for $name {
             fn default() -> Self {
                 Self { $($field: $default,)* }
+            }
+        }
+
+        impl Describe for $name {
+            fn describe(path: &str, _: &str, into: &mut Texts) {
+                $(<$type>::describe(&path_of(path, stringify!($field)), concat!($($text),+), into);)*
             }
         }
     };
@@ -196,17 +205,6 @@ options! {
         without_namespace: ChannelRules = ChannelRules::default(),
         /// The namespaces.
         namespaces: Vec<Namespace> = Vec::new(),
-    }
-}
-
-options! {
-    /// An element of `channel.namespaces`.
-    Namespace {
-        /// The namespace's name.
-        name: String = String::new(),
-        /// The rules of its channels.
-        #[serde(flatten)]
-        rules: ChannelRules = ChannelRules::default(),
     }
 }
 

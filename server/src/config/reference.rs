@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::describe::{Describe, Texts};
 use super::env::env_name;
+use super::model::Options;
 use super::schema::{NAMESPACES, join, namespace, ours};
 
 const INTRODUCTION: &str = "\
@@ -12,9 +14,10 @@ const INTRODUCTION: &str = "\
 
 Names, defaults and variables are Centrifugo's. Flags win over variables, these over the file, this over the
 defaults. Each variable works with the prefix `TOURBILLON_` in place of `CENTRIFUGO_` too, which wins. In variables,
-lists are separated by single spaces, and a list of objects is JSON. A value of zero is the same as none.
+lists are separated by single spaces, and a list of objects is JSON. A value of zero is the same as none. Durations
+are texts such as `25s`, `1m30s` or `250ms`, or numbers of nanoseconds.
 
-Made from the options themselves: `UPDATE_EXPECT=1 cargo test -p tourbillon-server --test reference` writes it anew.
+Made from the options themselves: `UPDATE_EXPECT=1 cargo test -p tourbillon-server --test config` writes it anew.
 ";
 
 const OF_NAMESPACES: &str = "
@@ -24,31 +27,35 @@ const OF_NAMESPACES: &str = "
 in `CENTRIFUGO_CHANNEL_NAMESPACES`.
 ";
 
-const HEADER: &str = "\n| option | default | variable |\n|---|---|---|\n";
+const HEADER: &str = "\n| option | default | variable | meaning |\n|---|---|---|---|\n";
 
-/// Every option with its default and its environment variable, as Markdown.
+/// Every option with its default, its environment variable and what it means, as Markdown.
 #[must_use]
 pub fn reference() -> String {
+    let mut meanings = Texts::new();
+    Options::describe("", "", &mut meanings);
+    let meaning = |path: &str| meanings.get(path).map_or("", String::as_str);
     let mut text = INTRODUCTION.to_owned();
     text.push_str(HEADER);
     for (path, default) in ours() {
-        row(&mut text, path, default, &env_name(path));
+        row(&mut text, path, default, &env_name(path), meaning(path));
     }
     text.push_str(OF_NAMESPACES);
     text.push_str(HEADER);
     for (name, default) in namespace() {
         let variable = format!("{}_<NAME>_{}", env_name(NAMESPACES), env_name(name));
-        row(&mut text, &join(&format!("{NAMESPACES}[]"), name), default, &variable);
+        let path = join(&format!("{NAMESPACES}[]"), name);
+        row(&mut text, &path, default, &variable, meaning(&path));
     }
     text
 }
 
-fn row(text: &mut String, path: &str, default: &Value, variable: &str) {
+fn row(text: &mut String, path: &str, default: &Value, variable: &str, meaning: &str) {
     let default = match default {
         Value::String(text) if text.is_empty() => String::new(),
         Value::String(text) => format!("`{text}`"),
         other => format!("`{other}`"),
     };
     // A text takes everything that is written to it.
-    let _ = writeln!(text, "| `{path}` | {default} | `CENTRIFUGO_{variable}` |");
+    let _ = writeln!(text, "| `{path}` | {default} | `CENTRIFUGO_{variable}` | {meaning} |");
 }

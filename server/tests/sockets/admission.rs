@@ -8,7 +8,8 @@ async fn one_connection_too_many_is_refused() {
     let server = start(|options| options.client.connection_limit = 2).await;
     let first = Client::subscribed(server.external, "a").await;
     let second = Client::subscribed(server.external, "a").await;
-    assert_eq!(Client::upgrade(server.external, "").await.err(), Some(503));
+    let refused = Client::try_upgrade(server.external, "").await.err().expect("one too many");
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
     assert_eq!(server.get("/health").await.status, 200, "other requests are not counted");
     drop(first);
     while server.node.connections() == 2 {
@@ -27,10 +28,10 @@ async fn connections_that_come_too_fast_are_refused() {
     let mut refused = 0;
     let mut taken = Vec::new();
     for _ in 0..20 {
-        match Client::upgrade(server.external, "").await {
+        match Client::try_upgrade(server.external, "").await {
             Ok(client) => taken.push(client),
-            Err(status) => {
-                assert_eq!(status, 503);
+            Err(answer) => {
+                assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
                 refused += 1;
             }
         }

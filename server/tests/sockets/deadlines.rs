@@ -28,6 +28,24 @@ async fn a_head_that_does_not_come_ends_the_connection() {
     server.end().await;
 }
 
+/// A connection that was answered waits for its next request as long as for a first one.
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_a_next_request_ends() {
+    let server = start(|_| {}).await;
+    let mut stream = TcpStream::connect(server.external).await.expect("a connection");
+    for _ in 0..3 {
+        stream.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("sent");
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n{}") {
+            answer.push(stream.read_u8().await.expect("an answer"));
+        }
+        tokio::time::sleep(Duration::from_secs(8)).await;
+    }
+    let (seconds, answer) = seconds_until_the_end(&mut stream).await;
+    assert!((1..=3).contains(&seconds), "{seconds} s: {answer:?}");
+    server.end().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_that_does_not_come_ends_the_request() {
     let server = start(|_| {}).await;

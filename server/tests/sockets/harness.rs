@@ -1,6 +1,7 @@
 //! A server on ports of its own, and connections to it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -9,14 +10,19 @@ use tokio_util::sync::CancellationToken;
 use tourbillon::node::Node;
 use tourbillon_server::config::{ListenerConfig, Options, Settings};
 use tourbillon_server::dev::{self, Dev};
-use tourbillon_server::{App, Listeners};
+use tourbillon_server::{App, Listeners, Reload};
 
 pub(crate) const KEY: &str = "key";
+
+/// Ends a test that would wait for ever.
+const LONG: Duration = Duration::from_secs(60);
 
 pub(crate) struct Server {
     pub(crate) external: SocketAddr,
     pub(crate) internal: Option<SocketAddr>,
     pub(crate) node: Node,
+    pub(crate) options: Options,
+    pub(crate) reload: Reload,
     pub(crate) stop: CancellationToken,
     /// Whether everything ended in time.
     pub(crate) running: JoinHandle<bool>,
@@ -36,6 +42,17 @@ pub(crate) enum Where {
 }
 
 pub(crate) async fn start_at(place: Where, change: impl FnOnce(&mut Options)) -> Server {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listeners = ListenerConfig { external: any, internal: (place == Where::Internal).then_some(any) };
+    start_on(listeners, place == Where::Dev, change).await
+}
+
+/// Starts a server that listens there, in development mode if `dev`.
+pub(crate) async fn start_on(
+    listeners: ListenerConfig,
+    dev: bool,
+    change: impl FnOnce(&mut Options),
+) -> Server {
     let mut options = Options::default();
     options.http_api.key = tourbillon_server::config::SecretText::new(KEY);
     options.health.enabled = true;
@@ -43,20 +60,18 @@ pub(crate) async fn start_at(place: Where, change: impl FnOnce(&mut Options)) ->
     options.channel.without_namespace.allow_subscribe_for_client = true;
     options.channel.without_namespace.allow_subscribe_for_anonymous = true;
     change(&mut options);
-    if place == Where::Dev {
+    if dev {
         dev::prepare(&mut options).expect("randomness");
     }
     let settings = Settings::new(&options).expect("sound options");
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let config = ListenerConfig { external: any, internal: (place == Where::Internal).then_some(any) };
-    let listeners = Listeners::bind(config).await.expect("free ports");
+    let listeners = Listeners::bind(listeners).await.expect("free ports");
     let external = listeners.external_address().expect("an address");
     let internal = listeners.internal_address().expect("an address");
-    let dev = (place == Where::Dev).then(|| Dev::new(&options, external));
+    let dev = dev.then(|| Dev::new(&options, external));
     let app = App::build(settings, listeners, dev).expect("a sound server");
-    let (node, stop) = (app.node().clone(), CancellationToken::new());
+    let (node, reload, stop) = (app.node().clone(), app.reload(), CancellationToken::new());
     let running = tokio::spawn(app.run(stop.clone()));
-    Server { external, internal, node, stop, running }
+    Server { external, internal, node, options, reload, stop, running }
 }
 
 impl Server {
@@ -77,7 +92,8 @@ impl Server {
     /// Ends the server, which must take nothing with it.
     pub(crate) async fn end(self) {
         self.stop.cancel();
-        assert!(self.running.await.expect("no panic"), "the server did not end in time");
+        let ended = tokio::time::timeout(LONG, self.running).await.expect("it ends");
+        assert!(ended.expect("no panic"), "the server did not end in time");
         assert_eq!(self.node.stats(), Default::default(), "something is left of the connections");
     }
 }
@@ -130,6 +146,11 @@ pub(crate) struct Client(TcpStream);
 impl Client {
     /// Upgrades; the response's status where it is not 101.
     pub(crate) async fn upgrade(address: SocketAddr, headers: &str) -> Result<Self, u16> {
+        Self::try_upgrade(address, headers).await.map_err(|refused| refused.status)
+    }
+
+    /// Upgrades; the response where it is not 101.
+    pub(crate) async fn try_upgrade(address: SocketAddr, headers: &str) -> Result<Self, Response> {
         let mut stream = TcpStream::connect(address).await.expect("a connection");
         let request = format!("GET /connection/websocket HTTP/1.1\r\n{UPGRADE}{headers}\r\n");
         stream.write_all(request.as_bytes()).await.expect("sent");
@@ -137,22 +158,29 @@ impl Client {
         while !head.ends_with(b"\r\n\r\n") {
             head.push(stream.read_u8().await.expect("a response"));
         }
-        match Response::parse(&head).status {
-            101 => Ok(Self(stream)),
-            status => Err(status),
-        }
+        let response = Response::parse(&head);
+        if response.status == 101 { Ok(Self(stream)) } else { Err(response) }
     }
 
-    /// Sends a text message of less than 126 bytes.
+    /// Sends a text message of less than 64 KiB.
     pub(crate) async fn send(&mut self, text: &str) {
-        let length = u8::try_from(text.len()).ok().filter(|length| *length < 126).expect("a short message");
-        let mut frame = vec![0x81, 0x80 | length, 0, 0, 0, 0];
+        let length = u16::try_from(text.len()).expect("a short message");
+        let mut frame = vec![0x81, 0xfe];
+        match u8::try_from(length).ok().filter(|length| *length < 126) {
+            Some(length) => frame[1] = 0x80 | length,
+            None => frame.extend_from_slice(&length.to_be_bytes()),
+        }
+        frame.extend_from_slice(&[0; 4]);
         frame.extend_from_slice(text.as_bytes());
         self.0.write_all(&frame).await.expect("sent");
     }
 
     /// The next frame: its opcode and what it holds.
     pub(crate) async fn frame(&mut self) -> (u8, Vec<u8>) {
+        tokio::time::timeout(LONG, self.read_frame()).await.expect("something comes")
+    }
+
+    async fn read_frame(&mut self) -> (u8, Vec<u8>) {
         let opcode = self.0.read_u8().await.expect("a frame") & 0x0f;
         let length = match self.0.read_u8().await.expect("a length") {
             126 => usize::from(self.0.read_u16().await.expect("a length")),
@@ -177,13 +205,23 @@ impl Client {
         (u16::from_be_bytes([code[0], code[1]]), String::from_utf8_lossy(reason).into_owned())
     }
 
+    pub(crate) async fn call(&mut self, command: &str) -> String {
+        self.send(command).await;
+        self.text().await
+    }
+
+    /// Upgrades and connects.
+    pub(crate) async fn connected(address: SocketAddr) -> Self {
+        let mut client = Self::upgrade(address, "").await.expect("an upgrade");
+        assert!(client.call(r#"{"id":1,"connect":{}}"#).await.contains(r#""connect""#));
+        client
+    }
+
     /// Connects and subscribes.
     pub(crate) async fn subscribed(address: SocketAddr, channel: &str) -> Self {
-        let mut client = Self::upgrade(address, "").await.expect("an upgrade");
-        client.send(r#"{"id":1,"connect":{}}"#).await;
-        assert!(client.text().await.contains(r#""connect""#));
-        client.send(&format!(r#"{{"id":2,"subscribe":{{"channel":"{channel}"}}}}"#)).await;
-        assert!(client.text().await.contains(r#""subscribe""#));
+        let mut client = Self::connected(address).await;
+        let command = format!(r#"{{"id":2,"subscribe":{{"channel":"{channel}"}}}}"#);
+        assert!(client.call(&command).await.contains(r#""subscribe""#));
         client
     }
 }

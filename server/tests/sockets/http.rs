@@ -1,9 +1,12 @@
 //! What is where, and requests that are none.
 
+use std::net::SocketAddr;
+
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tourbillon_server::config::{Options, Settings};
 
-use crate::harness::{Client, KEY, UPGRADE, Where, all, ask, start, start_at};
+use crate::harness::{Client, KEY, UPGRADE, Where, all, ask, start, start_at, start_on};
 
 /// OBS-04: any method.
 #[tokio::test]
@@ -35,6 +38,8 @@ async fn paths_are_configurable_and_match_exactly() {
         ("/health", 404),
         ("/", 404),
         ("/rpcx/info", 404),
+        ("/connection", 404),
+        ("/%2e%2e/alive", 404),
     ] {
         assert_eq!(server.get(path).await.status, status, "{path}");
     }
@@ -117,7 +122,9 @@ async fn pages_that_are_not_allowed_are_refused() {
 #[tokio::test]
 async fn requests_that_are_none_end_their_connection_and_nothing_else() {
     let server = start(|_| {}).await;
-    let long = format!("GET /health HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "x".repeat(64 * 1024));
+    let head = format!("GET /health HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n", "x".repeat(8 * 1024));
+    assert_eq!(server.ask(&head, "").await.status, 200);
+    let long = format!("GET /health HTTP/1.1\r\nHost: x\r\nX-Long: {}\r\n\r\n", "x".repeat(20 * 1024));
     let many = format!("GET /health HTTP/1.1\r\n{}\r\n", "X-Many: x\r\n".repeat(500));
     for (request, status) in [
         (long.as_bytes(), 431),
@@ -137,5 +144,22 @@ async fn requests_that_are_none_end_their_connection_and_nothing_else() {
         assert_eq!(answer.head.is_empty(), status == 0, "{answer:?}");
     }
     assert_eq!(server.get("/health").await.status, 200);
+    server.end().await;
+}
+
+/// Where no address is given, both versions of IP are listened to, where the system has both.
+#[tokio::test]
+async fn no_address_is_every_address() {
+    let mut listeners = Settings::new(&Options::default()).expect("sound options").listeners;
+    listeners.external.set_port(0);
+    let server = start_on(listeners, false, |_| {}).await;
+    let port = server.external.port();
+    let mut addresses = vec![SocketAddr::from(([127, 0, 0, 1], port))];
+    if server.external.is_ipv6() {
+        addresses.push(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port)));
+    }
+    for address in addresses {
+        assert_eq!(ask(address, "GET /health HTTP/1.1\r\nHost: x\r\n", "").await.status, 200, "{address}");
+    }
     server.end().await;
 }

@@ -8,4 +8,6 @@ mod deadlines;
 mod dev;
 mod harness;
 mod http;
+mod log;
+mod reload;
 mod stop;

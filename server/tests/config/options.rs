@@ -1,49 +1,12 @@
 //! Options from files, environment and flags, and what is said of those that mean nothing.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test stops at what it did not expect")]
-
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-
 use expect_test::expect;
 use tourbillon_server::config::{Given, Loaded, Settings, load};
 
-/// A file of its own for each test, gone with the value.
-struct File(PathBuf);
+use crate::harness::Sources;
 
-impl File {
-    fn new(name: &str, text: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("tourbillon-{}-{name}", std::process::id()));
-        std::fs::write(&path, text).expect("written");
-        Self(path)
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-fn given(file: &File, variables: &[(&str, &str)]) -> Given {
-    let variables = variables.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
-    Given { file: Some(file.0.clone()), variables: variables.collect::<BTreeMap<_, _>>(), ..Given::default() }
-}
-
-fn loaded(name: &str, text: &str, variables: &[(&str, &str)]) -> Loaded {
-    let file = File::new(name, text);
-    load(&given(&file, variables)).expect("sound options")
-}
-
-/// What is wrong, a line each, without the name of the file.
-fn wrong(name: &str, text: &str, variables: &[(&str, &str)]) -> String {
-    let file = File::new(name, text);
-    let errors = match load(&given(&file, variables)) {
-        Err(errors) => errors,
-        Ok(loaded) => Settings::new(&loaded.options).err().unwrap_or_default(),
-    };
-    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    lines.join("\n").replace(&file.0.display().to_string(), "FILE")
+fn loaded(text: &str, variables: &[(&str, &str)]) -> Loaded {
+    Sources::json(text).variables(variables).taken()
 }
 
 #[test]
@@ -51,21 +14,20 @@ fn conf_01_the_three_formats_say_the_same() {
     let json = r#"{"client":{"allowed_origins":["http://a"],"ping_interval":"30s"},"channel":{"namespaces":[{"name":"news","allow_subscribe_for_client":true}]}}"#;
     let yaml = "client:\n  allowed_origins: [http://a]\n  ping_interval: 30s\nchannel:\n  namespaces:\n    - name: news\n      allow_subscribe_for_client: true\n";
     let toml = "[client]\nallowed_origins = [\"http://a\"]\nping_interval = \"30s\"\n[[channel.namespaces]]\nname = \"news\"\nallow_subscribe_for_client = true\n";
-    let all = [("formats.json", json), ("formats.yaml", yaml), ("formats.toml", toml)]
-        .map(|(name, text)| format!("{:?}", loaded(name, text, &[]).options));
+    let all = [("json", json), ("yaml", yaml), ("yml", yaml), ("toml", toml)]
+        .map(|(extension, text)| format!("{:?}", Sources::file(extension, text).taken().options));
     assert!(all.iter().all(|options| *options == all[0]), "{all:#?}");
     assert!(all[0].contains("news"), "{}", all[0]);
 }
 
 #[test]
 fn conf_02_flags_win_over_the_environment_over_the_file_over_defaults() {
-    let file = File::new("precedence.json", r#"{"http_server":{"port":1},"client":{"channel_limit":7}}"#);
-    let mut given = given(&file, &[("CENTRIFUGO_HTTP_SERVER_PORT", "2")]);
-    assert_eq!(load(&given).unwrap().options.http_server.port, 2);
-    given.variables.insert("TOURBILLON_HTTP_SERVER_PORT".to_owned(), "3".to_owned());
-    assert_eq!(load(&given).unwrap().options.http_server.port, 3);
-    given.flags.push(("http_server.port".to_owned(), "4".to_owned()));
-    let options = load(&given).unwrap().options;
+    let file = r#"{"http_server":{"port":1},"client":{"channel_limit":7}}"#;
+    let sources = Sources::json(file).variables(&[("CENTRIFUGO_HTTP_SERVER_PORT", "2")]);
+    assert_eq!(sources.taken().options.http_server.port, 2);
+    let sources = sources.variables(&[("TOURBILLON_HTTP_SERVER_PORT", "3")]);
+    assert_eq!(sources.taken().options.http_server.port, 3);
+    let options = sources.flags(&[("http_server.port", "4")]).taken().options;
     assert_eq!(
         (options.http_server.port, options.client.channel_limit, options.channel.max_length),
         (4, 7, 255)
@@ -75,7 +37,6 @@ fn conf_02_flags_win_over_the_environment_over_the_file_over_defaults() {
 #[test]
 fn conf_03_04_lists_and_namespaces_come_from_variables_too() {
     let options = loaded(
-        "variables.json",
         r#"{"channel":{"namespaces":[{"name":"my-news"}]}}"#,
         &[
             ("CENTRIFUGO_CLIENT_ALLOWED_ORIGINS", "http://a http://b"),
@@ -91,13 +52,12 @@ fn conf_03_04_lists_and_namespaces_come_from_variables_too() {
     assert!(options.channel.namespaces[0].rules.allow_subscribe_for_client);
     assert_eq!((options.client.channel_limit, options.log.level.as_str()), (16, "info"));
     let whole = ("CENTRIFUGO_CHANNEL_NAMESPACES", r#"[{"name":"aa"},{"name":"bb"}]"#);
-    assert_eq!(loaded("whole.json", "{}", &[whole]).options.channel.namespaces.len(), 2);
+    assert_eq!(loaded("{}", &[whole]).options.channel.namespaces.len(), 2);
 }
 
 #[test]
 fn conf_09_zero_is_the_default() {
     let options = loaded(
-        "zero.json",
         r#"{"client":{"channel_limit":0,"ping_interval":"0s"},"websocket":{"message_size_limit":0}}"#,
         &[],
     )
@@ -123,7 +83,7 @@ fn what_means_nothing_is_an_error_that_says_so() {
         client.proxy.connect.enabled: an option of Centrifugo that is not implemented yet (in FILE)
         clinet.insecure: no such option (in FILE); did you mean client.insecure?
         client.channel_limit: invalid type: string "many", expected usize"#]]
-    .assert_eq(&wrong("nothing.json", text, &[]));
+    .assert_eq(&Sources::json(text).read().expect_err("refused"));
 }
 
 #[test]
@@ -134,7 +94,7 @@ fn contradictions_name_the_option() {
         "http_api": {"error_mode": "loud"},
         "websocket": {"compression": true, "compression_level": 10}
     }"#;
-    let wrong = wrong("contradictions.json", text, &[]);
+    let wrong = Sources::json(text).read().expect_err("refused");
     for part in [
         "client.ping_interval: 5s must be longer than client.pong_timeout, 8s",
         "channel.namespaces[0].name",
@@ -148,9 +108,9 @@ fn contradictions_name_the_option() {
 
 #[test]
 fn leniency_turns_errors_into_warnings() {
-    let file = File::new("lenient.json", r#"{"nonsense": 1, "admin": {"enabled": true}}"#);
-    let given = Given { lenient: true, ..given(&file, &[("CENTRIFUGO_NONSENSE", "1")]) };
-    let warnings = load(&given).expect("lenient").warnings.join("\n");
+    let sources = Sources::json(r#"{"nonsense": 1, "admin": {"enabled": true}}"#);
+    let sources = sources.variables(&[("CENTRIFUGO_NONSENSE", "1")]).lenient(true);
+    let warnings = sources.taken().warnings.join("\n");
     for part in ["nonsense: no such option", "admin.enabled: an option of Centrifugo", "CENTRIFUGO_NONSENSE"]
     {
         assert!(warnings.contains(part), "{part} is not in\n{warnings}");
@@ -159,14 +119,9 @@ fn leniency_turns_errors_into_warnings() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_an_error() {
-    for (name, text) in [
-        ("broken.json", "{"),
-        ("broken.yaml", "a: ["),
-        ("broken.toml", "a ="),
-        ("list.json", "[]"),
-        ("other.ini", ""),
-    ] {
-        assert!(wrong(name, text, &[]).starts_with("configuration file (in FILE): "), "{name}");
+    for (extension, text) in [("json", "{"), ("yaml", "a: ["), ("toml", "a ="), ("json", "[]"), ("ini", "")] {
+        let errors = Sources::file(extension, text).read().expect_err("refused");
+        assert!(errors.starts_with("configuration file (in FILE): "), "{text}: {errors}");
     }
     let missing = Given { file: Some("/nowhere/config.json".into()), ..Given::default() };
     assert!(load(&missing).is_err(), "a file that is named must be there");
@@ -175,7 +130,7 @@ fn a_file_that_cannot_be_read_is_an_error() {
 #[test]
 fn centrifugos_defaults_written_out_are_accepted() {
     let mut tree = serde_json::json!({});
-    for line in include_str!("../src/config/known_options.txt").lines() {
+    for line in include_str!("../../src/config/known_options.txt").lines() {
         // Elements of lists have no place of their own.
         let Some((path, default)) = line.split_once('\t') else { continue };
         if ["namespaces.", "proxies.", "consumers.", "transforms."].iter().any(|list| path.contains(list)) {
@@ -190,7 +145,7 @@ fn centrifugos_defaults_written_out_are_accepted() {
         *place = value;
     }
     let mut namespace = serde_json::json!({"name": "aa"});
-    for line in include_str!("../src/config/known_options.txt").lines() {
+    for line in include_str!("../../src/config/known_options.txt").lines() {
         let Some((path, default)) = line.split_once('\t') else { continue };
         let Some(name) = path.strip_prefix("channel.namespaces.").filter(|name| *name != "name") else {
             continue;
@@ -201,7 +156,7 @@ fn centrifugos_defaults_written_out_are_accepted() {
     }
     assert!(namespace.as_object().is_some_and(|members| members.len() > 1), "{namespace}");
     tree["channel"]["namespaces"] = serde_json::json!([namespace]);
-    let loaded = loaded("defaults.json", &tree.to_string(), &[]);
+    let loaded = loaded(&tree.to_string(), &[]);
     assert_eq!(loaded.warnings, [""; 0]);
     assert!(Settings::new(&loaded.options).is_ok());
 }

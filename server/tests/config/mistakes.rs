@@ -1,47 +1,16 @@
 //! What is said of options that are wrong, message by message.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a test stops at what it did not expect")]
-
-use std::path::PathBuf;
-
 use expect_test::{Expect, expect};
-use tourbillon_server::config::{Given, Loaded, Settings, load};
+use tourbillon_server::config::Loaded;
 
-/// A file of its own for each test, gone with the value.
-struct File(PathBuf);
+use crate::harness::Sources;
 
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-fn read(text: &str, flags: &[(&str, &str)]) -> Result<Loaded, String> {
-    static LAST: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-
-    let number = LAST.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let name = format!("tourbillon-mistakes-{}-{number}.json", std::process::id());
-    let file = File(std::env::temp_dir().join(name));
-    std::fs::write(&file.0, text).expect("written");
-    let flags = flags.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
-    let given = Given { file: Some(file.0.clone()), flags, ..Given::default() };
-    let checked = load(&given).and_then(|loaded| Settings::new(&loaded.options).map(|_| loaded));
-    checked.map_err(|errors| {
-        let lines = tourbillon_server::lines(&errors).replace("\nerror: ", "\n");
-        lines.replace(&file.0.display().to_string(), "FILE")
-    })
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "expectations are made where they are used")]
 fn refused(text: &str, expected: Expect) {
-    match read(text, &[]) {
-        Ok(_) => panic!("taken: {text}"),
-        Err(errors) => expected.assert_eq(&errors),
-    }
+    Sources::json(text).refused(expected);
 }
 
 fn taken(text: &str) -> Loaded {
-    read(text, &[]).unwrap_or_else(|errors| panic!("{text}: {errors}"))
+    Sources::json(text).taken()
 }
 
 #[test]
@@ -99,26 +68,30 @@ fn other_types_are_named_with_the_full_path() {
             expect!["http_server.port: invalid value: integer `65536`, expected u16"],
         ),
         (r#"{"node":{"name":{"a":1}}}"#, expect!["node.name: invalid type: map, expected a string"]),
-        (r#"{"pid_file":1}"#, expect!["pid_file: invalid type: integer `1`, expected a string"]),
+        (r#"{"pid_file":1.5}"#, expect!["pid_file: invalid type: floating point `1.5`, expected a string"]),
         (
             r#"{"channel":{"namespaces":{"a":{}}}}"#,
             expect!["channel.namespaces: invalid type: map, expected a sequence"],
         ),
         (
             r#"{"channel":{"namespaces":["aa"]}}"#,
-            expect![[r#"channel.namespaces[0]: invalid type: string "aa", expected struct Namespace"#]],
+            expect![[r#"channel.namespaces[0]: invalid type: string "aa", expected an object with a name"#]],
         ),
         (
-            r#"{"channel":{"namespaces":[{"name":"aa"},{"name":1}]}}"#,
-            expect!["channel.namespaces[1].name: must be a text"],
+            r#"{"channel":{"namespaces":[{"name":"aa"},{"name":[]}]}}"#,
+            expect!["channel.namespaces[1].name: invalid type: sequence, expected a string"],
         ),
         (
             r#"{"channel":{"namespaces":[{"name":"aa","allow_publish_for_client":"maybe"}]}}"#,
-            expect!["channel.namespaces[0].allow_publish_for_client: must be true or false"],
+            expect![[
+                r#"channel.namespaces[0].allow_publish_for_client: invalid type: string "maybe", expected a boolean"#
+            ]],
         ),
         (
-            r#"{"channel":{"without_namespace":{"channel_regex":1}}}"#,
-            expect!["channel.without_namespace.channel_regex: invalid type: integer `1`, expected a string"],
+            r#"{"channel":{"without_namespace":{"channel_regex":true}}}"#,
+            expect![
+                "channel.without_namespace.channel_regex: invalid type: boolean `true`, expected a string"
+            ],
         ),
     ] {
         refused(text, expected);
@@ -263,8 +236,8 @@ fn what_is_not_known_comes_with_the_name_that_was_meant() {
             expect!["clinet.insecure: no such option (in FILE); did you mean client.insecure?"],
         ),
         (
-            r#"{"client":{"Insecure":true}}"#,
-            expect!["client.Insecure: no such option (in FILE); did you mean client.insecure?"],
+            r#"{"client":{"Inscure":true}}"#,
+            expect!["client.inscure: no such option (in FILE); did you mean client.insecure?"],
         ),
         (
             r#"{"client":{"tokn":{"hmac_secret_key":"x"}}}"#,
@@ -366,7 +339,7 @@ fn what_is_not_there_yet_is_refused() {
 fn what_asks_for_nothing_is_accepted() {
     for text in [
         "{}",
-        r#"{"client":null,"channel":{},"channel":{"namespaces":null}}"#,
+        r#"{"client":null,"health":{},"channel":{"namespaces":null}}"#,
         r#"{"admin":{"enabled":false},"prometheus":{"handler_prefix":"/metrics"},"proxies":[],"consumers":[]}"#,
         r#"{"channel":{"without_namespace":{"presence":false,"history_size":0,"history_ttl":"0s"}}}"#,
         r#"{"channel":{"namespaces":[{"name":"aa","presence":false,"history_size":0,"channel_regex":""}]}}"#,
@@ -401,10 +374,12 @@ fn what_has_no_effect_is_a_warning() {
 
 #[test]
 fn flags_are_read_as_strictly() {
-    let errors =
-        read("{}", &[("http_server.port", "http"), ("client.insecure", "true")]).expect_err("refused");
-    expect![[r#"--http_server.port: "http" is not a whole number"#]].assert_eq(&errors);
-    let options = read(r#"{"http_server":{"port":1}}"#, &[("http_server.port", "0")]).expect("taken").options;
+    let flags = [("http_server.port", "http"), ("client.insecure", "maybe")];
+    Sources::json("{}").flags(&flags).refused(expect![[r#"
+        --http_server.port: "http" is not a whole number
+        --client.insecure: "maybe" is neither true nor false"#]]);
+    let options =
+        Sources::json(r#"{"http_server":{"port":1}}"#).flags(&[("http_server.port", "0")]).taken().options;
     assert_eq!(options.http_server.port, 8000, "zero is the default");
 }
 

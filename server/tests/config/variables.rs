@@ -1,16 +1,12 @@
 //! Options from the environment: how texts are read, and what is said of variables that mean nothing.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a test stops at what it did not expect")]
-
 use expect_test::{Expect, expect};
-use tourbillon_server::config::{Given, Loaded, load};
+use tourbillon_server::config::Loaded;
+
+use crate::harness::Sources;
 
 fn read(variables: &[(&str, &str)], lenient: bool) -> Result<Loaded, String> {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/namespaces.yaml");
-    let variables = variables.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
-    let given =
-        Given { file: Some(file.into()), variables: variables.collect(), lenient, ..Given::default() };
-    load(&given).map_err(|errors| tourbillon_server::lines(&errors).replace("\nerror: ", "\n"))
+    Sources::file("yaml", include_str!("namespaces.yaml")).variables(variables).lenient(lenient).read()
 }
 
 fn taken(variables: &[(&str, &str)]) -> Loaded {

@@ -1,0 +1,40 @@
+//! What options mean, as their documentation says.
+
+use std::collections::BTreeMap;
+
+use super::duration::GoDuration;
+use super::namespace::Namespace;
+use super::secret::SecretText;
+
+/// What options mean, by their paths; elements of lists of objects are at `[]`.
+pub(super) type Texts = BTreeMap<String, String>;
+
+/// What is an option, or a group of them.
+pub(super) trait Describe {
+    /// Puts what the options at `path` and below it mean into `into`; `text` is what is said of the whole.
+    fn describe(path: &str, text: &str, into: &mut Texts);
+}
+
+macro_rules! leaves {
+    ($($type:ty),*) => {
+        $(impl Describe for $type {
+            fn describe(path: &str, text: &str, into: &mut Texts) {
+                into.insert(path.to_owned(), text.trim().to_owned());
+            }
+        })*
+    };
+}
+
+leaves!(bool, u16, u32, u64, usize, i32, i64, String, SecretText, GoDuration, Vec<String>);
+
+impl Describe for Vec<Namespace> {
+    fn describe(path: &str, text: &str, into: &mut Texts) {
+        String::describe(path, text, into);
+        Namespace::describe(&format!("{path}[]"), text, into);
+    }
+}
+
+/// The path of a field's option.
+pub(super) fn path_of(group: &str, field: &str) -> String {
+    super::schema::join(group, field.strip_prefix("r#").unwrap_or(field))
+}

@@ -1,0 +1,129 @@
+//! Telling our options from Centrifugo's other ones and from what is none.
+
+use serde_json::{Map, Value};
+
+use super::env::is_true;
+use super::load::{ConfigError, Problem, Source};
+use super::schema::{
+    NAMESPACES, WITHOUT_EFFECT, is_default, is_known, is_leaf, join, namespace, nearest, ours, switch_of,
+};
+
+/// Takes out of a file's options whatever is none of ours, and says what is wrong with it.
+#[derive(Default)]
+pub(super) struct Sieve {
+    /// What the options are of.
+    pub(super) source: Source,
+    /// The file as it was, to look up which features are switched on.
+    pub(super) original: Value,
+    /// What has no meaning, or none yet.
+    pub(super) strangers: Vec<ConfigError>,
+    /// What is of the wrong shape: no leniency makes sense of it.
+    pub(super) mistakes: Vec<ConfigError>,
+    /// What the operator should know of.
+    pub(super) notes: Vec<String>,
+}
+
+impl Sieve {
+    pub(super) fn sift(&mut self, members: &mut Map<String, Value>, path: &str) {
+        let mut foreign = Vec::new();
+        for (name, value) in members.iter_mut() {
+            let path = join(path, name);
+            if self.has_dots(name, &path) {
+                foreign.push(name.clone());
+                continue;
+            }
+            if ours().contains_key(&path) {
+                if path == NAMESPACES {
+                    self.sift_namespaces(value);
+                }
+                continue;
+            }
+            let below = format!("{path}.");
+            match value {
+                Value::Object(members) if ours().keys().any(|option| option.starts_with(&below)) => {
+                    self.sift(members, &path);
+                }
+                Value::Null if is_known(&path) => foreign.push(name.clone()),
+                _ if ours().keys().any(|option| option.starts_with(&below)) => {
+                    foreign.push(name.clone());
+                    self.misshapen(&path, "must be an object");
+                }
+                other => {
+                    self.judge(&path, &path, other);
+                    foreign.push(name.clone());
+                }
+            }
+        }
+        for name in foreign {
+            members.remove(&name);
+        }
+    }
+
+    pub(super) fn sift_namespaces(&mut self, list: &mut Value) {
+        let Value::Array(list) = list else { return };
+        for (at, element) in list.iter_mut().enumerate() {
+            let Value::Object(members) = element else { continue };
+            members.retain(|name, value| {
+                let (ours, path) = (namespace().contains_key(name), format!("{NAMESPACES}[{at}].{name}"));
+                if !ours && !self.has_dots(name, &path) {
+                    self.judge(&join(NAMESPACES, name), &path, value);
+                }
+                ours
+            });
+        }
+    }
+
+    /// Says what is wrong with an option that is none of ours. `plain` is its path without indices.
+    pub(super) fn judge(&mut self, plain: &str, path: &str, value: &Value) {
+        if let Value::Object(members) = value
+            && !members.is_empty()
+            && (is_known(plain) || !is_leaf(plain))
+        {
+            for (name, member) in members {
+                self.judge(&join(plain, name), &join(path, name), member);
+            }
+            return;
+        }
+        let problem = if !is_known(plain) {
+            Problem::Unknown { nearest: nearest(plain) }
+        } else if is_default(plain, value) {
+            return;
+        } else if let Some((_, why)) = WITHOUT_EFFECT.iter().find(|(option, _)| *option == plain) {
+            self.notes.push(format!("{path} has no effect: {why}"));
+            return;
+        } else if self.is_off(plain) {
+            self.notes.push(format!("{path} has no effect: its feature is off, and not implemented yet"));
+            return;
+        } else {
+            Problem::NotImplemented
+        };
+        self.refuse(path, problem);
+    }
+
+    pub(super) fn refuse(&mut self, path: &str, problem: Problem) {
+        self.strangers.push(ConfigError { path: path.to_owned(), source: self.source.clone(), problem });
+    }
+
+    /// Refuses a name that is the path of an option below: it would be another way to say the same.
+    fn has_dots(&mut self, name: &str, path: &str) -> bool {
+        let dotted = name.contains('.');
+        if dotted {
+            self.misshapen(path, "options are nested objects: a name has no dots");
+        }
+        dotted
+    }
+
+    fn misshapen(&mut self, path: &str, what: &str) {
+        let (source, problem) = (self.source.clone(), Problem::Value(what.to_owned()));
+        self.mistakes.push(ConfigError { path: path.to_owned(), source, problem });
+    }
+
+    /// Whether an option belongs to a feature that is switched off, so that it means nothing.
+    fn is_off(&self, path: &str) -> bool {
+        let value_of = |path: &str| self.original.pointer(&format!("/{}", path.replace('.', "/")));
+        if path.starts_with("engine.redis.") {
+            return value_of("engine.type").and_then(Value::as_str) != Some("redis");
+        }
+        switch_of(path).is_some_and(|switch| !value_of(&switch).is_some_and(is_true))
+    }
+}

@@ -1,0 +1,10 @@
+//! From files, variables and flags to options: what is read, and what is said of everything else.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test stops at what it did not expect")]
+
+mod harness;
+mod mistakes;
+mod options;
+mod reference;
+mod strictness;
+mod variables;

@@ -1,0 +1,62 @@
+//! The reference of options is that of this version.
+
+use std::collections::BTreeSet;
+
+use expect_test::expect_file;
+use serde_json::json;
+use tourbillon_server::config::{GoDuration, Options, reference};
+
+use crate::harness::Sources;
+
+#[test]
+fn the_reference_is_fresh() {
+    expect_file!["../../OPTIONS.md"].assert_eq(&reference());
+}
+
+#[test]
+fn every_option_has_a_variable_of_its_own() {
+    let reference = reference();
+    let rows: Vec<&str> = reference.lines().filter(|line| line.starts_with("| `")).collect();
+    let variables: BTreeSet<&str> = rows.iter().filter_map(|row| row.split(" | ").nth(2)).collect();
+    assert!(rows.len() > 50, "{}", rows.len());
+    assert_eq!(variables.len(), rows.len());
+}
+
+#[test]
+fn every_option_says_what_it_means() {
+    for row in reference().lines().filter(|line| line.starts_with("| `")) {
+        assert!(row.trim_end_matches(" |").ends_with('.'), "{row}");
+    }
+}
+
+/// What is documented is what is read: a variable of every option is taken, with either prefix.
+#[test]
+fn every_variable_of_the_reference_is_read() {
+    let page = reference();
+    for row in page.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.split(" | ").map(|cell| cell.trim_matches(['|', ' ', '`'])).collect();
+        let (path, default, variable) = (cells[0], cells[1], cells[2]);
+        let place = format!("/{}", path.replace("[]", ".0").replace('.', "/"));
+        let (text, place, value) = match default {
+            _ if path == "channel.namespaces" => {
+                (r#"[{"name":"seven"}]"#, format!("{place}/0/name"), json!("seven"))
+            }
+            "true" | "false" => ("true", place, json!(true)),
+            "[]" => ("six seven", place, json!(["six", "seven"])),
+            _ if default.parse::<i64>().is_ok() => ("7", place, json!(7)),
+            _ if GoDuration::parse(default).is_some() => ("7s", place, json!("7s")),
+            // Secrets are not shown.
+            _ if default.is_empty() && path.ends_with("key") => ("seven", place, json!("")),
+            _ => ("seven", place, json!("seven")),
+        };
+        for prefix in ["CENTRIFUGO_", "TOURBILLON_"] {
+            let variable = variable.replace("CENTRIFUGO_", prefix).replace("<NAME>", "MY_NAME_1");
+            let sources = Sources::json(r#"{"channel":{"namespaces":[{"name":"my.Name-1"}]}}"#);
+            let sources = sources.variables(&[(&variable, text)]);
+            let loaded = tourbillon_server::config::load(&sources.given);
+            let options: Options = loaded.unwrap_or_else(|errors| panic!("{path}: {errors:?}")).options;
+            let options = serde_json::to_value(&options).expect("options");
+            assert_eq!(options.pointer(&place), Some(&value), "{path}");
+        }
+    }
+}
