@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything a change has to pass, in the order in which it fails fastest.
 
+mod counts;
 mod prerequisites;
 mod steps;
 mod tally;

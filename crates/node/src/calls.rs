@@ -334,7 +334,7 @@ async fn connect_call(
         None => Err(Disconnect::BAD_REQUEST.into()),
     };
     let (answer, effect) = match connected {
-        Ok((accepted, effect)) => (Ok(Box::new(accepted)), effect),
+        Ok((accepted, effect)) => (Ok(accepted), effect),
         Err(refusal) => (Err(refusal), Effect::None),
     };
     Completed { answer: Some((id, Answer::Connect(answer))), effect, done: None }

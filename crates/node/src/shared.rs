@@ -9,7 +9,7 @@ use tourbillon_broker::{Attempt, BrokerError, BrokerEvents, Engine, Publish, Pub
 use tourbillon_protocol::{Limits, encode_ping};
 use tourbillon_session::SessionConfig;
 use tourbillon_transport::Message;
-use tourbillon_types::{Channel, ClientInfo, Clock, Instant, NodeId, Publication};
+use tourbillon_types::{Channel, ClientInfo, Clock, Instant, NodeId, Publication, Text};
 
 use crate::NodeConfig;
 use crate::conn::{Conn, Variant};
@@ -58,7 +58,7 @@ impl Shared {
         let Parts { config, clock, engine, hooks, flushers, interest } = parts;
         let id = NodeId::random();
         let mut session_config = SessionConfig::new(id);
-        session_config.version.clone_from(&config.version);
+        session_config.version = Text::from(config.version.as_str());
         session_config.ping_interval = config.ping_interval;
         session_config.pong_timeout = config.pong_timeout;
         session_config.stale_close_delay = config.stale_close_delay;

@@ -1,6 +1,6 @@
 //! What a client sends: commands.
 
-use tourbillon_types::{Encoding, Payload, StreamPosition, TagFilter};
+use tourbillon_types::{Encoding, Payload, StreamPosition, TagFilter, Text};
 
 /// One command of a client (PROTO-01).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,9 +80,9 @@ pub struct Connect {
     /// Server-side subscriptions the client wants to recover, by channel.
     pub subs: Vec<(String, Subscribe)>,
     /// The kind of client, such as `js`.
-    pub name: String,
+    pub name: Text,
     /// The client's version.
-    pub version: String,
+    pub version: Text,
     /// Headers that the client cannot set on its HTTP request (LIFE-09). Never logged.
     pub headers: Vec<(String, String)>,
     /// Features the client supports; bit 0 is dictionary compression (DICT-01).
@@ -226,7 +226,7 @@ pub struct Rpc {
     /// The data.
     pub data: Payload,
     /// The method; may be empty.
-    pub method: String,
+    pub method: Text,
 }
 
 /// A new connection token (CMD-14).

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tourbillon_types::{
-    Channel, ClientInfo, Disconnect, Payload, Publication, ReplyError, StreamPosition, Unsubscribe,
+    Channel, ClientInfo, Disconnect, Payload, Publication, ReplyError, StreamPosition, Text, Unsubscribe,
 };
 
 /// The answer to a command (PROTO-02).
@@ -48,7 +48,7 @@ pub struct ConnectResult {
     /// The connection's public identifier.
     pub client: String,
     /// The server's version.
-    pub version: String,
+    pub version: Text,
     /// Whether the connection expires unless the client refreshes it.
     pub expires: bool,
     /// Seconds until then.

@@ -57,7 +57,7 @@ pub enum Call {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// To [`Call::Connect`].
-    Connect(Result<Box<Accepted>, Refusal>),
+    Connect(Result<Accepted, Refusal>),
     /// To [`Call::Subscribe`] and [`Call::Attach`].
     Subscribe(Result<Granted, Refusal>),
     /// To [`Call::Publish`].

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use tourbillon_types::{ClientId, Direction, NodeId, SessionId};
+use tourbillon_types::{ClientId, Direction, NodeId, SessionId, Text};
 
 /// Limits and times that all sessions of a node share.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SessionConfig {
     /// The version told in the connect result.
-    pub version: String,
+    pub version: Text,
     /// The node that holds the session, told to clients that reach it by emulation.
     pub node: NodeId,
     /// Time between pings; `None` or zero sends none.
@@ -39,7 +39,7 @@ impl SessionConfig {
     #[must_use]
     pub fn new(node: NodeId) -> Self {
         Self {
-            version: String::new(),
+            version: Text::new(),
             node,
             ping_interval: Some(Duration::from_secs(25)),
             pong_timeout: Duration::from_secs(8),

@@ -19,11 +19,11 @@ impl Session {
         &mut self,
         now: Now,
         id: u32,
-        answer: Result<Box<Accepted>, Refusal>,
+        answer: Result<Accepted, Refusal>,
         out: &mut Outputs,
     ) {
         match answer {
-            Ok(accepted) => self.accept(now, id, *accepted, out),
+            Ok(accepted) => self.accept(now, id, accepted, out),
             Err(Refusal::Disconnect(disconnect)) => self.close(disconnect, out),
             Err(Refusal::Error(error)) => self.refuse_connect(id, error, out),
         }

@@ -1,45 +1,75 @@
 //! Names: channels and users.
 
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 
 macro_rules! shared_name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(Arc<str>);
+        #[derive(Clone)]
+        // Nothing for the empty name, which takes no memory so.
+        pub struct $name(Option<Arc<str>>);
 
         impl $name {
             /// The name as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
-                &self.0
+                self.0.as_deref().unwrap_or_default()
+            }
+        }
+
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                self.as_str() == other.as_str()
+            }
+        }
+
+        impl Eq for $name {}
+
+        // As the text, by which it is found in maps.
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                self.as_str().hash(state);
+            }
+        }
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                self.as_str().cmp(other.as_str())
             }
         }
 
         impl From<&str> for $name {
             fn from(name: &str) -> Self {
-                Self(Arc::from(name))
+                Self((!name.is_empty()).then(|| Arc::from(name)))
             }
         }
 
         impl From<String> for $name {
             fn from(name: String) -> Self {
-                Self(Arc::from(name))
+                Self::from(name.as_str())
             }
         }
 
         impl Borrow<str> for $name {
             fn borrow(&self) -> &str {
-                &self.0
+                self.as_str()
             }
         }
 
         impl AsRef<str> for $name {
             fn as_ref(&self) -> &str {
-                &self.0
+                self.as_str()
             }
         }
 
@@ -47,19 +77,19 @@ macro_rules! shared_name {
             type Target = str;
 
             fn deref(&self) -> &str {
-                &self.0
+                self.as_str()
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
+                f.write_str(self.as_str())
             }
         }
 
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Debug::fmt(&*self.0, f)
+                fmt::Debug::fmt(self.as_str(), f)
             }
         }
     };
@@ -81,14 +111,14 @@ shared_name! {
 impl UserId {
     /// The user without a name.
     #[must_use]
-    pub fn anonymous() -> Self {
-        Self::from("")
+    pub const fn anonymous() -> Self {
+        Self(None)
     }
 
     /// Whether this is the user without a name.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
-        self.0.is_empty()
+        self.as_str().is_empty()
     }
 }
 

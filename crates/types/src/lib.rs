@@ -12,6 +12,7 @@ pub mod filter;
 pub mod id;
 pub mod payload;
 pub mod publication;
+pub mod text;
 
 pub use channel::{Channel, UserId};
 pub use clock::{Clock, Instant, ManualClock, Now, SystemClock};
@@ -21,3 +22,4 @@ pub use filter::{FilterError, FilterLimits, FilterProblem, TagFilter, TagMatcher
 pub use id::{ClientId, NodeId, ParseIdError, SessionId};
 pub use payload::Payload;
 pub use publication::{ClientInfo, Epoch, Publication, StreamPosition, Tags};
+pub use text::Text;

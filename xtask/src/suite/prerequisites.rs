@@ -30,7 +30,7 @@ pub(super) fn install(root: &Path, sdk: bool, browser: bool) -> Result<Missing, 
         }
     }
     if browser {
-        missing.browser = browser_missing(root);
+        missing.browser = package_missing(root, BROWSER);
     }
     Ok(missing)
 }
@@ -64,18 +64,19 @@ fn packages(root: &Path) -> Result<(), String> {
     if install.run()? { Ok(()) } else { Err(install.shown(root)) }
 }
 
-fn browser_missing(root: &Path) -> Option<String> {
-    let there = || Command::new(root, &format!("{BROWSER} --version")).answers();
+/// Why a program is missing that Debian has in a package of the same name, and that could not be installed.
+pub(super) fn package_missing(root: &Path, program: &str) -> Option<String> {
+    let there = || Command::new(root, &format!("{program} --version")).answers();
     if there() {
-        println!("{BROWSER} is there");
+        println!("{program} is there");
         return None;
     }
-    let wanted = format!("Debian's package {BROWSER} is not installed");
+    let wanted = format!("Debian's package {program} is not installed");
     if !Command::new(root, "apt-get --version").answers() {
         return Some(format!("{wanted}, and there is no apt-get"));
     }
     if Command::new(root, "id -u").capture().is_ok_and(|user| user.trim() != "0") {
-        return Some(format!("{wanted}: run `apt-get install {BROWSER}` as root"));
+        return Some(format!("{wanted}: run `apt-get install {program}` as root"));
     }
     let apt = |line: &str| {
         let command =
@@ -83,7 +84,7 @@ fn browser_missing(root: &Path) -> Option<String> {
         println!("$ {}", command.shown(root));
         command.run().unwrap_or(false)
     };
-    let install = format!("install --yes --no-install-recommends {BROWSER}");
+    let install = format!("install --yes --no-install-recommends {program}");
     // The list of packages may be older than the packages that are still to be had.
     let installed = apt(&install) || (apt("update") && apt(&install));
     (!installed || !there()).then(|| format!("{wanted}, and apt-get could not install it"))

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
+use super::counts::Tools;
 use super::prerequisites::{self, Missing, SDK};
 use super::tally::Tally;
 use crate::command::Command;
@@ -89,6 +90,13 @@ pub(super) const STEPS: &[Step] = &[
         run: deny,
     },
     Step { name: "server", what: "the release build", fast: false, needs: &[], run: server },
+    Step {
+        name: "counts",
+        what: "instructions and system calls of a delivery",
+        fast: false,
+        needs: &[],
+        run: counts,
+    },
     Step {
         name: "sdk",
         what: "the official JavaScript SDK against the release build",
@@ -241,6 +249,29 @@ fn deny(world: &World<'_>, _: &mut Tally) -> Result<Outcome, String> {
 
 fn server(world: &World<'_>, _: &mut Tally) -> Result<Outcome, String> {
     world.run(&world.cargo("build --release --package tourbillon-server --bin tourbillon"))
+}
+
+fn counts(world: &World<'_>, tally: &mut Tally) -> Result<Outcome, String> {
+    const EXAMPLE: &str = "deliveries";
+    let callgrind = prerequisites::package_missing(world.root, "valgrind");
+    let strace = prerequisites::package_missing(world.root, "strace").or_else(|| {
+        let works = Command::new(world.root, "strace -c -o /dev/null true").answers();
+        (!works).then(|| "strace may not trace here".to_owned())
+    });
+    let tools = Tools { callgrind: callgrind.is_none(), strace: strace.is_none() };
+    for why in [&callgrind, &strace].into_iter().flatten() {
+        println!("\n!!! MISSING: {why}\n");
+    }
+    if let (Some(callgrind), Some(strace)) = (callgrind, strace) {
+        return Ok(Outcome::Skipped(format!("{callgrind}; {strace}")));
+    }
+    let build = format!("build --release --package tourbillon-node --example {EXAMPLE}");
+    let outcome = world.run(&world.cargo(&build))?;
+    if outcome != Outcome::Done {
+        return Ok(outcome);
+    }
+    let program = Path::new(&world.metadata.target_directory).join("release/examples").join(EXAMPLE);
+    super::counts::run(world.root, &program, tools, tally)
 }
 
 fn sdk(world: &World<'_>, tally: &mut Tally) -> Result<Outcome, String> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 use tourbillon_broker::{PublishOptions, Published};
 pub use tourbillon_session::Refusal;
-use tourbillon_types::{Channel, ClientId, Direction, Encoding, Payload, SessionId, TagFilter, UserId};
+use tourbillon_types::{Channel, ClientId, Direction, Encoding, Payload, SessionId, TagFilter, Text, UserId};
 
 /// An accepted connection, as hooks see it. Shared, not copied.
 #[derive(Clone)]
@@ -89,9 +89,9 @@ pub struct ConnectRequest {
     /// Data of the client.
     pub data: Payload,
     /// The kind of client it says to be.
-    pub name: String,
+    pub name: Text,
     /// The version it says to have.
-    pub version: String,
+    pub version: Text,
     /// The channels that the client asks to be subscribed to by the server (LIFE-11).
     pub channels: Vec<Channel>,
     /// The present, seconds since 1970 UTC: what expiry is measured by.
@@ -112,8 +112,8 @@ impl ConnectRequest {
             emulated_headers: Vec::new(),
             token: String::new(),
             data: Payload::empty(),
-            name: String::new(),
-            version: String::new(),
+            name: Text::new(),
+            version: Text::new(),
             channels: Vec::new(),
             unix_seconds: 0,
         }
@@ -301,7 +301,7 @@ pub struct RpcRequest {
     /// Who calls.
     pub client: Arc<Client>,
     /// The method; may be empty.
-    pub method: String,
+    pub method: Text,
     /// The argument.
     pub data: Payload,
 }
@@ -309,7 +309,7 @@ pub struct RpcRequest {
 impl RpcRequest {
     /// A call by a client.
     #[must_use]
-    pub const fn new(client: Arc<Client>, method: String, data: Payload) -> Self {
+    pub const fn new(client: Arc<Client>, method: Text, data: Payload) -> Self {
         Self { client, method, data }
     }
 }

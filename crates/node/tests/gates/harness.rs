@@ -110,14 +110,14 @@ impl Bench {
 pub(crate) async fn connect(wire: &Wire) {
     wire.send([&br#"{"id":1,"connect":{"name":"js","version":"5.3.0"}}"#[..]]);
     wire.until(1).await;
-    assert!(wire.last().contains(r#""connect""#), "{}", wire.last());
+    assert!(wire.says(r#""connect""#), "{}", wire.last());
 }
 
 pub(crate) async fn subscribe(wire: &Wire, channel: &str) {
     let before = wire.counts().messages;
     wire.send([format!(r#"{{"id":2,"subscribe":{{"channel":"{channel}"}}}}"#).as_bytes()]);
     wire.until(before + 1).await;
-    assert!(wire.last().contains(r#""subscribe""#), "{}", wire.last());
+    assert!(wire.says(r#""subscribe""#), "{}", wire.last());
 }
 
 /// What was done between two looks at many streams.

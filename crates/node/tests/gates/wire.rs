@@ -84,6 +84,11 @@ impl Wire {
         self.0.lock().body
     }
 
+    /// Whether the last call wrote this. Allocates nothing.
+    pub(crate) fn says(&self, text: &str) -> bool {
+        self.0.lock().last.windows(text.len()).any(|window| window == text.as_bytes())
+    }
+
     /// What the last call wrote.
     pub(crate) fn last(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().last).into_owned()

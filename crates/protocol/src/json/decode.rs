@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use tourbillon_types::{Encoding, Payload, TagFilter};
 
-use super::read::{Nullable, Object, WireEmpty, parse, payload, position, raw};
+use super::read::{Nullable, Object, WireEmpty, WireText, parse, payload, position, raw};
 use crate::command::{
     Command, Connect, EmulationRequest, History, KeyedItem, Presence, PresenceStats, Publish, Refresh,
     Request, Rpc, Send, SubRefresh, Subscribe, TrackBatch, Unsubscribe,
@@ -52,7 +52,7 @@ impl Frame<'_> {
 struct WireCommand<'a> {
     id: Nullable<u32>,
     #[serde(borrow)]
-    connect: Option<Box<Object<WireConnect<'a>>>>,
+    connect: Option<Object<WireConnect<'a>>>,
     ping: Option<Object<WireEmpty>>,
     #[serde(borrow)]
     subscribe: Option<Box<Object<WireSubscribe<'a>>>>,
@@ -114,8 +114,8 @@ struct WireConnect<'a> {
     data: Option<&'a RawValue>,
     #[serde(borrow)]
     subs: Nullable<BTreeMap<String, Option<Object<WireSubscribe<'a>>>>>,
-    name: Nullable<String>,
-    version: Nullable<String>,
+    name: WireText,
+    version: WireText,
     headers: Nullable<BTreeMap<String, Nullable<String>>>,
     flag: Nullable<i64>,
     profile: Nullable<String>,
@@ -278,7 +278,7 @@ impl WireHistory {
 struct WireRpc<'a> {
     #[serde(borrow, deserialize_with = "raw")]
     data: Option<&'a RawValue>,
-    method: Nullable<String>,
+    method: WireText,
 }
 
 #[derive(Default, Deserialize)]

@@ -13,7 +13,7 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
-use tourbillon_types::{Epoch, Payload, StreamPosition};
+use tourbillon_types::{Epoch, Payload, StreamPosition, Text};
 
 use crate::DecodeError;
 
@@ -51,6 +51,42 @@ pub(super) struct Nullable<T>(pub(super) T);
 impl<'de, T: Default + Deserialize<'de>> Deserialize<'de> for Nullable<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Option::deserialize(deserializer).map(|value| Self(value.unwrap_or_default()))
+    }
+}
+
+/// A short text, empty when it is absent or `null`, read without a copy on the heap.
+#[derive(Default)]
+pub(super) struct WireText(pub(super) Text);
+
+impl<'de> Deserialize<'de> for WireText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Characters;
+
+        impl<'de> Visitor<'de> for Characters {
+            type Value = Text;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Text, E> {
+                Ok(Text::from(text))
+            }
+
+            fn visit_unit<E: serde::de::Error>(self) -> Result<Text, E> {
+                Ok(Text::new())
+            }
+
+            fn visit_none<E: serde::de::Error>(self) -> Result<Text, E> {
+                Ok(Text::new())
+            }
+
+            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Text, D::Error> {
+                deserializer.deserialize_str(self)
+            }
+        }
+
+        deserializer.deserialize_option(Characters).map(Self)
     }
 }
 

@@ -197,7 +197,7 @@ impl WireConnect<'_> {
         let subs = self.subs.0.into_iter();
         ConnectResult {
             client: self.client.0,
-            version: self.version.0,
+            version: self.version.0.into(),
             expires: self.expires.0,
             ttl: self.ttl.0,
             data: payload(message, self.data),

@@ -49,7 +49,7 @@ fn request(command: wire::Command, limits: &Limits) -> Result<Request, DecodeErr
         let since = it.since.map(|since| position(since.offset, &since.epoch));
         Request::History(History { channel: it.channel, limit: it.limit, since, reverse: it.reverse })
     } else if let Some(it) = command.rpc {
-        Request::Rpc(Rpc { data: Payload::new(it.data), method: it.method })
+        Request::Rpc(Rpc { data: Payload::new(it.data), method: it.method.into() })
     } else if let Some(it) = command.send {
         Request::Send(Send { data: Payload::new(it.data) })
     } else if let Some(it) = command.refresh {
@@ -74,8 +74,8 @@ fn connect(it: wire::ConnectRequest, limits: &Limits) -> Result<Connect, DecodeE
         token: it.token,
         data: Payload::new(it.data),
         subs: subs.collect::<Result<_, _>>()?,
-        name: it.name,
-        version: it.version,
+        name: it.name.into(),
+        version: it.version.into(),
         headers: it.headers.into_iter().collect(),
         flag: it.flag,
         profile: it.profile,

@@ -120,7 +120,7 @@ fn position(offset: u64, epoch: &str) -> StreamPosition {
 fn connect(it: wire::ConnectResult) -> ConnectResult {
     ConnectResult {
         client: it.client,
-        version: it.version,
+        version: it.version.into(),
         expires: it.expires,
         ttl: it.ttl,
         data: Payload::new(it.data),

@@ -7,7 +7,7 @@ use tourbillon_types::{Channel, Disconnect, Payload, ReplyError, StreamPosition}
 use crate::rig::{Rig, accepted, after, granted, refused, thrown_out, wish_subscribe, wish_unsubscribe};
 
 fn accept(accepted: Accepted) -> Answer {
-    Answer::Connect(Ok(Box::new(accepted)))
+    Answer::Connect(Ok(accepted))
 }
 
 #[test]

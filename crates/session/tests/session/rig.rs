@@ -79,7 +79,7 @@ impl Rig {
     /// Connects and forgets the transcript so far.
     pub(crate) fn connect(mut self, accepted: Accepted) -> Self {
         self.send(r#"{"id":1,"connect":{}}"#);
-        self.answer(Answer::Connect(Ok(Box::new(accepted))));
+        self.answer(Answer::Connect(Ok(accepted)));
         self.log.clear();
         self
     }

@@ -15,7 +15,7 @@ fn connect_is_answered_by_a_push() {
     let mut rig = listener();
     rig.send(r#"{"id":1,"connect":{}}"#);
     let subscriptions = vec![("news".into(), Granted::default())];
-    rig.answer(Answer::Connect(Ok(Box::new(Accepted { subscriptions, ..accepted(60, true) }))));
+    rig.answer(Answer::Connect(Ok(Accepted { subscriptions, ..accepted(60, true) })));
     rig.expect(expect![[r#"
         client> {"id":1,"connect":{}}
         - call 1: connect
@@ -72,7 +72,7 @@ fn a_disconnect_stays_what_it_is() {
 fn an_expired_identity_is_closed() {
     let mut rig = listener();
     rig.send(r#"{"id":1,"connect":{}}"#);
-    rig.answer(Answer::Connect(Ok(Box::new(accepted(0, true)))));
+    rig.answer(Answer::Connect(Ok(accepted(0, true))));
     rig.expect(expect![[r#"
         client> {"id":1,"connect":{}}
         - call 1: connect

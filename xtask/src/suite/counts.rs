@@ -1,0 +1,150 @@
+//! What a delivery costs, counted from outside the process: instructions and system calls.
+//!
+//! Times are noise on a shared machine; these figures are the same in every run. Each is the difference of two runs
+//! of the example `deliveries`, so that what starting up costs drops out. What can be counted from inside is in
+//! `crates/node/tests/gates`.
+
+use std::path::Path;
+
+use super::steps::Outcome;
+use super::tally::Tally;
+use crate::command::Command;
+
+const SUBSCRIBERS: u32 = 100;
+
+/// A way of publishing, and what a delivery may cost.
+struct Load {
+    name: &'static str,
+    /// How many publications are made before the writing is waited for.
+    together: u32,
+    instructions: f64,
+    writes: f64,
+    /// All system calls, those of the event loop included.
+    calls: f64,
+}
+
+const LOADS: [Load; 2] = [
+    Load { name: "alone", together: 1, instructions: 700.0, writes: 1.0, calls: 1.05 },
+    Load { name: "32 at a time", together: 32, instructions: 450.0, writes: 0.05, calls: 0.05 },
+];
+
+/// One figure and its budget.
+#[derive(Debug)]
+struct Figure {
+    what: String,
+    used: f64,
+    budget: f64,
+}
+
+/// The tools that count, as far as they are there and work.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tools {
+    pub(super) callgrind: bool,
+    pub(super) strace: bool,
+}
+
+/// Counts with what is there, and holds the figures against their budgets.
+pub(super) fn run(root: &Path, program: &Path, tools: Tools, tally: &mut Tally) -> Result<Outcome, String> {
+    let mut bad = Vec::new();
+    for load in &LOADS {
+        for figure in figures(root, program, tools, load)? {
+            let Figure { what, used, budget } = &figure;
+            println!("{what}, {}: {used:.3}, budget {budget}", load.name);
+            if used <= budget {
+                tally.passed += 1;
+            } else {
+                tally.failed += 1;
+                bad.push(format!("{what}, {}: {used:.3} is above {budget}", load.name));
+            }
+        }
+    }
+    Ok(if bad.is_empty() { Outcome::Done } else { Outcome::Failed(bad.join("; ")) })
+}
+
+fn figures(root: &Path, program: &Path, tools: Tools, load: &Load) -> Result<Vec<Figure>, String> {
+    // Both are multiples of every `together`.
+    let (few, many) = (64, 320);
+    let deliveries = f64::from((many - few) * SUBSCRIBERS);
+    let run = |tool: &str, publications: u32| {
+        let program = program.to_string_lossy();
+        let command = Command::new(root, tool).argument(program);
+        let numbers = [SUBSCRIBERS, publications, load.together];
+        numbers.into_iter().fold(command, |command, number| command.argument(number.to_string())).capture()
+    };
+    let figure =
+        |what: &str, used: f64, budget| Figure { what: what.to_owned(), used: used / deliveries, budget };
+    let mut figures = Vec::new();
+    if tools.callgrind {
+        let count = |publications| {
+            // The counts go to the standard output, and what they are made of nowhere.
+            let told =
+                run("valgrind --tool=callgrind --callgrind-out-file=/dev/null --log-fd=1", publications)?;
+            instructions(&told).ok_or_else(|| format!("callgrind says nothing of its count: {told}"))
+        };
+        let used = count(many)? - count(few)?;
+        figures.push(figure("instructions per delivery", used, load.instructions));
+    }
+    if tools.strace {
+        let count = |publications| {
+            let told = run("strace -c -o /dev/stdout", publications)?;
+            calls(&told).ok_or_else(|| format!("strace says nothing of its count: {told}"))
+        };
+        let ((few_writes, few_calls), (many_writes, many_calls)) = (count(few)?, count(many)?);
+        figures.push(figure("writes per delivery", many_writes - few_writes, load.writes));
+        figures.push(figure("system calls per delivery", many_calls - few_calls, load.calls));
+    }
+    Ok(figures)
+}
+
+/// The count of a run under callgrind.
+fn instructions(told: &str) -> Option<f64> {
+    let (_, count) = told.lines().find_map(|line| line.split_once("Collected :"))?;
+    count.trim().parse().ok()
+}
+
+/// The calls that write messages, and all calls, of a run under strace.
+fn calls(told: &str) -> Option<(f64, f64)> {
+    let mut writes = 0.0;
+    for line in told.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        // Share, seconds, microseconds a call, calls, perhaps errors, name.
+        let [_, _, _, count, .., name] = words.as_slice() else { continue };
+        let Ok(count) = count.parse::<f64>() else { continue };
+        match *name {
+            // Messages take one of these: `write` wakes the event loop.
+            "writev" | "sendto" | "sendmsg" | "sendmmsg" => writes += count,
+            "total" => return Some((writes, count)),
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callgrind_is_read() {
+        let told = "==7== Events    : Ir\n==7== Collected : 22492642\n==7==\n";
+        assert_eq!(instructions(told), Some(22_492_642.0));
+        assert_eq!(instructions("==7== Events"), None);
+    }
+
+    #[test]
+    fn strace_is_read() {
+        let told = "% time     seconds  usecs/call     calls    errors syscall\n\
+            ------ ----------- ----------- --------- --------- ----------------\n \
+            45.64    0.115551          11     10100           writev\n  \
+            0.01    0.000035           5         6           write\n  \
+            0.00    0.000000           0         7         1 read\n\
+            100.00    0.253166          22     11308         1 total\n";
+        assert_eq!(calls(told), Some((10_100.0, 11_308.0)));
+        assert_eq!(calls("strace: no permission\n"), None);
+    }
+
+    #[test]
+    fn publications_come_out_even() {
+        assert!(LOADS.iter().all(|load| 64 % load.together == 0 && 320 % load.together == 0));
+    }
+}
