@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
 
+use crate::bench::Bench;
 use crate::config::{ConfigError, Given, Loaded, Problem, Settings, Source, dotenv, load};
 use crate::dev::fresh_secret;
 
@@ -44,6 +45,9 @@ pub enum Command {
         #[arg(short, long, default_value = "config.json")]
         config: PathBuf,
     },
+    /// Load a server, this one or another of the protocol, and tell what it takes.
+    #[command(subcommand)]
+    Bench(Bench),
 }
 
 /// What switches take after `=`; nothing is the same as `true`.

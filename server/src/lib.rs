@@ -6,6 +6,7 @@
 
 mod admission;
 mod app;
+pub mod bench;
 mod body;
 pub mod cli;
 pub mod config;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tokio_util::sync::CancellationToken;
+use tourbillon_server::bench::bench;
 use tourbillon_server::cli::{Cli, Command, Serve, check_config, generate_config};
 use tourbillon_server::config::Settings;
 use tourbillon_server::dev::{self, Dev};
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
             check_config(config, *allow_unknown_options).map_err(|errors| lines(&errors))
         }
         Some(Command::Genconfig { config }) => generate_config(config),
+        Some(Command::Bench(load)) => bench(load).map(|report| println!("{report}")),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

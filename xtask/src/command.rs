@@ -27,6 +27,11 @@ impl Command {
         }
     }
 
+    /// A call of the program in a file, whose path may hold spaces.
+    pub(crate) fn at(directory: &Path, program: &str) -> Self {
+        Self { program: program.to_owned(), ..Self::new(directory, "") }
+    }
+
     pub(crate) fn argument(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());
         self

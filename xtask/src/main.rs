@@ -2,7 +2,7 @@
 //!
 //! Everything a submission has to pass is here, in Rust, so that a laptop and a build machine run the same thing:
 //! the test run ([`suite`]), the rules of the repository ([`tidy`]), the generated code ([`codegen`]) and the
-//! proof of compatibility ([`compat`]).
+//! proof of compatibility ([`compat`]). [`bench`] runs the load suite.
 
 #![expect(
     clippy::print_stdout,
@@ -10,6 +10,7 @@
     reason = "a command line program talks to its terminal"
 )]
 
+mod bench;
 mod codegen;
 mod command;
 mod compat;
@@ -37,7 +38,9 @@ Commands:
   codegen [--check]                writes the Rust code of proto/*.proto; --check only compares
   compat [--check]                 counts the proven rows of tests/compatibility.toml and writes COMPATIBILITY.md;
                                    --check only compares
-  bench                            not there yet: load workloads come with the performance milestone; exits with 2
+  bench [--quick] [--only W1,...] [--rounds N] [--peer-url URL --peer-pid PID ...]
+                                   measures the server beside a floor server, and beside another one that is given;
+                                   `cargo xtask bench --help` tells the rest
   help                             this text
 ";
 
@@ -46,7 +49,6 @@ Commands:
 enum Verdict {
     Good,
     Bad,
-    NotThere,
 }
 
 impl From<Verdict> for ExitCode {
@@ -54,7 +56,6 @@ impl From<Verdict> for ExitCode {
         match verdict {
             Verdict::Good => Self::SUCCESS,
             Verdict::Bad => Self::FAILURE,
-            Verdict::NotThere => Self::from(2),
         }
     }
 }
@@ -85,11 +86,7 @@ fn run(arguments: &[String]) -> Result<Verdict, String> {
         }
         "codegen" => codegen::command(&root, &Options::parse(rest, &["--check"], &[])?),
         "compat" => compat::command(&root, &Options::parse(rest, &["--check"], &[])?),
-        "bench" => {
-            Options::parse(rest, &[], &[])?;
-            eprintln!("There are no load workloads yet: they come with the performance milestone.");
-            Ok(Verdict::NotThere)
-        }
+        "bench" => bench::command(&root, rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(Verdict::Good)
@@ -168,11 +165,6 @@ mod tests {
         assert!(Options::parse(&strings(&["--slow"]), &["--fast"], &[]).is_err());
         assert!(Options::parse(&strings(&["--fast=1"]), &["--fast"], &[]).is_err());
         assert!(Options::parse(&strings(&["--only"]), &[], &["--only"]).is_err());
-    }
-
-    #[test]
-    fn bench_says_that_it_is_not_there() {
-        assert_eq!(run(&strings(&["bench"])), Ok(Verdict::NotThere));
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl Wire {
     /// A subscribe command.
     #[must_use]
     pub fn subscribe(&self, id: u32, channel: &str) -> Vec<u8> {
-        let subscribe = Subscribe { channel: channel.to_owned(), ..Subscribe::default() };
+        let subscribe = Subscribe { channel: channel.into(), ..Subscribe::default() };
         self.command(id, Request::Subscribe(Box::new(subscribe)))
     }
 
@@ -84,7 +84,7 @@ impl Wire {
         let data = Payload::from(data.as_bytes().to_vec());
         self.command(
             id,
-            Request::Publish(Publish { channel: channel.to_owned(), data, ..Publish::default() }),
+            Request::Publish(Publish { channel: channel.into(), data, ..Publish::default() }),
         )
     }
 
@@ -93,7 +93,7 @@ impl Wire {
     pub fn rpc(&self, id: u32, method: &str, data: &str) -> Vec<u8> {
         self.command(
             id,
-            Request::Rpc(Rpc { method: method.to_owned(), data: Payload::from(data.as_bytes().to_vec()) }),
+            Request::Rpc(Rpc { method: method.into(), data: Payload::from(data.as_bytes().to_vec()) }),
         )
     }
 

@@ -26,13 +26,14 @@ const TABLE: &[(&str, &[&str])] = &[
     ("transport-webtransport", TRANSPORT),
     ("transport-grpc", TRANSPORT),
     ("node", &["session", "protocol", "recovery", "delta", "broker", "transport", "types"]),
+    ("load", &["auth", "protocol", "types"]),
     ("access", &["node", "auth", "types"]),
     ("proxy", &["node", "types"]),
     ("api", &["node", "types"]),
     ("consumers", &["api", "types"]),
     ("admin", &["api", "node", "types"]),
     (UMBRELLA, LIBRARIES),
-    ("server", &[UMBRELLA, "access", "proxy", "api", "consumers", "admin"]),
+    ("server", &[UMBRELLA, "access", "proxy", "api", "consumers", "admin", "load"]),
 ];
 
 const BROKER: &[&str] = &["broker", "types"];
