@@ -7,18 +7,44 @@ use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 
+/// Where a name stands.
+trait Memory {
+    fn new(name: &str) -> Self;
+    fn as_str(&self) -> &str;
+}
+
+impl Memory for Arc<str> {
+    fn new(name: &str) -> Self {
+        Self::from(name)
+    }
+
+    fn as_str(&self) -> &str {
+        self
+    }
+}
+
+/// The empty name is as frequent as any other: it takes no memory.
+impl Memory for Option<Arc<str>> {
+    fn new(name: &str) -> Self {
+        (!name.is_empty()).then(|| Arc::from(name))
+    }
+
+    fn as_str(&self) -> &str {
+        self.as_deref().unwrap_or_default()
+    }
+}
+
 macro_rules! shared_name {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident($memory:ty)) => {
         $(#[$doc])*
         #[derive(Clone)]
-        // Nothing for the empty name, which takes no memory so.
-        pub struct $name(Option<Arc<str>>);
+        pub struct $name($memory);
 
         impl $name {
             /// The name as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
-                self.0.as_deref().unwrap_or_default()
+                Memory::as_str(&self.0)
             }
         }
 
@@ -51,7 +77,7 @@ macro_rules! shared_name {
 
         impl From<&str> for $name {
             fn from(name: &str) -> Self {
-                Self((!name.is_empty()).then(|| Arc::from(name)))
+                Self(Memory::new(name))
             }
         }
 
@@ -100,12 +126,12 @@ shared_name! {
     ///
     /// The name is opaque here: its length limit (`channel.max_length`, 255 bytes), its namespace and its
     /// boundaries are rules of whoever accepts it.
-    Channel
+    Channel(Arc<str>)
 }
 
 shared_name! {
     /// The application's identifier of a user. Cloning shares the text. The empty name is the anonymous user.
-    UserId
+    UserId(Option<Arc<str>>)
 }
 
 impl UserId {

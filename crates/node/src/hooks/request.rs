@@ -309,8 +309,8 @@ pub struct RpcRequest {
 impl RpcRequest {
     /// A call by a client.
     #[must_use]
-    pub const fn new(client: Arc<Client>, method: Text, data: Payload) -> Self {
-        Self { client, method, data }
+    pub fn new(client: Arc<Client>, method: impl Into<Text>, data: Payload) -> Self {
+        Self { client, method: method.into(), data }
     }
 }
 

@@ -22,7 +22,7 @@ use tourbillon_protocol::reply::{
 use tourbillon_protocol::{Envelope, Push, PushEvent, Reply, ReplyResult};
 use tourbillon_types::{
     Channel, ClientId, ClientInfo, Disconnect, Encoding, Epoch, Payload, Publication, ReplyError,
-    StreamPosition, TagFilter, UserId,
+    StreamPosition, TagFilter, Text, UserId,
 };
 
 pub(crate) fn encoding() -> impl Strategy<Value = Encoding> {
@@ -103,6 +103,7 @@ prop_compose! {
         headers in entries(text()),
         flag: i64,
     ) -> Connect {
+        let (name, version) = (Text::from(name), Text::from(version));
         Connect { token, data, subs, name, version, headers, flag, profile, dict }
     }
 }
@@ -131,7 +132,7 @@ fn request() -> impl Strategy<Value = Request> {
         text().prop_map(|channel| Request::PresenceStats(PresenceStats { channel })),
         history.prop_map(Request::History),
         payload().prop_map(|data| Request::Send(Send { data })),
-        (payload(), text()).prop_map(|(data, method)| Request::Rpc(Rpc { data, method })),
+        (payload(), text()).prop_map(|(data, method)| Request::Rpc(Rpc { data, method: method.into() })),
         text().prop_map(|token| Request::Refresh(Refresh { token })),
         sub_refresh().prop_map(|it| Request::SubRefresh(Box::new(it))),
     ]
@@ -213,7 +214,7 @@ prop_compose! {
     ) -> ConnectResult {
         let subs = subs.into_iter().map(|(channel, result)| (Channel::from(channel), result)).collect();
         ConnectResult {
-            client, version, expires, ttl, data, subs, ping, pong, session, node, time, flag: 0, dict: None,
+            client, version: version.into(), expires, ttl, data, subs, ping, pong, session, node, time, flag: 0, dict: None,
         }
     }
 }

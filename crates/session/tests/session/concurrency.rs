@@ -12,7 +12,7 @@ fn commands_wait_for_connect() {
     assert!(rig.session.ready());
     rig.send(r#"{"id":1,"connect":{}}"#);
     assert!(!rig.session.ready());
-    rig.answer(Answer::Connect(Ok(Box::default())));
+    rig.answer(Answer::Connect(Ok(Accepted::default())));
     assert!(rig.session.ready());
 }
 
@@ -85,7 +85,7 @@ fn a_concurrency_of_zero_is_one() {
 #[test]
 fn an_answer_nobody_waits_for_is_ignored() {
     let mut rig = Rig::connected();
-    rig.answer_to(CallId(1), Answer::Connect(Ok(Box::default())));
+    rig.answer_to(CallId(1), Answer::Connect(Ok(Accepted::default())));
     rig.answer_to(CallId(99), Answer::Rpc(Ok(Payload::empty())));
     rig.expect(expect![[r#"
         - answer 1: accepted

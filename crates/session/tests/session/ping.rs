@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use expect_test::expect;
 use proptest::prelude::*;
-use tourbillon_session::Answer;
+use tourbillon_session::{Accepted, Answer};
 use tourbillon_types::{ClientId, Direction, Instant, Payload};
 
 use crate::rig::Rig;
@@ -135,7 +135,7 @@ fn a_client_that_is_silent_after_a_busy_time_is_closed() {
 fn the_transports_own_pings_replace_those_of_the_protocol() {
     let mut rig = Rig::with(|_, init| init.native_ping = true);
     rig.send(r#"{"id":1,"connect":{}}"#);
-    rig.answer(Answer::Connect(Ok(Box::default())));
+    rig.answer(Answer::Connect(Ok(Accepted::default())));
     rig.native_pong();
     rig.advance(13.0);
     rig.native_pong();
@@ -215,7 +215,7 @@ fn without_an_interval_there_are_no_pings() {
     ] {
         let mut rig = Rig::with(|config, _| config.ping_interval = interval);
         rig.send(r#"{"id":1,"connect":{}}"#);
-        rig.answer(Answer::Connect(Ok(Box::default())));
+        rig.answer(Answer::Connect(Ok(Accepted::default())));
         assert_eq!(rig.session.next_deadline(), Instant::MAX);
         rig.expect(transcript);
     }
@@ -225,7 +225,7 @@ fn without_an_interval_there_are_no_pings() {
 fn without_a_timeout_no_pong_is_expected() {
     let mut rig = Rig::with(|config, _| config.pong_timeout = Duration::ZERO);
     rig.send(r#"{"id":1,"connect":{}}"#);
-    rig.answer(Answer::Connect(Ok(Box::default())));
+    rig.answer(Answer::Connect(Ok(Accepted::default())));
     rig.advance(40.0);
     rig.send("{}");
     rig.expect(expect![[r#"

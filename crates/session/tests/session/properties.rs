@@ -254,7 +254,7 @@ impl Outcome {
         let (expire_at, _, expired) = self.end();
         let refusal = self.refusal();
         match call {
-            Call::Connect(_) => Answer::Connect(result(refusal, Box::new(self.accepted()))),
+            Call::Connect(_) => Answer::Connect(result(refusal, self.accepted())),
             Call::Subscribe(_) | Call::Attach { .. } => Answer::Subscribe(result(refusal, self.granted())),
             Call::Publish { .. } => Answer::Publish(result(refusal, ())),
             Call::Rpc(_) => Answer::Rpc(result(refusal, Payload::from("1"))),

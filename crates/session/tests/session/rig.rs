@@ -41,7 +41,7 @@ fn now_at(instant: Instant) -> Now {
 
 pub(crate) fn config() -> SessionConfig {
     let mut config = SessionConfig::new("ffffffff-ffff-4fff-bfff-ffffffffffff".parse().expect("a node's id"));
-    "1.2.3".clone_into(&mut config.version);
+    config.version = "1.2.3".into();
     config
 }
 

@@ -210,7 +210,7 @@ fn nothing_comes_out_of_a_closed_session() {
     rig.native_pong();
     rig.server(wish_unsubscribe("news"));
     rig.server(ServerOp::Disconnect(Disconnect::SHUTDOWN));
-    rig.answer_to(tourbillon_session::CallId(1), Answer::Connect(Ok(Box::default())));
+    rig.answer_to(tourbillon_session::CallId(1), Answer::Connect(Ok(Accepted::default())));
     rig.advance(1e3);
     rig.expect(expect![[r#"
         client> {"id":3,"connect":{}}

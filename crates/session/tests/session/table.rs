@@ -339,7 +339,7 @@ fn every_answer_to_every_call() {
     let no = || refused(ReplyError::PERMISSION_DENIED);
     let out = || crate::rig::thrown_out(Disconnect::FORCE_DISCONNECT);
     let answers = [
-        ("accepted", Answer::Connect(Ok(Box::default()))),
+        ("accepted", Answer::Connect(Ok(Accepted::default()))),
         ("not accepted", Answer::Connect(Err(no()))),
         ("accepted, out", Answer::Connect(Err(out()))),
         ("granted", Answer::Subscribe(Ok(Granted::default()))),

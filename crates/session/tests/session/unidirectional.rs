@@ -87,7 +87,7 @@ fn what_a_listener_says_after_its_connect_is_ignored() {
     rig.send(r#"{"id":1,"connect":{}}"#);
     rig.send(r#"{"id":2,"rpc":{"method":"sum"}}"#);
     rig.malformed();
-    rig.answer(Answer::Connect(Ok(Box::default())));
+    rig.answer(Answer::Connect(Ok(Accepted::default())));
     rig.forget();
     rig.send(r#"{"id":2,"connect":{}}"#);
     rig.send(r#"{"id":3,"subscribe":{"channel":"news"}}"#);
