@@ -82,10 +82,7 @@ impl Wire {
     #[must_use]
     pub fn publish(&self, id: u32, channel: &str, data: &str) -> Vec<u8> {
         let data = Payload::from(data.as_bytes().to_vec());
-        self.command(
-            id,
-            Request::Publish(Publish { channel: channel.into(), data, ..Publish::default() }),
-        )
+        self.command(id, Request::Publish(Publish { channel: channel.into(), data, ..Publish::default() }))
     }
 
     /// A call of the application.

@@ -19,7 +19,7 @@ use crate::hooks::Client;
 use crate::shared::Shared;
 
 /// How many commands one connection may bring forward before others get their turn.
-const BUDGET: u32 = 128;
+const BUDGET: u32 = 256;
 
 /// The future of one connection, from its acceptance to its end. Holds what only it touches, and little of that: a
 /// node has one for every connection.

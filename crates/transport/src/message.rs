@@ -58,6 +58,15 @@ impl Message {
         }
     }
 
+    /// Whether many connections, or places in queues, have this message at the moment: what is made once for all of
+    /// them pays.
+    #[must_use]
+    pub fn is_widely_shared(&self) -> bool {
+        ThinArc::strong_count(&self.0) >= Self::MANY
+    }
+
+    const MANY: usize = 16;
+
     /// Whether both share the same bytes in memory.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
@@ -91,6 +100,15 @@ mod tests {
     fn empty_messages_are_told_apart() {
         let (one, other) = (Message::new([]), Message::new([]));
         assert!(one.is_empty() && one.same(&one.clone()) && !one.same(&other));
+    }
+
+    #[test]
+    fn many_share_a_message_or_few() {
+        let message = Message::new(*b"abc");
+        let mut others = vec![message.clone(); Message::MANY - 1];
+        assert!(message.is_widely_shared());
+        others.pop();
+        assert!(!message.is_widely_shared());
     }
 
     #[test]
