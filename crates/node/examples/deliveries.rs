@@ -19,9 +19,10 @@ use tokio::net::TcpListener;
 use tokio::net::tcp::OwnedWriteHalf;
 use tourbillon_broker_memory::MemoryEngine;
 use tourbillon_node::{AllowAll, Node};
+use tourbillon_protocol::{Envelope, encode_publication};
 use tourbillon_transport::{Accept, ConnContext, TransportInfo};
 use tourbillon_transport_websocket::{WebSocketConfig, WebSocketTransport};
-use tourbillon_types::{Channel, Encoding, Payload};
+use tourbillon_types::{Channel, Encoding, Payload, Publication};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -45,45 +46,59 @@ async fn serve(subscribers: usize, publications: usize, together: usize) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
     let mut clients = start_clients(&address, subscribers);
-    let written = Arc::new(AtomicUsize::new(0));
+    let written = Arc::new(Written::default());
     for _ in 0..subscribers {
         let (stream, _) = listener.accept().await.expect("a client");
         stream.set_nodelay(true).expect("a socket");
         let (read, io) = stream.into_split();
         let info = TransportInfo::new("websocket", Encoding::Json);
-        let write = Counted { io, messages: written.clone() };
+        let write = Counted { io, written: written.clone() };
         let transport = WebSocketTransport::new(info, read, write, &WebSocketConfig::default());
         node.accept(transport, ConnContext::default());
     }
     // To connect and to subscribe.
-    until(&written, 2 * subscribers).await;
+    until(&written.pieces, 2 * 2 * subscribers).await;
     let (channel, data) = (
         Channel::from("news"),
         Payload::from(
             r#"{"text":"one hundred and twenty bytes or so of an ordinary message, which says little but says it at some length"}"#,
         ),
     );
+    // Every delivery is a frame of this size, however many are written together.
+    let publication = Publication { data: data.clone(), ..Publication::default() };
+    let push =
+        encode_publication(Encoding::Json, Envelope::Reply, &channel, 0, &publication).expect("a push");
+    let frame = push.len() + if push.len() > 125 { 4 } else { 2 };
+    let before = written.bytes.load(Ordering::Relaxed);
     for round in 1..=publications / together {
         for _ in 0..together {
             let published = node.publish(channel.clone(), data.clone(), Default::default()).await;
             published.expect("published");
         }
-        until(&written, subscribers * (2 + round * together)).await;
+        until(&written.bytes, before + frame * subscribers * round * together).await;
     }
     clients.kill().expect("the clients run");
     clients.wait().expect("the clients end");
 }
 
-async fn until(written: &AtomicUsize, messages: usize) {
-    while written.load(Ordering::Relaxed) < messages {
+async fn until(count: &AtomicUsize, expected: usize) {
+    while count.load(Ordering::Relaxed) < expected {
         tokio::task::yield_now().await;
     }
 }
 
-/// Counts the messages that are written: one frame each.
+/// What was written to all clients.
+#[derive(Default)]
+struct Written {
+    /// Headers and bodies, while they are written one by one.
+    pieces: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+/// Counts what is written.
 struct Counted {
     io: OwnedWriteHalf,
-    messages: Arc<AtomicUsize>,
+    written: Arc<Written>,
 }
 
 impl AsyncWrite for Counted {
@@ -97,9 +112,9 @@ impl AsyncWrite for Counted {
         slices: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
-        if written.is_ready() {
-            // Clients read as fast as they can: no write is cut short.
-            self.messages.fetch_add(slices.len() / 2, Ordering::Relaxed);
+        if let Poll::Ready(Ok(bytes)) = &written {
+            self.written.pieces.fetch_add(slices.len(), Ordering::Relaxed);
+            self.written.bytes.fetch_add(*bytes, Ordering::Relaxed);
         }
         written
     }

@@ -184,6 +184,9 @@ impl<R: TransportReader> Driver<R> {
         for attachment in attached {
             // A channel that the session did not take over is detached by the attachment's end.
             if self.session.holds(&attachment.channel) {
+                if let Some(name) = self.shared.hub.name(&attachment.channel) {
+                    self.session.share_name(&name);
+                }
                 attachment.keep();
             }
         }

@@ -59,6 +59,11 @@ impl Hub {
         self.shard(channel).read().get(channel).cloned()
     }
 
+    /// The channel's name as the hub holds it, for others to share.
+    pub(crate) fn name(&self, channel: &str) -> Option<Channel> {
+        self.shard(channel).read().get_key_value(channel).map(|(name, _)| name.clone())
+    }
+
     /// Adds a connection to a channel with its gate closed: publications collect until [`open`](Self::open). A
     /// connection that is there already stays as it is.
     pub(crate) fn attach(&self, channel: &Channel, conn: &Arc<Conn>) -> Attached {

@@ -187,6 +187,12 @@ impl Session {
         self.subscriptions.contains(channel)
     }
 
+    /// Lets the session hold this very name of a channel, instead of one of its own that is equal. Sessions of one
+    /// channel share its name so.
+    pub fn share_name(&mut self, channel: &Channel) {
+        self.subscriptions.share_name(channel);
+    }
+
     /// When [`Input::Tick`] is next needed; [`Instant::MAX`] for never. It may move after every input.
     #[must_use]
     pub fn next_deadline(&self) -> Instant {

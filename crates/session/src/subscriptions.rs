@@ -100,6 +100,15 @@ impl Subscriptions {
         self.0.insert(at, (channel, subscription));
     }
 
+    /// Holds this name in place of an equal one.
+    pub(crate) fn share_name(&mut self, channel: &Channel) {
+        if let Ok(at) = self.find(channel)
+            && let Some((name, _)) = self.0.get_mut(at)
+        {
+            *name = channel.clone();
+        }
+    }
+
     pub(crate) fn remove(&mut self, channel: &str) -> Option<(Channel, Subscription)> {
         let at = self.find(channel).ok()?;
         let removed = self.0.remove(at);
@@ -131,6 +140,17 @@ mod tests {
         assert_eq!(subscriptions.0.capacity(), 1);
         subscriptions.remove("a");
         assert_eq!(subscriptions.0.capacity(), 0);
+    }
+
+    #[test]
+    fn names_are_shared() {
+        let mut subscriptions = Subscriptions::default();
+        subscriptions.insert("a".into(), Subscription::default());
+        let (shared, other) = (Channel::from("a"), Channel::from("b"));
+        subscriptions.share_name(&shared);
+        subscriptions.share_name(&other);
+        let names: Vec<_> = subscriptions.iter().map(|(name, _)| name.as_ptr()).collect();
+        assert_eq!(names, [shared.as_ptr()]);
     }
 
     #[test]

@@ -25,7 +25,7 @@ struct Load {
 
 const LOADS: [Load; 2] = [
     Load { name: "alone", together: 1, instructions: 700.0, writes: 1.0, calls: 1.05 },
-    Load { name: "32 at a time", together: 32, instructions: 450.0, writes: 0.05, calls: 0.05 },
+    Load { name: "32 at a time", together: 32, instructions: 150.0, writes: 0.05, calls: 0.05 },
 ];
 
 /// One figure and its budget.

@@ -2,7 +2,7 @@
 
 use tourbillon_types::{Channel, Payload};
 
-use crate::budget::within;
+use crate::budget::{within, within_so_far};
 use crate::harness::{Bench, connect};
 use crate::wire::Wire;
 
@@ -94,7 +94,9 @@ fn allocations_of_a_connect() {
         }
     });
     within("allocations per connect", cost.count_total as f64 / COUNT as f64, 12.0);
-    within("live allocations per connect", cost.count_current as f64 / COUNT as f64, 3.0);
+    // The connection, its task, its writer, what the reader leaves for the writer, the client that hooks see; and
+    // now and then a table grows.
+    within_so_far("live allocations per connect", cost.count_current as f64 / COUNT as f64, 5.1, 3.0);
     drop(first);
     bench.end();
 }
