@@ -30,8 +30,9 @@ use std::sync::Arc;
 pub use engine::Engine;
 pub use error::BrokerError;
 pub use events::{BrokerEvents, EventSink};
-pub use publish::{Attempt, HistoryPolicy, Publish, PublishOptions, Published, Suppressed};
+pub use publish::{Attempt, Publish, PublishOptions, Published, Suppressed};
 use tourbillon_types::Channel;
+pub use tourbillon_types::{HistoryPolicy, HistoryQuery, Page};
 
 /// What a broker can do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

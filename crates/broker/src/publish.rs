@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tourbillon_types::{Channel, ClientInfo, Payload, StreamPosition, Tags};
+use tourbillon_types::{Channel, ClientInfo, HistoryPolicy, Payload, StreamPosition, Tags};
 
 use crate::BrokerError;
 
@@ -17,9 +17,11 @@ pub struct PublishOptions {
     pub tags: Option<Arc<Tags>>,
     /// How the channel's stream keeps it; `None` keeps nothing and gives it offset 0.
     pub history: Option<HistoryPolicy>,
-    /// A second publication with the same key within five minutes has no effect but to get the first one's
+    /// A second publication with the same key within `idempotency_ttl` has no effect but to get the first one's
     /// position (PUBS-01). Empty for none.
     pub idempotency_key: String,
+    /// How long `idempotency_key` is remembered; `None` for [`IDEMPOTENCY_TTL`](Self::IDEMPOTENCY_TTL).
+    pub idempotency_ttl: Option<Duration>,
     /// A version not above the stream's latest is suppressed (PUBS-02); 0 for none. Needs `history`.
     pub version: u64,
     /// Versions of different epochs are not compared.
@@ -28,15 +30,9 @@ pub struct PublishOptions {
     pub delta: bool,
 }
 
-/// How long a channel's stream keeps what is published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HistoryPolicy {
-    /// The most publications kept; at least 1.
-    pub size: usize,
-    /// How long after the last publication the stream is kept.
-    pub ttl: Duration,
-    /// How long offset and epoch are kept after the last use; at least `ttl`.
-    pub meta_ttl: Duration,
+impl PublishOptions {
+    /// How long a key is remembered unless the publication says otherwise: five minutes (MEM-03).
+    pub const IDEMPOTENCY_TTL: Duration = Duration::from_secs(300);
 }
 
 /// One call of [`Broker::publish`](crate::Broker::publish).

@@ -48,6 +48,7 @@ pub use tourbillon_broker as broker;
 pub use tourbillon_broker_memory as memory;
 pub use tourbillon_node::{self as node, *};
 pub use tourbillon_protocol as protocol;
+pub use tourbillon_recovery as recovery;
 pub use tourbillon_session as session;
 pub use tourbillon_transport as transport;
 #[cfg(feature = "websocket")]
