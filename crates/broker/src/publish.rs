@@ -22,9 +22,10 @@ pub struct PublishOptions {
     pub idempotency_key: String,
     /// How long `idempotency_key` is remembered; `None` for [`IDEMPOTENCY_TTL`](Self::IDEMPOTENCY_TTL).
     pub idempotency_ttl: Option<Duration>,
-    /// A version not above the stream's latest is suppressed (PUBS-02); 0 for none. Needs `history`.
+    /// A version not above the stream's latest is suppressed (PUBS-02); 0 for none. Needs `history`. A publication
+    /// without a version leaves the latest one as it is.
     pub version: u64,
-    /// Versions of different epochs are not compared.
+    /// Versions of different epochs are not compared; a version without an epoch is compared with any.
     pub version_epoch: String,
     /// Whether subscribers that negotiated deltas may get one (DELTA-02).
     pub delta: bool,
@@ -57,7 +58,8 @@ impl Publish {
 /// The outcome of a publish.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {
-    /// The publication's place in the stream; offset 0 and no epoch where none is kept.
+    /// The publication's place in the stream; offset 0 and no epoch where none is kept. Of one that was suppressed:
+    /// the place of the first one with the key (HID-77), or where the stream stands (HID-78).
     pub position: StreamPosition,
     /// Why nothing was delivered, if so.
     pub suppressed: Option<Suppressed>,
