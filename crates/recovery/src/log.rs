@@ -17,7 +17,7 @@ const FIRST_CAPACITY: usize = 4;
 ///
 /// Appending and trimming are O(1) and allocate the entry only, reading costs what it gives. Lifetimes are judged by
 /// the instants that are passed in, never later than they are due, so a caller that drops expired logs late wastes
-/// memory and nothing else. Instants must not go back.
+/// memory and nothing else. Where instants go back, lifetimes are off by as much, and nothing else is.
 #[derive(Debug)]
 pub struct StreamLog {
     epoch: Epoch,

@@ -1,0 +1,155 @@
+//! The streams of one shard's channels.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use tourbillon_recovery::{HistoryPolicy, HistoryQuery, Page, StreamLog};
+use tourbillon_types::{Channel, Epoch, Instant, Publication, StreamPosition};
+
+use crate::deadlines::Deadlines;
+
+/// How many things are looked at before a lock is given up in between.
+const BATCH: usize = 256;
+
+/// Streams by channel, and when they go.
+///
+/// A log judges its own lifetimes by the time that it is used at; what goes here goes for the sake of memory only.
+#[derive(Debug, Default)]
+pub(crate) struct Streams {
+    streams: HashMap<Channel, Stream, RandomState>,
+    /// When publications go. Each stream is in here at most once.
+    entries: Deadlines<Channel>,
+    /// When positions go. Each stream is in here once.
+    positions: Deadlines<Channel>,
+}
+
+#[derive(Debug)]
+struct Stream {
+    log: StreamLog,
+    /// Whether it is among `entries`.
+    noted: bool,
+}
+
+/// What is appended.
+pub(crate) struct Append<'a> {
+    pub(crate) policy: &'a HistoryPolicy,
+    pub(crate) version: u64,
+    pub(crate) version_epoch: &'a str,
+    /// Whether the publication before it is wanted.
+    pub(crate) delta: bool,
+    pub(crate) publication: Publication,
+}
+
+/// What became of it.
+pub(crate) enum Appended {
+    Kept {
+        publication: Arc<Publication>,
+        /// The one before it in the stream, if that is wanted and kept still.
+        previous: Option<Arc<Publication>>,
+    },
+    /// The version is not newer; the stream stands here.
+    Stale(StreamPosition),
+}
+
+/// What streams there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Count {
+    pub(crate) streams: usize,
+    pub(crate) publications: usize,
+}
+
+impl Streams {
+    pub(crate) fn append(&mut self, now: Instant, channel: &Channel, append: Append<'_>) -> Appended {
+        let Append { policy, version, version_epoch, delta, publication } = append;
+        let stream = Self::stream(&mut self.streams, &mut self.positions, now, channel, policy.meta_ttl);
+        if stream.log.is_stale(version, version_epoch) {
+            return Appended::Stale(stream.log.position());
+        }
+        let previous = stream.log.latest(now).filter(|_| delta).cloned();
+        let publication = stream.log.append(now, policy, publication);
+        stream.log.set_version(version, version_epoch);
+        if !stream.noted {
+            stream.noted = true;
+            self.entries.push(now + policy.ttl, channel.clone());
+        }
+        Appended::Kept { publication, previous }
+    }
+
+    /// Answers a query. A channel without a stream gets one, so that its epoch stays what was told (HID-92).
+    pub(crate) fn read(
+        &mut self,
+        now: Instant,
+        channel: &Channel,
+        query: &HistoryQuery,
+        meta_ttl: Duration,
+    ) -> Page {
+        let stream = Self::stream(&mut self.streams, &mut self.positions, now, channel, meta_ttl);
+        stream.log.read(now, query, meta_ttl)
+    }
+
+    pub(crate) fn clear(&mut self, channel: &Channel) {
+        if let Some(stream) = self.streams.get_mut(channel) {
+            stream.log.clear();
+        }
+    }
+
+    /// The channel's stream; a new one if there is none or its time has come.
+    fn stream<'a>(
+        streams: &'a mut HashMap<Channel, Stream, RandomState>,
+        positions: &mut Deadlines<Channel>,
+        now: Instant,
+        channel: &Channel,
+        meta_ttl: Duration,
+    ) -> &'a mut Stream {
+        let stream = streams.entry(channel.clone()).or_insert_with(|| {
+            let log = StreamLog::new(Epoch::random(), now, meta_ttl);
+            positions.push(log.due(), channel.clone());
+            Stream { log, noted: false }
+        });
+        if stream.log.is_expired(now) {
+            stream.log = StreamLog::new(Epoch::random(), now, meta_ttl);
+        }
+        stream
+    }
+
+    /// Frees what has gone by now, as far as one batch gets. `true`: there may be more.
+    pub(crate) fn expire(&mut self, now: Instant) -> bool {
+        for _ in 0..BATCH {
+            let Some(channel) = self.entries.pop_due(now) else { break };
+            let Some(stream) = self.streams.get_mut(&channel) else { continue };
+            stream.log.expire(now);
+            stream.noted = match stream.log.entries_due() {
+                Some(due) => {
+                    self.entries.push(due, channel);
+                    true
+                }
+                None => false,
+            };
+        }
+        let mut looked_at = 0;
+        while looked_at < BATCH
+            && let Some(channel) = self.positions.pop_due(now)
+        {
+            looked_at += 1;
+            match self.streams.get(&channel) {
+                Some(stream) if !stream.log.is_expired(now) => {
+                    self.positions.push(stream.log.due(), channel);
+                }
+                _ => {
+                    self.streams.remove(&channel);
+                }
+            }
+        }
+        if self.streams.capacity() > 64 && self.streams.len() < self.streams.capacity() / 8 {
+            self.streams.shrink_to(self.streams.len() * 2);
+        }
+        looked_at == BATCH || self.entries.is_due(now)
+    }
+
+    pub(crate) fn count(&self) -> Count {
+        let publications = self.streams.values().map(|stream| stream.log.len()).sum();
+        Count { streams: self.streams.len(), publications }
+    }
+}
