@@ -153,3 +153,31 @@ impl Streams {
         Count { streams: self.streams.len(), publications }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_stream_is_noted_once() {
+        let mut streams = Streams::default();
+        let channel = Channel::from("a");
+        let policy =
+            HistoryPolicy { size: 10, ttl: Duration::from_secs(60), meta_ttl: Duration::from_secs(90) };
+        let mut now = Instant::ZERO;
+        for _ in 0..100 {
+            let append = Append {
+                policy: &policy,
+                version: 0,
+                version_epoch: "",
+                delta: false,
+                publication: Publication::default(),
+            };
+            streams.append(now, &channel, append);
+            assert!(!streams.expire(now));
+            assert_eq!((streams.entries.len(), streams.positions.len()), (1, 1));
+            now += Duration::from_secs(40);
+        }
+        assert_eq!(streams.count(), Count { streams: 1, publications: 10 });
+    }
+}
