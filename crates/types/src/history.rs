@@ -45,6 +45,20 @@ pub struct HistoryQuery {
 }
 
 impl HistoryQuery {
+    /// What a client asks (HID-72): 0 for the position only, and never more than `most`
+    /// (`client.history_max_publication_limit`), which is also what a negative limit means.
+    #[must_use]
+    pub fn of_client(since: Option<StreamPosition>, limit: i32, reverse: bool, most: usize) -> Self {
+        let limit = usize::try_from(limit).map_or(most, |limit| limit.min(most));
+        Self { since, limit: Some(limit), reverse }
+    }
+
+    /// What the server API asks (API-28): 0 for the position only, and everything when the limit is negative.
+    #[must_use]
+    pub fn of_api(since: Option<StreamPosition>, limit: i32, reverse: bool) -> Self {
+        Self { since, limit: usize::try_from(limit).ok(), reverse }
+    }
+
     /// Asks where the stream stands and for nothing else.
     #[must_use]
     pub const fn position() -> Self {
@@ -141,6 +155,20 @@ mod tests {
         for fine in [HistoryQuery::since(at(9, "a")), HistoryQuery::since(at(5, "")), HistoryQuery::latest(1)]
         {
             assert_eq!(fine.check_epoch(&top), Ok(()), "{fine:?}");
+        }
+    }
+
+    #[test]
+    fn limits_of_clients_have_a_limit_and_those_of_the_api_have_none() {
+        for (limit, of_client, of_api) in [
+            (0, Some(0), Some(0)),
+            (7, Some(7), Some(7)),
+            (301, Some(300), Some(301)),
+            (-1, Some(300), None),
+            (i32::MIN, Some(300), None),
+        ] {
+            assert_eq!(HistoryQuery::of_client(None, limit, true, 300).limit, of_client, "{limit}");
+            assert_eq!(HistoryQuery::of_api(Some(at(1, "a")), limit, false).limit, of_api, "{limit}");
         }
     }
 
