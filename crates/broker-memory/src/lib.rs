@@ -1,7 +1,8 @@
 //! The embedded engine: publish and subscribe, history and presence inside one process, without anything else to run.
 //!
 //! What it holds is gone when the process ends: streams begin with a new epoch, and subscribers that come back learn
-//! that they cannot recover. Publications are delivered inside [`Broker::publish`], so the order of answers is the
+//! that they cannot recover. With the feature `persistence` an engine can keep its streams in a file instead
+//! (`MemoryEngine::open`). Publications are delivered inside [`Broker::publish`], so the order of answers is the
 //! order of delivery.
 //!
 //! # What it keeps, and for how long
@@ -57,57 +58,31 @@
 //! ```
 
 mod deadlines;
+mod engine;
 mod idempotency;
 mod members;
+#[cfg(feature = "persistence")]
+mod persistence;
 mod streams;
 
-use std::hash::{BuildHasher, Hash};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use foldhash::fast::RandomState;
-use idempotency::Idempotency;
-use members::Members;
-use parking_lot::Mutex;
-use streams::{Append, Appended, Count, Streams};
+use engine::Inner;
+#[cfg(feature = "persistence")]
+pub use persistence::{Fsync, OpenError, Persistence};
 use tourbillon_broker::{
     Attempt, Broker, BrokerError, Capabilities, EventSink, History, HistoryQuery, Member, Page, Parts, Presence,
-    PresenceStats, Publish, PublishOptions, Published, Stop, Suppressed,
+    PresenceStats, Publish, Published, Stop,
 };
-use tourbillon_types::{
-    Channel, ClientId, ClientInfo, Clock, Now, Payload, Publication, StreamPosition, SystemClock, UserId,
-};
-
-/// In how many parts what is kept is divided, each under a lock of its own.
-const SHARDS: usize = 64;
-
-/// How many channels, at most, can be published to at the same time.
-const ORDERS: usize = 1024;
-
-/// The most idempotency keys remembered at once.
-const KEYS: usize = 1_000_000;
+use tourbillon_types::{Channel, ClientId, ClientInfo, Clock, SystemClock, UserId};
 
 /// How often memory is freed.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// The embedded engine.
-#[derive(Debug)]
-pub struct MemoryEngine {
-    clock: Arc<dyn Clock>,
-    events: OnceLock<EventSink>,
-    hasher: RandomState,
-    /// Each is held while publications of its channels are appended and delivered, and before all other locks.
-    orders: Box<[Mutex<()>]>,
-    shards: Box<[Shard]>,
-}
-
-#[derive(Debug)]
-struct Shard {
-    streams: Mutex<Streams>,
-    members: Mutex<Members>,
-    /// By channel and key: the keys of one busy channel are not all in one place.
-    idempotency: Mutex<Idempotency>,
-}
+/// The embedded engine. Clones are the same engine.
+#[derive(Clone, Debug)]
+pub struct MemoryEngine(Arc<Inner>);
 
 /// What an engine holds at this moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,126 +100,35 @@ impl MemoryEngine {
     /// An engine that measures lifetimes by this clock.
     #[must_use]
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
-        let shard = || Shard {
-            streams: Mutex::default(),
-            members: Mutex::default(),
-            idempotency: Mutex::new(Idempotency::new(KEYS / SHARDS)),
-        };
-        Self {
-            clock,
-            events: OnceLock::new(),
-            hasher: RandomState::default(),
-            orders: (0..ORDERS).map(|_| Mutex::default()).collect(),
-            shards: (0..SHARDS).map(|_| shard()).collect(),
-        }
+        Self(Arc::new(Inner::new(clock)))
+    }
+
+    /// An engine whose streams are kept in a file, with those that are in it already. Blocks while it reads the file.
+    ///
+    /// Its calls that wait for the disk need a tokio runtime. The time that a program is down counts for
+    /// publications, and a start counts as a use of all positions. The end of [`Broker::run`] stores what there is;
+    /// from then on the engine takes no more publications with history.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be used, or is not what this version writes.
+    #[cfg(feature = "persistence")]
+    pub fn open(clock: Arc<dyn Clock>, persistence: &Persistence) -> Result<Self, OpenError> {
+        let mut inner = Inner::new(clock);
+        inner.restore(persistence)?;
+        Ok(Self(Arc::new(inner)))
     }
 
     /// Frees the memory of what has gone by now. [`Broker::run`] does this every second. Holds each lock for a short
     /// while only, however much has gone.
     pub fn expire(&self) {
-        let now = self.clock.now().instant;
-        for shard in &self.shards {
-            while shard.streams.lock().expire(now) {}
-            shard.idempotency.lock().expire(now);
-        }
+        self.0.expire();
     }
 
     /// What the engine holds. Walks through all streams: not for every request.
     #[must_use]
     pub fn stats(&self) -> MemoryStats {
-        let mut stats = MemoryStats::default();
-        for shard in &self.shards {
-            let Count { streams, publications } = shard.streams.lock().count();
-            stats.streams += streams;
-            stats.publications += publications;
-            stats.keys += shard.idempotency.lock().len();
-        }
-        stats
-    }
-
-    fn shard(&self, of: impl Hash) -> &Shard {
-        let hash = self.hasher.hash_one(of);
-        &self.shards[usize::try_from(hash >> 58).unwrap_or_default()]
-    }
-
-    fn order(&self, channel: &str) -> &Mutex<()> {
-        let hash = self.hasher.hash_one(channel);
-        &self.orders[usize::try_from(hash >> 48 & 1023).unwrap_or_default()]
-    }
-
-    fn publish_in_order(&self, publish: Publish) -> Result<Published, BrokerError> {
-        let Publish { channel, data, options } = publish;
-        if options.history.is_some_and(|policy| !policy.keeps()) {
-            return Err(BrokerError::invalid("history needs a size and a time"));
-        }
-        if options.version != 0 && options.history.is_none() {
-            return Err(BrokerError::unsupported("versions need history"));
-        }
-        // What is neither numbered nor compared has no order of its own: subscribers get theirs from the hub.
-        let ordered = options.history.is_some() || !options.idempotency_key.is_empty();
-        let _order = ordered.then(|| self.order(&channel).lock());
-        // Read under the lock, so that the times of a channel do not go back.
-        let now = self.clock.now();
-        if let Some(position) = self.used(now, &channel, &options.idempotency_key) {
-            return Ok(Published { position, suppressed: Some(Suppressed::Idempotency) });
-        }
-        let (publication, previous) = match self.keep(now, &channel, data, &options) {
-            Appended::Kept { publication, previous } => (publication, previous),
-            Appended::Stale(position) => {
-                return Ok(Published { position, suppressed: Some(Suppressed::Version) });
-            }
-        };
-        let position = StreamPosition { offset: publication.offset, epoch: publication.epoch.clone() };
-        self.note(now, &channel, &options, &position);
-        if let Some(events) = self.events.get() {
-            if options.delta {
-                events.delta_publication(&channel, publication, previous);
-            } else {
-                events.publication(&channel, publication);
-            }
-        }
-        Ok(Published { position, suppressed: None })
-    }
-
-    /// Appends to the channel's stream, if that is wanted.
-    fn keep(&self, now: Now, channel: &Channel, data: Payload, options: &PublishOptions) -> Appended {
-        let publication = Publication {
-            data,
-            info: options.info.clone(),
-            tags: options.tags.clone(),
-            time: now.unix_millis,
-            ..Publication::default()
-        };
-        let Some(policy) = &options.history else {
-            return Appended::Kept { publication: Arc::new(publication), previous: None };
-        };
-        let data = publication.data.detached();
-        let append = Append {
-            policy,
-            version: options.version,
-            version_epoch: &options.version_epoch,
-            delta: options.delta,
-            publication: Publication { data, ..publication },
-        };
-        self.shard(channel.as_str()).streams.lock().append(now.instant, channel, append)
-    }
-
-    /// The position that the first use of a key got, if it was used.
-    fn used(&self, now: Now, channel: &Channel, key: &str) -> Option<StreamPosition> {
-        if key.is_empty() {
-            return None;
-        }
-        self.shard((channel.as_str(), key)).idempotency.lock().used(now.instant, channel, key)
-    }
-
-    fn note(&self, now: Now, channel: &Channel, options: &PublishOptions, position: &StreamPosition) {
-        let key = options.idempotency_key.as_str();
-        if key.is_empty() {
-            return;
-        }
-        let ttl = options.idempotency_ttl.unwrap_or(PublishOptions::IDEMPOTENCY_TTL);
-        let mut idempotency = self.shard((channel.as_str(), key)).idempotency.lock();
-        idempotency.note(now.instant, ttl, (channel, key), position.clone());
+        self.0.stats()
     }
 }
 
@@ -273,22 +157,30 @@ impl Broker for MemoryEngine {
     }
 
     async fn publish(&self, publish: Publish) -> Result<Published, BrokerError> {
-        self.publish_in_order(publish)
+        #[cfg(feature = "persistence")]
+        if self.0.waits_for_disk(&publish.options) {
+            return self.blocking(move |inner| inner.publish_after_flush(publish)).await;
+        }
+        self.0.publish(publish)
     }
 
     fn publish_now(&self, publish: Publish) -> Attempt {
-        Attempt::Done(self.publish_in_order(publish))
+        #[cfg(feature = "persistence")]
+        if self.0.waits_for_disk(&publish.options) {
+            return Attempt::Later(publish);
+        }
+        Attempt::Done(self.0.publish(publish))
     }
 
     async fn publish_join(&self, channel: &Channel, info: Arc<ClientInfo>) -> Result<(), BrokerError> {
-        if let Some(events) = self.events.get() {
+        if let Some(events) = self.0.events.get() {
             events.join(channel, info);
         }
         Ok(())
     }
 
     async fn publish_leave(&self, channel: &Channel, info: Arc<ClientInfo>) -> Result<(), BrokerError> {
-        if let Some(events) = self.events.get() {
+        if let Some(events) = self.0.events.get() {
             events.leave(channel, info);
         }
         Ok(())
@@ -304,11 +196,18 @@ impl Broker for MemoryEngine {
 
     fn attach(&self, events: EventSink) {
         // A second node on the same engine would be a mistake of the program; the first one keeps its events.
-        let _ = self.events.set(events);
+        let _ = self.0.events.set(events);
     }
 
-    /// Frees memory every second until `stop` resolves. Runs on tokio.
+    /// Frees memory every second until `stop` resolves, and stores streams that are kept in a file. Runs on tokio.
     async fn run(&self, mut stop: Stop) -> Result<(), BrokerError> {
+        #[cfg(feature = "persistence")]
+        if let Some(period) = self.0.storing_period() {
+            while tokio::time::timeout(period.min(PERIOD), &mut stop).await.is_err() {
+                self.blocking(Inner::store_due).await?;
+            }
+            return self.blocking(Inner::close).await;
+        }
         while tokio::time::timeout(PERIOD, &mut stop).await.is_err() {
             self.expire();
         }
@@ -323,12 +222,16 @@ impl History for MemoryEngine {
         query: &HistoryQuery,
         meta_ttl: Duration,
     ) -> Result<Page, BrokerError> {
-        let mut streams = self.shard(channel.as_str()).streams.lock();
-        Ok(streams.read(self.clock.now().instant, channel, query, meta_ttl))
+        Ok(self.0.read(channel, query, meta_ttl))
     }
 
     async fn remove_history(&self, channel: &Channel) -> Result<(), BrokerError> {
-        self.shard(channel.as_str()).streams.lock().clear(channel);
+        #[cfg(feature = "persistence")]
+        if self.0.storing_period().is_some() {
+            let channel = channel.clone();
+            return self.blocking(move |inner| inner.clear_stored(&channel)).await;
+        }
+        self.0.shard(channel.as_str()).streams.lock().clear(channel);
         Ok(())
     }
 }
@@ -340,7 +243,7 @@ impl Presence for MemoryEngine {
         client: ClientId,
         info: Arc<ClientInfo>,
     ) -> Result<(), BrokerError> {
-        self.shard(channel.as_str()).members.lock().add(channel, client, info);
+        self.0.shard(channel.as_str()).members.lock().add(channel, client, info);
         Ok(())
     }
 
@@ -350,15 +253,28 @@ impl Presence for MemoryEngine {
         client: ClientId,
         _: &UserId,
     ) -> Result<(), BrokerError> {
-        self.shard(channel.as_str()).members.lock().remove(channel, client);
+        self.0.shard(channel.as_str()).members.lock().remove(channel, client);
         Ok(())
     }
 
     async fn presence(&self, channel: &Channel) -> Result<Vec<Member>, BrokerError> {
-        Ok(self.shard(channel.as_str()).members.lock().list(channel))
+        Ok(self.0.shard(channel.as_str()).members.lock().list(channel))
     }
 
     async fn presence_stats(&self, channel: &Channel) -> Result<PresenceStats, BrokerError> {
-        Ok(self.shard(channel.as_str()).members.lock().stats(channel))
+        Ok(self.0.shard(channel.as_str()).members.lock().stats(channel))
+    }
+}
+
+#[cfg(feature = "persistence")]
+impl MemoryEngine {
+    /// Does what waits for the disk where it keeps nobody else waiting. Goes on when the future is dropped.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, BrokerError> + Send + 'static,
+    ) -> Result<T, BrokerError> {
+        let inner = self.0.clone();
+        let done = tokio::task::spawn_blocking(move || work(&inner)).await;
+        done.unwrap_or_else(|error| Err(BrokerError::internal("storing ended early").caused_by(error)))
     }
 }

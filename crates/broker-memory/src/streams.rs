@@ -42,6 +42,15 @@ pub(crate) struct Append<'a> {
     pub(crate) publication: Publication,
 }
 
+/// How it will be appended.
+#[cfg(feature = "persistence")]
+pub(crate) struct Prepared {
+    pub(crate) position: StreamPosition,
+    pub(crate) oldest: u64,
+    pub(crate) version: u64,
+    pub(crate) version_epoch: String,
+}
+
 /// What became of it.
 pub(crate) enum Appended {
     Kept {
@@ -51,6 +60,14 @@ pub(crate) enum Appended {
     },
     /// The version is not newer; the stream stands here.
     Stale(StreamPosition),
+}
+
+/// What time has ended.
+pub(crate) enum Gone<'a> {
+    /// A stream's publications, up to where it stands.
+    Entries(&'a Channel, StreamPosition),
+    /// A stream.
+    Stream(&'a Channel, StreamPosition),
 }
 
 /// What streams there are.
@@ -95,6 +112,44 @@ impl Streams {
         }
     }
 
+    /// Where a publication would be appended, and what the stream would keep of those before it; the stream's
+    /// position if the version is not newer. The stream stays at least as long as the policy says.
+    #[cfg(feature = "persistence")]
+    pub(crate) fn prepare(
+        &mut self,
+        now: Instant,
+        channel: &Channel,
+        append: &Append<'_>,
+    ) -> Result<Prepared, StreamPosition> {
+        let policy = append.policy;
+        let stream = Self::stream(&mut self.streams, &mut self.positions, now, channel, policy.meta_ttl);
+        let lifetime = policy.meta_ttl.max(policy.ttl);
+        let position = stream.log.read(now, &HistoryQuery::position(), lifetime).position;
+        if stream.log.is_stale(append.version, append.version_epoch) {
+            return Err(position);
+        }
+        let (version, version_epoch) = stream.log.version();
+        let version_epoch = version_epoch.to_owned();
+        Ok(Prepared { oldest: stream.log.oldest_with_next(now, policy), position, version, version_epoch })
+    }
+
+    /// Puts a stream in that was stored.
+    #[cfg(feature = "persistence")]
+    pub(crate) fn insert(&mut self, channel: &Channel, log: StreamLog) {
+        self.positions.push(log.due(), channel.clone());
+        let due = log.entries_due();
+        if let Some(due) = due {
+            self.entries.push(due, channel.clone());
+        }
+        self.streams.insert(channel.clone(), Stream { log, noted: due.is_some() });
+    }
+
+    /// Where the channel's stream stands, if it has one.
+    #[cfg(feature = "persistence")]
+    pub(crate) fn position(&self, channel: &Channel) -> Option<StreamPosition> {
+        self.streams.get(channel).map(|stream| stream.log.position())
+    }
+
     /// The channel's stream; a new one if there is none or its time has come.
     fn stream<'a>(
         streams: &'a mut HashMap<Channel, Stream, RandomState>,
@@ -114,8 +169,8 @@ impl Streams {
         stream
     }
 
-    /// Frees what has gone by now, as far as one batch gets. `true`: there may be more.
-    pub(crate) fn expire(&mut self, now: Instant) -> bool {
+    /// Frees what has gone by now, as far as one batch gets, and tells of it. `true`: there may be more.
+    pub(crate) fn expire(&mut self, now: Instant, gone: &mut dyn FnMut(Gone<'_>)) -> bool {
         for _ in 0..BATCH {
             let Some(channel) = self.entries.pop_due(now) else { break };
             let Some(stream) = self.streams.get_mut(&channel) else { continue };
@@ -125,7 +180,10 @@ impl Streams {
                     self.entries.push(due, channel);
                     true
                 }
-                None => false,
+                None => {
+                    gone(Gone::Entries(&channel, stream.log.position()));
+                    false
+                }
             };
         }
         let mut looked_at = 0;
@@ -137,9 +195,11 @@ impl Streams {
                 Some(stream) if !stream.log.is_expired(now) => {
                     self.positions.push(stream.log.due(), channel);
                 }
-                _ => {
+                Some(stream) => {
+                    gone(Gone::Stream(&channel, stream.log.position()));
                     self.streams.remove(&channel);
                 }
+                None => {}
             }
         }
         if self.streams.capacity() > 64 && self.streams.len() < self.streams.capacity() / 8 {
@@ -174,7 +234,7 @@ mod tests {
                 publication: Publication::default(),
             };
             streams.append(now, &channel, append);
-            assert!(!streams.expire(now));
+            assert!(!streams.expire(now, &mut |_| ()));
             assert_eq!((streams.entries.len(), streams.positions.len()), (1, 1));
             now += Duration::from_secs(40);
         }

@@ -50,6 +50,40 @@ impl StreamLog {
         }
     }
 
+    /// A log as it was before, such as one that was stored. Its publications end with the position's offset; what is
+    /// before a hole among them is left out.
+    #[must_use]
+    pub fn restore(
+        position: StreamPosition,
+        publications: Vec<Arc<Publication>>,
+        entries_due: Instant,
+        due: Instant,
+    ) -> Self {
+        let StreamPosition { offset: top, epoch } = position;
+        let expected = |from_top: usize| top.checked_sub(from_top as u64);
+        let newest_first = publications.iter().rev().enumerate();
+        let kept = newest_first
+            .take_while(|(from_top, publication)| Some(publication.offset) == expected(*from_top))
+            .count();
+        let mut entries = VecDeque::from(publications);
+        entries.drain(..entries.len() - kept);
+        Self { epoch, top, entries, entries_due, due, version: None }
+    }
+
+    /// The offset of the oldest publication that will be kept besides the next one.
+    #[must_use]
+    pub fn oldest_with_next(&self, now: Instant, policy: &HistoryPolicy) -> u64 {
+        let room = policy.size.saturating_sub(1);
+        let entries = if self.entries_due <= now { 0 } else { self.entries.len().min(room) };
+        self.top.saturating_add(1).saturating_sub(entries as u64)
+    }
+
+    /// The newest version and its epoch; 0 if there was none.
+    #[must_use]
+    pub fn version(&self) -> (u64, &str) {
+        self.version.as_deref().map_or((0, ""), |newest| (newest.number, &newest.epoch))
+    }
+
     /// Where the stream stands.
     #[must_use]
     pub fn position(&self) -> StreamPosition {

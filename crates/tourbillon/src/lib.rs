@@ -6,6 +6,7 @@
 //! | feature | brings | default |
 //! |---|---|---|
 //! | `memory` | [`memory`]: the embedded engine | yes |
+//! | `persistence` | streams of the embedded engine in a file | |
 //! | `websocket` | [`websocket`]: connections over WebSocket | yes |
 //! | `auth` | [`auth`]: connection and subscription tokens | |
 //! | `access` | [`access`]: namespaces and permissions as hooks | |

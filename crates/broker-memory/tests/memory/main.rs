@@ -8,6 +8,8 @@ mod conformance;
 mod costs;
 #[cfg(test)]
 mod lifetimes;
+#[cfg(all(test, feature = "persistence"))]
+mod persistence;
 #[cfg(test)]
 mod threads;
 

@@ -3,7 +3,7 @@
 use tourbillon_recovery::{HistoryQuery, StreamLog};
 use tourbillon_types::{Epoch, Instant, Payload, Publication, StreamPosition};
 
-use crate::rig::{META_TTL, TTL, at, offsets, policy, seconds};
+use crate::rig::{META_TTL, TTL, at, offsets, policy, publication, seconds};
 
 fn log() -> StreamLog {
     StreamLog::new(Epoch::from("a"), Instant::ZERO, META_TTL)
@@ -197,4 +197,39 @@ fn room_grows_with_what_is_kept_and_goes_with_it() {
     let mut log = filled(1000, 1000);
     let freed = allocation_counter::measure(|| log.clear());
     assert!(freed.bytes_current < -8 * 1000);
+}
+
+#[test]
+fn a_restored_log_goes_on_where_it_was() {
+    let publications = |offsets: &[u64]| offsets.iter().map(|offset| publication(*offset, "a")).collect();
+    for (stored, kept) in [
+        (vec![3, 4, 5], vec![3, 4, 5]),
+        (vec![], vec![]),
+        (vec![1, 2, 4, 5], vec![4, 5]),
+        // What is not the newest is of no use.
+        (vec![3, 4], vec![]),
+        (vec![5, 6], vec![]),
+    ] {
+        let restored = publications(&stored);
+        let mut log = StreamLog::restore(at(5, "a"), restored, seconds(60), seconds(600));
+        assert_eq!(read(&mut log, &HistoryQuery::default()), kept, "{stored:?}");
+        assert_eq!(log.append(Instant::ZERO, &policy(10), Publication::default()).offset, 6);
+    }
+    let mut log = StreamLog::restore(at(5, "a"), publications(&[5]), seconds(60), seconds(600));
+    assert_eq!((log.entries_due(), log.due(), log.version()), (Some(seconds(60)), seconds(600), (0, "")));
+    log.set_version(7, "x");
+    assert_eq!(log.version(), (7, "x"));
+}
+
+#[test]
+fn what_the_next_publication_leaves_is_known_before() {
+    for (count, size, now, oldest) in
+        [(0, 3, 0, 1), (2, 3, 0, 1), (3, 3, 0, 2), (9, 3, 0, 8), (3, 1, 0, 4), (3, 3, 60, 4)]
+    {
+        let mut log = filled(count, 3);
+        assert_eq!(log.oldest_with_next(seconds(now), &policy(size)), oldest, "{count} {size} {now}");
+        log.append(seconds(now), &policy(size), Publication::default());
+        let page = log.read(seconds(now), &HistoryQuery::default().limited(1), META_TTL);
+        assert_eq!(offsets(&page.publications), [oldest]);
+    }
 }
