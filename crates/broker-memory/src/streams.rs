@@ -64,10 +64,10 @@ pub(crate) enum Appended {
 
 /// What time has ended.
 pub(crate) enum Gone<'a> {
-    /// A stream's publications, up to where it stands.
-    Entries(&'a Channel, StreamPosition),
+    /// A stream's publications, up to this offset.
+    Entries(&'a Channel, u64),
     /// A stream.
-    Stream(&'a Channel, StreamPosition),
+    Stream(&'a Channel),
 }
 
 /// What streams there are.
@@ -144,10 +144,10 @@ impl Streams {
         self.streams.insert(channel.clone(), Stream { log, noted: due.is_some() });
     }
 
-    /// Where the channel's stream stands, if it has one.
+    /// The last offset of the channel's stream, if it has one.
     #[cfg(feature = "persistence")]
-    pub(crate) fn position(&self, channel: &Channel) -> Option<StreamPosition> {
-        self.streams.get(channel).map(|stream| stream.log.position())
+    pub(crate) fn top(&self, channel: &Channel) -> Option<u64> {
+        self.streams.get(channel).map(|stream| stream.log.position().offset)
     }
 
     /// The channel's stream; a new one if there is none or its time has come.
@@ -181,7 +181,7 @@ impl Streams {
                     true
                 }
                 None => {
-                    gone(Gone::Entries(&channel, stream.log.position()));
+                    gone(Gone::Entries(&channel, stream.log.position().offset));
                     false
                 }
             };
@@ -195,11 +195,10 @@ impl Streams {
                 Some(stream) if !stream.log.is_expired(now) => {
                     self.positions.push(stream.log.due(), channel);
                 }
-                Some(stream) => {
-                    gone(Gone::Stream(&channel, stream.log.position()));
+                _ => {
+                    gone(Gone::Stream(&channel));
                     self.streams.remove(&channel);
                 }
-                None => {}
             }
         }
         if self.streams.capacity() > 64 && self.streams.len() < self.streams.capacity() / 8 {

@@ -18,7 +18,9 @@ const STATE: TableDefinition<'_, &str, u64> = TableDefinition::new("state");
 /// How much may wait to be written, in bytes of memory.
 const ROOM: usize = 16 * 1024 * 1024;
 
-/// Something to be stored.
+/// Something to be stored. Records of a channel are taken in the order in which they came about: appends under the
+/// lock of the channel's order, which no other append comes between, and what time ended under the lock of its shard,
+/// at a moment when nothing is appended.
 #[derive(Debug)]
 pub(crate) enum Record {
     Append {
@@ -29,9 +31,9 @@ pub(crate) enum Record {
         publication: Box<Publication>,
     },
     /// Publications before an offset are gone.
-    Trim { channel: Channel, epoch: Epoch, before: u64 },
+    Trim { channel: Channel, before: u64 },
     /// The stream is gone.
-    Forget { channel: Channel, epoch: Epoch },
+    Forget { channel: Channel },
 }
 
 /// What was stored of a channel.
@@ -253,7 +255,7 @@ impl Queue {
     fn push(&mut self, record: Record) {
         self.bytes += match &record {
             Record::Append { channel, publication, .. } => weight(channel, publication),
-            Record::Trim { channel, .. } | Record::Forget { channel, .. } => channel.len() + 128,
+            Record::Trim { channel, .. } | Record::Forget { channel } => channel.len() + 128,
         };
         self.waiting.push(record);
     }
@@ -285,29 +287,15 @@ fn apply(
             }
             entries.insert((channel.as_str(), offset), encode_publication(publication).as_slice())?;
         }
-        // Both are about a stream that may have been replaced meanwhile.
-        Record::Trim { channel, epoch, before } => {
-            if is_of_epoch(metas, channel, epoch)? {
-                entries.retain_in(range(channel, 0, before.saturating_sub(1)), |_, _| false)?;
-            }
+        Record::Trim { channel, before } => {
+            entries.retain_in(range(channel, 0, before.saturating_sub(1)), |_, _| false)?;
         }
-        Record::Forget { channel, epoch } => {
-            if is_of_epoch(metas, channel, epoch)? {
-                metas.remove(channel.as_str())?;
-                entries.retain_in(range(channel, 0, u64::MAX), |_, _| false)?;
-            }
+        Record::Forget { channel } => {
+            metas.remove(channel.as_str())?;
+            entries.retain_in(range(channel, 0, u64::MAX), |_, _| false)?;
         }
     }
     Ok(())
-}
-
-fn is_of_epoch(
-    metas: &Table<'_, &str, &[u8]>,
-    channel: &Channel,
-    epoch: &Epoch,
-) -> Result<bool, redb::Error> {
-    let stored = metas.get(channel.as_str())?;
-    Ok(stored.and_then(|stored| decode_meta(stored.value())).is_some_and(|meta| meta.epoch == *epoch))
 }
 
 /// A channel's publications from one offset to another, both included.

@@ -90,10 +90,10 @@ impl Inner {
         let _order = self.order(channel).lock();
         let mut streams = self.shard(channel.as_str()).streams.lock();
         streams.clear(channel);
-        let position = streams.position(channel);
+        let top = streams.top(channel);
         drop(streams);
-        match (&self.journal, position) {
-            (Some(journal), Some(position)) => journal.store(Gone::Entries(channel, position).into()),
+        match (&self.journal, top) {
+            (Some(journal), Some(top)) => journal.store(Gone::Entries(channel, top).into()),
             _ => Ok(()),
         }
     }
@@ -131,14 +131,10 @@ impl Restored {
 impl From<Gone<'_>> for Record {
     fn from(gone: Gone<'_>) -> Self {
         match gone {
-            Gone::Entries(channel, position) => Self::Trim {
-                channel: channel.clone(),
-                epoch: position.epoch,
-                before: position.offset.saturating_add(1),
-            },
-            Gone::Stream(channel, position) => {
-                Self::Forget { channel: channel.clone(), epoch: position.epoch }
+            Gone::Entries(channel, top) => {
+                Self::Trim { channel: channel.clone(), before: top.saturating_add(1) }
             }
+            Gone::Stream(channel) => Self::Forget { channel: channel.clone() },
         }
     }
 }

@@ -95,7 +95,8 @@ async fn what_is_synced_always_survives_any_crash_in_its_epoch() {
     before.publish(rich()).await;
     let mut versioned = kept("a");
     (versioned.options.version, versioned.options.version_epoch) = (7, "x".to_owned());
-    let top = before.publish(versioned.clone()).await.position;
+    before.publish(versioned.clone()).await;
+    let top = before.publish(kept("a")).await.position;
     before.publish(kept("b")).await;
     let page = before.read("a").await;
 
@@ -250,6 +251,21 @@ async fn the_file_forgets_with_the_engine() {
     stored.end().await;
     assert_eq!(Stored::open(&file, Fsync::Always).engine.stats().streams, 0);
     drop(clock);
+}
+
+#[tokio::test]
+async fn an_epoch_that_nothing_was_published_in_does_not_bring_the_one_before_it_back() {
+    let file = File::new();
+    let stored = Stored::open(&file, Fsync::Always);
+    stored.publish(kept("a")).await;
+    for _ in 0..2 {
+        stored.clock.advance(META_TTL);
+        stored.read("a").await;
+    }
+    stored.clock.advance(META_TTL);
+    stored.engine.expire();
+    stored.end().await;
+    assert_eq!(Stored::open(&file, Fsync::Always).engine.stats().streams, 0);
 }
 
 #[tokio::test]
