@@ -72,8 +72,8 @@ use engine::Inner;
 #[cfg(feature = "persistence")]
 pub use persistence::{Fsync, OpenError, Persistence};
 use tourbillon_broker::{
-    Attempt, Broker, BrokerError, Capabilities, EventSink, History, HistoryQuery, Member, Page, Parts, Presence,
-    PresenceStats, Publish, Published, Stop,
+    Attempt, Broker, BrokerError, Capabilities, EventSink, History, HistoryQuery, Member, Page, Parts,
+    Presence, PresenceStats, Publish, Published, Stop,
 };
 use tourbillon_types::{Channel, ClientId, ClientInfo, Clock, SystemClock, UserId};
 

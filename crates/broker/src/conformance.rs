@@ -296,7 +296,7 @@ macro_rules! conformance_suite {
     ($block_on:expr, $harness:expr) => {
         $crate::conformance_suite!(@tests $block_on, $harness,
             order subscribe_is_a_barrier unsubscribe_stops_delivery content_is_kept idempotency
-            capabilities_are_honest concurrent_publishers
+            capabilities_are_honest concurrent_publishers publishing_now_is_publishing
             keys_are_forgotten_in_time offsets_count_from_one history_is_what_was_delivered
             pages_go_both_ways history_is_bounded_by_size history_ends_in_time positions_end_in_time
             another_epoch_gets_nothing removing_history_keeps_the_position nothing_is_kept_unless_asked

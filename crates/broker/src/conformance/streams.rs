@@ -9,7 +9,7 @@ use tourbillon_types::{
 };
 
 use super::{Event, Harness, Log, data, must_publish, publish, start};
-use crate::{DynBroker, Publish, PublishOptions, Published, SharedHistory, Suppressed};
+use crate::{Attempt, DynBroker, Publish, PublishOptions, Published, SharedHistory, Suppressed};
 
 const TTL: Duration = Duration::from_secs(60);
 const META_TTL: Duration = Duration::from_secs(600);
@@ -70,6 +70,33 @@ pub async fn offsets_count_from_one(harness: impl Harness) {
     assert_eq!(position, StreamPosition { offset: 4, epoch });
     let unused = history.position(&Channel::from("unused"), META_TTL).await.unwrap_or_default();
     assert_eq!(unused.offset, 0);
+}
+
+/// Publishing without waiting does what publishing does, or nothing.
+pub async fn publishing_now_is_publishing(harness: impl Harness) {
+    let (log, broker) = start(&harness, &["a"]).await;
+    let capabilities = broker.capabilities();
+    let mut count = 0;
+    for number in 1..=4 {
+        let keeps = capabilities.history && number > 2;
+        let attempted =
+            if keeps { kept("a", &number.to_string()) } else { publish("a", &number.to_string()) };
+        match broker.publish_now(attempted.clone()) {
+            Attempt::Done(published) => {
+                let position = published.map(|published| published.position).unwrap_or_default();
+                assert_eq!(position.offset, if keeps { number - 2 } else { 0 });
+            }
+            Attempt::Later(publish) => {
+                assert_eq!(publish, attempted, "handed back as it was");
+                harness.settled(&log, count).await;
+                assert_eq!(log.len(), count, "nothing has happened to it");
+                must_publish(&broker, publish).await;
+            }
+        }
+        count += 1;
+    }
+    harness.settled(&log, count).await;
+    assert_eq!(log.data("a"), ["1", "2", "3", "4"]);
 }
 
 /// What is read later is what was delivered.
