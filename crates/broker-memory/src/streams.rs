@@ -63,6 +63,7 @@ pub(crate) enum Appended {
 }
 
 /// What time has ended.
+#[cfg_attr(not(feature = "persistence"), expect(dead_code, reason = "only a file wants to know what it was"))]
 pub(crate) enum Gone<'a> {
     /// A stream's publications, up to this offset.
     Entries(&'a Channel, u64),
