@@ -4,43 +4,92 @@
 //! needs. What a broker does not claim in its [`Capabilities`](crate::Capabilities) is not asked of it, but a
 //! claim is held to.
 
+mod presence;
+mod streams;
+
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tourbillon_types::{Channel, ClientInfo, Payload, Publication};
 
 use crate::{BrokerEvents, DynBroker, EventSink, Publish, Suppressed};
+pub use presence::*;
+pub use streams::*;
 
 /// Makes brokers to be tested.
 pub trait Harness {
     /// A broker, attached to `events` and running, with a name space of its own.
     fn broker(&self, events: EventSink) -> impl Future<Output = Arc<dyn DynBroker>>;
 
+    /// Lets time pass for the broker; `false` if that cannot be done, and what needs it is not tested then.
+    fn pass(&self, duration: Duration) -> impl Future<Output = bool> {
+        let _ = duration;
+        std::future::ready(false)
+    }
+
     /// Waits until what was published so far has been delivered. The default suits brokers that deliver inside
     /// `publish`.
-    fn settled(&self, log: &Log, publications: usize) -> impl Future<Output = ()> {
-        let _ = (log, publications);
+    fn settled(&self, log: &Log, events: usize) -> impl Future<Output = ()> {
+        let _ = (log, events);
         std::future::ready(())
     }
 }
 
 /// Everything a broker told its node.
 #[derive(Debug, Default)]
-pub struct Log(Mutex<Vec<(Channel, Arc<Publication>)>>);
+pub struct Log(Mutex<Vec<Event>>);
+
+/// One thing that a broker told its node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A publication.
+    Publication(Channel, Arc<Publication>),
+    /// A publication with the one before it.
+    Delta(Channel, Arc<Publication>, Option<Arc<Publication>>),
+    /// Somebody came.
+    Join(Channel, Arc<ClientInfo>),
+    /// Somebody left.
+    Leave(Channel, Arc<ClientInfo>),
+}
+
+impl Event {
+    fn publication(&self) -> Option<(&Channel, &Arc<Publication>)> {
+        match self {
+            Self::Publication(channel, publication) | Self::Delta(channel, publication, _) => {
+                Some((channel, publication))
+            }
+            Self::Join(..) | Self::Leave(..) => None,
+        }
+    }
+}
 
 impl Log {
-    /// The data of a channel's publications, in order of arrival.
+    /// Everything, in order of arrival.
     #[must_use]
-    pub fn data(&self, channel: &str) -> Vec<String> {
+    pub fn events(&self) -> Vec<Event> {
+        self.0.lock().clone()
+    }
+
+    /// A channel's publications, in order of arrival.
+    #[must_use]
+    pub fn publications(&self, channel: &str) -> Vec<Arc<Publication>> {
         let log = self.0.lock();
-        log.iter()
+        let publications = log.iter().filter_map(Event::publication);
+        publications
             .filter(|(name, _)| name.as_str() == channel)
-            .map(|(_, publication)| String::from_utf8_lossy(publication.data.as_ref()).into_owned())
+            .map(|(_, publication)| publication.clone())
             .collect()
     }
 
-    /// The number of publications that arrived, whatever their channel.
+    /// The data of a channel's publications, in order of arrival.
+    #[must_use]
+    pub fn data(&self, channel: &str) -> Vec<String> {
+        data(&self.publications(channel))
+    }
+
+    /// The number of events that arrived, whatever their channel.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.lock().len()
@@ -55,14 +104,34 @@ impl Log {
 
 impl BrokerEvents for Log {
     fn publication(&self, channel: &Channel, publication: Arc<Publication>) {
-        self.0.lock().push((channel.clone(), publication));
+        self.0.lock().push(Event::Publication(channel.clone(), publication));
     }
 
-    fn join(&self, _: &Channel, _: Arc<ClientInfo>) {}
+    fn delta_publication(
+        &self,
+        channel: &Channel,
+        publication: Arc<Publication>,
+        previous: Option<Arc<Publication>>,
+    ) {
+        self.0.lock().push(Event::Delta(channel.clone(), publication, previous));
+    }
 
-    fn leave(&self, _: &Channel, _: Arc<ClientInfo>) {}
+    fn join(&self, channel: &Channel, info: Arc<ClientInfo>) {
+        self.0.lock().push(Event::Join(channel.clone(), info));
+    }
+
+    fn leave(&self, channel: &Channel, info: Arc<ClientInfo>) {
+        self.0.lock().push(Event::Leave(channel.clone(), info));
+    }
 
     fn position_lost(&self, _: Option<&Channel>) {}
+}
+
+/// The data of publications, as text.
+fn data(publications: &[Arc<Publication>]) -> Vec<String> {
+    let text =
+        |publication: &Arc<Publication>| String::from_utf8_lossy(publication.data.as_ref()).into_owned();
+    publications.iter().map(text).collect()
 }
 
 fn publish(channel: &str, data: &str) -> Publish {
@@ -135,8 +204,7 @@ pub async fn content_is_kept(harness: impl Harness) {
     tagged.options.tags = Some(Arc::new([("key".to_owned(), "value".to_owned())].into()));
     must_publish(&broker, tagged).await;
     harness.settled(&log, 1).await;
-    let log = log.0.lock();
-    let publication = log.first().map(|(_, publication)| publication.clone()).unwrap_or_default();
+    let publication = log.publications("a").first().cloned().unwrap_or_default();
     assert_eq!(publication.data.as_ref(), "\u{0}\u{1}binary\u{7f}".as_bytes());
     let tags = publication.tags.as_deref().cloned().unwrap_or_default();
     assert_eq!(tags.get("key").map(String::as_str), Some("value"));
@@ -170,11 +238,8 @@ pub async fn capabilities_are_honest(harness: impl Harness) {
     let (log, broker) = start(&harness, &["a"]).await;
     let capabilities = broker.capabilities();
     assert_eq!(capabilities, broker.capabilities(), "constant over its life");
-    let policy = crate::HistoryPolicy {
-        size: 10,
-        ttl: std::time::Duration::from_secs(60),
-        meta_ttl: std::time::Duration::from_secs(60),
-    };
+    let policy =
+        crate::HistoryPolicy { size: 10, ttl: Duration::from_secs(60), meta_ttl: Duration::from_secs(60) };
     let mut kept = publish("a", "1");
     kept.options.history = Some(policy);
     match broker.publish(kept).await {
@@ -231,7 +296,14 @@ macro_rules! conformance_suite {
     ($block_on:expr, $harness:expr) => {
         $crate::conformance_suite!(@tests $block_on, $harness,
             order subscribe_is_a_barrier unsubscribe_stops_delivery content_is_kept idempotency
-            capabilities_are_honest concurrent_publishers);
+            capabilities_are_honest concurrent_publishers publishing_now_is_publishing
+            keys_are_forgotten_in_time offsets_count_from_one history_is_what_was_delivered
+            pages_go_both_ways history_is_bounded_by_size history_ends_in_time positions_end_in_time
+            another_epoch_gets_nothing removing_history_keeps_the_position nothing_is_kept_unless_asked
+            policies_that_keep_nothing_are_refused keys_and_streams versions_ascend versions_of_epochs
+            deltas_come_with_what_they_follow streams_of_concurrent_publishers
+            presence_lists_who_is_there presence_counts_users_once presence_is_replaced_and_removed
+            joins_and_leaves_arrive);
     };
     (@tests $block_on:expr, $harness:expr, $($check:ident)*) => {
         $(#[test]

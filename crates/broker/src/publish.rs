@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tourbillon_types::{Channel, ClientInfo, Payload, StreamPosition, Tags};
+use tourbillon_types::{Channel, ClientInfo, HistoryPolicy, Payload, StreamPosition, Tags};
 
 use crate::BrokerError;
 
@@ -17,26 +17,23 @@ pub struct PublishOptions {
     pub tags: Option<Arc<Tags>>,
     /// How the channel's stream keeps it; `None` keeps nothing and gives it offset 0.
     pub history: Option<HistoryPolicy>,
-    /// A second publication with the same key within five minutes has no effect but to get the first one's
+    /// A second publication with the same key within `idempotency_ttl` has no effect but to get the first one's
     /// position (PUBS-01). Empty for none.
     pub idempotency_key: String,
-    /// A version not above the stream's latest is suppressed (PUBS-02); 0 for none. Needs `history`.
+    /// How long `idempotency_key` is remembered; `None` for [`IDEMPOTENCY_TTL`](Self::IDEMPOTENCY_TTL).
+    pub idempotency_ttl: Option<Duration>,
+    /// A version not above the stream's latest is suppressed (PUBS-02); 0 for none. Needs `history`. A publication
+    /// without a version leaves the latest one as it is.
     pub version: u64,
-    /// Versions of different epochs are not compared.
+    /// Versions of different epochs are not compared; a version without an epoch is compared with any.
     pub version_epoch: String,
     /// Whether subscribers that negotiated deltas may get one (DELTA-02).
     pub delta: bool,
 }
 
-/// How long a channel's stream keeps what is published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HistoryPolicy {
-    /// The most publications kept; at least 1.
-    pub size: usize,
-    /// How long after the last publication the stream is kept.
-    pub ttl: Duration,
-    /// How long offset and epoch are kept after the last use; at least `ttl`.
-    pub meta_ttl: Duration,
+impl PublishOptions {
+    /// How long a key is remembered unless the publication says otherwise: five minutes (MEM-03).
+    pub const IDEMPOTENCY_TTL: Duration = Duration::from_secs(300);
 }
 
 /// One call of [`Broker::publish`](crate::Broker::publish).
@@ -61,7 +58,8 @@ impl Publish {
 /// The outcome of a publish.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Published {
-    /// The publication's place in the stream; offset 0 and no epoch where none is kept.
+    /// The publication's place in the stream; offset 0 and no epoch where none is kept. Of one that was suppressed:
+    /// the place of the first one with the key (HID-77), or where the stream stands (HID-78).
     pub position: StreamPosition,
     /// Why nothing was delivered, if so.
     pub suppressed: Option<Suppressed>,

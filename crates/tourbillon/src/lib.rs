@@ -6,6 +6,7 @@
 //! | feature | brings | default |
 //! |---|---|---|
 //! | `memory` | [`memory`]: the embedded engine | yes |
+//! | `persistence` | streams of the embedded engine in a file | |
 //! | `websocket` | [`websocket`]: connections over WebSocket | yes |
 //! | `auth` | [`auth`]: connection and subscription tokens | |
 //! | `access` | [`access`]: namespaces and permissions as hooks | |
@@ -48,6 +49,7 @@ pub use tourbillon_broker as broker;
 pub use tourbillon_broker_memory as memory;
 pub use tourbillon_node::{self as node, *};
 pub use tourbillon_protocol as protocol;
+pub use tourbillon_recovery as recovery;
 pub use tourbillon_session as session;
 pub use tourbillon_transport as transport;
 #[cfg(feature = "websocket")]

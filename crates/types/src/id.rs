@@ -86,8 +86,8 @@ uuid! {
     NodeId
 }
 
-fn random_bytes() -> [u8; 16] {
-    let mut bytes = [0; 16];
+pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
     #[expect(clippy::expect_used, reason = "no identifier can be made without randomness")]
     getrandom::fill(&mut bytes).expect("the operating system provides randomness");
     bytes

@@ -2,13 +2,14 @@
 //!
 //! Nothing here does I/O, knows a wire format or reads a clock except [`clock::SystemClock`], which is the one
 //! place of the workspace that does. Identifiers draw their randomness from the operating system when they are
-//! made ([`ClientId::random`]); everything else is a plain value.
+//! made ([`ClientId::random`]), and so do epochs ([`Epoch::random`]); everything else is a plain value.
 
 pub mod channel;
 pub mod clock;
 pub mod codes;
 pub mod encoding;
 pub mod filter;
+pub mod history;
 pub mod id;
 pub mod payload;
 pub mod publication;
@@ -19,6 +20,7 @@ pub use clock::{Clock, Instant, ManualClock, Now, SystemClock};
 pub use codes::{Disconnect, ErrorCode, ReplyError, Unsubscribe};
 pub use encoding::{Direction, Encoding};
 pub use filter::{FilterError, FilterLimits, FilterProblem, TagFilter, TagMatcher};
+pub use history::{HistoryPolicy, HistoryQuery, Page};
 pub use id::{ClientId, NodeId, ParseIdError, SessionId};
 pub use payload::Payload;
 pub use publication::{ClientInfo, Epoch, Publication, StreamPosition, Tags};

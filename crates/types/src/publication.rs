@@ -17,6 +17,26 @@ impl Epoch {
     /// The epoch that is not known.
     pub const UNKNOWN: Self = Self(None);
 
+    /// The letters of a random epoch.
+    const LETTERS: &[u8; 52] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+    /// A fresh epoch: eight random letters (MEM-01).
+    ///
+    /// # Panics
+    ///
+    /// When the operating system has no randomness to give, which supported systems never report after boot.
+    #[must_use]
+    pub fn random() -> Self {
+        // 52^8 is less than a 300,000th of 2^64, so the remainder is as good as uniform.
+        let mut number = u64::from_le_bytes(crate::id::random_bytes());
+        let letters = std::array::from_fn::<u8, 8, _>(|_| {
+            let letter = Self::LETTERS[usize::try_from(number % 52).unwrap_or_default()];
+            number /= 52;
+            letter
+        });
+        Self::from(std::str::from_utf8(&letters).unwrap_or_default())
+    }
+
     /// The epoch as text, empty when unknown.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -116,6 +136,16 @@ mod tests {
         assert_ne!(Epoch::from("abcd"), Epoch::from("abce"));
         let epoch = Epoch::from("abcd");
         assert_eq!(epoch.clone().as_str().as_ptr(), epoch.as_str().as_ptr());
+    }
+
+    #[test]
+    fn random_epochs_are_eight_letters() {
+        let epochs: std::collections::HashSet<_> = (0..100).map(|_| Epoch::random()).collect();
+        assert_eq!(epochs.len(), 100);
+        for epoch in epochs {
+            assert_eq!(epoch.as_str().len(), 8);
+            assert!(epoch.as_str().bytes().all(|letter| letter.is_ascii_alphabetic()));
+        }
     }
 
     #[test]
