@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test stops at what it did not expect")]
 
+mod bursts;
 mod harness;
 mod limits;
 mod pubsub;
