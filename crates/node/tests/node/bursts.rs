@@ -29,7 +29,9 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 impl Act {
     fn command(self, id: usize) -> String {
         match self {
-            Self::Publish(channel) => format!(r#"{{"id":{id},"publish":{{"channel":"{channel}","data":{id}}}}}"#),
+            Self::Publish(channel) => {
+                format!(r#"{{"id":{id},"publish":{{"channel":"{channel}","data":{id}}}}}"#)
+            }
             Self::Subscribe(channel) => format!(r#"{{"id":{id},"subscribe":{{"channel":"{channel}"}}}}"#),
             Self::Unsubscribe(channel) => format!(r#"{{"id":{id},"unsubscribe":{{"channel":"{channel}"}}}}"#),
         }
@@ -46,7 +48,7 @@ fn expected(acts: &[Act]) -> (Vec<Value>, Vec<Value>) {
             Act::Unsubscribe(channel) => have.retain(|had| had != channel),
             Act::Publish(channel) => {
                 all.push(Value::from(id));
-                if have.contains(&channel) {
+                if have.contains(channel) {
                     mine.push(Value::from(id));
                 }
             }

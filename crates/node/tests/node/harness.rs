@@ -80,7 +80,7 @@ impl Client {
 
     /// The next message; pings are answered.
     pub(crate) async fn message(&mut self) -> Value {
-        loop {
+        for _ in 0..50 {
             match self.next().await {
                 Sent::Message(message) if &message[..] == b"{}" => self.send("{}"),
                 Sent::Message(message) => return serde_json::from_slice(&message).expect("JSON"),
@@ -91,6 +91,7 @@ impl Client {
                 Sent::Closed(why) => panic!("closed: {why}"),
             }
         }
+        panic!("nothing but pings comes");
     }
 
     pub(crate) async fn next(&mut self) -> Sent {
