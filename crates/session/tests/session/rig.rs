@@ -53,6 +53,7 @@ pub(crate) fn init() -> SessionInit {
         direction: Direction::Bidirectional,
         native_ping: false,
         emulation: false,
+        connect_errors: false,
     }
 }
 
