@@ -16,6 +16,7 @@ mod schema;
 mod secret;
 mod sieve;
 mod tree;
+mod transports;
 
 pub use check::{ListenerConfig, Settings};
 pub use duration::GoDuration;
@@ -23,3 +24,4 @@ pub use load::{ConfigError, Given, Loaded, Problem, Source, load};
 pub use model::Options;
 pub use reference::reference;
 pub use secret::SecretText;
+pub use transports::{Endpoint, HttpTransports};

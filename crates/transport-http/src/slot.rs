@@ -150,7 +150,8 @@ impl Slot {
             return Poll::Ready(Err(Gone));
         }
         let mut outcome = Poll::Ready(Ok(()));
-        while let Some(entry) = queue.entries().next() {
+        loop {
+            let Some(entry) = queue.entries().next() else { break };
             if !state.pending.append(framing, entry) {
                 state.writer.wait(cx);
                 outcome = Poll::Pending;
