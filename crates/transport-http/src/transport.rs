@@ -16,24 +16,25 @@ use crate::slot::{Gone, Slot};
 
 /// A connection whose messages to the client are the body of a response. The first message of the client is what came
 /// with the request; what it sends later comes in other requests, and not through here.
+///
+/// Dropping it, or its writer, ends the response.
 #[derive(Debug)]
 pub struct HttpTransport {
     info: TransportInfo,
-    first: Bytes,
-    framing: Framing,
-    verdict: Verdict,
-    slot: Arc<Slot>,
+    reader: HttpReader,
+    writer: HttpWriter,
 }
 
 impl HttpTransport {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         info: TransportInfo,
         first: Bytes,
         framing: Framing,
         verdict: Verdict,
         slot: Arc<Slot>,
     ) -> Self {
-        Self { info, first, framing, verdict, slot }
+        let reader = HttpReader { first: Some(first), slot: slot.clone() };
+        Self { info, reader, writer: HttpWriter { framing, verdict, slot } }
     }
 }
 
@@ -46,9 +47,7 @@ impl Transport for HttpTransport {
     }
 
     fn split(self) -> (HttpReader, HttpWriter) {
-        let Self { first, framing, verdict, slot, .. } = self;
-        let reader = HttpReader { first: Some(first), slot: slot.clone() };
-        (reader, HttpWriter { framing, verdict, slot })
+        (self.reader, self.writer)
     }
 }
 

@@ -200,7 +200,10 @@ mod tests {
         );
         let mut second = pin!(mailbox.deliver(Bytes::from_static(b"2")));
         assert!(second.as_mut().poll(&mut cx()).is_pending());
-        drop(pin!(mailbox.deliver(Bytes::from_static(b"given up"))).poll(&mut cx()));
+        {
+            let given_up = pin!(mailbox.deliver(Bytes::from_static(b"given up")));
+            assert!(given_up.poll(&mut cx()).is_pending());
+        }
         let next = |reader: &mut Mailed<_>| match reader.poll_recv(&mut cx()) {
             Poll::Ready(Ok(Received::Message(frame))) => frame,
             other => unreachable!("{other:?}"),
