@@ -15,8 +15,8 @@ mod reference;
 mod schema;
 mod secret;
 mod sieve;
-mod tree;
 mod transports;
+mod tree;
 
 pub use check::{ListenerConfig, Settings};
 pub use duration::GoDuration;

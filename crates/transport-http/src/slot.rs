@@ -281,7 +281,10 @@ mod tests {
             assert!(slot.poll_put(cx, Framing::Lines, &mut queue).is_ready());
             slot.0.lock().pending.take().expect("something")
         };
-        assert_eq!([put(&[], false), put(&["0"], false), put(&[], true)], ["1\n2\n3\n", "0\n1\n2\n3\n", "2\n3\n"]);
+        assert_eq!(
+            [put(&[], false), put(&["0"], false), put(&[], true)],
+            ["1\n2\n3\n", "0\n1\n2\n3\n", "2\n3\n"]
+        );
         let shared = [(); 2].map(|()| {
             let slot = Slot::new(b"");
             let mut queue = MessageQueue::new();

@@ -331,7 +331,8 @@ options! {
     ConnectCodeToHttpResponse {
         /// Switches it on.
         enabled: bool = false,
-        /// What is answered to which code; any other gets 500.
+        /// What is answered to which code: objects of `code` and `to`, which holds `status_code` and `body`. Any other
+        /// code gets 500.
         transforms: Vec<ConnectCodeTransform> = Vec::new(),
     }
 }
