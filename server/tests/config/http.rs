@@ -28,13 +28,42 @@ fn what_makes_no_sense_is_named() {
         of("connect_code_to_http_response", &format!(r#"{{"enabled":true,"transforms":[{element}]}}"#))
     };
     let cases: [(String, Expect); 7] = [
-        (of("handler_prefix", r#""stream""#), expect![[r#"uni_http_stream.handler_prefix: "stream" must begin with a slash"#]]),
-        (of("max_request_body_size", "-1"), expect!["uni_http_stream.max_request_body_size: invalid value: integer `-1`, expected usize"]),
-        (transforms(r#"{"code":0,"to":{"status_code":400}}"#), expect!["uni_http_stream.connect_code_to_http_response.transforms[0].code: must be set"]),
-        (transforms(r#"{"code":5,"to":{"body":"x"}}"#), expect!["uni_http_stream.connect_code_to_http_response.transforms[0].to.status_code: must be an HTTP status, 200 to 999"]),
-        (transforms(r#"{"code":5,"to":{"status_code":101}}"#), expect!["uni_http_stream.connect_code_to_http_response.transforms[0].to.status_code: must be an HTTP status, 200 to 999"]),
-        (transforms(r#"{"code":5,"to":{"status":400}}"#), expect!["uni_http_stream.connect_code_to_http_response.transforms[0].to.status: unknown field `status`, expected `status_code` or `body`"]),
-        (transforms(r#"{"code":"five"}"#), expect![[r#"uni_http_stream.connect_code_to_http_response.transforms[0].code: invalid type: string "five", expected u32"#]]),
+        (
+            of("handler_prefix", r#""stream""#),
+            expect![[r#"uni_http_stream.handler_prefix: "stream" must begin with a slash"#]],
+        ),
+        (
+            of("max_request_body_size", "-1"),
+            expect!["uni_http_stream.max_request_body_size: invalid value: integer `-1`, expected usize"],
+        ),
+        (
+            transforms(r#"{"code":0,"to":{"status_code":400}}"#),
+            expect!["uni_http_stream.connect_code_to_http_response.transforms[0].code: must be set"],
+        ),
+        (
+            transforms(r#"{"code":5,"to":{"body":"x"}}"#),
+            expect![
+                "uni_http_stream.connect_code_to_http_response.transforms[0].to.status_code: must be an HTTP status, 200 to 999"
+            ],
+        ),
+        (
+            transforms(r#"{"code":5,"to":{"status_code":101}}"#),
+            expect![
+                "uni_http_stream.connect_code_to_http_response.transforms[0].to.status_code: must be an HTTP status, 200 to 999"
+            ],
+        ),
+        (
+            transforms(r#"{"code":5,"to":{"status":400}}"#),
+            expect![
+                "uni_http_stream.connect_code_to_http_response.transforms[0].to.status: unknown field `status`, expected `status_code` or `body`"
+            ],
+        ),
+        (
+            transforms(r#"{"code":"five"}"#),
+            expect![[
+                r#"uni_http_stream.connect_code_to_http_response.transforms[0].code: invalid type: string "five", expected u32"#
+            ]],
+        ),
     ];
     for (text, expected) in cases {
         Sources::json(&text).refused(expected);

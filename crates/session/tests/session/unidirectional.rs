@@ -67,6 +67,13 @@ fn an_error_stays_one_where_the_transport_wants_it() {
     rig.malformed();
     rig.advance(60.0);
     rig.expect(expect![[r#"
+        client> {"id":1,"connect":{}}
+        - call 1: connect
+        - answer 1: error 109
+        server> {"id":1,"error":{"code":109,"message":"token expired"}}
+        client> (malformed)
+        [10 s]
+        closed: 3502 stale
     "#]]);
 }
 
