@@ -255,7 +255,31 @@ where
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
     use super::*;
+
+    proptest! {
+        /// Whatever a client puts together, it never says more than its connect request.
+        #[test]
+        fn a_connect_request_stays_within_its_command(
+            pieces in prop::collection::vec(
+                prop::sample::select(&["{", "}", "[", "]", ":", ",", "\n", "\r", " ", "null", "1", "\"token\"",
+                    "\"data\"", "\"id\"", "\"connect\"", "{\"token\":\"a\"}", "\"a\\nb\"", "\u{2028}"][..]),
+                0..9,
+            ),
+        ) {
+            let request = Bytes::from(pieces.concat());
+            if let Some(command) = connect_command(&request) {
+                prop_assert!(!command.contains(&b'\n'));
+                let command: Value = serde_json::from_slice(&command).expect("JSON");
+                let request: Value = serde_json::from_slice(&request).expect("JSON");
+                let connect = if request.is_null() { serde_json::json!({}) } else { request };
+                prop_assert_eq!(command, serde_json::json!({ "id": 1, "connect": connect }));
+            }
+        }
+    }
 
     #[test]
     fn connect_requests_become_commands() {
