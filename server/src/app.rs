@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tourbillon::http::{EmulationService, InitService, StreamService};
 use tourbillon::memory::MemoryEngine;
 use tourbillon::node::{BuildError, Node, NodeDriver};
 use tourbillon::websocket::WebSocketService;
@@ -14,10 +15,10 @@ use tourbillon_access::{DenyAll, Live, Namespaced, Namespaces, Tokens, TokensCon
 use tourbillon_api::{ApiService, HttpApi};
 
 use crate::admission::Admission;
-use crate::config::{ListenerConfig, Settings};
+use crate::config::{HttpTransports, ListenerConfig, Settings};
 use crate::dev::Dev;
 use crate::http::serve;
-use crate::router::Router;
+use crate::router::{HttpRoutes, Router};
 
 /// Sockets that are bound and not yet served. Tests bring their own.
 #[derive(Debug)]
@@ -79,6 +80,23 @@ async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     bound.map_err(|error| io::Error::new(error.kind(), format!("listening on {address}: {error}")))
 }
 
+fn http_routes(node: &Node, settings: HttpTransports, admission: Admission) -> HttpRoutes {
+    let HttpTransports { http_stream, sse, emulation, uni_http_stream, uni_sse, init } = settings;
+    let node = || node.clone();
+    let streams = [
+        http_stream.map(|(path, config)| (path, StreamService::http_stream(node(), config))),
+        sse.map(|(path, config)| (path, StreamService::sse(node(), config))),
+        uni_http_stream.map(|(path, config)| (path, StreamService::uni_http_stream(node(), config))),
+        uni_sse.map(|(path, config)| (path, StreamService::uni_sse(node(), config))),
+    ];
+    HttpRoutes {
+        streams: streams.into_iter().flatten().collect(),
+        emulation: emulation.map(|(path, config)| (path, EmulationService::new(node(), config))),
+        init: init.map(|(path, config)| (path, InitService::new(config))),
+        admission,
+    }
+}
+
 /// What of a running server can be changed.
 #[derive(Clone, Debug)]
 pub struct Reload {
@@ -123,6 +141,7 @@ impl App {
             Node::builder(MemoryEngine::default()).hooks(hooks).config(settings.node).build()?;
         let admission =
             Admission::new(node.clone(), connection_limit.clone(), settings.connection_rate_limit);
+        let http = http_routes(&node, settings.http, admission.clone());
         let websocket = settings
             .websocket
             .map(|(path, config)| (path, WebSocketService::new(node.clone(), config), admission));
@@ -130,7 +149,7 @@ impl App {
             let path = config.prefix.clone();
             (path, HttpApi::new(ApiService::new(node.clone()), config))
         });
-        let mut external = Router { websocket, dev, ..Router::default() };
+        let mut external = Router { websocket, http: Some(http), dev, ..Router::default() };
         let mut ports = Vec::new();
         if let Some(listener) = listeners.internal {
             external.api = api.clone().filter(|_| settings.api_external);

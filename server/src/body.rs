@@ -1,13 +1,18 @@
-//! Bodies of requests that must arrive in time.
+//! Bodies of requests that must arrive in time, and of answers that must be taken in time.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
+use tourbillon::http::HttpBody;
+
+use crate::http::Pace;
 
 /// Time within which a request must have arrived whole (HTTP-01).
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -54,5 +59,66 @@ impl Body for Timely {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// The body of an answer.
+#[derive(Debug)]
+pub(crate) struct Outgoing(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Full(Full<Bytes>),
+    /// What may last as long as a connection does. It has all the time of the world while there is nothing to say, and
+    /// not more than any answer while something is to be taken (HID-100).
+    Paced(HttpBody, Pace),
+}
+
+impl Outgoing {
+    pub(crate) const fn new(body: HttpBody, pace: Pace) -> Self {
+        Self(Kind::Paced(body, pace))
+    }
+}
+
+impl From<Full<Bytes>> for Outgoing {
+    fn from(body: Full<Bytes>) -> Self {
+        Self(Kind::Full(body))
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut self.0 {
+            Kind::Full(body) => Pin::new(body).poll_frame(cx),
+            Kind::Paced(body, pace) => {
+                let frame = Pin::new(body).poll_frame(cx);
+                // The HTTP library asks again as soon as it has room.
+                match &frame {
+                    Poll::Pending => pace.asked(),
+                    Poll::Ready(_) => pace.answered(),
+                }
+                frame
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Full(body) => body.is_end_stream(),
+            Kind::Paced(body, _) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Full(body) => body.size_hint(),
+            Kind::Paced(body, _) => body.size_hint(),
+        }
     }
 }

@@ -15,6 +15,7 @@ mod reference;
 mod schema;
 mod secret;
 mod sieve;
+mod transports;
 mod tree;
 
 pub use check::{ListenerConfig, Settings};
@@ -23,3 +24,4 @@ pub use load::{ConfigError, Given, Loaded, Problem, Source, load};
 pub use model::Options;
 pub use reference::reference;
 pub use secret::SecretText;
+pub use transports::{Endpoint, HttpTransports};

@@ -26,6 +26,15 @@ pub struct Dev {
     signer: Signer,
     api_key: String,
     url: String,
+    paths: Paths,
+}
+
+/// Where the endpoints over plain HTTP are.
+#[derive(Clone)]
+struct Paths {
+    http_stream: String,
+    sse: String,
+    emulation: String,
 }
 
 impl std::fmt::Debug for Dev {
@@ -73,6 +82,10 @@ pub fn prepare(options: &mut Options) -> Result<(), getrandom::Error> {
         options.http_api.key = SecretText::new(fresh_secret::<32>()?);
     }
     options.health.enabled = true;
+    options.http_stream.enabled = true;
+    options.sse.enabled = true;
+    options.uni_http_stream.enabled = true;
+    options.uni_sse.enabled = true;
     let rules = &mut options.channel.without_namespace;
     rules.allow_subscribe_for_client = true;
     rules.allow_publish_for_client = true;
@@ -90,6 +103,11 @@ impl Dev {
             signer,
             api_key: options.http_api.key.expose().to_owned(),
             url: format!("ws://{}{path}", shown(address)),
+            paths: Paths {
+                http_stream: options.http_stream.handler_prefix.clone(),
+                sse: options.sse.handler_prefix.clone(),
+                emulation: options.emulation.handler_prefix.clone(),
+            },
         }
     }
 
@@ -108,7 +126,8 @@ impl Dev {
     /// What a developer needs to begin with, ready to paste.
     #[must_use]
     pub fn banner(&self, address: SocketAddr) -> String {
-        let Self { url, api_key, .. } = self;
+        let Self { url, api_key, paths, .. } = self;
+        let Paths { http_stream, sse, .. } = paths;
         let token = self.token("dev");
         let base = format!("http://{}", shown(address));
         format!(
@@ -117,6 +136,8 @@ Tourbillon, development mode. Do not expose this server: its keys are printed.
 
   playground  {base}/
   WebSocket   {url}
+  streaming   {base}{http_stream}
+  events      {base}{sse}
   token       {token}
   API key     {api_key}
 
@@ -157,6 +178,10 @@ From a backend:
                 "text/javascript; charset=utf-8",
                 Bytes::from_static(include_bytes!("../assets/playground/client.js")),
             ),
+            "/links.js" => (
+                "text/javascript; charset=utf-8",
+                Bytes::from_static(include_bytes!("../assets/playground/links.js")),
+            ),
             "/app.js" => (
                 "text/javascript; charset=utf-8",
                 Bytes::from_static(include_bytes!("../assets/playground/app.js")),
@@ -183,8 +208,16 @@ From a backend:
 
     fn connection(&self) -> String {
         let user = format!("user-{}", fresh_secret::<6>().unwrap_or_default());
-        serde_json::json!({ "url": self.url, "token": self.token(&user), "api_key": self.api_key })
-            .to_string()
+        let Paths { http_stream, sse, emulation } = &self.paths;
+        serde_json::json!({
+            "url": self.url,
+            "http_stream": http_stream,
+            "sse": sse,
+            "emulation": emulation,
+            "token": self.token(&user),
+            "api_key": self.api_key,
+        })
+        .to_string()
     }
 }
 

@@ -8,16 +8,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use tourbillon::http::{EmulationService, HttpBody, InitService, StreamService};
 use tourbillon::node::Node;
 use tourbillon::websocket::WebSocketService;
 use tourbillon_api::HttpApi;
 use tower_service::Service;
 
 use crate::admission::Admission;
-use crate::body::Timely;
+use crate::body::{Outgoing, Timely};
 use crate::dev::Dev;
 use crate::http::Pace;
 
@@ -27,13 +28,74 @@ pub(crate) type Answer = Response<Full<Bytes>>;
 #[derive(Debug, Default)]
 pub(crate) struct Router {
     pub(crate) websocket: Option<(String, WebSocketService<Node>, Admission)>,
+    pub(crate) http: Option<HttpRoutes>,
     pub(crate) api: Option<(String, HttpApi)>,
     pub(crate) health: Option<String>,
     pub(crate) dev: Option<Dev>,
 }
 
+/// The endpoints of connections over plain HTTP.
+#[derive(Debug)]
+pub(crate) struct HttpRoutes {
+    pub(crate) streams: Vec<(String, StreamService<Node>)>,
+    pub(crate) emulation: Option<(String, EmulationService<Node>)>,
+    pub(crate) init: Option<(String, InitService)>,
+    pub(crate) admission: Admission,
+}
+
+/// One of them.
+enum HttpRoute<'a> {
+    Stream(&'a StreamService<Node>),
+    Emulation(&'a EmulationService<Node>),
+    Init(&'a InitService),
+}
+
+impl HttpRoutes {
+    fn route(&self, path: &str) -> Option<HttpRoute<'_>> {
+        if let Some((_, stream)) = self.streams.iter().find(|(at, _)| at == path) {
+            return Some(HttpRoute::Stream(stream));
+        }
+        match (&self.emulation, &self.init) {
+            (Some((at, emulation)), _) if at == path => Some(HttpRoute::Emulation(emulation)),
+            (_, Some((at, init))) if at == path => Some(HttpRoute::Init(init)),
+            _ => None,
+        }
+    }
+
+    /// What begins a connection, or prepares for it, has to be admitted; not what a browser asks before.
+    fn admits(&self, route: &HttpRoute<'_>, method: &Method) -> bool {
+        matches!(route, HttpRoute::Emulation(_)) || method == Method::OPTIONS || self.admission.admit()
+    }
+}
+
+impl HttpRoute<'_> {
+    async fn answer(self, request: Request<Incoming>) -> Response<HttpBody> {
+        let answer = match self {
+            Self::Stream(service) => service.clone().call(request).await,
+            Self::Emulation(service) => service.clone().call(request).await,
+            Self::Init(service) => service.clone().call(request).await,
+        };
+        match answer {
+            Ok(answer) => answer,
+            Err(never) => match never {},
+        }
+    }
+}
+
 impl Router {
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr, pace: &Pace) -> Response<Outgoing> {
+        if let Some(http) = &self.http
+            && let Some(route) = http.route(request.uri().path())
+        {
+            if !http.admits(&route, request.method()) {
+                return too_many().map(Outgoing::from);
+            }
+            return route.answer(request).await.map(|body| Outgoing::new(body, pace.clone()));
+        }
+        self.short_answer(request, peer).await.map(Outgoing::from)
+    }
+
+    async fn short_answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
         let path = request.uri().path();
         if let Some((at, service, admission)) = &self.websocket
             && path == at
@@ -90,9 +152,9 @@ pub(crate) struct Routed {
 }
 
 impl hyper::service::Service<Request<Incoming>> for Routed {
-    type Response = Answer;
+    type Response = Response<Outgoing>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
@@ -102,7 +164,7 @@ impl hyper::service::Service<Request<Incoming>> for Routed {
             // Not the query: it may hold a key (OBS-08).
             let asked = tracing::enabled!(tracing::Level::DEBUG)
                 .then(|| (request.method().clone(), request.uri().path().to_owned()));
-            let answer = router.answer(request, peer).await;
+            let answer = router.answer(request, peer, &pace).await;
             if let Some((method, path)) = asked {
                 tracing::debug!(%peer, %method, %path, status = answer.status().as_u16(), "HTTP request");
             }

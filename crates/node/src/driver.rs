@@ -61,6 +61,7 @@ impl<R: TransportReader> Driver<R> {
             direction: info.direction,
             native_ping: info.ping == PingMode::Native,
             emulation: info.emulation,
+            connect_errors: info.connect_errors,
         };
         let session = Session::new(shared.session_config.clone(), init, shared.clock.now());
         Self {

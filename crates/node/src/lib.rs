@@ -40,6 +40,7 @@ mod close;
 mod config;
 mod conn;
 mod driver;
+mod emulation;
 mod encode;
 mod flush;
 pub mod hooks;

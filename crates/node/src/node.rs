@@ -16,6 +16,7 @@ use crate::boot::Boot;
 use crate::clock::RuntimeClock;
 use crate::conn::{Conn, Variant};
 use crate::driver::Driver;
+use crate::emulation::Listed;
 use crate::hooks::{DynHooks, Hooks};
 use crate::interest::{self, Requests};
 use crate::shared::{Parts, Shared};
@@ -103,8 +104,13 @@ impl<T: Transport> Accept<T> for Node {
             conn.tell(ServerOp::Disconnect(Disconnect::SHUTDOWN), None);
         }
         let tracker = shared.connections.clone();
-        let driver = Driver::new(shared, conn, reader, &info, Boot::new(&info, context));
-        tracker.spawn(driver);
+        let boot = Boot::new(&info, context);
+        if info.emulation {
+            let reader = Listed::new(&shared, conn.session, reader);
+            tracker.spawn(Driver::new(shared, conn, reader, &info, boot));
+        } else {
+            tracker.spawn(Driver::new(shared, conn, reader, &info, boot));
+        }
     }
 }
 

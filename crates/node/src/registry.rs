@@ -22,7 +22,7 @@ pub(crate) struct Registry {
 }
 
 #[derive(Debug)]
-struct Sharded<K, V> {
+pub(crate) struct Sharded<K, V> {
     shards: Box<[Mutex<HashMap<K, V, RandomState>>]>,
     hasher: RandomState,
 }
@@ -35,13 +35,13 @@ enum Users {
 }
 
 impl<K: Hash + Eq, V> Sharded<K, V> {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let hasher = RandomState::default();
         let shards = (0..SHARDS).map(|_| Mutex::new(HashMap::with_hasher(hasher.clone()))).collect();
         Self { shards, hasher }
     }
 
-    fn shard(&self, key: &K) -> &Mutex<HashMap<K, V, RandomState>> {
+    pub(crate) fn shard(&self, key: &K) -> &Mutex<HashMap<K, V, RandomState>> {
         let at = usize::try_from(self.hasher.hash_one(key) >> 59).unwrap_or_default();
         &self.shards[at]
     }
@@ -52,7 +52,7 @@ impl<K: Hash + Eq, V> Sharded<K, V> {
 }
 
 /// Gives back what a storm of entries left.
-fn shrink<K: Hash + Eq, V>(map: &mut HashMap<K, V, RandomState>) {
+pub(crate) fn shrink<K: Hash + Eq, V>(map: &mut HashMap<K, V, RandomState>) {
     if map.capacity() > 64 && map.len() < map.capacity() / 8 {
         map.shrink_to_fit();
     }

@@ -13,6 +13,7 @@ use tourbillon_types::{Channel, ClientInfo, Clock, Instant, NodeId, Publication,
 
 use crate::NodeConfig;
 use crate::conn::{Conn, Variant};
+use crate::emulation::Sessions;
 use crate::flush::Flushers;
 use crate::hooks::DynHooks;
 use crate::hub::{Attached, Hub};
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) hooks: Arc<dyn DynHooks>,
     pub(crate) hub: Hub,
     pub(crate) registry: Registry,
+    pub(crate) sessions: Sessions,
     pub(crate) wheel: Wheel,
     pub(crate) flushers: Flushers,
     pub(crate) interest: Option<Interest>,
@@ -79,6 +81,7 @@ impl Shared {
             hooks,
             hub: Hub::new(),
             registry: Registry::new(),
+            sessions: Sessions::default(),
             wheel: Wheel::new(),
             flushers: Flushers::new(flushers),
             interest,

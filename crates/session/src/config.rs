@@ -68,4 +68,7 @@ pub struct SessionInit {
     pub native_ping: bool,
     /// Whether client frames come by emulation, so that session and node are told to the client.
     pub emulation: bool,
+    /// Whether a refused connect of a unidirectional client is answered by an error, as a bidirectional one is
+    /// (UNI-09). Its transport ends it then.
+    pub connect_errors: bool,
 }

@@ -31,8 +31,10 @@ impl Session {
 
     fn refuse_connect(&mut self, id: u32, error: ReplyError, out: &mut Outputs) {
         match self.init.direction {
-            Direction::Unidirectional => self.close(disconnect_for(&error), out),
-            Direction::Bidirectional => {
+            Direction::Unidirectional if !self.init.connect_errors => {
+                self.close(disconnect_for(&error), out);
+            }
+            Direction::Unidirectional | Direction::Bidirectional => {
                 self.phase = Phase::Unusable;
                 self.wishes = Vec::new();
                 Self::refuse(id, error, out);

@@ -8,6 +8,7 @@
 //! | `memory` | [`memory`]: the embedded engine | yes |
 //! | `persistence` | streams of the embedded engine in a file | |
 //! | `websocket` | [`websocket`]: connections over WebSocket | yes |
+//! | `http` | [`http`]: connections over HTTP streaming and server-sent events | |
 //! | `auth` | [`auth`]: connection and subscription tokens | |
 //! | `access` | [`access`]: namespaces and permissions as hooks | |
 //! | `api` | [`api`]: the server API as a tower service | |
@@ -52,6 +53,8 @@ pub use tourbillon_protocol as protocol;
 pub use tourbillon_recovery as recovery;
 pub use tourbillon_session as session;
 pub use tourbillon_transport as transport;
+#[cfg(feature = "http")]
+pub use tourbillon_transport_http as http;
 #[cfg(feature = "websocket")]
 pub use tourbillon_transport_websocket as websocket;
 pub use tourbillon_types::{self as types, *};

@@ -18,7 +18,6 @@ pub mod frame;
 pub mod fuzzing;
 mod io;
 mod negotiate;
-mod origin;
 mod reader;
 mod scratch;
 mod service;
@@ -27,8 +26,8 @@ mod writer;
 
 pub use config::{Compression, WebSocketConfig};
 pub use io::{UpgradedRead, UpgradedWrite};
-pub use origin::{OriginError, OriginPolicy};
 pub use reader::WebSocketReader;
 pub use service::WebSocketService;
+pub use tourbillon_transport::{OriginError, OriginPolicy};
 pub use transport::WebSocketTransport;
 pub use writer::WebSocketWriter;

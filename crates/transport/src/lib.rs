@@ -16,8 +16,11 @@
 //! 4. Run the conformance suite (module and feature `conformance`) in your tests.
 
 mod context;
+mod emulation;
 mod error;
+mod forms;
 mod message;
+mod origin;
 mod queue;
 mod run;
 
@@ -31,8 +34,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 pub use context::ConnContext;
+pub use emulation::{Inject, InjectError, Mailbox, Mailed};
 pub use error::TransportError;
 pub use message::Message;
+pub use origin::{OriginError, OriginPolicy};
 pub use queue::{Entry, MessageQueue};
 pub use run::Run;
 use tourbillon_types::{Direction, Disconnect, Encoding};
@@ -54,6 +59,9 @@ pub struct TransportInfo {
     pub disconnect_push: bool,
     /// Whether client frames come through the emulation endpoint.
     pub emulation: bool,
+    /// Whether a refused connect of a unidirectional client is an error reply, which the transport turns into an
+    /// answer of its own, instead of a disconnect (UNI-09).
+    pub connect_errors: bool,
     /// The peer's address, where there is one.
     pub peer: Option<SocketAddr>,
 }
@@ -69,6 +77,7 @@ impl TransportInfo {
             ping: PingMode::Protocol,
             disconnect_push: false,
             emulation: false,
+            connect_errors: false,
             peer: None,
         }
     }

@@ -1,27 +1,26 @@
 //! Encoded messages, shared by every connection that gets them.
 
 use std::fmt;
-use std::sync::OnceLock;
 
 use bytes::Bytes;
 use triomphe::ThinArc;
 
+use crate::forms::Forms;
+
 /// One encoded message on its way to any number of connections. Cloning shares the bytes.
 ///
-/// Beside the bytes there is room for one derived form, such as the compressed bytes, computed by whichever
+/// Beside the bytes there is room for derived forms, such as the compressed bytes, each computed by whichever
 /// connection needs it first and shared by the rest.
 ///
 /// It is one pointer to one allocation, which holds the bytes.
 #[derive(Clone)]
-pub struct Message(ThinArc<Derived, u8>);
-
-type Derived = OnceLock<(u32, Bytes)>;
+pub struct Message(ThinArc<Forms, u8>);
 
 impl Message {
     /// A message of these bytes, which are copied.
     #[must_use]
     pub fn new(bytes: impl AsRef<[u8]>) -> Self {
-        Self(ThinArc::from_header_and_slice(OnceLock::new(), bytes.as_ref()))
+        Self(ThinArc::from_header_and_slice(Forms::new(), bytes.as_ref()))
     }
 
     /// The encoded bytes.
@@ -44,18 +43,10 @@ impl Message {
 
     /// The form of this message that `key` names, made by `make` if no connection has made it yet.
     ///
-    /// The first key asked for is cached; other keys are computed at each call. One process uses one compression
-    /// setting in practice, so the cache hits.
+    /// Forms are kept for as long as the message lives, so the keys of a process should be few. A compression level
+    /// is its own key; transports choose others at random.
     pub fn derived(&self, key: u32, make: impl FnOnce(&[u8]) -> Bytes) -> Bytes {
-        let mut make = Some(make);
-        let (cached, bytes) = self.0.header.header.get_or_init(|| {
-            let form = make.take().map(|make| make(&self.0.slice));
-            (key, form.unwrap_or_default())
-        });
-        match make {
-            Some(make) if *cached != key => make(&self.0.slice),
-            _ => bytes.clone(),
-        }
+        self.0.header.header.get(key, || make(&self.0.slice))
     }
 
     /// Whether many connections, or places in queues, have this message at the moment: what is made once for all of
@@ -121,6 +112,8 @@ mod tests {
         assert_eq!(first, "ABC");
         assert_eq!(again.as_ptr(), first.as_ptr());
         assert_eq!(message.derived(2, |bytes| Bytes::copy_from_slice(&bytes[..1])), "a");
-        assert_eq!(message.derived(1, |_| unreachable!("still cached")), "ABC");
+        assert_eq!(message.derived(1, |_| unreachable!("still there")), "ABC");
+        assert_eq!(shared.derived(2, |_| unreachable!("there too")), "a");
+        assert_eq!(shared.derived(3, |_| Bytes::new()), "");
     }
 }

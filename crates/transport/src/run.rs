@@ -7,6 +7,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::Message;
+use crate::forms::Forms;
 
 /// Messages of one channel that come faster than they are written.
 ///
@@ -16,7 +17,7 @@ use crate::Message;
 pub struct Run {
     open: Mutex<Open>,
     sealed: OnceLock<Box<[Message]>>,
-    joined: OnceLock<(u32, Bytes)>,
+    joined: Forms,
 }
 
 /// What has been appended; `None` once it is sealed.
@@ -38,7 +39,7 @@ impl Run {
         Arc::new(Self {
             open: Mutex::new(Some((messages, bytes))),
             sealed: OnceLock::new(),
-            joined: OnceLock::new(),
+            joined: Forms::new(),
         })
     }
 
@@ -76,19 +77,11 @@ impl Run {
         })
     }
 
-    /// Ends the run and gives the form of it that `key` names, made by `make` if no connection has made it yet. The
-    /// first key asked for is kept; other keys are computed at each call.
+    /// Ends the run and gives the form of it that `key` names, made by `make` if no connection has made it yet. Forms
+    /// are kept for as long as the run lives.
     pub fn joined(&self, key: u32, make: impl FnOnce(&[Message]) -> Bytes) -> Bytes {
         let messages = self.seal();
-        let mut make = Some(make);
-        let (kept, bytes) = self.joined.get_or_init(|| {
-            let form = make.take().map(|make| make(messages));
-            (key, form.unwrap_or_default())
-        });
-        match make {
-            Some(make) if *kept != key => make(messages),
-            _ => bytes.clone(),
-        }
+        self.joined.get(key, || make(messages))
     }
 }
 

@@ -31,10 +31,13 @@ async function endpoint() {
   const details = await response.json();
   apiKey = details.api_key;
   showCommand();
+  const transport = $("transport").value;
+  const { token, emulation } = details;
+  if (transport !== "websocket") return { transport, url: details[transport], emulation, token };
   const url = new URL(details.url, location.href);
   url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
   url.host = location.host;
-  return { url: url.href, token: details.token };
+  return { transport, url: url.href, token };
 }
 
 const client = new Client(endpoint);
@@ -75,6 +78,13 @@ client.addEventListener("state", ({ detail }) => {
 
 client.addEventListener("latency", ({ detail }) => {
   $("latency").textContent = detail.ms < 10 ? `${detail.ms.toFixed(1)} ms` : `${Math.round(detail.ms)} ms`;
+});
+
+$("transport").value = sessionStorage.getItem("transport") ?? "websocket";
+$("transport").addEventListener("change", () => {
+  sessionStorage.setItem("transport", $("transport").value);
+  client.disconnect();
+  client.connect();
 });
 
 $("toggle").addEventListener("click", () => (client.state === "disconnected" ? client.connect() : client.disconnect()));

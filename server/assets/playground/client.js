@@ -6,6 +6,8 @@
  *
  * Events (their data is in `event.detail`): `state`, `subscription`, `publication`, `frame`, `latency`.
  */
+import { openLink } from "./links.js";
+
 const FIRST_DELAY = 300;
 const LONGEST_DELAY = 10_000;
 const PING_GRACE = 10_000;
@@ -25,7 +27,10 @@ export class Client extends EventTarget {
   #calls = new Map();
   #channels = new Set();
 
-  /** `endpoint` is asked before every attempt and resolves to `{ url, token }`, so that a new token can replace an old one. */
+  /**
+   * `endpoint` is asked before every attempt and resolves to `{ transport, url, emulation, token }`, so that a new token
+   * can replace an old one.
+   */
   constructor(endpoint) {
     super();
     this.#endpoint = endpoint;
@@ -60,11 +65,11 @@ export class Client extends EventTarget {
     this.#become("connecting", { attempt: this.#attempt });
     const turn = (this.#socket = {}); // Stands for this attempt until there is a socket.
     try {
-      const { url, token } = await this.#endpoint();
+      const endpoint = await this.#endpoint();
       if (this.#socket !== turn) return;
-      const socket = (this.#socket = new WebSocket(url));
+      const socket = (this.#socket = openLink(endpoint));
       const current = (act) => (event) => this.#socket === socket && act(event);
-      socket.onopen = current(() => this.#greet(token));
+      socket.onopen = current(() => this.#greet(endpoint.token));
       socket.onmessage = current((event) => this.#read(event.data));
       socket.onclose = current((event) => this.#lose(event, !isTerminal(event.code)));
     } catch (error) {

@@ -14,6 +14,7 @@ use tourbillon_api::HttpApiConfig;
 use super::duration::GoDuration;
 use super::load::{ConfigError, Problem, Source};
 use super::model::{ChannelRules, Options, SubscriptionToken, Token};
+use super::transports::{self, HttpTransports};
 use crate::logging::LEVELS;
 
 /// Everything a server is built from.
@@ -29,6 +30,8 @@ pub struct Settings {
     pub tokens: TokensConfig,
     /// The path of the WebSocket endpoint and how it behaves; `None` when it is off.
     pub websocket: Option<(String, WebSocketConfig)>,
+    /// The endpoints of connections over plain HTTP.
+    pub http: HttpTransports,
     /// How the HTTP API behaves; `None` when it is off.
     pub api: Option<HttpApiConfig>,
     /// Whether the API is on the external port too.
@@ -56,12 +59,12 @@ pub struct ListenerConfig {
     pub internal: Option<SocketAddr>,
 }
 
-struct Checker {
+pub(super) struct Checker {
     errors: Vec<ConfigError>,
 }
 
 impl Checker {
-    fn error(&mut self, path: &str, problem: impl Into<String>) {
+    pub(super) fn error(&mut self, path: &str, problem: impl Into<String>) {
         self.errors.push(ConfigError {
             path: path.to_owned(),
             source: Source::Merged,
@@ -69,7 +72,7 @@ impl Checker {
         });
     }
 
-    fn ok<T, E: std::fmt::Display>(&mut self, path: &str, result: Result<T, E>) -> Option<T> {
+    pub(super) fn ok<T, E: std::fmt::Display>(&mut self, path: &str, result: Result<T, E>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(error) => {
@@ -86,7 +89,7 @@ impl Checker {
         })
     }
 
-    fn prefix(&mut self, path: &str, prefix: &str) -> String {
+    pub(super) fn prefix(&mut self, path: &str, prefix: &str) -> String {
         let trimmed = prefix.trim_end_matches('/');
         if !prefix.starts_with('/') {
             self.error(path, format!("{prefix:?} must begin with a slash"));
@@ -108,6 +111,7 @@ impl Settings {
         let namespaces = namespaces(&mut check, options);
         let tokens = tokens(&mut check, options);
         let websocket = websocket(&mut check, options);
+        let http = transports::http(&mut check, options);
         let api = api(&mut check, options);
         if options.engine.r#type != "memory" {
             let message = format!("{:?} is not implemented yet: only \"memory\" is", options.engine.r#type);
@@ -133,6 +137,7 @@ impl Settings {
             namespaces,
             tokens,
             websocket,
+            http,
             api,
             api_external: options.http_api.external,
             health,
@@ -217,6 +222,7 @@ fn node(check: &mut Checker, options: &Options) -> NodeConfig {
     if options.websocket.compression && options.websocket.decompressed_message_size_limit == 0 {
         node.message_size_limit = options.websocket.message_size_limit.saturating_mul(10);
     }
+    node.message_size_limit = node.message_size_limit.max(transports::largest_command(options));
     node
 }
 

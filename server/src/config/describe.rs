@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::duration::GoDuration;
+use super::model::ConnectCodeTransform;
 use super::namespace::Namespace;
 use super::secret::SecretText;
 
@@ -25,7 +26,20 @@ macro_rules! leaves {
     };
 }
 
-leaves!(bool, u16, u32, u64, usize, i32, i64, String, SecretText, GoDuration, Vec<String>);
+leaves!(
+    bool,
+    u16,
+    u32,
+    u64,
+    usize,
+    i32,
+    i64,
+    String,
+    SecretText,
+    GoDuration,
+    Vec<String>,
+    Vec<ConnectCodeTransform>
+);
 
 impl Describe for Vec<Namespace> {
     fn describe(path: &str, text: &str, into: &mut Texts) {

@@ -34,7 +34,7 @@ pub(super) fn apply<'a>(
             if flagged(path) {
                 continue;
             }
-            match parse(default, text, path == NAMESPACES) {
+            match parse(default, text, path == NAMESPACES || path.ends_with(".transforms")) {
                 Ok(value) => insert(tree, path, value),
                 Err(problem) => {
                     errors.push(wrong(path.clone(), variable, problem));

@@ -49,6 +49,18 @@ options! {
         channel: Channel = Channel::default(),
         /// WebSocket connections.
         websocket: WebSocket = WebSocket::default(),
+        /// HTTP streaming.
+        http_stream: HttpStream = HttpStream::default(),
+        /// Server-sent events.
+        sse: Sse = Sse::default(),
+        /// What clients of these two send.
+        emulation: Emulation = Emulation::default(),
+        /// HTTP streaming to clients that never send.
+        uni_http_stream: UniHttpStream = UniHttpStream::default(),
+        /// Server-sent events to clients that never send.
+        uni_sse: UniSse = UniSse::default(),
+        /// What a page may ask before it connects.
+        init: Init = Init::default(),
         /// The server API over HTTP.
         http_api: HttpApi = HttpApi::default(),
         /// The health endpoint.
@@ -249,6 +261,109 @@ options! {
         message_size_limit: usize = 65_536,
         /// The same, once inflated; 0 for ten times as much.
         decompressed_message_size_limit: usize = 0,
+    }
+}
+
+options! {
+    /// `http_stream`.
+    HttpStream {
+        /// Switches the endpoint on.
+        enabled: bool = false,
+        /// The path.
+        handler_prefix: String = "/connection/http_stream".to_owned(),
+        /// The largest body of a request, in bytes.
+        max_request_body_size: usize = 65_536,
+    }
+}
+
+options! {
+    /// `sse`.
+    Sse {
+        /// Switches the endpoint on.
+        enabled: bool = false,
+        /// The path.
+        handler_prefix: String = "/connection/sse".to_owned(),
+        /// The largest body of a request, in bytes.
+        max_request_body_size: usize = 65_536,
+    }
+}
+
+options! {
+    /// `emulation`.
+    Emulation {
+        /// The path.
+        handler_prefix: String = "/emulation".to_owned(),
+        /// The largest body of a request, in bytes.
+        max_request_body_size: usize = 65_536,
+    }
+}
+
+options! {
+    /// `uni_http_stream`.
+    UniHttpStream {
+        /// Switches the endpoint on.
+        enabled: bool = false,
+        /// The path.
+        handler_prefix: String = "/connection/uni_http_stream".to_owned(),
+        /// The largest body of a request, in bytes.
+        max_request_body_size: usize = 65_536,
+        /// Refused connects are answered by an HTTP status instead of a stream.
+        connect_code_to_http_response: ConnectCodeToHttpResponse = ConnectCodeToHttpResponse::default(),
+    }
+}
+
+options! {
+    /// `uni_sse`.
+    UniSse {
+        /// Switches the endpoint on.
+        enabled: bool = false,
+        /// The path.
+        handler_prefix: String = "/connection/uni_sse".to_owned(),
+        /// The largest body of a request, in bytes.
+        max_request_body_size: usize = 65_536,
+        /// Refused connects are answered by an HTTP status instead of a stream.
+        connect_code_to_http_response: ConnectCodeToHttpResponse = ConnectCodeToHttpResponse::default(),
+    }
+}
+
+options! {
+    /// `connect_code_to_http_response` of a unidirectional endpoint.
+    ConnectCodeToHttpResponse {
+        /// Switches it on.
+        enabled: bool = false,
+        /// What is answered to which code: objects of `code` and `to`, which holds `status_code` and `body`. Any other
+        /// code gets 500.
+        transforms: Vec<ConnectCodeTransform> = Vec::new(),
+    }
+}
+
+/// An element of `connect_code_to_http_response.transforms`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConnectCodeTransform {
+    /// The code of the error or of the disconnect.
+    pub code: u32,
+    /// How it is answered.
+    pub to: HttpResponse,
+}
+
+/// `to` of such an element.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpResponse {
+    /// The status.
+    pub status_code: u16,
+    /// The body; empty for the error's message or the disconnect's reason.
+    pub body: String,
+}
+
+options! {
+    /// `init`.
+    Init {
+        /// Switches the endpoint on.
+        enabled: bool = false,
+        /// The path.
+        handler_prefix: String = "/connection/init".to_owned(),
     }
 }
 

@@ -41,6 +41,7 @@ fn every_variable_of_the_reference_is_read() {
             _ if path == "channel.namespaces" => {
                 (r#"[{"name":"seven"}]"#, format!("{place}/0/name"), json!("seven"))
             }
+            _ if path.ends_with(".transforms") => (r#"[{"code":7}]"#, format!("{place}/0/code"), json!(7)),
             "true" | "false" => ("true", place, json!(true)),
             "[]" => ("six seven", place, json!(["six", "seven"])),
             _ if default.parse::<i64>().is_ok() => ("7", place, json!(7)),

@@ -11,3 +11,4 @@ mod http;
 mod log;
 mod reload;
 mod stop;
+mod streams;

@@ -138,6 +138,37 @@ describe("playground", () => {
     await message(page, "still here").waitFor();
   });
 
+  for (const [transport, path] of [["HTTP streaming", "/connection/http_stream"], ["Server-sent events", "/connection/sse"]]) {
+    test(`it speaks ${transport} on demand, with all that belongs to it`, async (t) => {
+      const [page, other] = [await visit(t, "Ada", { hash: "#transports" }), await visit(t, "Eve", { hash: "#transports" })];
+      await page.getByLabel("Transport").selectOption(transport);
+      await page.locator('#state[data-state="connected"]').waitFor();
+      await ready(page);
+      await say(page, `over ${transport}`);
+      await message(page, `over ${transport}`).waitFor();
+      await message(other, `over ${transport}`).waitFor();
+      await say(other, "and back");
+      await message(page, "and back").waitFor();
+      await frames(page, "pong").first().waitFor();
+      const paths = page.requested.map((url) => new URL(url).pathname);
+      assert.ok(paths.includes(path) && paths.includes("/emulation"), paths.join(" "));
+      assert.deepEqual(page.complaints, []);
+
+      await page.getByRole("button", { name: "Disconnect" }).click();
+      await page.locator('#state[data-state="disconnected"]').waitFor();
+      await page.reload();
+      await ready(page);
+      assert.equal(await page.getByLabel("Transport").inputValue(), path.split("/").at(-1), "the choice belongs to the tab");
+
+      await server.stop();
+      await page.locator('#state[data-state="connecting"]').waitFor();
+      await server.start();
+      await ready(page);
+      await say(page, `again over ${transport}`);
+      await message(page, `again over ${transport}`).waitFor();
+    });
+  }
+
   test("its keys are given to nobody who comes by another name", async () => {
     const status = await new Promise((resolve, reject) => {
       const options = { port: server.port, host: "127.0.0.1", path: "/dev/connection.json", headers: { Host: "rebound.example.com" } };

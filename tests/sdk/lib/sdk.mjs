@@ -2,6 +2,7 @@
 import { describe } from "node:test";
 import { Centrifuge as JsonCentrifuge } from "centrifuge";
 import { Centrifuge as ProtobufCentrifuge } from "centrifuge/build/protobuf";
+import { EventSource } from "eventsource";
 import WebSocket from "ws";
 import { Recorder } from "./wait.mjs";
 
@@ -33,10 +34,38 @@ export function inEveryEncoding(declare) {
   for (const wire of WIRES) describe(wire.encoding, () => declare(wire));
 }
 
+/** What carries a connection where it is not WebSocket, with the encodings that the SDK has for it. */
+const HTTP_TRANSPORTS = [
+  { transport: "http_stream", wires: WIRES },
+  { transport: "sse", wires: [JSON_WIRE] },
+];
+
+/** Declares the same scenarios once per transport over plain HTTP and encoding. The wires know their transport. */
+export function overEveryHttpTransport(declare) {
+  for (const { transport, wires } of HTTP_TRANSPORTS) {
+    for (const wire of wires) describe(`${transport}, ${wire.encoding}`, () => declare({ ...wire, transport }));
+  }
+}
+
+/** The options that the SDK needs for these transports outside of a browser. */
+function httpOptions(server) {
+  const emulationEndpoint = `${server.http}/emulation`;
+  return {
+    emulationEndpoint,
+    // The SDK does not look at what becomes of the frames that it sends: a server that is gone rejects them.
+    fetch: (url, options) => (url === emulationEndpoint ? fetch(url, options).catch(() => null) : fetch(url, options)),
+    readableStream: ReadableStream,
+    eventsource: EventSource,
+  };
+}
+
 /** A client of the SDK that ends with the test. Its events are recorded in `client.events` from the start. */
 export function newClient(t, wire, server, options = {}) {
-  const client = new wire.Centrifuge(server.ws, {
+  const { transport } = wire;
+  const endpoints = transport ? [{ transport, endpoint: `${server.http}/connection/${transport}` }] : server.ws;
+  const client = new wire.Centrifuge(endpoints, {
     websocket: WebSocket,
+    ...(transport ? httpOptions(server) : {}),
     minReconnectDelay: 20,
     maxReconnectDelay: 500,
     timeout: 15_000,

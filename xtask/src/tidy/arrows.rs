@@ -22,7 +22,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("broker-nats", BROKER),
     ("broker-postgres", BROKER),
     ("transport-websocket", TRANSPORT),
-    ("transport-http", TRANSPORT),
+    ("transport-http", &["transport", "protocol", "types"]),
     ("transport-webtransport", TRANSPORT),
     ("transport-grpc", TRANSPORT),
     ("node", &["session", "protocol", "recovery", "delta", "broker", "transport", "types"]),

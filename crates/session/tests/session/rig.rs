@@ -53,6 +53,7 @@ pub(crate) fn init() -> SessionInit {
         direction: Direction::Bidirectional,
         native_ping: false,
         emulation: false,
+        connect_errors: false,
     }
 }
 
@@ -67,7 +68,7 @@ impl Rig {
         let now = now_at(ORIGIN);
         Self {
             now,
-            audit: Audit::new(init.direction, config.channel_limit),
+            audit: Audit::new(&init, config.channel_limit),
             direction: init.direction,
             native_ping: init.native_ping,
             shown: now.instant,

@@ -55,6 +55,28 @@ fn an_error_becomes_a_disconnect() {
     .assert_eq(&codes.concat());
 }
 
+/// UNI-09: a transport that answers refusals itself learns the error, and the connection is of no use then.
+#[test]
+fn an_error_stays_one_where_the_transport_wants_it() {
+    let mut rig = Rig::with(|_, init| {
+        init.direction = Direction::Unidirectional;
+        init.connect_errors = true;
+    });
+    rig.send(r#"{"id":1,"connect":{}}"#);
+    rig.answer(Answer::Connect(Err(refused(ReplyError::TOKEN_EXPIRED))));
+    rig.malformed();
+    rig.advance(60.0);
+    rig.expect(expect![[r#"
+        client> {"id":1,"connect":{}}
+        - call 1: connect
+        - answer 1: error 109
+        server> {"id":1,"error":{"code":109,"message":"token expired"}}
+        client> (malformed)
+        [10 s]
+        closed: 3502 stale
+    "#]]);
+}
+
 #[test]
 fn a_disconnect_stays_what_it_is() {
     let mut rig = listener();

@@ -1,0 +1,44 @@
+//! Connections over plain HTTP: a response that never ends, and requests beside it.
+//!
+//! | service | path in Centrifugo | direction |
+//! |---|---|---|
+//! | [`StreamService::http_stream`] | `/connection/http_stream` | both, with the [`EmulationService`] |
+//! | [`StreamService::sse`] | `/connection/sse` | both, with the [`EmulationService`] |
+//! | [`StreamService::uni_http_stream`] | `/connection/uni_http_stream` | to the client |
+//! | [`StreamService::uni_sse`] | `/connection/uni_sse` | to the client |
+//! | [`EmulationService`] | `/emulation` | to the server |
+//! | [`InitService`] | `/connection/init` | none |
+//!
+//! All are [`tower` services](tower_service::Service) for HTTP requests and run in a plain hyper server, in HTTP/1 and
+//! HTTP/2, and as routes of an axum router. They must be called within a tokio runtime, whose timer they use.
+//!
+//! # How it flows
+//!
+//! A connection's writer and the body of its response share a slot. The writer puts encoded messages into it, as many
+//! as are queued in one piece; the HTTP library takes the piece when it has room. While the slot is full the writer is
+//! pending, so that a client that does not read makes the node's queue grow and no buffer of ours. At rest the slot is
+//! empty and holds no storage. A message for many connections is put into the form of the stream once.
+//!
+//! # Cross-origin requests
+//!
+//! Pages of allowed origins may read the answers (HTTP-04). Requests of other pages are answered too, without the
+//! headers that would let the browser show the answer to the page: what a browser sends without asking first it sends
+//! anyway, and a page of the same origin needs no permission.
+
+mod body;
+mod config;
+mod emulation;
+mod failure;
+mod framing;
+mod init;
+mod request;
+mod service;
+mod slot;
+mod transport;
+
+pub use body::HttpBody;
+pub use config::{ErrorResponse, HttpConfig};
+pub use emulation::EmulationService;
+pub use init::InitService;
+pub use service::StreamService;
+pub use transport::{HttpReader, HttpTransport, HttpWriter};

@@ -1,0 +1,306 @@
+//! The endpoints that connections begin at.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, PRAGMA};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::Body;
+use tourbillon_protocol::{Commands, Limits, Request as Asked, is_json};
+use tourbillon_transport::{Accept, ConnContext, TransportInfo};
+use tourbillon_types::{Direction, Encoding, Payload};
+use tower_service::Service;
+
+use crate::failure::{Refused, Verdict};
+use crate::framing::Framing;
+use crate::request::{Answer, BoxError, Cors, answer, encoding, other_method, query_value, read};
+use crate::slot::Slot;
+use crate::{HttpBody, HttpConfig, HttpTransport};
+
+/// Begins connections whose messages to the client are the body of the answer, and hands them to `A`.
+///
+/// | status | when |
+/// |---|---|
+/// | 200 | the connection begins; whether it is accepted, the stream tells |
+/// | 204 | `OPTIONS` |
+/// | 400 | there is no first command, or it is none |
+/// | 405 | another method |
+/// | 408 | the body did not arrive in time |
+/// | 413 | the body is too large |
+/// | others | a unidirectional connection is refused and the configuration says how |
+///
+/// The peer's address is taken from a [`SocketAddr`] among the request's extensions, where the HTTP server put one.
+#[derive(Clone, Debug)]
+pub struct StreamService<A> {
+    kind: Kind,
+    accept: A,
+    config: Arc<HttpConfig>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    HttpStream,
+    Sse,
+    UniHttpStream,
+    UniSse,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::HttpStream => "http_stream",
+            Self::Sse => "sse",
+            Self::UniHttpStream => "uni_http_stream",
+            Self::UniSse => "uni_sse",
+        }
+    }
+
+    const fn methods(self) -> &'static str {
+        if self.is_events() { "GET, POST, OPTIONS" } else { "POST, OPTIONS" }
+    }
+
+    const fn is_events(self) -> bool {
+        matches!(self, Self::Sse | Self::UniSse)
+    }
+
+    const fn is_unidirectional(self) -> bool {
+        matches!(self, Self::UniHttpStream | Self::UniSse)
+    }
+}
+
+impl<A> StreamService<A> {
+    /// HTTP streaming (EMU-01, EMU-02): `POST` with the first commands as its body. JSON, a line for each message; or
+    /// Protobuf, if the body is `application/octet-stream`.
+    pub fn http_stream(accept: A, config: HttpConfig) -> Self {
+        Self::new(Kind::HttpStream, accept, config)
+    }
+
+    /// Server-sent events (EMU-03, EMU-04): `GET` with the first commands in the query, as `cf_connect`, or `POST` as
+    /// above. JSON, an event for each message.
+    pub fn sse(accept: A, config: HttpConfig) -> Self {
+        Self::new(Kind::Sse, accept, config)
+    }
+
+    /// HTTP streaming to a client that never sends (UNI-06): `POST` with a connect request, in JSON.
+    pub fn uni_http_stream(accept: A, config: HttpConfig) -> Self {
+        Self::new(Kind::UniHttpStream, accept, config)
+    }
+
+    /// Server-sent events to a client that never sends (UNI-05): `GET` with a connect request in the query, as
+    /// `cf_connect`, or without, or `POST` with one. In JSON.
+    pub fn uni_sse(accept: A, config: HttpConfig) -> Self {
+        Self::new(Kind::UniSse, accept, config)
+    }
+
+    fn new(kind: Kind, accept: A, config: HttpConfig) -> Self {
+        Self { kind, accept, config: Arc::new(config) }
+    }
+}
+
+impl<A: Accept<HttpTransport>> StreamService<A> {
+    async fn answer<B>(&self, request: Request<B>) -> Answer
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        let (head, body) = request.into_parts();
+        match self.first(&head, body).await {
+            Ok(first) => self.begin(head, first).await,
+            Err(refused) => *refused,
+        }
+    }
+
+    /// What came with the request, as a frame of the client protocol.
+    async fn first<B>(&self, head: &Parts, body: B) -> Result<Bytes, Box<Answer>>
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        let bad = |text: &'static str| Box::new(answer(StatusCode::BAD_REQUEST, text));
+        let first = if head.method == Method::POST {
+            let HttpConfig { max_request_body_size, body_timeout, .. } = *self.config;
+            Some(read(body, max_request_body_size, body_timeout, head.version).await?)
+        } else if head.method == Method::GET && self.kind.is_events() {
+            let first = query_value(head.uri.query(), "cf_connect");
+            let first = first.map_err(|()| bad("cf_connect is not percent-encoded as it should be\n"))?;
+            first.filter(|first| !first.is_empty())
+        } else {
+            return Err(Box::new(other_method(&head.method, self.kind.methods())));
+        };
+        match (first, self.kind) {
+            (Some(request), Kind::UniHttpStream | Kind::UniSse) => {
+                connect_command(&request).ok_or_else(|| bad("this is not a connect request in JSON\n"))
+            }
+            (None, Kind::UniHttpStream | Kind::UniSse) => Ok(Bytes::from_static(EMPTY_CONNECT)),
+            (Some(frame), Kind::HttpStream | Kind::Sse) => Ok(frame),
+            (None, Kind::HttpStream | Kind::Sse) => {
+                Err(bad("the query has to hold the first command, as cf_connect\n"))
+            }
+        }
+    }
+
+    /// Hands the connection over, and begins its stream once there is one.
+    async fn begin(&self, head: Parts, first: Bytes) -> Answer {
+        let (framing, encoding) = match (self.kind, encoding(&head.headers)) {
+            (Kind::Sse | Kind::UniSse, _) => (Framing::Events, Encoding::Json),
+            (Kind::HttpStream, Encoding::Protobuf) => (Framing::Raw, Encoding::Protobuf),
+            (Kind::HttpStream | Kind::UniHttpStream, _) => (Framing::Lines, Encoding::Json),
+        };
+        let errors = self.config.connect_errors.as_deref().filter(|_| self.kind.is_unidirectional());
+        let mut info = TransportInfo::new(self.kind.name(), encoding);
+        info.disconnect_push = true;
+        info.peer = head.extensions.get::<SocketAddr>().copied();
+        info.connect_errors = errors.is_some();
+        if self.kind.is_unidirectional() {
+            info.direction = Direction::Unidirectional;
+        } else {
+            info.emulation = true;
+        }
+        let slot = Arc::new(Slot::new(framing.preamble()));
+        // Ends the connection if this future is dropped.
+        let stream = HttpBody::stream(slot.clone());
+        let context = ConnContext::new(head.headers);
+        let Some(errors) = errors else {
+            let transport = HttpTransport::new(info, first, framing, Verdict::NONE, slot);
+            self.accept.accept(transport, context);
+            return self.stream(stream, head.version);
+        };
+        let (verdict, told) = Verdict::new();
+        self.accept.accept(HttpTransport::new(info, first, framing, verdict, slot), context);
+        let refused = match told.await {
+            Ok(None) => return self.stream(stream, head.version),
+            Ok(Some(refused)) => refused,
+            Err(_) => Refused { code: 0, message: String::new() },
+        };
+        match errors.iter().find(|response| response.code == refused.code) {
+            Some(response) if response.body.is_empty() => answer(response.status, refused.message),
+            Some(response) => answer(response.status, response.body.clone()),
+            None => answer(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
+        }
+    }
+
+    /// The answer whose body lasts as long as the connection (EMU-05).
+    fn stream(&self, body: HttpBody, version: Version) -> Answer {
+        let mut answer = Response::new(body);
+        let headers: &mut HeaderMap = answer.headers_mut();
+        let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
+        set(HeaderName::from_static("x-accel-buffering"), "no");
+        set(CACHE_CONTROL, "private, no-cache, no-store, must-revalidate, max-age=0");
+        set(PRAGMA, "no-cache");
+        set(HeaderName::from_static("expire"), "0");
+        if self.kind.is_events() {
+            set(CONTENT_TYPE, "text/event-stream; charset=utf-8");
+        }
+        // Later versions know no such header.
+        if version < Version::HTTP_2 {
+            set(CONNECTION, "keep-alive");
+        }
+        answer
+    }
+}
+
+const EMPTY_CONNECT: &[u8] = br#"{"id":1,"connect":{}}"#;
+
+/// A connect request (UNI-01) as the command that it stands for. `None`: it is no connect request.
+fn connect_command(request: &Bytes) -> Option<Bytes> {
+    let request = request.trim_ascii();
+    if request == b"null" {
+        return Some(Bytes::from_static(EMPTY_CONNECT));
+    }
+    if !request.starts_with(b"{") || !is_json(&Payload::from(Bytes::copy_from_slice(request))) {
+        return None;
+    }
+    let mut command = Vec::with_capacity(request.len() + EMPTY_CONNECT.len());
+    command.extend_from_slice(br#"{"id":1,"connect":"#);
+    // In JSON, raw line breaks are only between tokens. In a frame they would end the command.
+    command.extend(request.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
+    command.push(b'}');
+    let command = Bytes::from(command);
+    let limits = Limits::with_max_command_bytes(command.len());
+    let decoded = Commands::new(Encoding::Json, command.clone()).next_command(&limits)?.ok()?;
+    matches!(decoded.request, Asked::Connect(_)).then_some(command)
+}
+
+impl<A, B> Service<Request<B>> for StreamService<A>
+where
+    A: Accept<HttpTransport> + Sync,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<HttpBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let service = self.clone();
+        Box::pin(async move {
+            let cors = Cors::new(&service.config.origins, request.headers());
+            let mut told = service.answer(request).await;
+            cors.apply(&mut told);
+            Ok(told)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever a client puts together, it never says more than its connect request.
+        #[test]
+        fn a_connect_request_stays_within_its_command(
+            pieces in prop::collection::vec(
+                prop::sample::select(&["{", "}", "[", "]", ":", ",", "\n", "\r", " ", "null", "1", "\"token\"",
+                    "\"data\"", "\"id\"", "\"connect\"", "{\"token\":\"a\"}", "\"a\\nb\"", "\u{2028}"][..]),
+                0..9,
+            ),
+        ) {
+            let request = Bytes::from(pieces.concat());
+            if let Some(command) = connect_command(&request) {
+                prop_assert!(!command.contains(&b'\n'));
+                let command: Value = serde_json::from_slice(&command).expect("JSON");
+                let request: Value = serde_json::from_slice(&request).expect("JSON");
+                let connect = if request.is_null() { serde_json::json!({}) } else { request };
+                prop_assert_eq!(command, serde_json::json!({ "id": 1, "connect": connect }));
+            }
+        }
+    }
+
+    #[test]
+    fn connect_requests_become_commands() {
+        for (request, command) in [
+            ("null", Some(r#"{"id":1,"connect":{}}"#)),
+            (" {} ", Some(r#"{"id":1,"connect":{}}"#)),
+            ("{\"name\":\r\n\"a\"}", Some("{\"id\":1,\"connect\":{\"name\":  \"a\"}}")),
+            (r#"{"unknown":[]}"#, Some(r#"{"id":1,"connect":{"unknown":[]}}"#)),
+            ("", None),
+            ("[]", None),
+            ("5", None),
+            (r#""{}""#, None),
+            ("{", None),
+            ("{}{}", None),
+            (r#"{},"rpc":{}"#, None),
+            (r#"{}},{"id":2"#, None),
+            (r#"{"token":5}"#, None),
+            ("\u{feff}{}", None),
+        ] {
+            let made = connect_command(&Bytes::from(request));
+            assert_eq!(made.as_deref(), command.map(str::as_bytes), "{request}");
+        }
+    }
+}

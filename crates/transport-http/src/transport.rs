@@ -1,0 +1,109 @@
+//! One response as a transport.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tourbillon_transport::{
+    MessageQueue, Received, Transport, TransportError, TransportInfo, TransportReader, TransportWriter,
+};
+use tourbillon_types::Disconnect;
+
+use crate::failure::Verdict;
+use crate::framing::Framing;
+use crate::slot::{Gone, Slot};
+
+/// A connection whose messages to the client are the body of a response. The first message of the client is what came
+/// with the request; what it sends later comes in other requests, and not through here.
+///
+/// Dropping it, or its writer, ends the response.
+#[derive(Debug)]
+pub struct HttpTransport {
+    info: TransportInfo,
+    reader: HttpReader,
+    writer: HttpWriter,
+}
+
+impl HttpTransport {
+    pub(crate) fn new(
+        info: TransportInfo,
+        first: Bytes,
+        framing: Framing,
+        verdict: Verdict,
+        slot: Arc<Slot>,
+    ) -> Self {
+        let reader = HttpReader { first: Some(first), slot: slot.clone() };
+        Self { info, reader, writer: HttpWriter { framing, verdict, slot } }
+    }
+}
+
+impl Transport for HttpTransport {
+    type Reader = HttpReader;
+    type Writer = HttpWriter;
+
+    fn info(&self) -> &TransportInfo {
+        &self.info
+    }
+
+    fn split(self) -> (HttpReader, HttpWriter) {
+        (self.reader, self.writer)
+    }
+}
+
+/// The receiving half: what came with the request, and the end.
+#[derive(Debug)]
+pub struct HttpReader {
+    first: Option<Bytes>,
+    slot: Arc<Slot>,
+}
+
+impl TransportReader for HttpReader {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, TransportError>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Ok(Received::Message(first)));
+        }
+        ready!(self.slot.poll_gone(cx));
+        Poll::Ready(Ok(Received::End))
+    }
+}
+
+/// The sending half.
+#[derive(Debug)]
+pub struct HttpWriter {
+    framing: Framing,
+    verdict: Verdict,
+    slot: Arc<Slot>,
+}
+
+impl From<Gone> for TransportError {
+    fn from(_: Gone) -> Self {
+        Self::Io(ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl TransportWriter for HttpWriter {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        queue: &mut MessageQueue,
+    ) -> Poll<Result<(), TransportError>> {
+        if !self.verdict.look(queue) {
+            // The answer tells it. Whatever else there is to say has no stream to go to.
+            self.slot.leave();
+        }
+        self.slot.poll_put(cx, self.framing, queue).map_err(TransportError::from)
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>, why: &Disconnect) -> Poll<Result<(), TransportError>> {
+        self.verdict.end(why.code, &why.reason);
+        // What is in the slot is still taken; the reader tells when.
+        Poll::Ready(self.slot.end().map_err(TransportError::from))
+    }
+}
+
+impl Drop for HttpWriter {
+    fn drop(&mut self) {
+        let _ = self.slot.end();
+    }
+}

@@ -1,0 +1,144 @@
+/** The SDK where there is no WebSocket: over HTTP streaming and over server-sent events, with the emulation endpoint. */
+import { describe, test } from "node:test";
+import assert from "node:assert/strict";
+import { startServer, useServer } from "./lib/server.mjs";
+import { beginSubscription, connect, newClient, nextValue, overEveryHttpTransport, subscribe } from "./lib/sdk.mjs";
+import { within, PATIENCE } from "./lib/wait.mjs";
+
+const HTTP = {
+  http_stream: { enabled: true },
+  sse: { enabled: true },
+  uni_http_stream: { enabled: true },
+  uni_sse: { enabled: true },
+  channel: { namespaces: [{ name: "open", allow_subscribe_for_client: true, allow_publish_for_client: true }] },
+};
+const EACH = 100;
+const PINGS = 3;
+
+describe("connections over plain HTTP", () => {
+  const server = useServer(HTTP);
+
+  overEveryHttpTransport((wire) => {
+    test("publications of the API and of clients arrive, complete and in one order", async (t) => {
+      const channel = `open:${crypto.randomUUID()}`;
+      const [one, two] = await Promise.all(["1", "2"].map((user) => connect(t, wire, server, { user })));
+      const subscriptions = await Promise.all([one, two].map((client) => subscribe(client, channel)));
+      const byApi = async () => {
+        for (let n = 0; n < EACH; n += 1) await server.api("publish", { channel, data: { by: "api", n } });
+      };
+      const byClient = async () => {
+        for (let n = 0; n < EACH; n += 1) await one.publish(channel, wire.toPayload({ by: "client", n }));
+      };
+      await Promise.all([byApi(), byClient()]);
+      const seen = await Promise.all(subscriptions.map(async (subscription) => {
+        const values = [];
+        while (values.length < 2 * EACH) values.push(await nextValue(wire, subscription));
+        return values;
+      }));
+      for (const by of ["api", "client"]) {
+        const order = seen[0].filter((value) => value.by === by).map(({ n }) => n);
+        assert.deepEqual(order, Array.from({ length: EACH }, (_, n) => n), `publications of the ${by}`);
+      }
+      assert.deepEqual(seen[1], seen[0], "subscribers disagree about the order");
+    });
+
+    test("commands are answered, refused ones with their errors", async (t) => {
+      const client = await connect(t, wire, server, { user: "42" });
+      await assert.rejects(client.rpc("nothing", wire.toPayload({})), (error) => error.code === 108 || error.code === 104);
+      await assert.rejects(client.publish("nowhere:a", wire.toPayload({})), { code: 102 });
+      const refused = beginSubscription(client, "nowhere:a");
+      const { code } = await refused.events.next("unsubscribed");
+      assert.equal(code, 102);
+      assert.equal(client.events.count("disconnected"), 0);
+    });
+
+    test("a frame as large as a request may be arrives, and so does its publication", async (t) => {
+      const client = await connect(t, wire, server, { user: "42" });
+      const subscription = await subscribe(client, "open:large");
+      const value = { text: "é\n\"\\".repeat(5_000) };
+      await client.publish("open:large", wire.toPayload(value));
+      assert.deepEqual(await nextValue(wire, subscription), value);
+    });
+
+    test("after an unsubscribe nothing comes any more", async (t) => {
+      const [client, other] = await Promise.all(["1", "2"].map((user) => connect(t, wire, server, { user })));
+      const channel = `open:${crypto.randomUUID()}`;
+      const [left, stays] = [await subscribe(client, channel), await subscribe(client, `${channel}-2`)];
+      left.unsubscribe();
+      await left.events.next("unsubscribed");
+      // Its command is on its way in a request of its own: when a later one is answered it has been carried out.
+      await client.publish(`${channel}-2`, wire.toPayload(1));
+      await nextValue(wire, stays);
+      await server.api("publish", { channel, data: { lost: true } });
+      await server.api("publish", { channel: `${channel}-2`, data: { last: true } });
+      assert.deepEqual(await nextValue(wire, stays), { last: true });
+      assert.equal(left.events.count("publication"), 0);
+      assert.equal(other.events.count("disconnected"), 0);
+    });
+
+    test("a server-side unsubscribe is told", async (t) => {
+      const client = await connect(t, wire, server, { user: "gone" });
+      const subscription = await subscribe(client, "open:kick");
+      await server.api("unsubscribe", { user: "gone", channel: "open:kick" });
+      assert.equal((await subscription.events.next("unsubscribed")).code, 2000);
+    });
+
+    test("a disconnect arrives with its code and reason, and is final where the code says so", async (t) => {
+      const client = await connect(t, wire, server, { user: "bad" });
+      await server.api("disconnect", { user: "bad", disconnect: { code: 4501, reason: "enough" } });
+      const { code, reason } = await client.events.next("disconnected");
+      assert.deepEqual({ code, reason }, { code: 4501, reason: "enough" });
+    });
+
+    test("a disconnect that allows it is followed by a new connection", async (t) => {
+      const client = await connect(t, wire, server, { user: "back" });
+      await server.api("disconnect", { user: "back", disconnect: { code: 4001, reason: "come again" } });
+      assert.equal((await client.events.next("connecting", ({ code }) => code !== 0)).code, 4001);
+      assert.notEqual((await client.events.next("connected")).client, client.id);
+    });
+
+    test("a token that is none is told by 3500", async (t) => {
+      const client = newClient(t, wire, server, { token: "a.b.c" });
+      client.connect();
+      assert.equal((await client.events.next("disconnected")).code, 3500);
+    });
+
+    test("the server knows when a client is gone", async (t) => {
+      const before = (await server.api("info")).nodes[0].num_clients;
+      const client = await connect(t, wire, server, { user: "leaves" });
+      client.disconnect();
+      const gone = async () => {
+        while ((await server.api("info")).nodes[0].num_clients > before) await new Promise((resolve) => setTimeout(resolve, 20));
+      };
+      await within("the connection to end", PATIENCE, gone());
+    });
+
+    test("clients come back to a server that was restarted", async (t) => {
+      const own = await startServer(t, HTTP);
+      const client = await connect(t, wire, own, { user: "42" });
+      const subscription = await subscribe(client, "open:a");
+      assert.equal(await own.stop(), 0);
+      assert.equal((await client.events.next("connecting")).code, 3001);
+      await own.start();
+      await client.events.next("connected");
+      await subscription.events.next("subscribed");
+      await own.api("publish", { channel: "open:a", data: { again: true } });
+      assert.deepEqual(await nextValue(wire, subscription), { again: true });
+    });
+  });
+});
+
+describe("pings over plain HTTP", () => {
+  const server = useServer({ ...HTTP, client: { ping_interval: "1s", pong_timeout: "700ms" } });
+
+  overEveryHttpTransport((wire) => {
+    test("a connection whose pongs come by requests of their own lives", async (t) => {
+      const client = await connect(t, wire, server, { user: "42" });
+      const subscription = await subscribe(client, "open:a");
+      await new Promise((resolve) => setTimeout(resolve, PINGS * 1_000));
+      await client.publish("open:a", wire.toPayload({ alive: true }));
+      assert.deepEqual(await nextValue(wire, subscription), { alive: true });
+      assert.equal(client.events.count("connected"), 1);
+    });
+  });
+});
