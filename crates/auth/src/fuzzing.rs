@@ -54,3 +54,23 @@ pub fn token(data: &[u8]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn seeds_of_the_fuzz_target_pass() {
+        let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/tokens");
+        let seeds = std::fs::read_dir(corpus).expect("the folder of the target");
+        let mut count = 0;
+        for seed in seeds {
+            let path = seed.expect("an entry").path();
+            token(&std::fs::read(&path).expect("a readable seed"));
+            count += 1;
+        }
+        assert!(count >= 20, "{count} seeds");
+    }
+}
