@@ -27,7 +27,7 @@ use crate::{Algorithm, ConfigError, ConfigProblem, Family, Secret, TokenError, V
 pub struct Key(Arc<Kind>);
 
 enum Kind {
-    Hmac([(Algorithm, hmac::Key); 3]),
+    Hmac(Box<[(Algorithm, hmac::Key); 3]>),
     Public { family: Family, parsed: Vec<(Algorithm, ParsedPublicKey)> },
 }
 
@@ -79,11 +79,11 @@ impl Key {
         let secret = secret.expose().as_bytes();
         let key = |hash| hmac::Key::new(hash, secret);
         (!secret.is_empty()).then(|| {
-            Self(Arc::new(Kind::Hmac([
+            Self(Arc::new(Kind::Hmac(Box::new([
                 (Algorithm::Hs256, key(hmac::HMAC_SHA256)),
                 (Algorithm::Hs384, key(hmac::HMAC_SHA384)),
                 (Algorithm::Hs512, key(hmac::HMAC_SHA512)),
-            ])))
+            ]))))
         })
     }
 
