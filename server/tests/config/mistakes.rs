@@ -182,6 +182,34 @@ fn tokens_compression_and_namespaces_that_make_no_sense_are_named() {
             expect!["client.subscription_token.audience: cannot be used together with `audience_regex`"],
         ),
         (
+            r#"{"client":{"token":{"rsa_public_key":"x"}}}"#,
+            expect![
+                "client.token.rsa_public_key: not a key in PEM form, which begins with -----BEGIN PUBLIC KEY-----"
+            ],
+        ),
+        (
+            r#"{"client":{"subscription_token":{"enabled":true,"ecdsa_public_key":"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"}}}"#,
+            expect![
+                "client.subscription_token.ecdsa_public_key: a private key, where a public key is wanted"
+            ],
+        ),
+        (
+            r#"{"client":{"token":{"jwks_public_endpoint":"issuer/keys"}}}"#,
+            expect!["client.token.jwks_public_endpoint: not an http or https address of a key set"],
+        ),
+        (
+            r#"{"client":{"token":{"jwks_public_endpoint":"https://{{t}}.example/","issuer_regex":"(?P<t>.+)"}}}"#,
+            expect![
+                "client.token.jwks_public_endpoint: the group `t` of `issuer_regex` fills a placeholder, so it must list fixed texts, as in (?P<t>one|two)"
+            ],
+        ),
+        (
+            r#"{"client":{"token":{"jwks_public_endpoint":"https://{{t}}.example/","issuer_regex":"(?P<t>[ab])"}}}"#,
+            expect![
+                "client.token.jwks_public_endpoint: character classes are not allowed where groups fill placeholders of an address"
+            ],
+        ),
+        (
             r#"{"websocket":{"compression":true,"compression_level":10}}"#,
             expect!["websocket.compression_level: must be 1 to 9"],
         ),
