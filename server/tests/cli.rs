@@ -340,3 +340,94 @@ fn the_level_and_the_file_of_the_log_are_kept() {
     }
     assert_eq!(lines, ["", "", "warn", "warn", "debug warn", "debug warn", "warn"]);
 }
+
+const RULES: &str = r#"{"client":{"token":{"hmac_secret_key":"planted secret","user_id_claim":"uid"}},
+    "channel":{"namespaces":[{"name":"open","allow_subscribe_for_client":true,"allow_publish_for_subscriber":true}]}}"#;
+
+#[test]
+fn cli_08_09_10_tokens_are_made_and_checked() {
+    let place = Place::new("tokens");
+    place.write("config.json", RULES);
+    let (success, token, stderr) = place.run(&["gentoken", "-u", "anna", "-q"], &[]);
+    assert!(success && token.split('.').count() == 3 && !token.contains('\n'), "{token} {stderr}");
+    let (success, stdout, stderr) = place.run(&["checktoken", &token], &[]);
+    assert!(success && stdout.starts_with("valid token for user \"anna\"\n"), "{stdout} {stderr}");
+    assert!(stdout.contains("\"uid\":\"anna\"") && stdout.contains("\"alg\":\"HS256\""), "{stdout}");
+    let week = stdout.contains("\"exp\":") && stdout.contains("\"iat\":");
+    assert!(week, "{stdout}");
+
+    let (_, stdout, _) = place.run(&["gentoken", "--ttl", "-1"], &[]);
+    assert!(stdout.starts_with("HMAC SHA-256 JWT for an anonymous user that does not expire:\n"), "{stdout}");
+    let (success, stdout, _) = place.run(&["checktoken", stdout.lines().nth(1).expect("a token")], &[]);
+    assert!(success && !stdout.contains("\"exp\""), "{stdout}");
+
+    let arguments = ["gensubtoken", "-u", "anna", "-s", "open:x", "-t", "60", "-q"];
+    let (_, token, _) = place.run(&arguments, &[]);
+    let (success, stdout, _) = place.run(&["checksubtoken", &token], &[]);
+    assert!(success, "{stdout}");
+    assert!(
+        stdout.starts_with("valid subscription token for user \"anna\" and channel \"open:x\"\n"),
+        "{stdout}"
+    );
+    // It is no connection token, and the other way round.
+    let (success, stdout, stderr) = place.run(&["checktoken", &token], &[]);
+    assert!(!success && stdout.is_empty());
+    assert!(stderr.starts_with("error: invalid token: a connection token must not have"), "{stderr}");
+    // With another key it is none, even where signatures go unchecked.
+    let own = [
+        ("CENTRIFUGO_CLIENT_SUBSCRIPTION_TOKEN_ENABLED", "true"),
+        ("CENTRIFUGO_CLIENT_SUBSCRIPTION_TOKEN_HMAC_SECRET_KEY", "another"),
+        ("CENTRIFUGO_CLIENT_INSECURE_SKIP_TOKEN_SIGNATURE_VERIFY", "true"),
+    ];
+    let (success, _, stderr) = place.run(&["checksubtoken", &token], &own);
+    assert!(!success && stderr.starts_with("error: invalid token: wrong signature"), "{stderr}");
+    assert!(!stderr.contains("planted"));
+    let (_, token, _) = place.run(&arguments, &own);
+    assert!(place.run(&["checksubtoken", &token], &own).0);
+    let (success, _, stderr) = place.run(&["gentoken"], &[("CENTRIFUGO_CLIENT_TOKEN_HMAC_SECRET_KEY", "")]);
+    assert!(success || stderr.contains("client.token.hmac_secret_key is not set"), "{stderr}");
+}
+
+#[test]
+fn explain_tells_every_rule_and_the_verdict() {
+    let place = Place::new("explain");
+    place.write("config.json", RULES);
+    let explain = |arguments: &[&str]| {
+        let (success, stdout, stderr) = place.run(&[&["explain"], arguments].concat(), &[]);
+        assert!(success, "{stderr}");
+        assert!(!stdout.contains("planted"), "{stdout}");
+        stdout
+    };
+    assert_eq!(
+        explain(&["--channel", "open:x", "--user", "anna"]),
+        "namespace: open\nnamespace: satisfied (the namespace exists)\n\
+         channel_regex: satisfied (the channel's name is valid)\ntoken: silent (no token came with the request)\n\
+         allow_subscribe_for_client: allows (the option is on)\nverdict: allowed by allow_subscribe_for_client\n"
+    );
+    let anonymous = explain(&["--channel", "open:x"]);
+    assert!(anonymous.contains("allow_subscribe_for_client: silent (the user is anonymous"), "{anonymous}");
+    assert!(anonymous.contains("verdict: refused with error 103"), "{anonymous}");
+    let publish = ["--channel", "open:x", "--user", "anna", "--action", "publish"];
+    assert!(
+        explain(&publish).contains("allow_publish_for_subscriber: silent (the client is not subscribed)")
+    );
+    assert!(
+        explain(&[&publish[..], &["--subscribed"]].concat())
+            .ends_with("allowed by allow_publish_for_subscriber\n")
+    );
+    let presence = explain(&["--channel", "open:x", "--user", "anna", "--action", "presence"]);
+    assert!(
+        presence.contains("presence: refuses (the channel has none)\nverdict: refused with error 108"),
+        "{presence}"
+    );
+    assert!(explain(&["--channel", "other:x"]).contains("verdict: refused with error 102"));
+
+    let (_, token, _) = place.run(&["gensubtoken", "-u", "anna", "-s", "$open:x", "-q"], &[]);
+    let good = explain(&["--channel", "$open:x", "--user", "anna", "--token", &token]);
+    assert!(good.contains("claims: {") && good.ends_with("verdict: allowed by token\n"), "{good}");
+    let other = explain(&["--channel", "$open:x", "--user", "ben", "--token", &token]);
+    assert!(other.contains("token: refuses (the token is for another user)"), "{other}");
+    assert!(other.contains("disconnected with"), "{other}");
+    let broken = explain(&["--channel", "$open:x", "--user", "anna", "--token", &format!("{token}A")]);
+    assert!(broken.contains("token: invalid token: "), "{broken}");
+}

@@ -57,4 +57,5 @@ pub use key::{Key, KeyError, KeyQuery, KeySource, Loading, RemoteKeys, StaticKey
 pub use pattern::{Pattern, PatternError};
 pub use secret::Secret;
 pub use sign::{ConnectToken, SignError, Signer, SubscribeToken};
+pub use token::{Unverified, unverified};
 pub use verifier::Verifier;

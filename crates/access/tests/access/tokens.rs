@@ -191,7 +191,7 @@ fn key_09_another_configuration_keeps_the_sets() {
     *issuer.0.lock() = Some(Ok(Bytes::from(SET)));
     let tokens = Live::new(TokensConfig::new(issuer.verifier()));
     let rules: Live<Namespaces> = Live::from(Arc::new(namespaces(|_| {})));
-    let hooks = Tokens::new(tokens.clone(), rules.clone(), Asked::default());
+    let hooks = Tokens::new(tokens.clone(), rules, Asked::default());
     assert_eq!(end(&now(hooks.connect(connect_request(CONNECT)))), Allowed);
     let away = Issuer::default();
     *away.0.lock() = Some(Err(FetchError::Connect));
