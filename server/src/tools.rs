@@ -305,9 +305,9 @@ impl Explain {
 fn verdict(decision: &Decision) -> String {
     match decision.verdict() {
         Verdict::Allowed(rule) => format!("allowed by {}", rule.name()),
-        Verdict::Refused(Refusal::Error(error)) => format!("refused with error {error}"),
+        Verdict::Refused(Refusal::Error(error)) => format!("refused: {error}"),
         Verdict::Refused(Refusal::Disconnect(disconnect)) => {
-            format!("refused, and disconnected with {disconnect}")
+            format!("disconnected: {disconnect}")
         }
         _ => "unknown".to_owned(),
     }

@@ -98,7 +98,10 @@ impl<H: Hooks> Hooks for Tokens<H> {
         let claims = self.verify_subscribe(&token, unix_seconds).await;
         let token = match &claims {
             Ok(claims) => TokenCheck::compare(claims, &channel, &client.user, client.id.text().as_str()),
-            Err(error) => TokenCheck::from(*error),
+            Err(error) => {
+                tracing::debug!(client = %client.id, %channel, why = %error, "subscription token refused");
+                TokenCheck::from(*error)
+            }
         };
         let query = SubscribeQuery { channel: &channel, user: &client.user, kind, token };
         let decision = self.namespaces.with(|namespaces| namespaces.check_subscribe(&query));

@@ -15,7 +15,7 @@ mod set;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -219,13 +219,24 @@ impl Inner {
         };
         wanted && entry.attempted_at.is_none_or(|at| elapsed(at, now) >= interval.as_secs().max(1))
     }
+}
 
-    /// Fetches a set and keeps it.
-    async fn refresh(&self, address: &str, now: i64) {
+/// One fetch of a set.
+struct Flight {
+    /// Not held: a source that nobody has any more ends its fetches.
+    keeper: Weak<Inner>,
+    fetch: Arc<dyn JwksFetch>,
+    address: String,
+    max_bytes: usize,
+    began: i64,
+}
+
+impl Flight {
+    async fn run(self) {
         let mut result = Err(FetchError::Connect);
         for _ in 0..ATTEMPTS {
-            result = self.fetch.fetch(address, self.limits.max_set_bytes).await.and_then(|body| {
-                if body.len() > self.limits.max_set_bytes {
+            result = self.fetch.fetch(&self.address, self.max_bytes).await.and_then(|body| {
+                if body.len() > self.max_bytes {
                     return Err(FetchError::TooLarge);
                 }
                 KeySet::parse(&body)
@@ -234,13 +245,14 @@ impl Inner {
                 break;
             }
         }
-        let mut sets = self.sets.lock();
-        let entry = sets.entry(address.into()).or_default();
+        let Some(keeper) = self.keeper.upgrade() else { return };
+        let mut sets = keeper.sets.lock();
+        let entry = sets.entry(self.address.into()).or_default();
         entry.flight = None;
         match result {
             Ok(set) => {
                 entry.set = Some(Arc::new(set));
-                entry.fetched_at = now;
+                entry.fetched_at = self.began;
                 entry.error = None;
             }
             Err(error) => entry.error = Some(error),
@@ -284,10 +296,15 @@ impl RemoteKeys for JwksKeys {
         if !self.0.is_due(entry, key_id, query) {
             return None;
         }
-        let now = query.unix_seconds;
-        entry.attempted_at = Some(now);
-        let inner = self.0.clone();
-        let flight = async move { inner.refresh(&address, now).await }.boxed().shared();
+        entry.attempted_at = Some(query.unix_seconds);
+        let flight = Flight {
+            keeper: Arc::downgrade(&self.0),
+            fetch: self.0.fetch.clone(),
+            address,
+            max_bytes: self.0.limits.max_set_bytes,
+            began: query.unix_seconds,
+        };
+        let flight = flight.run().boxed().shared();
         entry.flight = Some(flight.clone());
         Some(Box::pin(flight))
     }

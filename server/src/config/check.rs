@@ -241,6 +241,7 @@ fn channel_config(rules: &ChannelRules) -> ChannelConfig {
         allow_user_limited_channels: rules.allow_user_limited_channels,
         channel_regex: rules.channel_regex.clone(),
         publication_data_format: rules.publication_data_format.clone(),
+        ..ChannelConfig::default()
     }
 }
 

@@ -353,9 +353,9 @@ fn what_is_not_there_yet_is_refused() {
             client.proxy.connect.endpoint: an option of Centrifugo that is not implemented yet (in FILE)"#]],
         ),
         (
-            r#"{"client":{"token":{"jwks_public_endpoint":"http://a"}}}"#,
+            r#"{"client":{"subscribe_to_user_personal_channel":{"enabled":true}}}"#,
             expect![
-                "client.token.jwks_public_endpoint: an option of Centrifugo that is not implemented yet (in FILE)"
+                "client.subscribe_to_user_personal_channel.enabled: an option of Centrifugo that is not implemented yet (in FILE)"
             ],
         ),
     ] {
