@@ -474,8 +474,8 @@ fn key_05_a_configured_key_set_is_fetched() {
     let (success, _, stderr) = place.run(&["checktoken", &hmac], &[]);
     assert!(!success && stderr.contains("the header needs `kid`"), "{stderr}");
     // A host that a token names must not be in a private network.
-    let open = format!(r#","issuer_regex":"^(?P<host>.*)$","insecure_skip_jwks_endpoint_safety_check":true"#);
-    let text = config(&open).replace("127.0.0.1", "127.0.0.{{host}}");
+    let open = r#","issuer_regex":"^(?P<host>.*)$","insecure_skip_jwks_endpoint_safety_check":true"#;
+    let text = config(open).replace("127.0.0.1", "127.0.0.{{host}}");
     place.write("config.json", &text);
     let (success, _, stderr) = place.run(&["checktoken", KEY_SET_TOKEN], &[]);
     assert!(
