@@ -54,7 +54,7 @@ fn everything_else_is_for_the_inner_hooks() {
     let anna = client("anna");
     let channel = Channel::from("x");
     assert!(now(hooks.connect(ConnectRequest::new(ClientId::random(), "test"))).is_ok());
-    assert!(now(hooks.rpc(RpcRequest::new(anna.clone(), Default::default(), Payload::empty()))).is_ok());
+    assert!(now(hooks.rpc(RpcRequest::new(anna.clone(), String::new(), Payload::empty()))).is_ok());
     assert!(now(hooks.message(MessageRequest::new(anna.clone(), Payload::empty()))).is_ok());
     assert!(now(hooks.refresh(RefreshRequest::new(anna.clone(), String::new(), NOW))).is_ok());
     let refresh = SubRefreshRequest::new(anna.clone(), channel.clone(), String::new(), NOW);
@@ -70,7 +70,7 @@ fn nobody_behind_it_refuses_what_is_left() {
     let hooks = Namespaced::new(namespaces(|_| {}), DenyAll);
     let anna = client("anna");
     assert_eq!(end(&now(hooks.connect(ConnectRequest::new(ClientId::random(), "test")))), Disconnect(3501));
-    let rpc = RpcRequest::new(anna.clone(), Default::default(), Payload::empty());
+    let rpc = RpcRequest::new(anna.clone(), String::new(), Payload::empty());
     assert_eq!(end(&now(hooks.rpc(rpc))), Error(108));
     let message = MessageRequest::new(anna.clone(), Payload::empty());
     assert_eq!(now(hooks.message(message)).map_err(|why| why.code), Err(3508));
