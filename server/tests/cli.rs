@@ -436,7 +436,7 @@ fn explain_tells_every_rule_and_the_verdict() {
 fn key_set_server(body: String) -> std::net::SocketAddr {
     use std::io::{Read, Write};
 
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("binds");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
     let address = listener.local_addr().expect("is bound");
     std::thread::spawn(move || {
         for stream in listener.incoming() {
