@@ -107,8 +107,10 @@ pub struct Reload {
 
 impl Reload {
     /// Puts the rules of channels, the keys of tokens and the limit of connections of other settings into force.
-    /// Everything else stays (CONF-10).
+    /// Everything else stays (CONF-10). Key sets that were fetched are kept, as far as they come from the same
+    /// addresses (KEY-09).
     pub fn apply(&self, settings: Settings) {
+        settings.tokens.take_over(&self.tokens.load());
         self.namespaces.replace(settings.namespaces);
         self.tokens.replace(settings.tokens);
         self.connection_limit.replace(settings.connection_limit);

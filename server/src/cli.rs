@@ -7,8 +7,9 @@ use clap::{Args, Parser, Subcommand};
 use serde_json::json;
 
 use crate::bench::Bench;
-use crate::config::{ConfigError, Given, Loaded, Problem, Settings, Source, dotenv, load};
+use crate::config::{ConfigError, Given, Loaded, Options, Problem, Settings, Source, dotenv, load};
 use crate::dev::fresh_secret;
+use crate::tools::{CheckToken, Explain, GenSubToken, GenToken};
 
 /// Scalable real-time messaging server, compatible with Centrifugo.
 #[derive(Debug, Parser)]
@@ -39,6 +40,16 @@ pub enum Command {
         #[arg(long)]
         allow_unknown_options: bool,
     },
+    /// Make a connection token for tests and tools.
+    Gentoken(GenToken),
+    /// Make a subscription token for tests and tools.
+    Gensubtoken(GenSubToken),
+    /// Check a connection token and show what it claims.
+    Checktoken(CheckToken),
+    /// Check a subscription token and show what it claims.
+    Checksubtoken(CheckToken),
+    /// Show by which rules somebody may do something in a channel, or may not.
+    Explain(Explain),
     /// Write a configuration file with fresh keys.
     Genconfig {
         /// The file to be written: .json, .yaml, .yml or .toml.
@@ -161,10 +172,15 @@ fn environment() -> Result<BTreeMap<String, String>, Vec<ConfigError>> {
 ///
 /// Everything that is wrong with it.
 pub fn check_config(file: &Path, lenient: bool) -> Result<(), Vec<ConfigError>> {
+    Settings::new(&load_file(file, lenient)?)?;
+    Ok(())
+}
+
+/// The options of a file and the environment, for commands that take no others.
+pub(crate) fn load_file(file: &Path, lenient: bool) -> Result<Options, Vec<ConfigError>> {
     let variables = environment()?;
     let given = Given { file: Some(file.to_owned()), variables, lenient, ..Given::default() };
-    Settings::new(&load(&given)?.options)?;
-    Ok(())
+    Ok(load(&given)?.options)
 }
 
 /// Writes a configuration file with fresh keys (CLI-03) and reads it back. An existing file is left alone.

@@ -16,6 +16,7 @@ mod http;
 pub mod logging;
 mod router;
 mod signals;
+pub mod tools;
 
 pub use app::{App, Listeners, Reload};
 pub use descriptors::raise_descriptor_limit;

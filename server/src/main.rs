@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tokio_util::sync::CancellationToken;
+use tourbillon::types::SystemClock;
 use tourbillon_server::bench::bench;
 use tourbillon_server::cli::{Cli, Command, Serve, check_config, generate_config};
 use tourbillon_server::config::Settings;
@@ -23,6 +24,11 @@ fn main() -> ExitCode {
         Some(Command::Checkconfig { config, allow_unknown_options, .. }) => {
             check_config(config, *allow_unknown_options).map_err(|errors| lines(&errors))
         }
+        Some(Command::Gentoken(tool)) => tool.run(now()).map(|text| print!("{text}")),
+        Some(Command::Gensubtoken(tool)) => tool.run(now()).map(|text| print!("{text}")),
+        Some(Command::Checktoken(tool)) => tool.run(now()).map(|text| print!("{text}")),
+        Some(Command::Checksubtoken(tool)) => tool.run_subscription(now()).map(|text| print!("{text}")),
+        Some(Command::Explain(tool)) => tool.run(now()).map(|text| print!("{text}")),
         Some(Command::Genconfig { config }) => generate_config(config),
         Some(Command::Bench(load)) => bench(load).map(|report| println!("{report}")),
     };
@@ -33,6 +39,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The present, in seconds since 1970 UTC.
+fn now() -> i64 {
+    SystemClock::unix_millis() / 1_000
 }
 
 fn run(flags: &Serve) -> Result<(), String> {

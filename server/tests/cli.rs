@@ -340,3 +340,146 @@ fn the_level_and_the_file_of_the_log_are_kept() {
     }
     assert_eq!(lines, ["", "", "warn", "warn", "debug warn", "debug warn", "warn"]);
 }
+
+const RULES: &str = r#"{"client":{"token":{"hmac_secret_key":"planted secret","user_id_claim":"uid"}},
+    "channel":{"namespaces":[{"name":"open","allow_subscribe_for_client":true,"allow_publish_for_subscriber":true}]}}"#;
+
+#[test]
+fn cli_08_09_10_tokens_are_made_and_checked() {
+    let place = Place::new("tokens");
+    place.write("config.json", RULES);
+    let (success, token, stderr) = place.run(&["gentoken", "-u", "anna", "-q"], &[]);
+    assert!(success && token.split('.').count() == 3 && !token.contains('\n'), "{token} {stderr}");
+    let (success, stdout, stderr) = place.run(&["checktoken", &token], &[]);
+    assert!(success && stdout.starts_with("valid token for user \"anna\"\n"), "{stdout} {stderr}");
+    assert!(stdout.contains("\"uid\":\"anna\"") && stdout.contains("\"alg\":\"HS256\""), "{stdout}");
+    let week = stdout.contains("\"exp\":") && stdout.contains("\"iat\":");
+    assert!(week, "{stdout}");
+
+    let (_, stdout, _) = place.run(&["gentoken", "--ttl", "-1"], &[]);
+    assert!(stdout.starts_with("HMAC SHA-256 JWT for an anonymous user that does not expire:\n"), "{stdout}");
+    let (success, stdout, _) = place.run(&["checktoken", stdout.lines().nth(1).expect("a token")], &[]);
+    assert!(success && !stdout.contains("\"exp\""), "{stdout}");
+
+    let arguments = ["gensubtoken", "-u", "anna", "-s", "open:x", "-t", "60", "-q"];
+    let (_, token, _) = place.run(&arguments, &[]);
+    let (success, stdout, _) = place.run(&["checksubtoken", &token], &[]);
+    assert!(success, "{stdout}");
+    assert!(
+        stdout.starts_with("valid subscription token for user \"anna\" and channel \"open:x\"\n"),
+        "{stdout}"
+    );
+    // It is no connection token, and the other way round.
+    let (success, stdout, stderr) = place.run(&["checktoken", &token], &[]);
+    assert!(!success && stdout.is_empty());
+    assert!(stderr.starts_with("error: invalid token: a connection token must not have"), "{stderr}");
+    // With another key it is none, even where signatures go unchecked.
+    let own = [
+        ("CENTRIFUGO_CLIENT_SUBSCRIPTION_TOKEN_ENABLED", "true"),
+        ("CENTRIFUGO_CLIENT_SUBSCRIPTION_TOKEN_HMAC_SECRET_KEY", "another"),
+        ("CENTRIFUGO_CLIENT_INSECURE_SKIP_TOKEN_SIGNATURE_VERIFY", "true"),
+    ];
+    let (success, _, stderr) = place.run(&["checksubtoken", &token], &own);
+    assert!(!success && stderr.starts_with("error: invalid token: wrong signature"), "{stderr}");
+    assert!(!stderr.contains("planted"));
+    let (_, token, _) = place.run(&arguments, &own);
+    assert!(place.run(&["checksubtoken", &token], &own).0);
+    let (success, _, stderr) = place.run(&["gentoken"], &[("CENTRIFUGO_CLIENT_TOKEN_HMAC_SECRET_KEY", "")]);
+    assert!(success || stderr.contains("client.token.hmac_secret_key is not set"), "{stderr}");
+}
+
+#[test]
+fn explain_tells_every_rule_and_the_verdict() {
+    let place = Place::new("explain");
+    place.write("config.json", RULES);
+    let explain = |arguments: &[&str]| {
+        let (success, stdout, stderr) = place.run(&[&["explain"], arguments].concat(), &[]);
+        assert!(success, "{stderr}");
+        assert!(!stdout.contains("planted"), "{stdout}");
+        stdout
+    };
+    assert_eq!(
+        explain(&["--channel", "open:x", "--user", "anna"]),
+        "namespace: open\nnamespace: satisfied (the namespace exists)\n\
+         channel_regex: satisfied (the channel's name is valid)\ntoken: silent (no token came with the request)\n\
+         allow_subscribe_for_client: allows (the option is on)\nverdict: allowed by allow_subscribe_for_client\n"
+    );
+    let anonymous = explain(&["--channel", "open:x"]);
+    assert!(anonymous.contains("allow_subscribe_for_client: silent (the user is anonymous"), "{anonymous}");
+    assert!(anonymous.contains("verdict: refused: permission denied (103)"), "{anonymous}");
+    let publish = ["--channel", "open:x", "--user", "anna", "--action", "publish"];
+    assert!(
+        explain(&publish).contains("allow_publish_for_subscriber: silent (the client is not subscribed)")
+    );
+    assert!(
+        explain(&[&publish[..], &["--subscribed"]].concat())
+            .ends_with("allowed by allow_publish_for_subscriber\n")
+    );
+    let presence = explain(&["--channel", "open:x", "--user", "anna", "--action", "presence"]);
+    assert!(
+        presence.contains("presence: refuses (the channel has none)\nverdict: refused: not available (108)"),
+        "{presence}"
+    );
+    assert!(explain(&["--channel", "other:x"]).contains("verdict: refused: unknown channel (102)"));
+
+    let (_, token, _) = place.run(&["gensubtoken", "-u", "anna", "-s", "$open:x", "-q"], &[]);
+    let good = explain(&["--channel", "$open:x", "--user", "anna", "--token", &token]);
+    assert!(good.contains("claims: {") && good.ends_with("verdict: allowed by token\n"), "{good}");
+    let other = explain(&["--channel", "$open:x", "--user", "ben", "--token", &token]);
+    assert!(other.contains("token: refuses (the token is for another user)"), "{other}");
+    assert!(other.contains("verdict: disconnected: invalid token (3500)"), "{other}");
+    let broken = explain(&["--channel", "$open:x", "--user", "anna", "--token", &format!("{token}A")]);
+    assert!(broken.contains("token: invalid token: "), "{broken}");
+}
+
+/// Answers requests for a key set, one after the other, until the test ends; and says where.
+fn key_set_server(body: String) -> std::net::SocketAddr {
+    use std::io::{Read, Write};
+
+    let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
+    let address = listener.local_addr().expect("is bound");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut request = [0; 1_024];
+            let read = stream.read(&mut request).expect("a request");
+            assert!(request[..read].starts_with(b"GET /keys HTTP/1.1\r\n"));
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+            stream.write_all(format!("{head}{body}").as_bytes()).expect("is written");
+        }
+    });
+    address
+}
+
+/// A key set and a token, made by PyJWT.
+const KEY_SET: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","x":"TDFwFDMgT5dJEdknZmHnbHVsMQ2A55Xp8qiYntzkdlU","y":"2NLsz7YNEdkYhu2ZOPV2c0ZRh--YwpZbGjn8S9W8suU","kid":"a","use":"sig"}]}"#;
+const KEY_SET_TOKEN: &str = "eyJhbGciOiJFUzI1NiIsImtpZCI6ImEiLCJ0eXAiOiJKV1QifQ.eyJzdWIiOiJhbm5hIiwiaXNzIjoiMSJ9.sBfhUShzzEEp3hsqq4kV7zaj4A3aUbFF_8hhDlDV-F3ymn3qIeMaPg53GVVhL0Ko5u-FRXftfBjd1kiTep4W1Q";
+
+#[test]
+fn key_05_a_configured_key_set_is_fetched() {
+    let place = Place::new("jwks");
+    let address = key_set_server(KEY_SET.to_owned());
+    let config = |more: &str| {
+        format!(
+            r#"{{"client":{{"token":{{"jwks_public_endpoint":"http://{address}/keys","hmac_secret_key":"unused"{more}}}}}}}"#
+        )
+    };
+    place.write("config.json", &config(""));
+    let (success, stdout, stderr) = place.run(&["checktoken", KEY_SET_TOKEN], &[]);
+    assert!(success && stdout.starts_with("valid token for user \"anna\"\n"), "{stdout} {stderr}");
+    let (success, _, stderr) = place.run(&["checktoken", &format!("{KEY_SET_TOKEN}AA")], &[]);
+    assert!(!success && stderr.starts_with("error: invalid token: wrong signature"), "{stderr}");
+    // Keys besides are not used: this one is signed with the secret.
+    let (_, hmac, _) = place.run(&["gentoken", "-q"], &[]);
+    let (success, _, stderr) = place.run(&["checktoken", &hmac], &[]);
+    assert!(!success && stderr.contains("the header needs `kid`"), "{stderr}");
+    // A host that a token names must not be in a private network.
+    let open = r#","issuer_regex":"^(?P<host>.*)$","insecure_skip_jwks_endpoint_safety_check":true"#;
+    let text = config(open).replace("127.0.0.1", "127.0.0.{{host}}");
+    place.write("config.json", &text);
+    let (success, _, stderr) = place.run(&["checktoken", KEY_SET_TOKEN], &[]);
+    assert!(
+        !success && stderr.starts_with("error: no keys: the key set's address is in a private network"),
+        "{stderr}"
+    );
+}

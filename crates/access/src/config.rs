@@ -1,6 +1,8 @@
 //! What namespaces are made of. Only options that have an effect are here: whoever reads a configuration must
 //! refuse the others, since nothing here would obey them.
 
+use std::time::Duration;
+
 use tourbillon_auth::PatternError;
 
 /// The options of `channel` that decide about access, under their names, and `client.insecure`.
@@ -12,6 +14,8 @@ pub struct NamespacesConfig {
     pub namespaces: Vec<NamespaceConfig>,
     /// `channel.publication_data_format`: for namespaces that leave theirs empty (OPT-26).
     pub publication_data_format: String,
+    /// `channel.history_meta_ttl`: for namespaces that leave theirs at zero (OPT-26). Default 720 h.
+    pub history_meta_ttl: Duration,
     /// `channel.private_prefix`: with it, only a token lets a client subscribe (CH-04). Default `$`; empty for none.
     pub private_prefix: String,
     /// `channel.namespace_boundary`: ends a namespace's name (CH-03). Default `:`; empty for no namespaces.
@@ -30,6 +34,7 @@ impl Default for NamespacesConfig {
             without_namespace: ChannelConfig::default(),
             namespaces: Vec::new(),
             publication_data_format: String::new(),
+            history_meta_ttl: Duration::from_secs(720 * 3_600),
             private_prefix: "$".to_owned(),
             namespace_boundary: ":".to_owned(),
             user_boundary: "#".to_owned(),
@@ -50,7 +55,28 @@ pub struct NamespaceConfig {
 
 /// The options of the channels of one namespace. All permissions are off by default.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the options, independent of each other")]
 pub struct ChannelConfig {
+    /// Who is in the channel is known (OPT-01).
+    pub presence: bool,
+    /// Who comes and goes is told to those who ask for it (OPT-02).
+    pub join_leave: bool,
+    /// Who comes and goes is told to every subscriber (OPT-03).
+    pub force_push_join_leave: bool,
+    /// How many publications are kept; 0 for none. Needs `history_ttl` (OPT-04).
+    pub history_size: usize,
+    /// How long publications are kept; 0 for not at all. Needs `history_size` (OPT-04).
+    pub history_ttl: Duration,
+    /// How long the channel's position is kept; 0 for what holds for all namespaces (OPT-05).
+    pub history_meta_ttl: Duration,
+    /// Every subscription knows its position in the stream (OPT-06).
+    pub force_positioning: bool,
+    /// Subscriptions may ask to know their position (OPT-06).
+    pub allow_positioning: bool,
+    /// Every subscription catches up on what it missed (OPT-07). Needs a history.
+    pub force_recovery: bool,
+    /// Subscriptions may ask to catch up on what they missed (OPT-07).
+    pub allow_recovery: bool,
     /// Users may subscribe (OPT-13).
     pub allow_subscribe_for_client: bool,
     /// Where users may subscribe, so may clients without a name (OPT-13).
@@ -61,6 +87,18 @@ pub struct ChannelConfig {
     pub allow_publish_for_subscriber: bool,
     /// Where users may publish, so may clients without a name (OPT-14).
     pub allow_publish_for_anonymous: bool,
+    /// Users may ask who is in the channel (OPT-15).
+    pub allow_presence_for_client: bool,
+    /// Users may ask who is in the channel while subscribed (OPT-15).
+    pub allow_presence_for_subscriber: bool,
+    /// Where users may ask who is there, so may clients without a name (OPT-15).
+    pub allow_presence_for_anonymous: bool,
+    /// Users may ask for past publications (OPT-16).
+    pub allow_history_for_client: bool,
+    /// Users may ask for past publications while subscribed (OPT-16).
+    pub allow_history_for_subscriber: bool,
+    /// Where users may ask for past publications, so may clients without a name (OPT-16).
+    pub allow_history_for_anonymous: bool,
     /// Channels may list the users who may subscribe (OPT-17, CH-05). Such channels then are for those only.
     pub allow_user_limited_channels: bool,
     /// What channel names must match, after the namespace, unanchored (OPT-18, CH-06). Empty: any ASCII name.
@@ -92,6 +130,12 @@ pub enum ConfigProblem {
     /// An unknown data format.
     #[error("unknown format {0:?}: it must be \"\", \"json\", \"json_object\" or \"binary\"")]
     DataFormat(String),
+    /// An option without the other that it needs.
+    #[error("needs `{0}`")]
+    Needs(&'static str),
+    /// The publications would be kept longer than what they are found by.
+    #[error("must not be longer than `history_meta_ttl`, {0:?}")]
+    LongerThanMeta(Duration),
     /// A regular expression does not compile.
     #[error(transparent)]
     Pattern(#[from] PatternError),

@@ -29,6 +29,18 @@ pub enum Rule {
     AllowPublishForClient,
     /// `allow_publish_for_subscriber`, with `allow_publish_for_anonymous` (OPT-14).
     AllowPublishForSubscriber,
+    /// Who is in the channel is known at all (`presence`, OPT-01).
+    Presence,
+    /// `allow_presence_for_client`, with `allow_presence_for_anonymous` (OPT-15).
+    AllowPresenceForClient,
+    /// `allow_presence_for_subscriber`, with `allow_presence_for_anonymous` (OPT-15).
+    AllowPresenceForSubscriber,
+    /// Publications are kept at all (`history_size` and `history_ttl`, OPT-04).
+    History,
+    /// `allow_history_for_client`, with `allow_history_for_anonymous` (OPT-16).
+    AllowHistoryForClient,
+    /// `allow_history_for_subscriber`, with `allow_history_for_anonymous` (OPT-16).
+    AllowHistoryForSubscriber,
     /// `client.insecure` (MODE-03, HID-61).
     Insecure,
     /// What no rule allows is refused.
@@ -50,6 +62,12 @@ impl Rule {
             Self::DataFormat => "publication_data_format",
             Self::AllowPublishForClient => "allow_publish_for_client",
             Self::AllowPublishForSubscriber => "allow_publish_for_subscriber",
+            Self::Presence => "presence",
+            Self::AllowPresenceForClient => "allow_presence_for_client",
+            Self::AllowPresenceForSubscriber => "allow_presence_for_subscriber",
+            Self::History => "history_size",
+            Self::AllowHistoryForClient => "allow_history_for_client",
+            Self::AllowHistoryForSubscriber => "allow_history_for_subscriber",
             Self::Insecure => "client.insecure",
             Self::Otherwise => "otherwise",
         }
@@ -162,6 +180,7 @@ impl Decision {
 }
 
 /// Notes rules while a decision is made.
+#[derive(Default)]
 pub(crate) struct Trail(Steps);
 
 impl Trail {

@@ -1,11 +1,11 @@
 //! The permission ladders (features.md 4.3): rules in a fixed order, of which the first that speaks decides.
 
-use tourbillon_auth::{InvalidToken, SubscribeClaims, TokenError};
+use tourbillon_auth::{FetchError, InvalidToken, Overrides, SubscribeClaims, TokenError};
 use tourbillon_node::Refusal;
 use tourbillon_types::{Disconnect, Payload, ReplyError};
 
 use crate::decision::{Decision, Rule, Trail};
-use crate::namespaces::{Namespaces, Resolved};
+use crate::namespaces::{ChannelRules, Namespaces, Resolved};
 
 /// A client wants to subscribe.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +33,51 @@ pub struct PublishQuery<'a> {
     pub data: &'a Payload,
 }
 
+/// A client wants to know who is in a channel, or what was published there.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadQuery<'a> {
+    /// Which channel.
+    pub channel: &'a str,
+    /// The user; empty for the anonymous one.
+    pub user: &'a str,
+    /// Whether the client is subscribed to the channel.
+    pub subscribed: bool,
+}
+
+/// What a client asks for as it subscribes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// To know its position in the stream.
+    pub positioned: bool,
+    /// To catch up on what it missed.
+    pub recoverable: bool,
+    /// To be told who comes and goes.
+    pub join_leave: bool,
+}
+
+/// What a subscription gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
+pub struct Features {
+    /// It is seen by those who ask who is there.
+    pub presence: bool,
+    /// Its coming and going is told to others.
+    pub join_leave: bool,
+    /// It is told who comes and goes.
+    pub push_join_leave: bool,
+    /// It knows its position in the stream.
+    pub positioned: bool,
+    /// It can catch up on what it missed.
+    pub recoverable: bool,
+}
+
+/// What can be read of a channel.
+#[derive(Clone, Copy)]
+enum Content {
+    Presence,
+    History,
+}
+
 /// What came of a subscription token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenCheck {
@@ -44,6 +89,8 @@ pub enum TokenCheck {
     Expired,
     /// It is not genuine.
     Invalid(InvalidToken),
+    /// Whether it is genuine cannot be said: its keys could not be fetched.
+    Unavailable(FetchError),
     /// It is genuine, but for another channel (SUBT-10).
     OtherChannel,
     /// It is genuine, but for another user (SUBT-11).
@@ -73,6 +120,7 @@ impl From<TokenError> for TokenCheck {
         match error {
             TokenError::Expired => Self::Expired,
             TokenError::Invalid(reason) => Self::Invalid(reason),
+            TokenError::KeysUnavailable(reason) => Self::Unavailable(reason),
         }
     }
 }
@@ -136,13 +184,103 @@ impl Namespaces {
         if by_option(Rule::AllowPublishForClient, client, anonymous, query.user, trail) {
             return Ok(Rule::AllowPublishForClient);
         }
+        let rule = Rule::AllowPublishForSubscriber;
         let subscriber = rules.allow_publish_for_subscriber;
-        if subscriber && !query.subscribed {
-            trail.silent(Rule::AllowPublishForSubscriber, "the client is not subscribed");
-        } else if by_option(Rule::AllowPublishForSubscriber, subscriber, anonymous, query.user, trail) {
-            return Ok(Rule::AllowPublishForSubscriber);
+        if while_subscribed(rule, subscriber, anonymous, query.user, query.subscribed, trail) {
+            return Ok(rule);
         }
         self.otherwise(trail)
+    }
+
+    /// Decides whether a client may ask who is in a channel, and how many (PERM-03).
+    #[must_use]
+    pub fn check_presence(&self, query: &ReadQuery<'_>) -> Decision {
+        Decision::make(|trail| self.read(query, Content::Presence, trail))
+    }
+
+    /// Decides whether a client may ask for past publications (PERM-04).
+    #[must_use]
+    pub fn check_history(&self, query: &ReadQuery<'_>) -> Decision {
+        Decision::make(|trail| self.read(query, Content::History, trail))
+    }
+
+    fn read(&self, query: &ReadQuery<'_>, content: Content, trail: &mut Trail) -> Result<Rule, Refusal> {
+        let Resolved { rules, .. } = self.enter(query.channel, trail)?;
+        let (rule, there) = match content {
+            Content::Presence => (Rule::Presence, rules.presence),
+            Content::History => (Rule::History, rules.history),
+        };
+        if !there {
+            return Err(trail.refuses(rule, "the channel has none", ReplyError::NOT_AVAILABLE));
+        }
+        trail.satisfied(rule, "the channel has it");
+        match self.may_read(rules, content, query.user, query.subscribed, trail) {
+            Some(rule) => Ok(rule),
+            None => self.otherwise(trail),
+        }
+    }
+
+    /// The option that lets a user read, if one does. Insecure mode is not asked.
+    fn may_read(
+        &self,
+        rules: &ChannelRules,
+        content: Content,
+        user: &str,
+        subscribed: bool,
+        trail: &mut Trail,
+    ) -> Option<Rule> {
+        let (by_client, client, by_subscriber, subscriber, anonymous) = match content {
+            Content::Presence => (
+                Rule::AllowPresenceForClient,
+                rules.allow_presence_for_client,
+                Rule::AllowPresenceForSubscriber,
+                rules.allow_presence_for_subscriber,
+                rules.allow_presence_for_anonymous,
+            ),
+            Content::History => (
+                Rule::AllowHistoryForClient,
+                rules.allow_history_for_client,
+                Rule::AllowHistoryForSubscriber,
+                rules.allow_history_for_subscriber,
+                rules.allow_history_for_anonymous,
+            ),
+        };
+        if by_option(by_client, client, anonymous, user, trail) {
+            return Some(by_client);
+        }
+        while_subscribed(by_subscriber, subscriber, anonymous, user, subscribed, trail)
+            .then_some(by_subscriber)
+    }
+
+    /// What a subscription that is granted gets: what the channel has for all, or its token in place of that
+    /// (SUBT-15), and what it asks for, as far as it may (PERM-05).
+    ///
+    /// # Errors
+    ///
+    /// 102 where the channel's namespace is unknown (CH-03).
+    pub fn features(
+        &self,
+        channel: &str,
+        user: &str,
+        asked: Asked,
+        token: Overrides,
+    ) -> Result<Features, ReplyError> {
+        let rules = self.find(channel)?.rules;
+        let may = |content| {
+            // It is not noted: nothing is refused, the subscription only gets less.
+            let mut trail = Trail::default();
+            self.is_insecure() || self.may_read(rules, content, user, true, &mut trail).is_some()
+        };
+        Ok(Features {
+            presence: token.presence.unwrap_or(rules.presence),
+            join_leave: token.join_leave.unwrap_or(rules.join_leave),
+            push_join_leave: token.force_push_join_leave.unwrap_or(rules.force_push_join_leave)
+                || (asked.join_leave && rules.join_leave && may(Content::Presence)),
+            positioned: token.force_positioning.unwrap_or(rules.force_positioning)
+                || (asked.positioned && (rules.allow_positioning || may(Content::History))),
+            recoverable: token.force_recovery.unwrap_or(rules.force_recovery)
+                || (asked.recoverable && (rules.allow_recovery || may(Content::History))),
+        })
     }
 
     /// What every ladder begins with: the channel is one that there can be.
@@ -184,6 +322,7 @@ fn by_token(token: TokenCheck, trail: &mut Trail) -> Option<Result<Rule, Refusal
             ("the token's time is over, or has not come", ReplyError::TOKEN_EXPIRED.into())
         }
         TokenCheck::Invalid(_) => ("the token is not genuine", ReplyError::PERMISSION_DENIED.into()),
+        TokenCheck::Unavailable(_) => ("the token's keys cannot be fetched", ReplyError::INTERNAL.into()),
         TokenCheck::OtherChannel => ("the token is for another channel", Disconnect::INVALID_TOKEN.into()),
         TokenCheck::OtherUser => ("the token is for another user", Disconnect::INVALID_TOKEN.into()),
         TokenCheck::OtherClient => ("the token is for another client", Disconnect::INVALID_TOKEN.into()),
@@ -202,4 +341,20 @@ fn by_option(rule: Rule, enabled: bool, anonymous: bool, user: &str, trail: &mut
         return true;
     }
     false
+}
+
+/// The same for an option that holds for subscribers only.
+fn while_subscribed(
+    rule: Rule,
+    enabled: bool,
+    anonymous: bool,
+    user: &str,
+    subscribed: bool,
+    trail: &mut Trail,
+) -> bool {
+    if enabled && !subscribed {
+        trail.silent(rule, "the client is not subscribed");
+        return false;
+    }
+    by_option(rule, enabled, anonymous, user, trail)
 }

@@ -1,8 +1,8 @@
 //! Who may do what in which channel.
 //!
 //! * [`Namespaces`] knows the rules of every channel: it is made of a [`NamespacesConfig`], checked once.
-//! * [`Namespaces::check_subscribe`] and [`Namespaces::check_publish`] decide about one request, as pure functions.
-//!   Their [`Decision`] carries every rule that was looked at with its outcome, so it can say why.
+//! * [`Namespaces::check_subscribe`], [`Namespaces::check_publish`], [`Namespaces::check_presence`] and
+//!   [`Namespaces::check_history`] decide about one request, as pure functions. Their [`Decision`] carries every rule that was looked at with its outcome, so it can say why.
 //! * [`Namespaced`] and [`Tokens`] are decorators of [`Hooks`](tourbillon_node::Hooks) that ask them. They compose:
 //!   `Tokens<Namespaced<Inner>>`, where `Inner` is the application, or [`DenyAll`] where there is none.
 //!
@@ -22,7 +22,7 @@ pub use config::{ChannelConfig, ConfigError, ConfigProblem, NamespaceConfig, Nam
 pub use decision::{Decision, Outcome, Rule, Step, Verdict};
 pub use deny::DenyAll;
 pub use grammar::{Grammar, Name};
-pub use ladder::{PublishQuery, SubscribeQuery, TokenCheck};
+pub use ladder::{Asked, Features, PublishQuery, ReadQuery, SubscribeQuery, TokenCheck};
 pub use live::Live;
 pub use namespaced::Namespaced;
 pub use namespaces::{ChannelRules, Namespaces, Resolved};

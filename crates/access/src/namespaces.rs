@@ -1,6 +1,7 @@
 //! The rules of every channel.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use tourbillon_auth::Pattern;
 use tourbillon_node::{ChannelOptions, DataFormat};
@@ -23,6 +24,22 @@ pub struct Namespaces {
 #[non_exhaustive]
 #[expect(clippy::struct_excessive_bools, reason = "they are the options, independent of each other")]
 pub struct ChannelRules {
+    /// `presence`
+    pub presence: bool,
+    /// `join_leave`
+    pub join_leave: bool,
+    /// `force_push_join_leave`
+    pub force_push_join_leave: bool,
+    /// Whether `history_size` and `history_ttl` are set.
+    pub history: bool,
+    /// `force_positioning`
+    pub force_positioning: bool,
+    /// `allow_positioning`
+    pub allow_positioning: bool,
+    /// `force_recovery`
+    pub force_recovery: bool,
+    /// `allow_recovery`
+    pub allow_recovery: bool,
     /// `allow_subscribe_for_client`
     pub allow_subscribe_for_client: bool,
     /// `allow_subscribe_for_anonymous`
@@ -33,6 +50,18 @@ pub struct ChannelRules {
     pub allow_publish_for_subscriber: bool,
     /// `allow_publish_for_anonymous`
     pub allow_publish_for_anonymous: bool,
+    /// `allow_presence_for_client`
+    pub allow_presence_for_client: bool,
+    /// `allow_presence_for_subscriber`
+    pub allow_presence_for_subscriber: bool,
+    /// `allow_presence_for_anonymous`
+    pub allow_presence_for_anonymous: bool,
+    /// `allow_history_for_client`
+    pub allow_history_for_client: bool,
+    /// `allow_history_for_subscriber`
+    pub allow_history_for_subscriber: bool,
+    /// `allow_history_for_anonymous`
+    pub allow_history_for_anonymous: bool,
     /// `allow_user_limited_channels`
     pub allow_user_limited_channels: bool,
     /// `channel_regex`
@@ -59,8 +88,9 @@ impl Namespaces {
     /// The first option that cannot be used, with its path (options.md section C).
     pub fn new(config: &NamespacesConfig) -> Result<Self, ConfigError> {
         let default_format = data_format("channel", &config.publication_data_format)?.unwrap_or_default();
+        let defaults = (default_format, config.history_meta_ttl);
         let without_namespace =
-            ChannelRules::new("channel.without_namespace", &config.without_namespace, default_format)?;
+            ChannelRules::new("channel.without_namespace", &config.without_namespace, defaults)?;
         let mut by_name = HashMap::default();
         for (index, namespace) in config.namespaces.iter().enumerate() {
             let path = format!("channel.namespaces[{index}]");
@@ -69,7 +99,7 @@ impl Namespaces {
             if !is_namespace_name(name) {
                 return Err(problem(ConfigProblem::NamespaceName(name.clone())));
             }
-            let rules = ChannelRules::new(&path, &namespace.channel, default_format)?;
+            let rules = ChannelRules::new(&path, &namespace.channel, defaults)?;
             if by_name.insert(name.as_str().into(), rules).is_some() {
                 return Err(problem(ConfigProblem::NamespaceTwice(name.clone())));
             }
@@ -138,7 +168,11 @@ impl Resolved<'_> {
 }
 
 impl ChannelRules {
-    fn new(path: &str, config: &ChannelConfig, default_format: DataFormat) -> Result<Self, ConfigError> {
+    fn new(
+        path: &str,
+        config: &ChannelConfig,
+        (default_format, default_meta_ttl): (DataFormat, Duration),
+    ) -> Result<Self, ConfigError> {
         let channel_regex = match config.channel_regex.as_str() {
             "" => None,
             source => Some(Pattern::new(source).map_err(|error| ConfigError {
@@ -146,7 +180,22 @@ impl ChannelRules {
                 problem: error.into(),
             })?),
         };
+        check_history(path, config, default_meta_ttl)?;
         Ok(Self {
+            presence: config.presence,
+            join_leave: config.join_leave,
+            force_push_join_leave: config.force_push_join_leave,
+            history: config.history_size > 0,
+            force_positioning: config.force_positioning,
+            allow_positioning: config.allow_positioning,
+            force_recovery: config.force_recovery,
+            allow_recovery: config.allow_recovery,
+            allow_presence_for_client: config.allow_presence_for_client,
+            allow_presence_for_subscriber: config.allow_presence_for_subscriber,
+            allow_presence_for_anonymous: config.allow_presence_for_anonymous,
+            allow_history_for_client: config.allow_history_for_client,
+            allow_history_for_subscriber: config.allow_history_for_subscriber,
+            allow_history_for_anonymous: config.allow_history_for_anonymous,
             allow_subscribe_for_client: config.allow_subscribe_for_client,
             allow_subscribe_for_anonymous: config.allow_subscribe_for_anonymous,
             allow_publish_for_client: config.allow_publish_for_client,
@@ -156,6 +205,21 @@ impl ChannelRules {
             channel_regex,
             data_format: data_format(path, &config.publication_data_format)?.unwrap_or(default_format),
         })
+    }
+}
+
+/// Checks what is said of history: both or none, and nothing that outlives the position by which it is found.
+fn check_history(path: &str, config: &ChannelConfig, default_meta_ttl: Duration) -> Result<(), ConfigError> {
+    let wrong = |option: &str, problem| Err(ConfigError { path: format!("{path}.{option}"), problem });
+    let meta_ttl = if config.history_meta_ttl.is_zero() { default_meta_ttl } else { config.history_meta_ttl };
+    match (config.history_size > 0, !config.history_ttl.is_zero()) {
+        (true, false) => wrong("history_size", ConfigProblem::Needs("history_ttl")),
+        (false, true) => wrong("history_ttl", ConfigProblem::Needs("history_size")),
+        (false, false) if config.force_recovery => {
+            wrong("force_recovery", ConfigProblem::Needs("history_size"))
+        }
+        _ if config.history_ttl > meta_ttl => wrong("history_ttl", ConfigProblem::LongerThanMeta(meta_ttl)),
+        _ => Ok(()),
     }
 }
 

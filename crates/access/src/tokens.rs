@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use http::{HeaderMap, HeaderName};
-use tourbillon_auth::{SubscriptionClaims, TokenError, Verifier};
+use tourbillon_auth::{SubscribeClaims, SubscriptionClaims, TokenError, Verifier};
 use tourbillon_node::{
     ChannelOptions, Client, ConnectDecision, ConnectRequest, Hooks, MessageRequest, PublishDecision,
     PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision, RpcRequest, SubRefreshRequest,
@@ -66,6 +66,15 @@ impl<H> Tokens<H> {
     ) -> Self {
         Self { config: config.into(), namespaces: namespaces.into(), inner }
     }
+
+    /// Checks a subscription token, with keys that may have to be fetched.
+    async fn verify_subscribe(&self, token: &str, unix_seconds: i64) -> Result<SubscribeClaims, TokenError> {
+        let loading = self.config.with(|config| config.for_subscriptions().load_keys(token, unix_seconds));
+        if let Some(loading) = loading {
+            loading.await;
+        }
+        self.config.with(|config| config.for_subscriptions().verify_subscribe(token, unix_seconds))
+    }
 }
 
 impl<H: Hooks> Hooks for Tokens<H> {
@@ -73,6 +82,9 @@ impl<H: Hooks> Hooks for Tokens<H> {
         let config = self.config.load();
         if request.token.is_empty() && config.ask_inner {
             return self.inner.connect(request).await;
+        }
+        if let Some(loading) = config.token.load_keys(&request.token, request.unix_seconds) {
+            loading.await;
         }
         let namespaces = self.namespaces.load();
         admit(&config, &namespaces, &request)
@@ -83,11 +95,13 @@ impl<H: Hooks> Hooks for Tokens<H> {
             return self.inner.subscribe(request).await;
         }
         let SubscribeRequest { client, channel, token, kind, unix_seconds, .. } = request;
-        let claims =
-            self.config.with(|config| config.for_subscriptions().verify_subscribe(&token, unix_seconds));
+        let claims = self.verify_subscribe(&token, unix_seconds).await;
         let token = match &claims {
             Ok(claims) => TokenCheck::compare(claims, &channel, &client.user, client.id.text().as_str()),
-            Err(error) => TokenCheck::from(*error),
+            Err(error) => {
+                tracing::debug!(client = %client.id, %channel, why = %error, "subscription token refused");
+                TokenCheck::from(*error)
+            }
         };
         let query = SubscribeQuery { channel: &channel, user: &client.user, kind, token };
         let decision = self.namespaces.with(|namespaces| namespaces.check_subscribe(&query));
@@ -118,6 +132,9 @@ impl<H: Hooks> Hooks for Tokens<H> {
             return self.inner.refresh(request).await;
         }
         let config = self.config.load();
+        if let Some(loading) = config.token.load_keys(&request.token, request.unix_seconds) {
+            loading.await;
+        }
         let claims = match config.token.verify_connect(&request.token, request.unix_seconds) {
             Ok(claims) => claims,
             Err(error) => return refuse_refresh(&request.client, error),
@@ -137,9 +154,7 @@ impl<H: Hooks> Hooks for Tokens<H> {
             return self.inner.sub_refresh(request).await;
         }
         let SubRefreshRequest { client, channel, token, unix_seconds, .. } = request;
-        let claims =
-            self.config.with(|config| config.for_subscriptions().verify_subscribe(&token, unix_seconds));
-        let claims = match claims {
+        let claims = match self.verify_subscribe(&token, unix_seconds).await {
             Ok(claims) => claims,
             Err(error) => return refuse_refresh(&client, error),
         };
@@ -196,6 +211,8 @@ fn by_token(
         match error {
             TokenError::Expired => Refusal::from(ReplyError::TOKEN_EXPIRED),
             TokenError::Invalid(_) => Disconnect::INVALID_TOKEN.into(),
+            // Not the client's fault: it may try again, which 3500 would forbid.
+            TokenError::KeysUnavailable(_) => ReplyError::INTERNAL.into(),
         }
     })?;
     for (channel, _) in &claims.subscriptions {
@@ -240,6 +257,14 @@ fn grant_requested(
 }
 
 impl TokensConfig {
+    /// Goes on with the key sets that the verifiers of another configuration have fetched (KEY-09).
+    pub fn take_over(&self, old: &Self) {
+        self.token.take_over(&old.token);
+        if let (Some(own), Some(old)) = (&self.subscription_token, &old.subscription_token) {
+            own.take_over(old);
+        }
+    }
+
     fn for_subscriptions(&self) -> &Verifier {
         self.subscription_token.as_ref().unwrap_or(&self.token)
     }
@@ -270,5 +295,6 @@ fn refuse_refresh(client: &Client, error: TokenError) -> Result<RefreshDecision,
             Ok(decision)
         }
         TokenError::Invalid(_) => Err(Disconnect::INVALID_TOKEN.into()),
+        TokenError::KeysUnavailable(_) => Err(ReplyError::INTERNAL.into()),
     }
 }

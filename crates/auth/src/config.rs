@@ -1,5 +1,8 @@
 //! What a verifier is made of.
 
+use std::borrow::Cow;
+
+use crate::key::KeyError;
 use crate::{PatternError, Secret};
 
 /// What a [`Verifier`](crate::Verifier) is made of: the options of `client.token` and
@@ -14,6 +17,10 @@ pub struct VerifierConfig {
     pub hmac_previous_secret_key: Secret,
     /// The last second, since 1970 UTC, at which the previous key is accepted; 0 or less for no end (KEY-02).
     pub hmac_previous_secret_key_valid_until: i64,
+    /// The key of RS256, RS384, RS512, PS256, PS384 and PS512: a public key or certificate in PEM form (KEY-03).
+    pub rsa_public_key: String,
+    /// The key of ES256, ES384 or ES512, as its curve has it: a public key or certificate in PEM form (KEY-04).
+    pub ecdsa_public_key: String,
     /// What `aud` must contain (AUTH-04).
     pub audience: String,
     /// What one element of `aud` must match, unanchored (AUTH-04). Excludes `audience`.
@@ -36,6 +43,8 @@ impl Default for VerifierConfig {
             hmac_secret_key: Secret::default(),
             hmac_previous_secret_key: Secret::default(),
             hmac_previous_secret_key_valid_until: 0,
+            rsa_public_key: String::new(),
+            ecdsa_public_key: String::new(),
             audience: String::new(),
             audience_regex: String::new(),
             issuer: String::new(),
@@ -52,7 +61,7 @@ impl Default for VerifierConfig {
 #[error("{option}: {problem}")]
 pub struct ConfigError {
     /// The name of the option, relative to `client.token` or `client.subscription_token`.
-    pub option: &'static str,
+    pub option: Cow<'static, str>,
     /// What is wrong with it.
     pub problem: ConfigProblem,
 }
@@ -67,6 +76,35 @@ pub enum ConfigProblem {
     /// A claim's name has other characters than letters and underscores.
     #[error("must match ^[a-zA-Z_]+$")]
     ClaimName,
+    /// A text is no key of the kind that is wanted.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// An address of a key set that cannot be one.
+    #[error("not an http or https address of a key set")]
+    Address,
+    /// An address with a user or password in it, which would get into logs of whoever is on the way.
+    #[error("an address of a key set must not hold a user or password")]
+    Credentials,
+    /// An address with a placeholder that no regular expression fills.
+    #[error("the placeholder `{{{{{0}}}}}` is no named group of `issuer_regex` or `audience_regex`")]
+    UnknownPlaceholder(String),
+    /// What fills a placeholder is not an alternation of fixed texts, so that a token could name the place of its
+    /// own key (KEY-07).
+    #[error(
+        "the group `{group}` of `{regex}` fills a placeholder, so it must list fixed texts, as in (?P<{group}>one|two)"
+    )]
+    OpenPlaceholder {
+        /// The group.
+        group: String,
+        /// The option with the regular expression.
+        regex: &'static str,
+    },
+    /// A regular expression has classes of characters, although addresses are made with its groups (KEY-07).
+    #[error("character classes are not allowed where groups fill placeholders of an address")]
+    CharacterClass,
+    /// Something that must be there is not.
+    #[error("must not be empty")]
+    Empty,
     /// A regular expression does not compile.
     #[error(transparent)]
     Pattern(#[from] PatternError),

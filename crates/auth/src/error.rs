@@ -1,5 +1,7 @@
 //! Why a token is refused. No error carries a part of the token or of a key.
 
+use crate::FetchError;
+
 /// Why a token is refused.
 ///
 /// What a client is told depends on the place, not on the reason within [`Invalid`](Self::Invalid): HID-52.
@@ -11,6 +13,10 @@ pub enum TokenError {
     /// The token is not genuine, or not one for this purpose.
     #[error("invalid token: {0}")]
     Invalid(#[from] InvalidToken),
+    /// Whether the token is genuine cannot be said: its keys could not be fetched. Not the client's fault, who may
+    /// try again.
+    #[error("no keys: {0}")]
+    KeysUnavailable(#[from] FetchError),
 }
 
 /// What is wrong with an invalid token. For operators; clients are not told.
@@ -35,6 +41,12 @@ pub enum InvalidToken {
     /// There is no key for its algorithm or key identifier.
     #[error("no key for this algorithm or key id")]
     NoKey,
+    /// Its header names no key, but its keys come from a set (KEY-05).
+    #[error("the header needs `kid`, since keys come from a key set")]
+    NoKeyId,
+    /// What it says of issuer or audience leads to no key set.
+    #[error("no key set for this issuer and audience")]
+    NoKeySet,
     /// No key signed it.
     #[error("wrong signature")]
     Signature,

@@ -1,6 +1,6 @@
 //! Tokens: who a client is and what it may subscribe to, as its application signed it.
 //!
-//! The crate stands alone. It reads no clock (the present is an argument), does no I/O and decides nothing about
+//! The crate stands alone. It reads no clock (the present is an argument), starts no task and decides nothing about
 //! channels: it says whether a token is genuine and what it claims.
 //!
 //! ```
@@ -22,27 +22,40 @@
 //! # Keys
 //!
 //! A [`KeySource`] gives the keys that may have signed a token. [`StaticKeys`] holds those of a configuration;
-//! a source that fetches key sets implements the same trait over its cache. The algorithm that a token names
-//! never decides how a key is used: a [`Key`] knows the algorithms that it serves.
+//! [`JwksKeys`] has those of key sets, which a [`JwksFetch`] gets. The algorithm that a token names never decides how
+//! a key is used: a [`Key`] knows the algorithms that it serves.
+//!
+//! # Features
+//!
+//! * `jwks-http`: [`JwksFetch`] over HTTP/1.1 and TLS, on hyper, rustls and tokio. Without it, the crate does no I/O.
 
 mod algorithm;
 mod claims;
 mod config;
 mod decode;
 mod error;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
+mod jwks;
 mod key;
 mod pattern;
+mod pem;
 mod secret;
 mod sign;
 mod token;
 mod verifier;
 
-pub use algorithm::Algorithm;
+pub use algorithm::{Algorithm, Family};
 pub use claims::{ConnectClaims, Overrides, SubscribeClaims, SubscriptionClaims};
 pub use config::{ConfigError, ConfigProblem, VerifierConfig};
 pub use error::{InvalidToken, TokenError};
-pub use key::{Key, KeyQuery, KeySource, StaticKeys};
+#[cfg(feature = "jwks-http")]
+pub use jwks::HttpJwksFetch;
+pub use jwks::{FetchError, JwksConfig, JwksFetch, JwksKeys, JwksProvider};
+pub use key::{Key, KeyError, KeyQuery, KeySource, Loading, RemoteKeys, StaticKeys};
 pub use pattern::{Pattern, PatternError};
 pub use secret::Secret;
 pub use sign::{ConnectToken, SignError, Signer, SubscribeToken};
+pub use token::{Unverified, unverified};
 pub use verifier::Verifier;

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use regex::Regex;
+use regex::{Captures, Regex};
+use regex_syntax::ast::parse::Parser;
+use regex_syntax::ast::{Ast, GroupKind};
 
 /// A regular expression in Go's syntax (RE2), as Centrifugo's options have it; matches anywhere in a text.
 ///
@@ -42,6 +44,47 @@ impl Pattern {
         self.regex.is_match(text)
     }
 
+    /// The groups of the first match; `None` if there is none.
+    pub(crate) fn captures<'t>(&self, text: &'t str) -> Option<Captures<'t>> {
+        self.regex.captures(text)
+    }
+
+    /// The names of the groups that have one.
+    pub(crate) fn group_names(&self) -> impl Iterator<Item = &str> {
+        self.regex.capture_names().flatten()
+    }
+
+    /// Whether there are classes of characters in the expression, spelled out or by a letter.
+    pub(crate) fn has_classes(&self) -> bool {
+        let mut rest = &*self.source;
+        while let Some(at) = rest.find(['[', '\\']) {
+            let found = rest.get(at..).unwrap_or_default();
+            if found.starts_with('[') {
+                return true;
+            }
+            let mut chars = found.chars();
+            chars.next();
+            let escaped = chars.next();
+            if escaped.is_some_and(|escaped| "dDwWsSpP".contains(escaped)) {
+                return true;
+            }
+            rest = match escaped {
+                Some('Q') => chars.as_str().split_once(r"\E").map_or("", |(_, rest)| rest),
+                _ => chars.as_str(),
+            };
+        }
+        false
+    }
+
+    /// Whether a group matches fixed texts only: no repetition, no class, no dot, no change of flags anywhere.
+    pub(crate) fn lists_texts(&self, group: &str) -> bool {
+        let Ok(parsed) = Parser::new().parse(&translate(&self.source)) else { return false };
+        let mut groups = Vec::new();
+        let mut flags = false;
+        collect(&parsed, group, &mut groups, &mut flags);
+        !flags && !groups.is_empty() && groups.into_iter().all(is_fixed)
+    }
+
     /// The expression as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -62,6 +105,35 @@ impl PartialEq for Pattern {
 }
 
 impl Eq for Pattern {}
+
+/// The groups of a name, and whether flags are set anywhere: they could make a text match in other cases too.
+fn collect<'a>(ast: &'a Ast, name: &str, groups: &mut Vec<&'a Ast>, flags: &mut bool) {
+    match ast {
+        Ast::Flags(_) => *flags = true,
+        Ast::Group(group) => {
+            match &group.kind {
+                GroupKind::CaptureName { name: found, .. } if found.name == name => groups.push(&group.ast),
+                GroupKind::NonCapturing(found) if !found.items.is_empty() => *flags = true,
+                _ => {}
+            }
+            collect(&group.ast, name, groups, flags);
+        }
+        Ast::Repetition(repeated) => collect(&repeated.ast, name, groups, flags),
+        Ast::Alternation(all) => all.asts.iter().for_each(|ast| collect(ast, name, groups, flags)),
+        Ast::Concat(all) => all.asts.iter().for_each(|ast| collect(ast, name, groups, flags)),
+        _ => {}
+    }
+}
+
+fn is_fixed(ast: &Ast) -> bool {
+    match ast {
+        Ast::Empty(_) | Ast::Literal(_) => true,
+        Ast::Group(group) => is_fixed(&group.ast),
+        Ast::Alternation(all) => all.asts.iter().all(is_fixed),
+        Ast::Concat(all) => all.asts.iter().all(is_fixed),
+        _ => false,
+    }
+}
 
 /// Writes an expression of Go's dialect in that of the `regex` crate.
 fn translate(source: &str) -> String {

@@ -1,5 +1,7 @@
 //! The compact form of a signed token (RFC 7515 section 7.1).
 
+use std::fmt;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
@@ -62,7 +64,47 @@ impl Header {
         Algorithm::from_name(&self.alg).ok_or(InvalidToken::UnsupportedAlgorithm)
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.alg
+    }
+
     pub(crate) fn key_id(&self) -> Option<&str> {
         self.kid.as_deref()
     }
+}
+
+/// What is written in a token. Nothing in it is trustworthy: no signature was checked.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unverified {
+    /// The name of the algorithm that it says it was signed by.
+    pub algorithm: String,
+    /// The key that it says it was signed with.
+    pub key_id: Option<String>,
+    /// The header as it is written, JSON.
+    pub header: Vec<u8>,
+    /// The claims as they are written; JSON, unless somebody made something else.
+    pub claims: Vec<u8>,
+}
+
+impl fmt::Debug for Unverified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unverified").field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+/// Takes a token apart without checking anything but its form. For tools that show its holder what is in it.
+///
+/// # Errors
+///
+/// It is not a token in compact form, or its header is not one.
+pub fn unverified(token: &str) -> Result<Unverified, InvalidToken> {
+    let compact = Compact::parse(token)?;
+    let header = compact.header()?;
+    Ok(Unverified {
+        algorithm: header.name().to_owned(),
+        key_id: header.key_id().map(str::to_owned),
+        header: compact.header,
+        claims: compact.payload,
+    })
 }

@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::decode::{RawClaims, Window};
-use crate::key::{KeyQuery, KeySource, StaticKeys};
+use crate::key::{KeyQuery, KeySource, Loading, RemoteKeys, StaticKeys};
 use crate::token::Compact;
 use crate::{
-    ConfigError, ConfigProblem, ConnectClaims, InvalidToken, Pattern, SubscribeClaims, TokenError,
-    VerifierConfig,
+    ConfigError, ConfigProblem, ConnectClaims, InvalidToken, JwksConfig, JwksFetch, JwksKeys, Key, Pattern,
+    SubscribeClaims, TokenError, VerifierConfig,
 };
 
 /// Checks tokens. Made once, shared, never changed: new keys make a new verifier.
@@ -44,7 +44,22 @@ impl Verifier {
     ///
     /// Options that exclude each other or cannot be read.
     pub fn new(config: VerifierConfig) -> Result<Self, ConfigError> {
-        let keys = Arc::new(StaticKeys::new(&config));
+        let keys = Arc::new(StaticKeys::new(&config)?);
+        Self::with_keys(config, keys)
+    }
+
+    /// A verifier with keys from key sets; those of the configuration are ignored (KEY-05). Wait for
+    /// [`load_keys`](Self::load_keys) before each check.
+    ///
+    /// # Errors
+    ///
+    /// Options that exclude each other or cannot be read; addresses that a token could turn elsewhere.
+    pub fn with_jwks(
+        config: VerifierConfig,
+        jwks: JwksConfig,
+        fetch: Arc<dyn JwksFetch>,
+    ) -> Result<Self, ConfigError> {
+        let keys = Arc::new(JwksKeys::new(jwks, &config, fetch)?);
         Self::with_keys(config, keys)
     }
 
@@ -56,7 +71,7 @@ impl Verifier {
     pub fn with_keys(config: VerifierConfig, keys: Arc<dyn KeySource>) -> Result<Self, ConfigError> {
         let claim = config.user_id_claim;
         if !claim.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_') {
-            return Err(ConfigError { option: "user_id_claim", problem: ConfigProblem::ClaimName });
+            return Err(ConfigError { option: "user_id_claim".into(), problem: ConfigProblem::ClaimName });
         }
         Ok(Self {
             keys,
@@ -73,7 +88,7 @@ impl Verifier {
     /// # Errors
     ///
     /// [`TokenError::Expired`] for a genuine token whose time is over or has not come, [`TokenError::Invalid`] for
-    /// any other. Any text is a legal argument.
+    /// any other; [`TokenError::KeysUnavailable`] where keys cannot be fetched. Any text is a legal argument.
     pub fn verify_connect(&self, token: &str, now_unix_seconds: i64) -> Result<ConnectClaims, TokenError> {
         let compact = self.authenticate(token, now_unix_seconds)?;
         let raw = self.read(&compact)?;
@@ -99,23 +114,80 @@ impl Verifier {
         Ok(raw.subscribe_claims(window)?)
     }
 
-    /// Takes a token apart and checks who signed it.
-    fn authenticate<'a>(&self, token: &'a str, now: i64) -> Result<Compact<'a>, InvalidToken> {
+    /// What to wait for before checking this token: keys that are fetched. `None` where they are at hand, or
+    /// waiting would not help. Whatever comes of it, the check says so.
+    ///
+    /// ```
+    /// # async fn check(verifier: tourbillon_auth::Verifier, token: &str, now: i64) {
+    /// if let Some(loading) = verifier.load_keys(token, now) {
+    ///     loading.await;
+    /// }
+    /// let claims = verifier.verify_connect(token, now);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn load_keys(&self, token: &str, now_unix_seconds: i64) -> Option<Loading> {
+        let remote = self.keys.remote().filter(|_| !self.skip_signature)?;
+        let compact = self.take_apart(token).ok()?;
+        self.query(&compact, now_unix_seconds, |query| Ok(remote.load(query))).ok()?
+    }
+
+    /// Goes on with the keys that another verifier has fetched, as far as they are from the same addresses (KEY-09).
+    pub fn take_over(&self, old: &Self) {
+        let sets = |verifier: &Self| verifier.keys.remote().and_then(RemoteKeys::key_sets).cloned();
+        if let (Some(own), Some(old)) = (sets(self), sets(old)) {
+            own.take_over(&old);
+        }
+    }
+
+    /// The key sets that it has keys from, if it has. For who watches over their age.
+    #[must_use]
+    pub fn key_sets(&self) -> Option<&JwksKeys> {
+        self.keys.remote().and_then(RemoteKeys::key_sets)
+    }
+
+    fn take_apart<'a>(&self, token: &'a str) -> Result<Compact<'a>, InvalidToken> {
         if token.len() > self.max_token_length {
             return Err(InvalidToken::TooLong);
         }
-        let compact = Compact::parse(token)?;
+        Compact::parse(token)
+    }
+
+    /// Asks for keys with what a token says about itself.
+    fn query<R>(
+        &self,
+        compact: &Compact<'_>,
+        now: i64,
+        ask: impl FnOnce(&KeyQuery<'_>) -> Result<R, TokenError>,
+    ) -> Result<R, TokenError> {
         let header = compact.header()?;
+        let mut query = KeyQuery::new(header.algorithm()?, header.key_id(), now);
+        if self.keys.remote().is_none() {
+            return ask(&query);
+        }
+        let raw = self.read(compact)?;
+        let (issuer, audience) = (raw.issuer()?, raw.audience()?);
+        query.issuer = issuer.as_deref();
+        query.audience = &audience;
+        ask(&query)
+    }
+
+    /// Takes a token apart and checks who signed it.
+    fn authenticate<'a>(&self, token: &'a str, now: i64) -> Result<Compact<'a>, TokenError> {
+        let compact = self.take_apart(token)?;
         if self.skip_signature {
+            compact.header()?;
             return Ok(compact);
         }
-        let algorithm = header.algorithm()?;
-        let candidates = self.keys.candidates(&KeyQuery::new(algorithm, header.key_id(), now));
-        if candidates.is_empty() {
-            return Err(InvalidToken::NoKey);
-        }
-        let signed = candidates.iter().any(|key| key.verify(algorithm, compact.message, &compact.signature));
-        if signed { Ok(compact) } else { Err(InvalidToken::Signature) }
+        self.query(&compact, now, |query| {
+            let candidates = self.keys.candidates(query)?;
+            if candidates.is_empty() {
+                return Err(InvalidToken::NoKey.into());
+            }
+            let signed = |key: &Key| key.verify(query.algorithm, compact.message, &compact.signature);
+            if candidates.iter().any(signed) { Ok(()) } else { Err(InvalidToken::Signature.into()) }
+        })?;
+        Ok(compact)
     }
 
     fn read<'a>(&self, compact: &'a Compact<'_>) -> Result<RawClaims<'a>, InvalidToken> {
@@ -160,10 +232,10 @@ fn rule(exact: String, regex: &str, options: [&'static str; 2]) -> Result<Option
         (false, true) => Ok(Some(Rule::Exactly(exact.into()))),
         (true, false) => match Pattern::new(regex) {
             Ok(pattern) => Ok(Some(Rule::Matches(pattern))),
-            Err(error) => Err(ConfigError { option: regex_option, problem: error.into() }),
+            Err(error) => Err(ConfigError { option: regex_option.into(), problem: error.into() }),
         },
         (false, false) => {
-            Err(ConfigError { option: exact_option, problem: ConfigProblem::Excludes(regex_option) })
+            Err(ConfigError { option: exact_option.into(), problem: ConfigProblem::Excludes(regex_option) })
         }
     }
 }

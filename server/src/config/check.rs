@@ -2,10 +2,13 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderName;
-use tourbillon::auth::{Secret, Verifier, VerifierConfig};
+use tourbillon::auth::{
+    FetchError, HttpJwksFetch, JwksConfig, JwksProvider, Secret, Verifier, VerifierConfig,
+};
 use tourbillon::node::NodeConfig;
 use tourbillon::websocket::{Compression, OriginPolicy, WebSocketConfig};
 use tourbillon_access::{ChannelConfig, NamespaceConfig, Namespaces, NamespacesConfig, TokensConfig};
@@ -244,6 +247,7 @@ fn channel_config(rules: &ChannelRules) -> ChannelConfig {
         allow_user_limited_channels: rules.allow_user_limited_channels,
         channel_regex: rules.channel_regex.clone(),
         publication_data_format: rules.publication_data_format.clone(),
+        ..ChannelConfig::default()
     }
 }
 
@@ -282,11 +286,15 @@ fn token_of(subscription: &SubscriptionToken) -> Token {
         hmac_secret_key: subscription.hmac_secret_key.clone(),
         hmac_previous_secret_key: subscription.hmac_previous_secret_key.clone(),
         hmac_previous_secret_key_valid_until: subscription.hmac_previous_secret_key_valid_until,
+        rsa_public_key: subscription.rsa_public_key.clone(),
+        ecdsa_public_key: subscription.ecdsa_public_key.clone(),
+        jwks_public_endpoint: subscription.jwks_public_endpoint.clone(),
         audience: subscription.audience.clone(),
         audience_regex: subscription.audience_regex.clone(),
         issuer: subscription.issuer.clone(),
         issuer_regex: subscription.issuer_regex.clone(),
         user_id_claim: subscription.user_id_claim.clone(),
+        insecure_skip_jwks_endpoint_safety_check: subscription.insecure_skip_jwks_endpoint_safety_check,
     }
 }
 
@@ -295,6 +303,8 @@ fn verifier(check: &mut Checker, path: &str, token: &Token, skip_signature: bool
         hmac_secret_key: Secret::from(token.hmac_secret_key.expose()),
         hmac_previous_secret_key: Secret::from(token.hmac_previous_secret_key.expose()),
         hmac_previous_secret_key_valid_until: token.hmac_previous_secret_key_valid_until,
+        rsa_public_key: token.rsa_public_key.clone(),
+        ecdsa_public_key: token.ecdsa_public_key.clone(),
         audience: token.audience.clone(),
         audience_regex: token.audience_regex.clone(),
         issuer: token.issuer.clone(),
@@ -303,13 +313,40 @@ fn verifier(check: &mut Checker, path: &str, token: &Token, skip_signature: bool
         insecure_skip_signature_verify: skip_signature,
         ..VerifierConfig::default()
     };
-    match Verifier::new(config) {
+    let made = if token.jwks_public_endpoint.is_empty() {
+        Verifier::new(config)
+    } else {
+        let fetch = check.ok(&format!("{path}.jwks_public_endpoint"), jwks_fetch(token))?;
+        Verifier::with_jwks(config, jwks(token), Arc::new(fetch))
+    };
+    match made {
         Ok(verifier) => Some(verifier),
         Err(error) => {
             check.error(&format!("{path}.{}", error.option), error.problem.to_string());
             None
         }
     }
+}
+
+/// One set, whose keys replace those of other options (KEY-05).
+fn jwks(token: &Token) -> JwksConfig {
+    let provider = JwksProvider {
+        option: "jwks_public_endpoint".into(),
+        endpoint: token.jwks_public_endpoint.clone(),
+        ..JwksProvider::default()
+    };
+    JwksConfig {
+        providers: vec![provider],
+        insecure_skip_endpoint_safety_check: token.insecure_skip_jwks_endpoint_safety_check,
+        ..JwksConfig::default()
+    }
+}
+
+/// A host that the operator wrote, alone or in a list, may be in a private network; one that tokens name may not.
+fn jwks_fetch(token: &Token) -> Result<HttpJwksFetch, FetchError> {
+    let by_token =
+        token.insecure_skip_jwks_endpoint_safety_check && token.jwks_public_endpoint.contains("{{");
+    Ok(HttpJwksFetch::new()?.allow_private_addresses(!by_token))
 }
 
 fn tokens(check: &mut Checker, options: &Options) -> Option<TokensConfig> {
@@ -405,14 +442,24 @@ fn warnings(options: &Options) -> Vec<String> {
         client.allowed_origins.iter().any(|origin| origin == "*"),
         "client.allowed_origins has \"*\": pages of anybody may connect",
     );
-    let no_key = client.token.hmac_secret_key.is_empty() && !client.insecure_skip_token_signature_verify;
+    let token = &client.token;
+    let no_set = token.jwks_public_endpoint.is_empty();
+    let no_static_key = token.hmac_secret_key.is_empty()
+        && token.rsa_public_key.is_empty()
+        && token.ecdsa_public_key.is_empty();
+    warn(
+        !no_set && !no_static_key,
+        "client.token.jwks_public_endpoint is set: the other keys of client.token are not used",
+    );
+    warn(
+        !no_set && token.insecure_skip_jwks_endpoint_safety_check,
+        "client.token.insecure_skip_jwks_endpoint_safety_check: tokens may say where their keys are",
+    );
+    let no_key = no_set && no_static_key && !client.insecure_skip_token_signature_verify;
     let no_way_in = no_key
         && !client.insecure
         && !client.allow_anonymous_connect_without_token
         && client.user_id_http_header.is_empty();
-    warn(
-        no_way_in,
-        "client.token.hmac_secret_key is not set, and nothing else lets clients in: every connection is refused",
-    );
+    warn(no_way_in, "client.token has no key, and nothing else lets clients in: every connection is refused");
     warnings
 }

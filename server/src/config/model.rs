@@ -161,6 +161,12 @@ options! {
         hmac_previous_secret_key: SecretText = SecretText::default(),
         /// Until when the previous key is accepted, seconds since 1970 UTC; 0 for ever.
         hmac_previous_secret_key_valid_until: i64 = 0,
+        /// The key of RS256, RS384, RS512, PS256, PS384 and PS512: a public key or certificate in PEM form.
+        rsa_public_key: String = String::new(),
+        /// The key of ES256, ES384 or ES512: a public key or certificate in PEM form.
+        ecdsa_public_key: String = String::new(),
+        /// The address of a key set, which replaces all keys above. `{{name}}` is a group of a regex below.
+        jwks_public_endpoint: String = String::new(),
         /// What `aud` must contain.
         audience: String = String::new(),
         /// What `aud` must match.
@@ -171,6 +177,8 @@ options! {
         issuer_regex: String = String::new(),
         /// The claim that names the user, instead of `sub`.
         user_id_claim: String = String::new(),
+        /// Any group may fill a placeholder of the key set's address: whoever makes tokens says where keys are.
+        insecure_skip_jwks_endpoint_safety_check: bool = false,
     }
 }
 
@@ -185,6 +193,12 @@ options! {
         hmac_previous_secret_key: SecretText = SecretText::default(),
         /// Until when the previous key is accepted, seconds since 1970 UTC; 0 for ever.
         hmac_previous_secret_key_valid_until: i64 = 0,
+        /// The key of RS256, RS384, RS512, PS256, PS384 and PS512: a public key or certificate in PEM form.
+        rsa_public_key: String = String::new(),
+        /// The key of ES256, ES384 or ES512: a public key or certificate in PEM form.
+        ecdsa_public_key: String = String::new(),
+        /// The address of a key set, which replaces all keys above. `{{name}}` is a group of a regex below.
+        jwks_public_endpoint: String = String::new(),
         /// What `aud` must contain.
         audience: String = String::new(),
         /// What `aud` must match.
@@ -195,6 +209,8 @@ options! {
         issuer_regex: String = String::new(),
         /// The claim that names the user, instead of `sub`.
         user_id_claim: String = String::new(),
+        /// Any group may fill a placeholder of the key set's address: whoever makes tokens says where keys are.
+        insecure_skip_jwks_endpoint_safety_check: bool = false,
     }
 }
 

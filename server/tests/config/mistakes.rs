@@ -182,6 +182,34 @@ fn tokens_compression_and_namespaces_that_make_no_sense_are_named() {
             expect!["client.subscription_token.audience: cannot be used together with `audience_regex`"],
         ),
         (
+            r#"{"client":{"token":{"rsa_public_key":"x"}}}"#,
+            expect![
+                "client.token.rsa_public_key: not a key in PEM form, which begins with -----BEGIN PUBLIC KEY-----"
+            ],
+        ),
+        (
+            r#"{"client":{"subscription_token":{"enabled":true,"ecdsa_public_key":"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"}}}"#,
+            expect![
+                "client.subscription_token.ecdsa_public_key: a private key, where a public key is wanted"
+            ],
+        ),
+        (
+            r#"{"client":{"token":{"jwks_public_endpoint":"issuer/keys"}}}"#,
+            expect!["client.token.jwks_public_endpoint: not an http or https address of a key set"],
+        ),
+        (
+            r#"{"client":{"token":{"jwks_public_endpoint":"https://{{t}}.example/","issuer_regex":"(?P<t>.+)"}}}"#,
+            expect![
+                "client.token.jwks_public_endpoint: the group `t` of `issuer_regex` fills a placeholder, so it must list fixed texts, as in (?P<t>one|two)"
+            ],
+        ),
+        (
+            r#"{"client":{"token":{"jwks_public_endpoint":"https://{{t}}.example/","issuer_regex":"(?P<t>[ab])"}}}"#,
+            expect![
+                "client.token.jwks_public_endpoint: character classes are not allowed where groups fill placeholders of an address"
+            ],
+        ),
+        (
             r#"{"websocket":{"compression":true,"compression_level":10}}"#,
             expect!["websocket.compression_level: must be 1 to 9"],
         ),
@@ -325,9 +353,9 @@ fn what_is_not_there_yet_is_refused() {
             client.proxy.connect.endpoint: an option of Centrifugo that is not implemented yet (in FILE)"#]],
         ),
         (
-            r#"{"client":{"token":{"jwks_public_endpoint":"http://a"}}}"#,
+            r#"{"client":{"subscribe_to_user_personal_channel":{"enabled":true}}}"#,
             expect![
-                "client.token.jwks_public_endpoint: an option of Centrifugo that is not implemented yet (in FILE)"
+                "client.subscribe_to_user_personal_channel.enabled: an option of Centrifugo that is not implemented yet (in FILE)"
             ],
         ),
     ] {

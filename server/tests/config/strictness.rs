@@ -134,7 +134,7 @@ fn warnings_tell_what_is_insecure_or_useless() {
     ));
     expect![[r#"
         http_api.key is not set: every API request is refused
-        client.token.hmac_secret_key is not set, and nothing else lets clients in: every connection is refused"#]]
+        client.token has no key, and nothing else lets clients in: every connection is refused"#]]
     .assert_eq(&warnings(r#"{"log":{"level":"WARN"}}"#));
 }
 

@@ -13,4 +13,5 @@ mod publish;
 mod refresh;
 mod speed;
 mod subscribe;
+mod table;
 mod tokens;

@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use serde_json::json;
 use tourbillon_access::{Live, Namespaced, Namespaces, Tokens, TokensConfig};
-use tourbillon_node::{Hooks, PublishRequest, RpcRequest};
+use tourbillon_auth::{FetchError, JwksConfig, JwksFetch, JwksProvider, Verifier, VerifierConfig};
+use tourbillon_node::{Hooks, PublishRequest, RefreshRequest, RpcRequest, SubRefreshRequest};
 use tourbillon_types::{Channel, Payload};
 
 use crate::harness::End::{Allowed, Disconnect, Error};
@@ -113,4 +118,85 @@ fn settings_change_while_they_are_used() {
     rules.replace(namespaces(|channel| channel.allow_subscribe_for_client = true));
     tokens.replace(TokensConfig::new(verifier("a new key")));
     assert_eq!((connects(), subscribes()), (Disconnect(3500), Allowed));
+}
+
+/// A server of key sets that gives what it is told, once it is told.
+#[derive(Clone, Debug, Default)]
+struct Issuer(Arc<Mutex<Option<Result<Bytes, FetchError>>>>);
+
+impl JwksFetch for Issuer {
+    fn fetch(&self, _: &str, _: usize) -> BoxFuture<'static, Result<Bytes, FetchError>> {
+        let answer = self.0.clone();
+        futures_util::future::poll_fn(move |_| {
+            answer.lock().clone().map_or(std::task::Poll::Pending, std::task::Poll::Ready)
+        })
+        .boxed()
+    }
+}
+
+impl Issuer {
+    fn verifier(&self) -> Verifier {
+        let endpoint = "https://issuer.example/keys".to_owned();
+        let providers = vec![JwksProvider { endpoint, ..JwksProvider::default() }];
+        let jwks = JwksConfig { providers, ..JwksConfig::default() };
+        let config = VerifierConfig::default();
+        Verifier::with_jwks(config, jwks, Arc::new(self.clone())).expect("is sound")
+    }
+}
+
+/// An Ed25519 key pair's set, and tokens that it signed for anna: for connecting, and for subscribing to x.
+const SET: &str =
+    r#"{"keys":[{"x":"1FdYqcWL4KDCjE--t_5Jo65n9U_jwwkuksMfoI7vLBg","kty":"OKP","crv":"Ed25519","kid":"a"}]}"#;
+const CONNECT: &str = "eyJhbGciOiJFZERTQSIsImtpZCI6ImEiLCJ0eXAiOiJKV1QifQ.eyJzdWIiOiJhbm5hIn0.kd6ezSiaNTKgRfRI2Bl7sR1QP6IcBP_cbrAwt62tmd6CKZAuOw7XOTXtuQgwetIufoDAwW0GjEgRamwmZqVSDQ";
+const SUBSCRIBE: &str = "eyJhbGciOiJFZERTQSIsImtpZCI6ImEiLCJ0eXAiOiJKV1QifQ.eyJzdWIiOiJhbm5hIiwiY2hhbm5lbCI6IngifQ.Uzt3i87sDHlDzepyK77tfmJWsJjdkOV8Tme5uU4k1RNDYeyMv-XauX6ElaySVmI0m1rvePj7dUc2XDoxrhKUDQ";
+
+#[test]
+fn key_05_keys_that_are_fetched_are_waited_for() {
+    let issuer = Issuer::default();
+    let tokens =
+        TokensConfig { subscription_token: Some(issuer.verifier()), ..TokensConfig::new(issuer.verifier()) };
+    let (hooks, _) = chain(tokens, namespaces(|_| {}));
+    let anna = client("anna");
+    let mut connect = Box::pin(hooks.connect(connect_request(CONNECT)));
+    let mut subscribe = Box::pin(hooks.subscribe(subscribe_request(&anna, "x", SUBSCRIBE)));
+    assert!((&mut connect).now_or_never().is_none());
+    assert!((&mut subscribe).now_or_never().is_none());
+    *issuer.0.lock() = Some(Ok(Bytes::from(SET)));
+    assert_eq!(end(&now(&mut connect)), Allowed);
+    assert_eq!(end(&now(&mut subscribe)), Allowed);
+    let refresh = RefreshRequest::new(anna.clone(), CONNECT.to_owned(), NOW);
+    assert_eq!(end(&now(hooks.refresh(refresh))), Allowed);
+    let sub_refresh = SubRefreshRequest::new(anna, Channel::from("x"), SUBSCRIBE.to_owned(), NOW);
+    assert_eq!(end(&now(hooks.sub_refresh(sub_refresh))), Allowed);
+}
+
+#[test]
+fn an_issuer_that_is_away_is_not_the_fault_of_clients() {
+    let issuer = Issuer::default();
+    *issuer.0.lock() = Some(Err(FetchError::Timeout));
+    let (hooks, _) = chain(TokensConfig::new(issuer.verifier()), namespaces(|_| {}));
+    let anna = client("anna");
+    // An internal error, after which clients try again: 3500 would send them away for good.
+    assert_eq!(end(&now(hooks.connect(connect_request(CONNECT)))), Error(100));
+    assert_eq!(end(&now(hooks.subscribe(subscribe_request(&anna, "x", SUBSCRIBE)))), Error(100));
+    let refresh = RefreshRequest::new(anna.clone(), CONNECT.to_owned(), NOW);
+    assert_eq!(end(&now(hooks.refresh(refresh))), Error(100));
+    let sub_refresh = SubRefreshRequest::new(anna, Channel::from("x"), SUBSCRIBE.to_owned(), NOW);
+    assert_eq!(end(&now(hooks.sub_refresh(sub_refresh))), Error(100));
+}
+
+#[test]
+fn key_09_another_configuration_keeps_the_sets() {
+    let issuer = Issuer::default();
+    *issuer.0.lock() = Some(Ok(Bytes::from(SET)));
+    let tokens = Live::new(TokensConfig::new(issuer.verifier()));
+    let rules: Live<Namespaces> = Live::from(Arc::new(namespaces(|_| {})));
+    let hooks = Tokens::new(tokens.clone(), rules, Asked::default());
+    assert_eq!(end(&now(hooks.connect(connect_request(CONNECT)))), Allowed);
+    let away = Issuer::default();
+    *away.0.lock() = Some(Err(FetchError::Connect));
+    let other = TokensConfig::new(away.verifier());
+    other.take_over(&tokens.load());
+    tokens.replace(other);
+    assert_eq!(end(&now(hooks.connect(connect_request(CONNECT)))), Allowed);
 }

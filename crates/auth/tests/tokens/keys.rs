@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use jsonwebtoken::Algorithm as Signed;
-use tourbillon_auth::{Algorithm, InvalidToken, Key, KeyQuery, KeySource, Secret, Verifier, VerifierConfig};
+use tourbillon_auth::{
+    Algorithm, InvalidToken, Key, KeyQuery, KeySource, Secret, TokenError, Verifier, VerifierConfig,
+};
 
 use crate::{HS256, KEY, NOW, config, forge, invalid, token, verifier};
 
@@ -76,12 +78,12 @@ fn mode_04_an_unchecked_signature_leaves_every_other_check() {
 
 /// A source with one key under one identifier, as a key set has it.
 #[derive(Debug)]
-struct Named(&'static str, Arc<Key>);
+struct Named(&'static str, Key);
 
 impl KeySource for Named {
-    fn candidates(&self, query: &KeyQuery<'_>) -> Vec<Arc<Key>> {
+    fn candidates(&self, query: &KeyQuery<'_>) -> Result<Vec<Key>, TokenError> {
         assert_eq!((query.algorithm, query.unix_seconds), (Algorithm::Hs256, NOW));
-        if query.key_id == Some(self.0) { vec![self.1.clone()] } else { Vec::new() }
+        Ok(if query.key_id == Some(self.0) { vec![self.1.clone()] } else { Vec::new() })
     }
 }
 
@@ -89,7 +91,7 @@ impl KeySource for Named {
 fn keys_may_come_from_elsewhere_by_identifier() {
     let key = Key::hmac(&Secret::from("a set's key")).expect("is not empty");
     // The configuration has another key, which is not to be used.
-    let verifier = Verifier::with_keys(config(), Arc::new(Named("one", Arc::new(key)))).expect("is sound");
+    let verifier = Verifier::with_keys(config(), Arc::new(Named("one", key))).expect("is sound");
     let signed = |header: &str| forge(header, "{}", Signed::HS256, "a set's key");
     assert!(verifier.verify_connect(&signed(r#"{"alg":"HS256","kid":"one"}"#), NOW).is_ok());
     for header in [HS256, r#"{"alg":"HS256","kid":"two"}"#, r#"{"alg":"HS256","kid":null}"#] {

@@ -4,8 +4,11 @@
 
 mod attacks;
 mod claims;
+mod jwks;
+mod jwks_http;
 mod keys;
 mod properties;
+mod public;
 mod rules;
 mod signing;
 mod speed;

@@ -101,7 +101,7 @@ fn expressions_and_claim_names_are_checked() {
     assert_eq!(broken.to_string(), "issuer_regex: invalid regular expression: unclosed group");
     for claim in ["user-id", "user.id", "user id", "ü", "user1", "*", "a|b"] {
         let refused = refused(VerifierConfig { user_id_claim: claim.to_owned(), ..config() });
-        let expected = ConfigError { option: "user_id_claim", problem: ConfigProblem::ClaimName };
+        let expected = ConfigError { option: "user_id_claim".into(), problem: ConfigProblem::ClaimName };
         assert_eq!(refused, expected, "{claim}");
     }
 }

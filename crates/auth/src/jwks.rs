@@ -1,0 +1,352 @@
+//! Key sets that are fetched (RFC 7517): the keys of issuers that change them when they like.
+//!
+//! A set is kept by its address, and within it keys by identifier, kind and algorithm: a key answers only for the
+//! issuer whose address it came from, even if another issuer has a key of the same name.
+//!
+//! Nothing runs by itself. Who checks a token waits for a fetch that is needed; all who need the same wait for the
+//! same one. A set that got old is fetched again; while that fails, it is good for a while longer.
+
+mod endpoint;
+mod fetch;
+#[cfg(feature = "jwks-http")]
+mod http;
+mod set;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use parking_lot::Mutex;
+
+use self::endpoint::Endpoint;
+pub use self::fetch::{FetchError, JwksFetch};
+#[cfg(feature = "jwks-http")]
+pub use self::http::HttpJwksFetch;
+use self::set::KeySet;
+use crate::config::ConfigProblem;
+use crate::key::{Key, KeyQuery, KeySource, Loading, RemoteKeys};
+use crate::{ConfigError, InvalidToken, Pattern, TokenError, VerifierConfig};
+
+/// Where key sets come from, and how long they are good.
+#[derive(Clone, Debug)]
+pub struct JwksConfig {
+    /// Who has key sets. The first whose issuer and audience fit a token has its keys.
+    pub providers: Vec<JwksProvider>,
+    /// Takes groups of any form into addresses (KEY-07): whoever makes tokens then says where their keys are.
+    pub insecure_skip_endpoint_safety_check: bool,
+    /// How long a set is good before it is fetched again. Default 1 h (KEY-06).
+    pub lifetime: Duration,
+    /// How much longer it is good while fetching it fails. Default 24 h.
+    pub stale_lifetime: Duration,
+    /// The least time between two fetches of a set that is there, because it lacks a key or is old. Default 10 s.
+    pub refresh_interval: Duration,
+    /// The least time between two fetches of a set that could never be fetched. Default 1 s.
+    pub retry_interval: Duration,
+    /// The largest set, in bytes. Default 512 KiB.
+    pub max_set_bytes: usize,
+    /// The most sets that are kept: addresses with placeholders are many. Default 1,024.
+    pub max_sets: usize,
+}
+
+impl Default for JwksConfig {
+    fn default() -> Self {
+        Self {
+            providers: Vec::new(),
+            insecure_skip_endpoint_safety_check: false,
+            lifetime: Duration::from_secs(3_600),
+            stale_lifetime: Duration::from_secs(24 * 3_600),
+            refresh_interval: Duration::from_secs(10),
+            retry_interval: Duration::from_secs(1),
+            max_set_bytes: 512 * 1_024,
+            max_sets: 1_024,
+        }
+    }
+}
+
+/// Somebody who has a key set (PRO-46).
+#[derive(Clone, Debug, Default)]
+pub struct JwksProvider {
+    /// The option that errors about it name, such as `jwks_public_endpoint`.
+    pub option: Cow<'static, str>,
+    /// The address of the set. `{{name}}` stands for a named group of `issuer_regex` or `audience_regex` (KEY-07).
+    pub endpoint: String,
+    /// The issuer (`iss`) whose keys they are; empty for any.
+    pub issuer: String,
+    /// The audience (one of `aud`) for whom they sign; empty for any.
+    pub audience: String,
+}
+
+/// Keys from sets that are fetched (KEY-05, KEY-06, KEY-07, PRO-46). Clones share the sets.
+#[derive(Clone)]
+pub struct JwksKeys(Arc<Inner>);
+
+struct Inner {
+    providers: Vec<Provider>,
+    issuer_regex: Option<Pattern>,
+    audience_regex: Option<Pattern>,
+    fetch: Arc<dyn JwksFetch>,
+    limits: JwksConfig,
+    sets: Mutex<HashMap<Box<str>, Entry>>,
+}
+
+struct Provider {
+    endpoint: Endpoint,
+    issuer: String,
+    audience: String,
+}
+
+/// What is known of the set at one address.
+#[derive(Clone, Default)]
+struct Entry {
+    set: Option<Arc<KeySet>>,
+    /// When the set was asked for, seconds since 1970 UTC.
+    fetched_at: i64,
+    /// When a fetch began the last time.
+    attempted_at: Option<i64>,
+    /// Why that failed, if it did.
+    error: Option<FetchError>,
+    flight: Option<Shared<BoxFuture<'static, ()>>>,
+}
+
+/// How many times a set is asked for before that counts as failed (KEY-06).
+const ATTEMPTS: usize = 2;
+
+impl JwksKeys {
+    /// Keys from these sets. The configuration of the verifier has the expressions that fill placeholders; its keys
+    /// are not used (KEY-05).
+    ///
+    /// # Errors
+    ///
+    /// An address that is none, or that a token could turn to a place of its own.
+    pub fn new(
+        config: JwksConfig,
+        verifier: &VerifierConfig,
+        fetch: Arc<dyn JwksFetch>,
+    ) -> Result<Self, ConfigError> {
+        let issuer_regex = pattern("issuer_regex", &verifier.issuer_regex)?;
+        let audience_regex = pattern("audience_regex", &verifier.audience_regex)?;
+        let groups = [("issuer_regex", issuer_regex.as_ref()), ("audience_regex", audience_regex.as_ref())];
+        let skip = config.insecure_skip_endpoint_safety_check;
+        let providers = config.providers.iter().map(|provider| {
+            let wrong = |problem| ConfigError { option: provider.option.clone(), problem };
+            Ok(Provider {
+                endpoint: Endpoint::new(&provider.endpoint, &groups, skip).map_err(wrong)?,
+                issuer: provider.issuer.clone(),
+                audience: provider.audience.clone(),
+            })
+        });
+        Ok(Self(Arc::new(Inner {
+            providers: providers.collect::<Result<_, _>>()?,
+            issuer_regex,
+            audience_regex,
+            fetch,
+            limits: config,
+            sets: Mutex::default(),
+        })))
+    }
+
+    /// Takes over the sets that another holds, so that a change of the configuration neither fetches them all again
+    /// nor loses those whose issuer cannot be reached just now (KEY-09). Sets at other addresses stay behind.
+    pub fn take_over(&self, old: &Self) {
+        if Arc::ptr_eq(&self.0, &old.0) {
+            return;
+        }
+        let sets = old.0.sets.lock().clone();
+        let mut own = self.0.sets.lock();
+        for (address, entry) in sets {
+            let is_ours = self.0.providers.iter().any(|provider| provider.endpoint.may_be(&address));
+            if is_ours && own.len() < self.0.limits.max_sets {
+                // What is on its way belongs to the old one.
+                own.entry(address).or_insert(Entry { flight: None, ..entry });
+            }
+        }
+    }
+
+    /// Seconds since each set was fetched, by address: `None` where that never worked. For who watches over it.
+    #[must_use]
+    pub fn ages(&self, unix_seconds: i64) -> Vec<(String, Option<u64>)> {
+        let sets = self.0.sets.lock();
+        let age = |entry: &Entry| entry.set.as_ref().map(|_| elapsed(entry.fetched_at, unix_seconds));
+        sets.iter().map(|(address, entry)| (address.to_string(), age(entry))).collect()
+    }
+}
+
+impl Inner {
+    /// The address of the set that has a token's keys. The issuer and audience decide, so they are checked.
+    fn address(&self, query: &KeyQuery<'_>) -> Result<String, InvalidToken> {
+        let issuer = query.issuer.unwrap_or_default();
+        let fits = |provider: &&Provider| {
+            (provider.issuer.is_empty() || provider.issuer == issuer)
+                && (provider.audience.is_empty()
+                    || query.audience.iter().any(|one| *one == provider.audience))
+        };
+        let provider = self.providers.iter().find(fits).ok_or(InvalidToken::NoKeySet)?;
+        if !provider.endpoint.has_placeholders() {
+            return provider.endpoint.fill(&|_| None).ok_or(InvalidToken::NoKeySet);
+        }
+        let by_issuer = match &self.issuer_regex {
+            Some(regex) => Some(regex.captures(issuer).ok_or(InvalidToken::Issuer)?),
+            None => None,
+        };
+        let by_audience = match &self.audience_regex {
+            Some(regex) => {
+                let found = query.audience.iter().find_map(|one| regex.captures(one));
+                Some(found.ok_or(InvalidToken::Audience)?)
+            }
+            None => None,
+        };
+        let group = |name: &str| {
+            let groups = [by_audience.as_ref(), by_issuer.as_ref()];
+            groups.into_iter().flatten().find_map(|groups| groups.name(name)).map(|found| found.as_str())
+        };
+        provider.endpoint.fill(&group).ok_or(InvalidToken::NoKeySet)
+    }
+
+    /// Whether the set must be fetched before a key can be found in it, or found missing.
+    fn is_due(&self, entry: &Entry, key_id: &str, query: &KeyQuery<'_>) -> bool {
+        let now = query.unix_seconds;
+        let (wanted, interval) = match &entry.set {
+            None => (true, self.limits.retry_interval),
+            Some(set) => {
+                let old = elapsed(entry.fetched_at, now) >= self.limits.lifetime.as_secs();
+                let lacking = !set.has(key_id, query.algorithm);
+                (old || lacking, self.limits.refresh_interval)
+            }
+        };
+        wanted && entry.attempted_at.is_none_or(|at| elapsed(at, now) >= interval.as_secs().max(1))
+    }
+}
+
+/// One fetch of a set.
+struct Flight {
+    /// Not held: a source that nobody has any more ends its fetches.
+    keeper: Weak<Inner>,
+    fetch: Arc<dyn JwksFetch>,
+    address: String,
+    max_bytes: usize,
+    began: i64,
+}
+
+impl Flight {
+    async fn run(self) {
+        let mut result = Err(FetchError::Connect);
+        for _ in 0..ATTEMPTS {
+            result = self.fetch.fetch(&self.address, self.max_bytes).await.and_then(|body| {
+                if body.len() > self.max_bytes {
+                    return Err(FetchError::TooLarge);
+                }
+                KeySet::parse(&body)
+            });
+            if !result.as_ref().err().is_some_and(FetchError::may_pass) {
+                break;
+            }
+        }
+        let Some(keeper) = self.keeper.upgrade() else { return };
+        let mut sets = keeper.sets.lock();
+        let entry = sets.entry(self.address.into()).or_default();
+        entry.flight = None;
+        match result {
+            Ok(set) => {
+                entry.set = Some(Arc::new(set));
+                entry.fetched_at = self.began;
+                entry.error = None;
+            }
+            Err(error) => entry.error = Some(error),
+        }
+    }
+}
+
+impl KeySource for JwksKeys {
+    fn candidates(&self, query: &KeyQuery<'_>) -> Result<Vec<Key>, TokenError> {
+        let key_id = key_id(query)?;
+        let address = self.0.address(query)?;
+        let sets = self.0.sets.lock();
+        let Some(entry) = sets.get(&*address) else { return Err(FetchError::NotFetched.into()) };
+        let limits = &self.0.limits;
+        let good_for = limits.lifetime.saturating_add(limits.stale_lifetime).as_secs();
+        match &entry.set {
+            Some(set) if elapsed(entry.fetched_at, query.unix_seconds) < good_for => {
+                Ok(set.find(key_id, query.algorithm))
+            }
+            _ => Err(entry.error.unwrap_or(FetchError::NotFetched).into()),
+        }
+    }
+
+    fn remote(&self) -> Option<&dyn RemoteKeys> {
+        Some(self)
+    }
+}
+
+impl RemoteKeys for JwksKeys {
+    fn load(&self, query: &KeyQuery<'_>) -> Option<Loading> {
+        let key_id = key_id(query).ok()?;
+        let address = self.0.address(query).ok()?;
+        let mut sets = self.0.sets.lock();
+        if !sets.contains_key(&*address) && sets.len() >= self.0.limits.max_sets {
+            make_room(&mut sets);
+        }
+        let entry = sets.entry(address.as_str().into()).or_default();
+        if let Some(flight) = &entry.flight {
+            return Some(Box::pin(flight.clone()));
+        }
+        if !self.0.is_due(entry, key_id, query) {
+            return None;
+        }
+        entry.attempted_at = Some(query.unix_seconds);
+        let flight = Flight {
+            keeper: Arc::downgrade(&self.0),
+            fetch: self.0.fetch.clone(),
+            address,
+            max_bytes: self.0.limits.max_set_bytes,
+            began: query.unix_seconds,
+        };
+        let flight = flight.run().boxed().shared();
+        entry.flight = Some(flight.clone());
+        Some(Box::pin(flight))
+    }
+
+    fn key_sets(&self) -> Option<&JwksKeys> {
+        Some(self)
+    }
+}
+
+/// Forgets the set that was asked for longest ago.
+fn make_room(sets: &mut HashMap<Box<str>, Entry>) {
+    let oldest = sets.iter().min_by_key(|(_, entry)| entry.attempted_at).map(|(address, _)| address.clone());
+    if let Some(address) = oldest {
+        sets.remove(&address);
+    }
+}
+
+fn key_id<'a>(query: &KeyQuery<'a>) -> Result<&'a str, InvalidToken> {
+    query.key_id.filter(|id| !id.is_empty()).ok_or(InvalidToken::NoKeyId)
+}
+
+/// Seconds from then to now. A clock that was set back says nothing about time, so it counts as for ever.
+fn elapsed(then: i64, now: i64) -> u64 {
+    if now < then { u64::MAX } else { now.abs_diff(then) }
+}
+
+fn pattern(option: &'static str, source: &str) -> Result<Option<Pattern>, ConfigError> {
+    if source.is_empty() {
+        return Ok(None);
+    }
+    let compiled = Pattern::new(source);
+    compiled
+        .map(Some)
+        .map_err(|error| ConfigError { option: option.into(), problem: ConfigProblem::from(error) })
+}
+
+impl fmt::Debug for JwksKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JwksKeys")
+            .field("providers", &self.0.providers.len())
+            .field("sets", &self.0.sets.lock().len())
+            .field("fetch", &self.0.fetch)
+            .finish_non_exhaustive()
+    }
+}
