@@ -1,5 +1,7 @@
 //! Namespaces as a decorator.
 
+use std::time::Duration;
+
 use tourbillon_auth::InvalidToken;
 use tourbillon_node::{
     ChannelOptions, Client, ConnectDecision, ConnectRequest, Hooks, MessageRequest, PublishDecision,
@@ -77,6 +79,10 @@ impl<H: Hooks> Hooks for Namespaced<H> {
 
     fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {
         self.namespaces.with(|namespaces| namespaces.channel_options(channel))
+    }
+
+    fn answered(&self, client: &Client, after: Duration) {
+        self.inner.answered(client, after);
     }
 
     async fn unsubscribed(&self, client: &Client, channel: &Channel, why: &Unsubscribe) {

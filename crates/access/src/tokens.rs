@@ -1,6 +1,7 @@
 //! Tokens as a decorator.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 use tourbillon_auth::{SubscribeClaims, SubscriptionClaims, TokenError, Verifier};
@@ -170,6 +171,10 @@ impl<H: Hooks> Hooks for Tokens<H> {
 
     fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {
         self.inner.channel_options(channel)
+    }
+
+    fn answered(&self, client: &Client, after: Duration) {
+        self.inner.answered(client, after);
     }
 
     async fn unsubscribed(&self, client: &Client, channel: &Channel, why: &Unsubscribe) {

@@ -217,6 +217,11 @@ impl<R: TransportReader> Driver<R> {
                     self.unflushed = true;
                 }
                 Output::Ping => self.send(self.shared.ping(self.conn.variant)),
+                Output::Answered(after) => {
+                    if let Some(client) = &self.client {
+                        self.shared.hooks.answered(client, after);
+                    }
+                }
                 Output::Call(id, call) => {
                     let boot = if self.client.is_none() { self.boot.take() } else { None };
                     let caller =

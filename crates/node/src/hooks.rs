@@ -13,6 +13,7 @@ mod dynamic;
 mod request;
 
 use std::future::{Future, ready};
+use std::time::Duration;
 
 pub use channel::{ChannelOptions, DataFormat};
 pub use dynamic::DynHooks;
@@ -94,6 +95,12 @@ pub trait Hooks: Send + Sync + 'static {
     fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {
         let _ = channel;
         Ok(ChannelOptions::default())
+    }
+
+    /// A client answered a ping, `after` it was sent (PING-03): what its latency is. Called from the connection's
+    /// own task, which waits: it must not block. Default: nothing.
+    fn answered(&self, client: &Client, after: Duration) {
+        let _ = (client, after);
     }
 
     /// A subscription ended. Default: nothing.

@@ -1,5 +1,7 @@
 //! What goes into a session and what comes out.
 
+use std::time::Duration;
+
 use smallvec::SmallVec;
 use tourbillon_protocol::{Command, Push, Reply};
 use tourbillon_types::{Channel, Disconnect, Unsubscribe};
@@ -56,6 +58,9 @@ pub enum Output {
     Push(Push),
     /// Send a ping: an empty message, or the transport's own where that is asked for.
     Ping,
+    /// The client answered a ping, and this long after it was sent (PING-03). The present command may have waited
+    /// for others before it.
+    Answered(Duration),
     /// Run this and return the answer.
     Call(CallId, Call),
     /// Open the gate of this channel: what was published since it was attached, and from now on, is queued.

@@ -30,19 +30,31 @@ impl Session {
 
     /// A pong of the protocol. Each ping entitles the client to one: while the session is busy, several pings and
     /// the pongs to them can meet in the socket.
-    pub(crate) fn pong(&mut self, out: &mut Outputs) {
+    pub(crate) fn pong(&mut self, now: Now, out: &mut Outputs) {
         let Some(unanswered) = self.ping.unanswered.checked_sub(1) else {
             return self.close(Disconnect::BAD_REQUEST, out);
         };
+        self.answered(now, u32::from(self.ping.unanswered), out);
         self.ping.unanswered = unanswered;
         self.ping.pong_due = Instant::MAX;
     }
 
     /// The transport's own pong. One that answers no ping is allowed (RFC 6455 section 5.5.3).
-    pub(crate) fn native_pong(&mut self) {
+    pub(crate) fn native_pong(&mut self, now: Now, out: &mut Outputs) {
         if self.init.native_ping {
+            if self.ping.pong_due != Instant::MAX {
+                self.answered(now, 1, out);
+            }
             self.ping.pong_due = Instant::MAX;
         }
+    }
+
+    /// Tells how long the answer to the ping `back` pings ago took: they are an interval apart.
+    fn answered(&self, now: Now, back: u32, out: &mut Outputs) {
+        let Some(interval) = self.ping_interval() else { return };
+        let sent_before_next = interval.saturating_mul(back);
+        let waited = (now.instant + sent_before_next).saturating_since(self.ping.next);
+        out.push(Output::Answered(waited));
     }
 
     pub(crate) fn tick_ping(&mut self, now: Now, out: &mut Outputs) {

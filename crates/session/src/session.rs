@@ -218,7 +218,7 @@ impl Session {
             Input::Malformed if self.is_deaf() => {}
             Input::Malformed => self.close(Disconnect::BAD_REQUEST, out),
             Input::Answer(call, answer) => self.answer(now, call, answer, out),
-            Input::NativePong => self.native_pong(),
+            Input::NativePong => self.native_pong(now, out),
             Input::Tick => self.tick(now, out),
             Input::Server(op) => self.server(now, op, out),
         }
@@ -245,10 +245,10 @@ impl Session {
     fn connected_command(&mut self, now: Now, command: Command, out: &mut Outputs) {
         let id = command.id;
         match command.request {
-            Request::Pong => self.pong(out),
+            Request::Pong => self.pong(now, out),
             Request::Send(send) => self.message(send, out),
             // Whatever else it says: without an id it is a pong (PROTO-01).
-            _ if id == 0 => self.pong(out),
+            _ if id == 0 => self.pong(now, out),
             Request::Empty | Request::Connect(_) => self.close(Disconnect::BAD_REQUEST, out),
             Request::Ping => Self::refuse(id, ReplyError::NOT_AVAILABLE, out),
             Request::Subscribe(subscribe) => self.subscribe(id, subscribe, out),

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tourbillon_broker::BoxFuture;
 use tourbillon_types::{Channel, Disconnect, ReplyError, Unsubscribe};
@@ -43,6 +44,8 @@ pub trait DynHooks: Send + Sync + 'static {
     -> HookCall<Result<RefreshDecision, Refusal>>;
     /// See [`Hooks::channel_options`].
     fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError>;
+    /// See [`Hooks::answered`].
+    fn answered(&self, client: &Client, after: Duration);
     /// See [`Hooks::unsubscribed`].
     fn unsubscribed(
         self: Arc<Self>,
@@ -88,6 +91,10 @@ impl<H: Hooks> DynHooks for H {
 
     fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {
         Hooks::channel_options(self, channel)
+    }
+
+    fn answered(&self, client: &Client, after: Duration) {
+        Hooks::answered(self, client, after);
     }
 
     fn unsubscribed(

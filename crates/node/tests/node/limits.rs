@@ -1,9 +1,14 @@
 //! What a connection may not do, and what becomes of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::json;
-use tourbillon_node::{AllowAll, Hooks, NodeConfig, Refusal, RpcDecision, RpcRequest, SubscribeDecision};
+use tourbillon_node::{
+    AllowAll, ConnectDecision, ConnectRequest, Hooks, NodeConfig, Refusal, RpcDecision, RpcRequest,
+    SubscribeDecision,
+};
 use tourbillon_transport::PingMode;
 use tourbillon_transport::memory::Sent;
 use tourbillon_types::Disconnect;
@@ -200,4 +205,33 @@ async fn a_draining_node_turns_connections_away() {
     assert_eq!(client.closed().await, Disconnect::SHUTDOWN);
     let mut late = test.open(1 << 20, |_| {});
     assert_eq!(late.closed().await, Disconnect::SHUTDOWN);
+}
+
+/// Notes how long pongs took.
+#[derive(Clone, Debug, Default)]
+struct Latencies(Arc<Mutex<Vec<Duration>>>);
+
+impl Hooks for Latencies {
+    async fn connect(&self, request: ConnectRequest) -> Result<ConnectDecision, Refusal> {
+        Hooks::connect(&AllowAll, request).await
+    }
+
+    fn answered(&self, _: &tourbillon_node::Client, after: Duration) {
+        self.0.lock().push(after);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_application_is_told_how_long_a_pong_took() {
+    let latencies = Latencies::default();
+    let test = start(latencies.clone(), NodeConfig::default());
+    let mut client = test.client().await;
+    for delay in [40, 250] {
+        assert!(matches!(client.next().await, Sent::Message(ping) if &ping[..] == b"{}"));
+        tokio::time::advance(Duration::from_millis(delay)).await;
+        client.send("{}");
+    }
+    client.silence().await;
+    assert_eq!(*latencies.0.lock(), [Duration::from_millis(40), Duration::from_millis(250)]);
+    test.end().await;
 }

@@ -105,6 +105,7 @@ impl Audit {
                 self.told = true;
             }
             Output::Ping => assert!(self.told, "a ping before the reply"),
+            Output::Answered(_) => assert!(self.told, "an answered ping before the reply"),
             Output::Call(id, call) => {
                 assert!(self.last_call < Some(*id), "calls are numbered anew");
                 self.last_call = Some(*id);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use expect_test::expect;
 use proptest::prelude::*;
-use tourbillon_session::{Accepted, Answer};
+use tourbillon_session::{Accepted, Answer, Input, Output};
 use tourbillon_types::{ClientId, Direction, Instant, Payload};
 
 use crate::rig::Rig;
@@ -27,6 +27,16 @@ fn pings_come_at_the_interval_and_are_answered_by_pongs() {
         [38 s]
         client> {}
     "#]]);
+}
+
+#[test]
+fn the_time_from_ping_to_pong_is_told() {
+    let mut rig = Rig::connected();
+    rig.advance(12.9);
+    let pong = || Input::Command(crate::wire::command("{}"));
+    assert_eq!(rig.handle(pong()), [Output::Answered(Duration::from_millis(400))]);
+    rig.advance(25.0);
+    assert_eq!(rig.handle(pong()), [Output::Answered(Duration::from_millis(400))]);
 }
 
 #[test]

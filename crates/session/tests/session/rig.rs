@@ -172,8 +172,11 @@ impl Rig {
         self.session.handle(self.now, input.clone(), &mut outputs);
         let outputs: Vec<Output> = outputs.drain().collect();
         for output in &outputs {
-            let line = self.show(output);
-            self.note(&line);
+            // How long a pong took is in the times of the transcript already.
+            if !matches!(output, Output::Answered(_)) {
+                let line = self.show(output);
+                self.note(&line);
+            }
         }
         self.audit.check(&self.session, self.now, &input, &outputs);
         outputs
@@ -215,6 +218,7 @@ impl Rig {
             Output::Push(push) => format!("server> {}", wire::push(self.direction, push)),
             Output::Ping if self.native_ping => "server> (ping frame)".to_owned(),
             Output::Ping => format!("server> {}", wire::ping(self.direction)),
+            Output::Answered(after) => format!("- answered after {after:?}"),
             Output::Call(id, call) => format!("- call {}: {}", id.0, show_call(call)),
             Output::Open(channel) => format!("- open {channel}"),
             Output::Detach { channel, why } => format!("- detach {channel}: {} {}", why.code, why.reason),

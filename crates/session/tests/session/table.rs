@@ -89,6 +89,7 @@ fn other_inputs() -> Vec<(String, Input)> {
 fn outcome(outputs: &[Output]) -> String {
     let texts: Vec<String> = outputs
         .iter()
+        .filter(|output| !matches!(output, Output::Answered(_)))
         .map(|output| match output {
             Output::Reply(reply) => match &reply.result {
                 Ok(_) => "ok".to_owned(),
@@ -96,6 +97,7 @@ fn outcome(outputs: &[Output]) -> String {
             },
             Output::Push(_) => "push".to_owned(),
             Output::Ping => "ping".to_owned(),
+            Output::Answered(_) => "answered".to_owned(),
             Output::Call(..) => "call".to_owned(),
             Output::Open(_) => "open".to_owned(),
             Output::Detach { .. } => "detach".to_owned(),
