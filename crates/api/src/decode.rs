@@ -34,7 +34,7 @@ pub(crate) fn decode(method: Method, body: &Bytes) -> Result<ApiCommand, DecodeE
         Method::Subscribe => parse::<WireSubscribe<'_>>(body)?.into_command(body),
         Method::Unsubscribe => Ok(parse::<WireUnsubscribe>(body)?.into_command()),
         Method::Disconnect => Ok(parse::<WireDisconnect>(body)?.into_command()),
-        Method::Refresh => Ok(parse::<WireRefresh>(body)?.into_command()),
+        Method::Refresh => Ok(parse::<WireRefresh<'_>>(body)?.into_command(body)),
         Method::Info => parse::<WireNothing>(body).map(|_| ApiCommand::Info),
         Method::Channels => {
             let pattern = parse::<WireChannels>(body)?.pattern.unwrap_or_default();
@@ -383,7 +383,7 @@ impl WireDisconnect {
 }
 
 #[derive(Deserialize)]
-struct WireRefresh {
+struct WireRefresh<'a> {
     #[serde(default)]
     user: Option<String>,
     #[serde(default)]
@@ -394,28 +394,24 @@ struct WireRefresh {
     expired: Option<bool>,
     #[serde(default)]
     expire_at: Option<i64>,
-    #[serde(default)]
-    info: Option<serde::de::IgnoredAny>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    info: Option<&'a RawValue>,
     #[serde(default)]
     label_filter: Option<serde::de::IgnoredAny>,
     #[serde(default)]
     all_users: Option<bool>,
 }
 
-impl WireRefresh {
-    fn into_command(self) -> ApiCommand {
+impl WireRefresh<'_> {
+    fn into_command(self, body: &Bytes) -> ApiCommand {
         if let Some(field) = selection(self.label_filter.is_some(), self.all_users) {
             return unavailable(field);
-        }
-        if self.info.is_some() {
-            // A connection's info can be changed by its own refresh only, so far.
-            return unavailable("info");
         }
         ApiCommand::Refresh(Refresh {
             target: target(self.user, self.client, self.session).unwrap_or_else(nobody),
             expired: self.expired.unwrap_or_default(),
             expire_at: self.expire_at.filter(|at| *at != 0),
-            info: None,
+            info: self.info.map(|info| Payload::from_json(body.slice_ref(info.get().as_bytes()))),
         })
     }
 }

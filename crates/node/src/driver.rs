@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use tourbillon_broker::BoxFuture;
 use tourbillon_protocol::{Commands, Push, PushEvent, Reply};
-use tourbillon_session::{Input, Output, Outputs, ServerOp, Session, SessionInit};
+use tourbillon_session::{Input, Output, Outputs, Refreshed, ServerOp, Session, SessionInit};
 use tourbillon_transport::{Message, PingMode, Received, TransportInfo, TransportReader};
 use tourbillon_types::{Channel, Disconnect, Now, Payload, Unsubscribe};
 
@@ -115,6 +115,9 @@ impl<R: TransportReader> Driver<R> {
             return Err(fault);
         }
         for told in self.conn.told() {
+            if let ServerOp::Refresh(Refreshed { info: Some(info), .. }) = &told.op {
+                self.change_info(info.clone());
+            }
             self.handle(now, Input::Server(told.op), told.done)?;
         }
         if now.instant >= self.conn.stalled_until() {

@@ -214,7 +214,6 @@ async fn what_is_not_there_yet_is_refused_by_name() {
         ("disconnect", json!({"all_users": true}), "all_users"),
         ("disconnect", json!({"label_filter": {}}), "label_filter"),
         ("refresh", json!({"all_users": true}), "all_users"),
-        ("refresh", json!({"user": "a", "info": {"name": "Ann"}}), "info"),
         ("presence", json!({"channel": "a"}), "presence"),
         ("presence_stats", json!({"channel": "a"}), "presence_stats"),
         ("history", json!({"channel": "a", "limit": 10}), "history"),

@@ -131,6 +131,20 @@ async fn a_disconnect_that_cannot_be_sent_is_refused() {
 
 /// API-25.
 #[tokio::test(start_paused = true)]
+async fn refresh_changes_the_info() {
+    let test = start();
+    let mut ann = test.client("ann", &[]).await;
+    let mut bob = test.client("bob", &["a"]).await;
+    let later = tourbillon_types::SystemClock::unix_millis() / 1000 + 3600;
+    test.done("refresh", json!({"user": "ann", "info": {"name": "Ann"}, "expire_at": later})).await;
+    assert_eq!(ann.push().await["refresh"]["expires"], true);
+    let reply = ann.call(r#"{"id":9,"publish":{"channel":"a","data":1}}"#).await;
+    assert!(reply["publish"].is_object(), "{reply}");
+    assert_eq!(bob.push().await["pub"]["info"]["conn_info"], json!({"name": "Ann"}));
+    test.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn refresh_moves_the_expiry() {
     let test = start();
     let mut client = test.client("ann", &[]).await;

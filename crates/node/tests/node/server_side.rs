@@ -7,7 +7,7 @@ use tourbillon_node::{
     ConnectDecision, ConnectRequest, Hooks, NodeConfig, RefreshDecision, Refusal, SubscribeDecision,
     SubscriptionOptions, Target,
 };
-use tourbillon_types::{Channel, Disconnect, Unsubscribe, UserId};
+use tourbillon_types::{Channel, Disconnect, Payload, Unsubscribe, UserId};
 
 use crate::harness::{Client, TestNode, start};
 
@@ -99,6 +99,22 @@ async fn refreshing_changes_the_expiry() {
     assert_eq!(push["push"]["refresh"]["expires"], true);
     test.node.refresh(&target("ann"), RefreshDecision::until(Some(1))).await.expect("done");
     assert_eq!(ann.closed().await, Disconnect::CONNECTION_EXPIRED);
+    test.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn refreshing_changes_what_others_are_told() {
+    let test = start(Names, NodeConfig::default());
+    let mut ann = user(&test, "ann").await;
+    let mut bob = user(&test, "bob").await;
+    bob.subscribe("a").await;
+    let expire_at = tourbillon_types::SystemClock::unix_millis() / 1000 + 60;
+    let mut decision = RefreshDecision::until(Some(expire_at));
+    decision.info = Some(Payload::from(r#"{"name":"Ann"}"#));
+    test.node.refresh(&target("ann"), decision).await.expect("done");
+    assert!(ann.message().await["push"]["refresh"].is_object());
+    ann.call(r#""publish":{"channel":"a","data":1}"#).await;
+    assert_eq!(bob.message().await["push"]["pub"]["info"]["conn_info"], json!({"name": "Ann"}));
     test.end().await;
 }
 
