@@ -92,10 +92,10 @@ impl Router {
             }
             return route.answer(request).await.map(|body| Outgoing::new(body, pace.clone()));
         }
-        self.short_answer(request, peer).await.map(Outgoing::from)
+        self.short_answer(request, peer, pace).await.map(Outgoing::from)
     }
 
-    async fn short_answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
+    async fn short_answer(&self, request: Request<Incoming>, peer: SocketAddr, pace: &Pace) -> Answer {
         let path = request.uri().path();
         if let Some((at, service, admission)) = &self.websocket
             && path == at
@@ -103,7 +103,11 @@ impl Router {
             if !admission.admit() {
                 return too_many();
             }
-            return answered(service.clone().call(request).await);
+            let (answer, after) = service.upgrade(request.map(drop));
+            if let Some(after) = after {
+                pace.set_after(after);
+            }
+            return answer;
         }
         if self.health.as_deref() == Some(path) {
             return reply(StatusCode::OK, "application/json", "{}");

@@ -8,7 +8,7 @@ use tourbillon_transport::{ConnContext, TransportInfo};
 use tourbillon_types::{Channel, Direction, Encoding, Payload, UserId};
 
 use crate::conn::Conn;
-use crate::hooks::{Client, ConnectRequest};
+use crate::hooks::{Client, ConnectRequest, KeptHeaders};
 
 /// What came with a connection. Given up when it connects, so that an idle connection does not hold it.
 #[derive(Debug)]
@@ -38,14 +38,14 @@ impl Boot {
     }
 
     /// The headers that hooks may want later.
-    pub(crate) fn kept_headers(&self, names: &[HeaderName]) -> HeaderMap {
+    pub(crate) fn kept_headers(&self, names: &[HeaderName]) -> KeptHeaders {
         let mut kept = HeaderMap::new();
         for name in names {
             for value in self.context.headers.get_all(name) {
                 kept.append(name, value.clone());
             }
         }
-        kept
+        kept.into()
     }
 
     /// The question whether the connection is accepted.
@@ -82,7 +82,7 @@ impl Identity {
         user: UserId,
         info: Payload,
         meta: Payload,
-        headers: HeaderMap,
+        headers: KeptHeaders,
     ) -> Client {
         Client {
             id: conn.client,

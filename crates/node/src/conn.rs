@@ -13,6 +13,7 @@ use tourbillon_session::ServerOp;
 use tourbillon_transport::{Message, MessageQueue, Run, TransportWriter};
 use tourbillon_types::{ClientId, Disconnect, Encoding, Instant, SessionId};
 
+use crate::fresh::identifiers;
 use crate::shared::Shared;
 use crate::wheel::Alarm;
 
@@ -62,10 +63,11 @@ struct Outbox {
 
 impl Conn {
     pub(crate) fn new(shared: Arc<Shared>, variant: Variant, writer: Box<dyn TransportWriter>) -> Arc<Self> {
+        let (client, session) = identifiers();
         Arc::new(Self {
             key: shared.next_key(),
-            client: ClientId::random(),
-            session: SessionId::random(),
+            client,
+            session,
             variant,
             alarm: Alarm::new(),
             shared,

@@ -18,7 +18,7 @@ use std::time::Duration;
 pub use channel::{ChannelOptions, DataFormat};
 pub use dynamic::DynHooks;
 pub use request::{
-    Client, ConnectDecision, ConnectRequest, MessageRequest, PublishDecision, PublishRequest,
+    Client, ConnectDecision, ConnectRequest, KeptHeaders, MessageRequest, PublishDecision, PublishRequest,
     RefreshDecision, RefreshRequest, Refusal, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision,
     SubscribeRequest, SubscriptionOptions,
 };

@@ -43,6 +43,7 @@ mod driver;
 mod emulation;
 mod encode;
 mod flush;
+mod fresh;
 pub mod hooks;
 mod hub;
 mod interest;
@@ -55,9 +56,9 @@ mod wheel;
 
 pub use config::NodeConfig;
 pub use hooks::{
-    AllowAll, ChannelOptions, Client, ConnectDecision, ConnectRequest, DataFormat, Hooks, MessageRequest,
-    PublishDecision, PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision, RpcRequest,
-    SubRefreshRequest, SubscribeDecision, SubscribeRequest, SubscriptionOptions,
+    AllowAll, ChannelOptions, Client, ConnectDecision, ConnectRequest, DataFormat, Hooks, KeptHeaders,
+    MessageRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision,
+    RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest, SubscriptionOptions,
 };
 pub use node::{BuildError, Node, NodeBuilder, NodeDriver};
 pub use server_api::{NodeInfo, PublishError, Stats, Target};

@@ -72,17 +72,32 @@ fn is_key(value: &HeaderValue) -> bool {
 }
 
 impl<A: Accept<WebSocketTransport>> WebSocketService<A> {
-    fn answer<B>(&self, mut request: Request<B>) -> Answer {
+    /// Answers an upgrade, and leaves what follows it to the caller, who needs no task for it then: a future to be
+    /// awaited once the answer is handed to the HTTP server, and best when that is done with the connection. `None`
+    /// where the request was refused.
+    ///
+    /// # Panics
+    ///
+    /// The future must be polled inside a tokio runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the connection.
+    pub fn upgrade(
+        &self,
+        mut request: Request<()>,
+    ) -> (Response<Full<Bytes>>, Option<impl Future<Output = ()> + Send + use<A>>) {
         if let Some(refused) = self.refusal(&request) {
-            return refused;
+            return (refused, None);
         }
         let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
             tracing::error!("the HTTP server does not pass upgrades on");
-            return refuse(StatusCode::INTERNAL_SERVER_ERROR, "this server does not pass upgrades on\n");
+            let text = "this server does not pass upgrades on\n";
+            return (refuse(StatusCode::INTERNAL_SERVER_ERROR, text), None);
         };
         // Only for the accept key: the upgrade is waited for without its buffers.
         let Ok((answer, _)) = fastwebsockets::upgrade::upgrade(&mut request) else {
-            return refuse(StatusCode::BAD_REQUEST, "bad WebSocket handshake\n");
+            return (refuse(StatusCode::BAD_REQUEST, "bad WebSocket handshake\n"), None);
         };
         let wanted = wanted(request.headers(), request.uri().query());
         let deflate = match (self.config.compression, wanted.deflate) {
@@ -101,7 +116,7 @@ impl<A: Accept<WebSocketTransport>> WebSocketService<A> {
         let context = ConnContext::new(std::mem::take(request.headers_mut()));
         let service = self.clone();
         // The upgrade completes after this answer has been sent.
-        tokio::spawn(async move {
+        let after = async move {
             let upgraded = match upgrade.await {
                 Ok(upgraded) => upgraded,
                 Err(error) => return tracing::debug!(%error, "WebSocket upgrade failed"),
@@ -109,12 +124,12 @@ impl<A: Accept<WebSocketTransport>> WebSocketService<A> {
             let (read, write, early) = split(upgraded);
             let transport = WebSocketTransport::new(info, read, write, &service.config).with_deflate(deflate);
             service.accept.accept(transport.with_early(early), context);
-        });
-        Response::from_parts(head, Full::default())
+        };
+        (Response::from_parts(head, Full::default()), Some(after))
     }
 
     /// Why a request is no upgrade, or not allowed.
-    fn refusal<B>(&self, request: &Request<B>) -> Option<Answer> {
+    fn refusal(&self, request: &Request<()>) -> Option<Answer> {
         let headers = request.headers();
         if request.method() != Method::GET {
             let mut refused = refuse(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket begins with GET\n");
@@ -164,6 +179,10 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        ready(Ok(self.answer(request)))
+        let (answer, after) = self.upgrade(request.map(drop));
+        if let Some(after) = after {
+            tokio::spawn(after);
+        }
+        ready(Ok(answer))
     }
 }

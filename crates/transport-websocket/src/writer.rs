@@ -26,6 +26,10 @@ const FRAMED: u32 = 1 << 8;
 /// How much is gathered for a stream that takes one piece at a time.
 const GATHER: usize = 16 * 1024;
 
+/// A message of up to this many bytes is written as one copy with its header: a system call that takes one piece is
+/// cheaper than one that takes two by more than the copy costs.
+const SMALL: usize = 2 * 1024;
+
 /// The sending half of a WebSocket.
 #[derive(Debug)]
 pub struct WebSocketWriter<W> {
@@ -217,9 +221,14 @@ impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
         if let (Some(message), None) = (queue.single(), self.deflate) {
             // What comes alone, as most messages do, needs no lists; and what many get is put into one piece once, for
             // a system call that takes one piece is cheaper.
-            if message.is_widely_shared() {
-                let framed =
-                    message.derived(FRAMED | self.opcode as u32, |_| self.join(slice::from_ref(message)));
+            let key = FRAMED | self.opcode as u32;
+            let framed = if message.is_widely_shared() {
+                Some(message.derived(key, |_| self.join(slice::from_ref(message))))
+            } else {
+                // The last of the many find what was made for the first.
+                message.made(key)
+            };
+            if let Some(framed) = framed {
                 let written = ready!(Pin::new(&mut self.io).poll_write(cx, &framed))?;
                 if written == 0 {
                     return Poll::Ready(Err(ErrorKind::WriteZero.into()));
@@ -229,7 +238,11 @@ impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
             }
             let head = Head::new(self.opcode, false, message.len());
             let slices = [IoSlice::new(head.as_bytes()), IoSlice::new(message.as_bytes())];
-            let written = ready!(poll_slices(&mut self.io, cx, &slices))?;
+            let written = if message.len() <= SMALL {
+                ready!(poll_gathered(&mut self.io, cx, &slices))?
+            } else {
+                ready!(poll_slices(&mut self.io, cx, &slices))?
+            };
             self.settle(queue, [Piece { head, body: None }], written);
             return Poll::Ready(Ok(()));
         }
@@ -321,20 +334,31 @@ fn poll_slices<W: AsyncWrite + Unpin>(
     cx: &mut Context<'_>,
     slices: &[IoSlice<'_>],
 ) -> Poll<IoResult<usize>> {
-    let written = if io.is_write_vectored() {
-        ready!(Pin::new(io).poll_write_vectored(cx, slices))?
-    } else {
-        ready!(with_write_buffer(|gathered| {
-            for piece in slices {
-                let room = GATHER - gathered.len();
-                gathered.extend_from_slice(piece.get(..room).unwrap_or(piece));
-                if gathered.len() == GATHER {
-                    break;
-                }
+    if !io.is_write_vectored() {
+        return poll_gathered(io, cx, slices);
+    }
+    match ready!(Pin::new(io).poll_write_vectored(cx, slices))? {
+        0 => Poll::Ready(Err(ErrorKind::WriteZero.into())),
+        written => Poll::Ready(Ok(written)),
+    }
+}
+
+/// Writes a gathered copy, or its beginning, with one system call that takes one piece.
+fn poll_gathered<W: AsyncWrite + Unpin>(
+    io: &mut W,
+    cx: &mut Context<'_>,
+    slices: &[IoSlice<'_>],
+) -> Poll<IoResult<usize>> {
+    let written = ready!(with_write_buffer(|gathered| {
+        for piece in slices {
+            let room = GATHER - gathered.len();
+            gathered.extend_from_slice(piece.get(..room).unwrap_or(piece));
+            if gathered.len() == GATHER {
+                break;
             }
-            Pin::new(io).poll_write(cx, gathered)
-        }))?
-    };
+        }
+        Pin::new(io).poll_write(cx, gathered)
+    }))?;
     if written == 0 {
         return Poll::Ready(Err(ErrorKind::WriteZero.into()));
     }

@@ -36,4 +36,16 @@ impl Forms {
             place = &form.next;
         }
     }
+
+    /// The form of this key, if there is one.
+    pub(crate) fn made(&self, key: u32) -> Option<Bytes> {
+        let mut place = self;
+        while let Some(form) = place.0.get() {
+            if form.key == key {
+                return Some(form.bytes.clone());
+            }
+            place = &form.next;
+        }
+        None
+    }
 }

@@ -49,6 +49,12 @@ impl Message {
         self.0.header.header.get(key, || make(&self.0.slice))
     }
 
+    /// The form of this message that `key` names, if it was made already.
+    #[must_use]
+    pub fn made(&self, key: u32) -> Option<Bytes> {
+        self.0.header.header.made(key)
+    }
+
     /// Whether many connections, or places in queues, have this message at the moment: what is made once for all of
     /// them pays.
     #[must_use]
@@ -105,11 +111,13 @@ mod tests {
     #[test]
     fn a_derived_form_is_made_once_and_shared() {
         let message = Message::new(*b"abc");
+        assert_eq!(message.made(1), None);
         let first = message.derived(1, |bytes| Bytes::from(bytes.to_ascii_uppercase()));
         let shared = message.clone();
         let again = shared.derived(1, |_| unreachable!("made already"));
         assert!(shared.same(&message));
         assert_eq!(first, "ABC");
+        assert_eq!((message.made(1), message.made(2)), (Some(first.clone()), None));
         assert_eq!(again.as_ptr(), first.as_ptr());
         assert_eq!(message.derived(2, |bytes| Bytes::copy_from_slice(&bytes[..1])), "a");
         assert_eq!(message.derived(1, |_| unreachable!("still there")), "ABC");

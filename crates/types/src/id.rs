@@ -86,7 +86,13 @@ uuid! {
     NodeId
 }
 
-pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
+/// Fresh randomness from the operating system, for whoever makes many identifiers at a time.
+///
+/// # Panics
+///
+/// As [`ClientId::random`].
+#[must_use]
+pub fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     #[expect(clippy::expect_used, reason = "no identifier can be made without randomness")]
     getrandom::fill(&mut bytes).expect("the operating system provides randomness");
@@ -109,6 +115,14 @@ impl SessionId {
     #[must_use]
     pub fn text(&self) -> IdText {
         self.0.text()
+    }
+}
+
+impl SessionId {
+    /// The secret made of the given random bytes.
+    #[must_use]
+    pub const fn from_random(bytes: [u8; 16]) -> Self {
+        Self(NodeId::from_random(bytes))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, LazyLock};
 
 use http::HeaderMap;
 use tourbillon_broker::{PublishOptions, Published};
@@ -33,7 +34,34 @@ pub struct Client {
     pub peer: Option<SocketAddr>,
     /// The headers of its HTTP request that the node was told to keep
     /// ([`NodeConfig::keep_headers`](crate::NodeConfig::keep_headers)). Never logged.
-    pub headers: HeaderMap,
+    pub headers: KeptHeaders,
+}
+
+/// Headers that are kept for as long as a connection lasts. Where there are none, as in most programs, they take one
+/// word; an empty [`HeaderMap`] takes twelve. Read like the map itself.
+#[derive(Clone, Default)]
+pub struct KeptHeaders(Option<Box<HeaderMap>>);
+
+impl From<HeaderMap> for KeptHeaders {
+    fn from(headers: HeaderMap) -> Self {
+        Self((!headers.is_empty()).then(|| Box::new(headers)))
+    }
+}
+
+impl Deref for KeptHeaders {
+    type Target = HeaderMap;
+
+    fn deref(&self) -> &HeaderMap {
+        static NONE: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
+        self.0.as_deref().unwrap_or_else(|| &NONE)
+    }
+}
+
+impl fmt::Debug for KeptHeaders {
+    /// The names alone.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.keys()).finish()
+    }
 }
 
 impl Client {
@@ -50,7 +78,7 @@ impl Client {
             encoding: Encoding::Json,
             direction: Direction::Bidirectional,
             peer: None,
-            headers: HeaderMap::new(),
+            headers: KeptHeaders::default(),
         }
     }
 }
