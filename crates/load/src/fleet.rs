@@ -5,6 +5,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream as StdStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mio::net::TcpStream;
@@ -96,12 +97,18 @@ pub struct Fleet {
     scratch: Vec<u8>,
     out: Vec<u8>,
     inflater: Inflater,
-    opened: usize,
     received: u64,
 }
 
-/// Connections from one source address, below the 28,000 ports that Linux has for it by default.
-const PER_ADDRESS: usize = 20_000;
+/// Connections from one source address, far below the 28,000 ports that Linux has for it by default: the fuller they
+/// are, the longer it looks for a free one. Ports of closed connections stay taken for a minute.
+const PER_ADDRESS: usize = 5_000;
+
+/// Source addresses in turn: 127.0.0.2 and following.
+const ADDRESSES: usize = 250;
+
+/// Connections that this process has opened to loopback.
+static OPENED: AtomicUsize = AtomicUsize::new(0);
 
 impl Fleet {
     /// An empty fleet.
@@ -118,7 +125,6 @@ impl Fleet {
             scratch: vec![0; 256 << 10],
             out: Vec::new(),
             inflater: Inflater::default(),
-            opened: 0,
             received: 0,
         })
     }
@@ -141,15 +147,15 @@ impl Fleet {
         self.received
     }
 
-    /// Starts a connection. `greeting` goes out when TCP stands. On loopback, source addresses change every 20,000
+    /// Starts a connection. `greeting` goes out when TCP stands. On loopback, source addresses change every 5,000
     /// connections so that ports do not run out.
     ///
     /// # Errors
     ///
     /// When the system refuses a socket: files, ports or memory are used up.
     pub fn open(&mut self, address: SocketAddr, speaks: Speaks, greeting: &[u8]) -> io::Result<Id> {
-        let stream = connect(address, self.opened / PER_ADDRESS)?;
-        self.opened += 1;
+        let source = OPENED.fetch_add(1, Ordering::Relaxed) / PER_ADDRESS % ADDRESSES;
+        let stream = connect(address, source)?;
         let id = self.free.pop().unwrap_or_else(|| {
             self.connections.push(None);
             self.connections.len() - 1
