@@ -77,6 +77,10 @@ pub struct ChannelConfig {
     pub force_recovery: bool,
     /// Subscriptions may ask to catch up on what they missed (OPT-07).
     pub allow_recovery: bool,
+    /// What is caught up on: `""` and `stream` everything, `cache` the latest publication (OPT-08).
+    pub force_recovery_mode: String,
+    /// The latest publication comes without being asked for (OPT-09). Needs `force_recovery` in mode `cache`.
+    pub auto_cache_recover: bool,
     /// Users may subscribe (OPT-13).
     pub allow_subscribe_for_client: bool,
     /// Where users may subscribe, so may clients without a name (OPT-13).
@@ -136,6 +140,9 @@ pub enum ConfigProblem {
     /// The publications would be kept longer than what they are found by.
     #[error("must not be longer than `history_meta_ttl`, {0:?}")]
     LongerThanMeta(Duration),
+    /// An unknown recovery mode.
+    #[error("unknown recovery mode {0:?}: it must be \"\", \"stream\" or \"cache\"")]
+    RecoveryMode(String),
     /// A regular expression does not compile.
     #[error(transparent)]
     Pattern(#[from] PatternError),

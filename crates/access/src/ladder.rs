@@ -1,7 +1,7 @@
 //! The permission ladders (features.md 4.3): rules in a fixed order, of which the first that speaks decides.
 
 use tourbillon_auth::{FetchError, InvalidToken, Overrides, SubscribeClaims, TokenError};
-use tourbillon_node::Refusal;
+use tourbillon_node::{Refusal, SubscribeRequest};
 use tourbillon_types::{Disconnect, Payload, ReplyError};
 
 use crate::decision::{Decision, Rule, Trail};
@@ -53,6 +53,13 @@ pub struct Asked {
     pub recoverable: bool,
     /// To be told who comes and goes.
     pub join_leave: bool,
+}
+
+impl From<&SubscribeRequest> for Asked {
+    fn from(request: &SubscribeRequest) -> Self {
+        let SubscribeRequest { positioned, recoverable, join_leave, .. } = *request;
+        Self { positioned, recoverable, join_leave }
+    }
 }
 
 /// What a subscription gets.

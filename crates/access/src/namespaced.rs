@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use tourbillon_auth::InvalidToken;
+use tourbillon_auth::{InvalidToken, Overrides};
 use tourbillon_node::{
-    ChannelOptions, Client, ConnectDecision, ConnectRequest, Hooks, MessageRequest, PublishDecision,
-    PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision, RpcRequest, SubRefreshRequest,
-    SubscribeDecision, SubscribeRequest,
+    ChannelOptions, Client, ConnectDecision, ConnectRequest, HistoryRequest, Hooks, MessageRequest,
+    PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision,
+    RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
 };
 use tourbillon_types::{Channel, Disconnect, ReplyError, Unsubscribe};
 
-use crate::ladder::{PublishQuery, SubscribeQuery, TokenCheck};
+use crate::ladder::{Asked, PublishQuery, ReadQuery, SubscribeQuery, TokenCheck};
 use crate::{Decision, Live, Namespaces};
 
 /// Decides about subscriptions and publications by the rules of namespaces, and leaves the rest to `H`.
@@ -46,7 +46,34 @@ impl<H: Hooks> Hooks for Namespaced<H> {
         };
         let decision = self.namespaces.with(|namespaces| namespaces.check_subscribe(&query));
         log("subscribe", &decision, &request.client, &request.channel);
-        decision.into_result().map(|_| SubscribeDecision::default())
+        decision.into_result()?;
+        let mut granted = SubscribeDecision::default();
+        granted.options = self.namespaces.with(|namespaces| {
+            let asked = Asked::from(&request);
+            namespaces.subscription_options(
+                &request.channel,
+                &request.client.user,
+                asked,
+                Overrides::default(),
+            )
+        })?;
+        Ok(granted)
+    }
+
+    async fn history(&self, request: HistoryRequest) -> Result<(), Refusal> {
+        let HistoryRequest { client, channel, subscribed, .. } = &request;
+        let query = ReadQuery { channel, user: &client.user, subscribed: *subscribed };
+        let decision = self.namespaces.with(|namespaces| namespaces.check_history(&query));
+        log("history", &decision, client, channel);
+        decision.into_result().map(drop)
+    }
+
+    async fn presence(&self, request: PresenceRequest) -> Result<(), Refusal> {
+        let PresenceRequest { client, channel, subscribed, .. } = &request;
+        let query = ReadQuery { channel, user: &client.user, subscribed: *subscribed };
+        let decision = self.namespaces.with(|namespaces| namespaces.check_presence(&query));
+        log("presence", &decision, client, channel);
+        decision.into_result().map(drop)
     }
 
     async fn publish(&self, request: PublishRequest) -> Result<PublishDecision, Refusal> {

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tourbillon_auth::Pattern;
-use tourbillon_node::{ChannelOptions, DataFormat};
+use tourbillon_auth::{Overrides, Pattern};
+use tourbillon_node::{ChannelOptions, DataFormat, HistoryPolicy, RecoveryMode, SubscriptionOptions};
 use tourbillon_types::ReplyError;
 
 use crate::config::{ChannelConfig, ConfigError, ConfigProblem, NamespacesConfig};
 use crate::grammar::{Grammar, Name};
+use crate::ladder::Asked;
 
 /// The rules of all channels. Looking a channel up copies and allocates nothing.
 #[derive(Debug)]
@@ -32,6 +33,10 @@ pub struct ChannelRules {
     pub force_push_join_leave: bool,
     /// Whether `history_size` and `history_ttl` are set.
     pub history: bool,
+    /// What they say, if so, with the `history_meta_ttl` below.
+    pub history_policy: Option<HistoryPolicy>,
+    /// `history_meta_ttl`, or else that of all namespaces.
+    pub history_meta_ttl: Duration,
     /// `force_positioning`
     pub force_positioning: bool,
     /// `allow_positioning`
@@ -40,6 +45,10 @@ pub struct ChannelRules {
     pub force_recovery: bool,
     /// `allow_recovery`
     pub allow_recovery: bool,
+    /// `force_recovery_mode`
+    pub recovery_mode: RecoveryMode,
+    /// `auto_cache_recover`
+    pub auto_cache_recover: bool,
     /// `allow_subscribe_for_client`
     pub allow_subscribe_for_client: bool,
     /// `allow_subscribe_for_anonymous`
@@ -137,8 +146,41 @@ impl Namespaces {
     ///
     /// 102 where its namespace is unknown (CH-03).
     pub fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {
+        let rules = self.find(channel)?.rules;
         let mut options = ChannelOptions::default();
-        options.data_format = self.find(channel)?.rules.data_format;
+        options.data_format = rules.data_format;
+        options.history = rules.history_policy;
+        options.history_meta_ttl = rules.history_meta_ttl;
+        options.force_positioning = rules.force_positioning;
+        options.force_recovery = rules.force_recovery;
+        options.recovery_mode = rules.recovery_mode;
+        options.auto_cache_recover = rules.auto_cache_recover;
+        options.presence = rules.presence;
+        options.join_leave = rules.join_leave;
+        options.force_push_join_leave = rules.force_push_join_leave;
+        Ok(options)
+    }
+
+    /// How a subscription of this user behaves, by its [features](Self::features). Subscriptions that the server makes
+    /// ask for nothing.
+    ///
+    /// # Errors
+    ///
+    /// 102 where the channel's namespace is unknown (CH-03).
+    pub fn subscription_options(
+        &self,
+        channel: &str,
+        user: &str,
+        asked: Asked,
+        token: Overrides,
+    ) -> Result<SubscriptionOptions, ReplyError> {
+        let features = self.features(channel, user, asked, token)?;
+        let mut options = self.channel_options(channel)?.subscription();
+        options.positioned = features.positioned;
+        options.recoverable = features.recoverable;
+        options.presence = features.presence;
+        options.join_leave = features.join_leave;
+        options.push_join_leave = features.push_join_leave;
         Ok(options)
     }
 
@@ -181,7 +223,18 @@ impl ChannelRules {
             })?),
         };
         check_history(path, config, default_meta_ttl)?;
+        let history_meta_ttl =
+            if config.history_meta_ttl.is_zero() { default_meta_ttl } else { config.history_meta_ttl };
+        let history_policy = (config.history_size > 0).then_some(HistoryPolicy {
+            size: config.history_size,
+            ttl: config.history_ttl,
+            meta_ttl: history_meta_ttl,
+        });
         Ok(Self {
+            history_policy,
+            history_meta_ttl,
+            recovery_mode: recovery_mode(path, config)?,
+            auto_cache_recover: config.auto_cache_recover,
             presence: config.presence,
             join_leave: config.join_leave,
             force_push_join_leave: config.force_push_join_leave,
@@ -221,6 +274,22 @@ fn check_history(path: &str, config: &ChannelConfig, default_meta_ttl: Duration)
         _ if config.history_ttl > meta_ttl => wrong("history_ttl", ConfigProblem::LongerThanMeta(meta_ttl)),
         _ => Ok(()),
     }
+}
+
+fn recovery_mode(path: &str, config: &ChannelConfig) -> Result<RecoveryMode, ConfigError> {
+    let wrong = |option: &str, problem| Err(ConfigError { path: format!("{path}.{option}"), problem });
+    let mode = match config.force_recovery_mode.as_str() {
+        "" | "stream" => RecoveryMode::Stream,
+        "cache" => RecoveryMode::Cache,
+        other => return wrong("force_recovery_mode", ConfigProblem::RecoveryMode(other.to_owned())),
+    };
+    if config.auto_cache_recover && !config.force_recovery {
+        return wrong("auto_cache_recover", ConfigProblem::Needs("force_recovery"));
+    }
+    if config.auto_cache_recover && mode != RecoveryMode::Cache {
+        return wrong("auto_cache_recover", ConfigProblem::Needs("force_recovery_mode: cache"));
+    }
+    Ok(mode)
 }
 
 /// Reads a data format; `None` for the empty one, which leaves the choice to the default.

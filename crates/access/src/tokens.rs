@@ -4,15 +4,15 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
-use tourbillon_auth::{SubscribeClaims, SubscriptionClaims, TokenError, Verifier};
+use tourbillon_auth::{Overrides, SubscribeClaims, SubscriptionClaims, TokenError, Verifier};
 use tourbillon_node::{
-    ChannelOptions, Client, ConnectDecision, ConnectRequest, Hooks, MessageRequest, PublishDecision,
-    PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision, RpcRequest, SubRefreshRequest,
-    SubscribeDecision, SubscribeRequest, SubscriptionOptions,
+    ChannelOptions, Client, ConnectDecision, ConnectRequest, HistoryRequest, Hooks, MessageRequest,
+    PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision,
+    RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest, SubscriptionOptions,
 };
 use tourbillon_types::{Channel, Disconnect, ReplyError, Unsubscribe, UserId};
 
-use crate::ladder::{SubscribeQuery, TokenCheck};
+use crate::ladder::{Asked, SubscribeQuery, TokenCheck};
 use crate::namespaced::log;
 use crate::{Live, Namespaces};
 
@@ -95,6 +95,7 @@ impl<H: Hooks> Hooks for Tokens<H> {
         if request.token.is_empty() {
             return self.inner.subscribe(request).await;
         }
+        let asked = Asked::from(&request);
         let SubscribeRequest { client, channel, token, kind, unix_seconds, .. } = request;
         let claims = self.verify_subscribe(&token, unix_seconds).await;
         let token = match &claims {
@@ -110,10 +111,20 @@ impl<H: Hooks> Hooks for Tokens<H> {
         decision.into_result()?;
         let mut granted = SubscribeDecision::default();
         if let Ok(claims) = claims {
-            granted.options = options(claims.subscription);
+            granted.options = self
+                .namespaces
+                .with(|namespaces| options(namespaces, &channel, &client.user, asked, claims.subscription))?;
             granted.options.expire_at = claims.expire_at;
         }
         Ok(granted)
+    }
+
+    async fn history(&self, request: HistoryRequest) -> Result<(), Refusal> {
+        self.inner.history(request).await
+    }
+
+    async fn presence(&self, request: PresenceRequest) -> Result<(), Refusal> {
+        self.inner.presence(request).await
     }
 
     async fn publish(&self, request: PublishRequest) -> Result<PublishDecision, Refusal> {
@@ -220,20 +231,22 @@ fn by_token(
             TokenError::KeysUnavailable(_) => ReplyError::INTERNAL.into(),
         }
     })?;
-    for (channel, _) in &claims.subscriptions {
-        // Not skipped in silence: the application would wait for messages that cannot come (HID-56).
-        namespaces.find(channel)?;
-    }
     if claims.user.is_anonymous() && config.disallow_anonymous_connection_tokens {
         tracing::debug!(client = %request.client, "connection refused: the token names no user");
         return Err(Disconnect::PERMISSION_DENIED.into());
     }
-    let mut decision = ConnectDecision::new(claims.user);
+    let user = claims.user;
+    // An unknown channel is not skipped in silence: the application would wait for what cannot come (HID-56).
+    let subscribe = |(channel, claims): (Channel, SubscriptionClaims)| {
+        let options = options(namespaces, &channel, &user, Asked::default(), claims)?;
+        Ok((channel, options))
+    };
+    let subscriptions = claims.subscriptions.into_iter().map(subscribe).collect::<Result<_, ReplyError>>()?;
+    let mut decision = ConnectDecision::new(user);
     decision.expire_at = claims.expire_at.filter(|_| !namespaces.is_insecure());
     decision.info = claims.info;
     decision.meta = claims.meta;
-    decision.subscriptions =
-        claims.subscriptions.into_iter().map(|(channel, claims)| (channel, options(claims))).collect();
+    decision.subscriptions = subscriptions;
     Ok(decision)
 }
 
@@ -255,7 +268,11 @@ fn grant_requested(
         }
         let query = SubscribeQuery { channel, user: &decision.user, kind: 0, token: TokenCheck::Absent };
         if namespaces.check_subscribe(&query).is_allowed() && granted.insert(channel.clone()) {
-            decision.subscriptions.push((channel.clone(), SubscriptionOptions::default()));
+            let options = {
+                let (asked, token) = (Asked::default(), Overrides::default());
+                namespaces.subscription_options(channel, &decision.user, asked, token)?
+            };
+            decision.subscriptions.push((channel.clone(), options));
         }
     }
     Ok(())
@@ -282,11 +299,18 @@ impl TokensConfig {
     }
 }
 
-fn options(claims: SubscriptionClaims) -> SubscriptionOptions {
-    let mut options = SubscriptionOptions::default();
+/// How the subscription of a token behaves.
+fn options(
+    namespaces: &Namespaces,
+    channel: &str,
+    user: &str,
+    asked: Asked,
+    claims: SubscriptionClaims,
+) -> Result<SubscriptionOptions, ReplyError> {
+    let mut options = namespaces.subscription_options(channel, user, asked, claims.overrides)?;
     options.info = claims.info;
     options.data = claims.data;
-    options
+    Ok(options)
 }
 
 /// An expired token ends what it was to prolong (CMD-14; not as HID-53 has it for subscriptions), any other is

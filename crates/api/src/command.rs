@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use tourbillon_node::{NodeInfo, Published, Target};
+use tourbillon_node::{HistoryQuery, Member, NodeInfo, Page, PresenceStats, Published, Target};
 use tourbillon_types::{Channel, ClientId, Disconnect, Payload, ReplyError, Tags};
 
 /// Something a backend asks of a node.
@@ -30,8 +30,14 @@ pub enum ApiCommand {
     Batch(Batch),
     /// A method of the API's extension point, where nothing is registered (API-32).
     Rpc(Rpc),
-    /// A method about a feature that no channel has yet.
-    Absent(Absent),
+    /// Read a channel's history (API-28).
+    History(History),
+    /// Forget a channel's publications (API-29).
+    HistoryRemove(Channel),
+    /// Who is in a channel (API-26).
+    Presence(Channel),
+    /// How many are in a channel (API-27).
+    PresenceStats(Channel),
     /// A command that can be read and is refused: why.
     Refused(ApiError),
 }
@@ -87,6 +93,24 @@ pub struct Subscribe {
     pub data: Payload,
     /// When the subscription expires, seconds since 1970 UTC; `None` for never.
     pub expire_at: Option<i64>,
+    /// Options of the channel that this subscription has otherwise.
+    pub overrides: Overrides,
+}
+
+/// Options of a channel that one subscription has otherwise; `None` leaves the channel's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Overrides {
+    /// `presence`
+    pub presence: Option<bool>,
+    /// `join_leave`
+    pub join_leave: Option<bool>,
+    /// `force_push_join_leave`
+    pub force_push_join_leave: Option<bool>,
+    /// `force_recovery`
+    pub force_recovery: Option<bool>,
+    /// `force_positioning`
+    pub force_positioning: Option<bool>,
 }
 
 /// End a subscription of a user's connections.
@@ -136,13 +160,13 @@ pub struct Rpc {
     pub method: String,
 }
 
-/// A method about a feature that no channel has yet: it fails as it does where the feature is switched off.
+/// Read a channel's history.
 #[derive(Clone, Debug)]
-pub struct Absent {
-    /// The method's name.
-    pub method: &'static str,
+pub struct History {
     /// The channel.
     pub channel: Channel,
+    /// Which part of it. Without a limit, all (HID-72).
+    pub query: HistoryQuery,
 }
 
 /// Several commands.
@@ -174,6 +198,14 @@ pub enum ApiReply {
     Info(Vec<NodeInfo>),
     /// To [`ApiCommand::Channels`]: names and numbers of subscribers.
     Channels(Vec<(Channel, usize)>),
+    /// To [`ApiCommand::History`].
+    History(Page),
+    /// To [`ApiCommand::HistoryRemove`].
+    HistoryRemove,
+    /// To [`ApiCommand::Presence`].
+    Presence(Vec<Member>),
+    /// To [`ApiCommand::PresenceStats`].
+    PresenceStats(PresenceStats),
     /// To [`ApiCommand::Batch`], in the order of the commands.
     Batch(Vec<Result<Self, ApiError>>),
 }

@@ -4,19 +4,23 @@
 //! something that this server does not do yet is refused, never ignored.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-use tourbillon_node::Target;
-use tourbillon_types::{Channel, Disconnect, Payload, Tags, UserId};
+use tourbillon_node::{HistoryQuery, Target};
+use tourbillon_types::{Channel, Disconnect, Epoch, Payload, StreamPosition, Tags, UserId};
 
 use crate::command::{
-    Absent, ApiCommand, ApiError, Batch, Broadcast, Channels, Content, DisconnectUser, Publish, Refresh, Rpc,
-    Subscribe, Unsubscribe,
+    ApiCommand, ApiError, Batch, Broadcast, Channels, Content, DisconnectUser, History, Overrides, Publish,
+    Refresh, Rpc, Subscribe, Unsubscribe,
 };
 use crate::method::Method;
 use crate::service::absent;
@@ -44,11 +48,15 @@ pub(crate) fn decode(method: Method, body: &Bytes) -> Result<ApiCommand, DecodeE
             Ok(ApiCommand::Rpc(Rpc { method: parse::<WireRpc>(body)?.method.unwrap_or_default() }))
         }
         Method::Batch => batch(body),
-        Method::History | Method::HistoryRemove | Method::Presence | Method::PresenceStats => {
-            let channel = Channel::from(parse::<WireChannel>(body)?.channel.unwrap_or_default());
-            Ok(ApiCommand::Absent(Absent { method: method.name(), channel }))
-        }
+        Method::History => Ok(parse::<WireHistory>(body)?.into_command()),
+        Method::HistoryRemove => channel(body).map(ApiCommand::HistoryRemove),
+        Method::Presence => channel(body).map(ApiCommand::Presence),
+        Method::PresenceStats => channel(body).map(ApiCommand::PresenceStats),
     }
+}
+
+fn channel(body: &Bytes) -> Result<Channel, DecodeError> {
+    Ok(Channel::from(parse::<WireChannel>(body)?.channel.unwrap_or_default()))
 }
 
 fn parse<'a, T: Deserialize<'a>>(body: &'a Bytes) -> Result<T, DecodeError> {
@@ -91,6 +99,29 @@ fn batch_command(body: &Bytes, raw: &RawValue) -> Result<ApiCommand, ApiError> {
     decode(method, &params).map_err(|error| bad(&format!("{}: {error}", method.name())))
 }
 
+/// An object, and nothing that serde would take for one, such as a list.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Members(PhantomData))
+    }
+}
+
 #[derive(Deserialize)]
 struct WireNothing {}
 
@@ -104,6 +135,42 @@ struct WireRpc {
 struct WireChannel {
     #[serde(default)]
     channel: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct WireHistory {
+    #[serde(default)]
+    channel: Option<String>,
+    #[serde(default)]
+    limit: Option<i32>,
+    #[serde(default)]
+    since: Option<Object<WirePosition>>,
+    #[serde(default)]
+    reverse: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct WirePosition {
+    #[serde(default)]
+    offset: Option<u64>,
+    #[serde(default)]
+    epoch: Option<String>,
+}
+
+impl From<WirePosition> for StreamPosition {
+    fn from(wire: WirePosition) -> Self {
+        let epoch = Epoch::from(wire.epoch.unwrap_or_default().as_str());
+        Self { offset: wire.offset.unwrap_or_default(), epoch }
+    }
+}
+
+impl WireHistory {
+    fn into_command(self) -> ApiCommand {
+        let since = self.since.map(|Object(since)| StreamPosition::from(since));
+        let (limit, reverse) = (self.limit.unwrap_or_default(), self.reverse.unwrap_or_default());
+        let channel = Channel::from(self.channel.unwrap_or_default());
+        ApiCommand::History(History { channel, query: HistoryQuery::of_api(since, limit, reverse) })
+    }
 }
 
 #[derive(Deserialize)]
@@ -232,7 +299,7 @@ struct WireSubscribe<'a> {
     #[serde(default)]
     recover_since: Option<serde::de::IgnoredAny>,
     #[serde(rename = "override", default)]
-    overrides: Option<WireOverride>,
+    overrides: Option<Object<WireOverride>>,
     #[serde(default)]
     label_filter: Option<serde::de::IgnoredAny>,
     #[serde(default)]
@@ -242,15 +309,15 @@ struct WireSubscribe<'a> {
 #[derive(Deserialize)]
 struct WireOverride {
     #[serde(default)]
-    presence: Option<WireBool>,
+    presence: Option<Object<WireBool>>,
     #[serde(default)]
-    join_leave: Option<WireBool>,
+    join_leave: Option<Object<WireBool>>,
     #[serde(default)]
-    force_recovery: Option<WireBool>,
+    force_recovery: Option<Object<WireBool>>,
     #[serde(default)]
-    force_positioning: Option<WireBool>,
+    force_positioning: Option<Object<WireBool>>,
     #[serde(default)]
-    force_push_join_leave: Option<WireBool>,
+    force_push_join_leave: Option<Object<WireBool>>,
 }
 
 #[derive(Deserialize)]
@@ -259,17 +326,17 @@ struct WireBool {
     value: Option<bool>,
 }
 
-impl WireOverride {
-    /// Whether it switches on something that is not there yet. Switching off what is not there is no request.
-    fn asks(&self) -> bool {
-        let all = [
-            &self.presence,
-            &self.join_leave,
-            &self.force_recovery,
-            &self.force_positioning,
-            &self.force_push_join_leave,
-        ];
-        all.into_iter().flatten().any(|switch| switch.value == Some(true))
+impl From<WireOverride> for Overrides {
+    fn from(wire: WireOverride) -> Self {
+        let value =
+            |switch: Option<Object<WireBool>>| switch.map(|Object(switch)| switch.value.unwrap_or_default());
+        Self {
+            presence: value(wire.presence),
+            join_leave: value(wire.join_leave),
+            force_push_join_leave: value(wire.force_push_join_leave),
+            force_recovery: value(wire.force_recovery),
+            force_positioning: value(wire.force_positioning),
+        }
     }
 }
 
@@ -277,9 +344,6 @@ impl WireSubscribe<'_> {
     fn into_command(self, body: &Bytes) -> Result<ApiCommand, DecodeError> {
         if self.recover_since.is_some() {
             return Ok(unavailable("recover_since"));
-        }
-        if self.overrides.as_ref().is_some_and(WireOverride::asks) {
-            return Ok(unavailable("override"));
         }
         if let Some(field) = selection(self.label_filter.is_some(), self.all_users) {
             return Ok(unavailable(field));
@@ -290,6 +354,7 @@ impl WireSubscribe<'_> {
             info: payload(body, "info", self.info, self.b64info.as_deref())?,
             data: payload(body, "data", self.data, self.b64data.as_deref())?,
             expire_at: self.expire_at.filter(|at| *at != 0),
+            overrides: self.overrides.map(|Object(overrides)| Overrides::from(overrides)).unwrap_or_default(),
         }))
     }
 }

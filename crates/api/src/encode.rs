@@ -6,6 +6,7 @@ use tourbillon_node::{NodeInfo, Published};
 use tourbillon_types::Channel;
 
 use crate::command::{ApiError, ApiReply};
+use crate::encode_channel::{Members, WireHistory, WirePresence, WirePresenceStats};
 
 type Outcome = Result<ApiReply, ApiError>;
 
@@ -70,6 +71,10 @@ const fn name(reply: &ApiReply) -> &'static str {
         ApiReply::Refresh => "refresh",
         ApiReply::Info(_) => "info",
         ApiReply::Channels(_) => "channels",
+        ApiReply::History(_) => "history",
+        ApiReply::HistoryRemove => "history_remove",
+        ApiReply::Presence(_) => "presence",
+        ApiReply::PresenceStats(_) => "presence_stats",
         ApiReply::Batch(_) => "batch",
     }
 }
@@ -89,9 +94,16 @@ impl Serialize for Body<'_> {
             }
             ApiReply::Channels(channels) => WireChannels { channels: Counts(channels) }.serialize(serializer),
             ApiReply::Batch(replies) => Replies(replies).serialize(serializer),
-            ApiReply::Subscribe | ApiReply::Unsubscribe | ApiReply::Disconnect | ApiReply::Refresh => {
-                serializer.serialize_map(Some(0))?.end()
+            ApiReply::History(page) => WireHistory::from(page).serialize(serializer),
+            ApiReply::Presence(members) => WirePresence { presence: Members(members) }.serialize(serializer),
+            ApiReply::PresenceStats(stats) => {
+                WirePresenceStats { num_clients: stats.clients, num_users: stats.users }.serialize(serializer)
             }
+            ApiReply::Subscribe
+            | ApiReply::Unsubscribe
+            | ApiReply::Disconnect
+            | ApiReply::Refresh
+            | ApiReply::HistoryRemove => serializer.serialize_map(Some(0))?.end(),
         }
     }
 }

@@ -9,6 +9,7 @@
 pub mod command;
 mod decode;
 mod encode;
+mod encode_channel;
 mod http;
 mod method;
 mod service;

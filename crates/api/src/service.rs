@@ -6,12 +6,12 @@ use std::task::{Context, Poll};
 
 use futures_util::stream::{self, StreamExt};
 use globset::{GlobBuilder, GlobSetBuilder};
-use tourbillon_node::{Node, PublishOptions, Published, RefreshDecision, SubscriptionOptions};
+use tourbillon_node::{Node, PublishOptions, Published, RefreshDecision};
 use tourbillon_types::{Channel, Unsubscribe};
 use tower_service::Service;
 
 use crate::command::{
-    Absent, ApiCommand, ApiError, ApiReply, Batch, Broadcast, Channels, Content, DisconnectUser, Publish,
+    ApiCommand, ApiError, ApiReply, Batch, Broadcast, Channels, Content, DisconnectUser, History, Publish,
     Refresh, Subscribe,
 };
 
@@ -36,6 +36,10 @@ fn bad(message: &'static str) -> ApiError {
 /// What is asked for is not there yet.
 pub(crate) fn absent(what: &str) -> ApiError {
     ApiError::NOT_AVAILABLE.with_message(format!("not available: {what} is not implemented in this version"))
+}
+
+fn named(channel: &Channel) -> Result<(), ApiError> {
+    if channel.is_empty() { Err(bad("channel is required")) } else { Ok(()) }
 }
 
 impl ApiService {
@@ -92,26 +96,35 @@ impl ApiService {
             ApiCommand::Batch(_) => Err(bad("a batch cannot hold a batch")),
             ApiCommand::Rpc(rpc) if rpc.method.is_empty() => Err(bad("method is required")),
             ApiCommand::Rpc(_) => Err(ApiError::NOT_FOUND),
-            ApiCommand::Absent(Absent { method, channel }) => {
-                self.check_channel(&channel)?;
-                Err(absent(method))
+            ApiCommand::History(History { channel, query }) => {
+                named(&channel)?;
+                Ok(ApiReply::History(self.node.history(&channel, &query).await?))
+            }
+            ApiCommand::HistoryRemove(channel) => {
+                named(&channel)?;
+                self.node.remove_history(&channel).await?;
+                Ok(ApiReply::HistoryRemove)
+            }
+            ApiCommand::Presence(channel) => {
+                named(&channel)?;
+                Ok(ApiReply::Presence(self.node.presence(&channel).await?))
+            }
+            ApiCommand::PresenceStats(channel) => {
+                named(&channel)?;
+                Ok(ApiReply::PresenceStats(self.node.presence_stats(&channel).await?))
             }
             ApiCommand::Refused(why) => Err(why),
         }
     }
 
     fn check_channel(&self, channel: &Channel) -> Result<(), ApiError> {
-        if channel.is_empty() {
-            return Err(bad("channel is required"));
-        }
+        named(channel)?;
         self.node.channel_options(channel)?;
         Ok(())
     }
 
     async fn publish(&self, channel: &Channel, content: &Content) -> Result<Published, ApiError> {
-        if channel.is_empty() {
-            return Err(bad("channel is required"));
-        }
+        named(channel)?;
         let rules = self.node.channel_options(channel)?;
         if !rules.data_format.accepts(&content.data) {
             return Err(bad("data does not have the format of the channel"));
@@ -149,9 +162,14 @@ impl ApiService {
     }
 
     async fn subscribe(&self, command: Subscribe) -> Answer {
-        let Subscribe { target, channel, info, data, expire_at } = command;
-        self.check_channel(&channel)?;
-        let mut options = SubscriptionOptions::default();
+        let Subscribe { target, channel, info, data, expire_at, overrides } = command;
+        named(&channel)?;
+        let mut options = self.node.channel_options(&channel)?.subscription();
+        options.presence = overrides.presence.unwrap_or(options.presence);
+        options.join_leave = overrides.join_leave.unwrap_or(options.join_leave);
+        options.push_join_leave = overrides.force_push_join_leave.unwrap_or(options.push_join_leave);
+        options.recoverable = overrides.force_recovery.unwrap_or(options.recoverable);
+        options.positioned = overrides.force_positioning.unwrap_or(options.positioned);
         options.expire_at = expire_at;
         options.info = info;
         options.data = data;

@@ -1,6 +1,7 @@
 //! Questions of a session to the application and the broker, as futures.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -9,6 +10,7 @@ use smallvec::SmallVec;
 use tokio_util::sync::ReusableBoxFuture;
 use tourbillon_broker::{BrokerError, Publish};
 use tourbillon_protocol::command;
+use tourbillon_recovery::{Ask, Plan, REJECT_UNRECOVERED, ResumeError, Terms};
 use tourbillon_session::{Accepted, Answer, Call, CallId, Granted, Refreshed, Refusal};
 use tourbillon_types::{Channel, ClientInfo, Disconnect, Payload, ReplyError, Unsubscribe, UserId};
 
@@ -18,7 +20,10 @@ use crate::hooks::{
     Client, ConnectDecision, MessageRequest, PublishDecision, PublishRequest, RefreshDecision,
     RefreshRequest, RpcRequest, SubRefreshRequest, SubscribeRequest, SubscriptionOptions,
 };
+use crate::hub::Place;
+use crate::members::Membership;
 use crate::pool::{self, Pool};
+use crate::queries;
 use crate::shared::Shared;
 
 /// The calls of one connection that are under way.
@@ -99,16 +104,28 @@ pub(crate) struct Attachment {
     shared: Arc<Shared>,
     conn: Arc<Conn>,
     pub(crate) channel: Channel,
+    membership: Option<Membership>,
     kept: bool,
 }
 
 impl Attachment {
     /// Attaches the connection, gate closed.
-    async fn make(shared: &Arc<Shared>, conn: &Arc<Conn>, channel: &Channel) -> Result<Self, Refusal> {
+    async fn make(
+        shared: &Arc<Shared>,
+        conn: &Arc<Conn>,
+        channel: &Channel,
+        place: Place,
+    ) -> Result<Self, Refusal> {
         // Made first, so that giving up half way leaves nothing behind.
-        let attachment =
-            Self { shared: shared.clone(), conn: conn.clone(), channel: channel.clone(), kept: false };
-        let attached = tokio::time::timeout(shared.config.call_timeout, shared.attach(channel, conn)).await;
+        let attachment = Self {
+            shared: shared.clone(),
+            conn: conn.clone(),
+            channel: channel.clone(),
+            membership: None,
+            kept: false,
+        };
+        let attached =
+            tokio::time::timeout(shared.config.call_timeout, shared.attach(channel, conn, place)).await;
         match attached {
             Ok(Ok(())) => Ok(attachment),
             Ok(Err(error)) => {
@@ -119,9 +136,10 @@ impl Attachment {
         }
     }
 
-    /// The session has the channel: it ends with the session's word only.
-    pub(crate) fn keep(mut self) {
+    /// The session has the channel: it ends with the session's word only. Gives what others see of it.
+    pub(crate) fn keep(mut self) -> Option<Membership> {
         self.kept = true;
+        self.membership.take()
     }
 }
 
@@ -134,7 +152,7 @@ impl Drop for Attachment {
 }
 
 /// What a client is told of a broker's failure.
-fn refusal(error: &BrokerError) -> Refusal {
+pub(crate) fn refusal(error: &BrokerError) -> Refusal {
     if error.is_invalid() {
         ReplyError::BAD_REQUEST.into()
     } else if error.is_unsupported() {
@@ -214,12 +232,21 @@ async fn answer(shared: &Arc<Shared>, conn: &Arc<Conn>, client: Arc<Client>, cal
         Call::Connect(_) => (Answer::Connect(Err(Disconnect::BAD_REQUEST.into())), Effect::None),
         Call::Subscribe(subscribe) => split(subscribe_call(shared, conn, client, *subscribe).await),
         Call::Attach { channel, granted } => {
-            let attached = Attachment::make(shared, conn, &channel).await;
-            split(attached.map(|attachment| (granted, attachment)))
+            split(attach(shared, conn, &client, &channel, granted, Ask::default()).await)
         }
         Call::Publish { channel, data, channel_info, subscribed } => {
             let publish = PublishRequest { client, channel, data, subscribed };
             (Answer::Publish(publish_call(shared, publish, channel_info).await), Effect::None)
+        }
+        Call::History { command, subscribed } => {
+            (Answer::History(queries::history(shared, client, *command, subscribed).await), Effect::None)
+        }
+        Call::Presence { channel, subscribed } => {
+            (Answer::Presence(queries::presence(shared, client, channel, subscribed).await), Effect::None)
+        }
+        Call::PresenceStats { channel, subscribed } => {
+            let stats = queries::presence_stats(shared, client, channel, subscribed).await;
+            (Answer::PresenceStats(stats), Effect::None)
         }
         Call::Rpc(rpc) => {
             let request = RpcRequest::new(client, rpc.method, rpc.data);
@@ -262,8 +289,93 @@ fn split(result: Result<(Granted, Attachment), Refusal>) -> (Answer, Effect) {
 
 /// What a session is told of a subscription's options.
 pub(crate) fn granted(options: SubscriptionOptions, client_side_refresh: bool) -> Granted {
-    let SubscriptionOptions { expire_at, info, data } = options;
-    Granted { expire_at, client_side_refresh, info, data, ..Granted::default() }
+    Granted {
+        expire_at: options.expire_at,
+        client_side_refresh,
+        info: options.info,
+        data: options.data,
+        positioned: options.positioned,
+        recoverable: options.recoverable,
+        recovery_mode: options.recovery_mode,
+        auto_cache_recover: options.auto_cache_recover,
+        presence: options.presence,
+        join_leave: options.join_leave,
+        push_join_leave: options.push_join_leave,
+        resumed: None,
+    }
+}
+
+/// Attaches a connection to a channel that it was granted, gate closed, and finds out where it begins.
+async fn attach(
+    shared: &Arc<Shared>,
+    conn: &Arc<Conn>,
+    client: &Client,
+    channel: &Channel,
+    mut granted: Granted,
+    ask: Ask,
+) -> Result<(Granted, Attachment), Refusal> {
+    if shared.engine.history().is_none() {
+        // Without streams there are no positions, and the client is told so.
+        granted.positioned = false;
+        granted.recoverable = false;
+    }
+    let terms = Terms {
+        positioned: granted.positioned,
+        recoverable: granted.recoverable,
+        mode: granted.recovery_mode,
+        auto_cache_recover: granted.auto_cache_recover,
+    };
+    let place = if terms.has_position() || granted.push_join_leave {
+        Place::Tracked { listens: granted.push_join_leave }
+    } else {
+        Place::Plain
+    };
+    let mut attachment = Attachment::make(shared, conn, channel, place).await?;
+    let recover = ask.recover;
+    let plan = Plan::new(&terms, ask, shared.config.recovery_max_publication_limit);
+    if let (Some(plan), Some(streams)) = (plan, shared.engine.history()) {
+        let meta_ttl = shared.hooks.channel_options(channel)?.history_meta_ttl;
+        let query = plan.query();
+        let page = queries::call(shared, "history", streams.history(channel, &query, meta_ttl)).await;
+        let page = page.map_err(|error| refusal(&error))?;
+        // The channel was attached above and is still.
+        let resumed = shared.hub.resume(channel, conn, plan, page).ok_or(ReplyError::INTERNAL)?;
+        let mut resumed = resumed.map_err(|error| not_resumed(&error))?;
+        resumed.was_recovering |= recover;
+        granted.resumed = Some(Box::new(resumed));
+    }
+    if granted.presence || granted.join_leave {
+        let info = ClientInfo {
+            user: client.user.clone(),
+            client: Some(client.id),
+            connection: client.info.clone(),
+            // Kept for as long as the subscription lasts.
+            channel: granted.info.detached(),
+        };
+        let told = (granted.presence, granted.join_leave);
+        let membership = Membership::enter(shared, conn, channel, info, told).await;
+        attachment.membership = membership.map_err(|error| refusal(&error))?;
+    }
+    Ok((granted, attachment))
+}
+
+/// What a client is told whose subscription cannot begin.
+fn not_resumed(error: &ResumeError) -> Refusal {
+    match (error.reply(), error.disconnect()) {
+        (Some(reply), _) => reply.into(),
+        (None, Some(disconnect)) => disconnect.into(),
+        (None, None) => ReplyError::INTERNAL.into(),
+    }
+}
+
+/// What a client asks for that was here before.
+fn ask_of(subscribe: &command::Subscribe) -> Ask {
+    Ask {
+        recover: subscribe.recover,
+        position: subscribe.position.clone(),
+        reject_unrecovered: subscribe.flag & REJECT_UNRECOVERED != 0,
+        ..Ask::default()
+    }
 }
 
 async fn subscribe_call(
@@ -272,9 +384,10 @@ async fn subscribe_call(
     client: Arc<Client>,
     subscribe: command::Subscribe,
 ) -> Result<(Granted, Attachment), Refusal> {
+    let ask = ask_of(&subscribe);
     let channel = Channel::from(subscribe.channel);
     let request = SubscribeRequest {
-        client,
+        client: client.clone(),
         channel: channel.clone(),
         token: subscribe.token,
         data: subscribe.data,
@@ -286,8 +399,8 @@ async fn subscribe_call(
         unix_seconds: shared.clock.now().unix_seconds(),
     };
     let decision = shared.deadline(shared.hooks.clone().subscribe(request)).await?;
-    let attachment = Attachment::make(shared, conn, &channel).await?;
-    Ok((granted(decision.options, decision.client_side_refresh), attachment))
+    let granted = granted(decision.options, decision.client_side_refresh);
+    attach(shared, conn, &client, &channel, granted, ask).await
 }
 
 async fn publish_call(
@@ -348,6 +461,12 @@ async fn try_connect(
 ) -> Result<(Accepted, Effect), Refusal> {
     let kept = boot.kept_headers(&shared.config.keep_headers);
     let unix_seconds = shared.clock.now().unix_seconds();
+    let asks: HashMap<Channel, Ask> = connect
+        .subs
+        .iter()
+        .filter(|(_, subscribe)| subscribe.recover)
+        .map(|(channel, subscribe)| (Channel::from(channel.as_str()), ask_of(subscribe)))
+        .collect();
     let (request, identity) = boot.into_request(conn, connect, unix_seconds);
     let decision = shared.deadline(shared.hooks.clone().connect(request)).await?;
     let ConnectDecision { user, expire_at, client_side_refresh, info, data, meta, subscriptions } = decision;
@@ -356,22 +475,32 @@ async fn try_connect(
         return Err(Disconnect::CONNECTION_LIMIT.into());
     }
     let registration = Registration { shared: shared.clone(), conn: conn.clone(), user: user.clone() };
-    // All at once; one that fails fails the connect (HID-21), and the rest are detached by their guards.
-    let attaching = subscriptions.iter().map(|(channel, _)| Attachment::make(shared, conn, channel));
-    let attached = join_all(attaching).await.into_iter().collect::<Result<Vec<_>, _>>()?;
     let client = Arc::new(identity.into_client(conn, user, info, meta, kept));
-    let subscriptions = subscriptions
-        .into_iter()
+    // All at once; one that fails fails the connect (HID-21), and the rest are detached by their guards.
+    let attaching = subscriptions.into_iter().map(|(channel, options)| {
+        let ask = asks.get(&channel).cloned().unwrap_or_default();
         // Only a client that asked for a subscription can refresh it.
-        .map(|(channel, options)| (channel, granted(options, false)))
-        .collect();
+        let granted = granted(options, false);
+        let client = &client;
+        async move { attach(shared, conn, client, &channel, granted, ask).await.map(|done| (channel, done)) }
+    });
+    let begun = join_all(attaching).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let mut subscriptions = Vec::with_capacity(begun.len());
+    let mut attached = Vec::with_capacity(begun.len());
+    for (channel, (granted, attachment)) in begun {
+        subscriptions.push((channel, granted));
+        attached.push(attachment);
+    }
     let accepted = Accepted { expire_at, client_side_refresh, data, subscriptions };
     Ok((accepted, Effect::Accepted { client, registration, attached }))
 }
 
 impl Shared {
     /// Waits for the application, but not for ever.
-    async fn deadline<T>(&self, call: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    pub(crate) async fn deadline<T>(
+        &self,
+        call: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
         tokio::time::timeout(self.config.call_timeout, call).await.unwrap_or_else(|_| {
             tracing::warn!("the application did not answer in time");
             Err(ReplyError::INTERNAL.into())

@@ -38,6 +38,17 @@ pub struct NodeConfig {
     pub message_size_limit: usize,
     /// Whether the connect result tells the server's time (CMD-02). Default no.
     pub connect_include_server_time: bool,
+    /// How often entries of presence are renewed (`client.presence_update_interval`). Default 27 s.
+    pub presence_update_interval: Duration,
+    /// The most publications that a client may read at once (CMD-10). Default 300.
+    pub history_max_publication_limit: usize,
+    /// The most publications that are recovered; who missed more is told that it did (HID-29). Default 300.
+    pub recovery_max_publication_limit: usize,
+    /// How long after a position was known to be good it is compared with the broker's (REC-09). Default 40 s.
+    pub channel_position_check_delay: Duration,
+    /// A publication that took longer than this from its publisher has lost its subscribers' positions (REC-10);
+    /// `None` lets it take any time. Default `None`.
+    pub channel_position_max_time_lag: Option<Duration>,
     /// Time within which a [hook](crate::Hooks) or the broker must answer. Default 10 s. Not an option of
     /// Centrifugo, whose proxies have timeouts of their own.
     pub call_timeout: Duration,
@@ -67,6 +78,11 @@ impl Default for NodeConfig {
             user_connection_limit: None,
             message_size_limit: 65_536,
             connect_include_server_time: false,
+            presence_update_interval: Duration::from_secs(27),
+            history_max_publication_limit: 300,
+            recovery_max_publication_limit: 300,
+            channel_position_check_delay: Duration::from_secs(40),
+            channel_position_max_time_lag: None,
             call_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(1),
             close_timeout: Duration::from_secs(5),
@@ -84,6 +100,12 @@ impl NodeConfig {
         }
         if self.ping_interval.is_some_and(|interval| interval < Duration::from_secs(1)) {
             return problem("ping_interval", "must be at least a second, which is the protocol's unit");
+        }
+        if self.presence_update_interval < Duration::from_secs(1) {
+            return problem("presence_update_interval", "must be at least a second");
+        }
+        if self.channel_position_check_delay < Duration::from_secs(1) {
+            return problem("channel_position_check_delay", "must be at least a second");
         }
         if self.queue_max_size == 0 || self.message_size_limit == 0 || self.channel_max_length == 0 {
             return problem("queue_max_size, message_size_limit, channel_max_length", "must not be zero");

@@ -16,6 +16,7 @@ use crate::close::Closing;
 use crate::conn::{Conn, Done};
 use crate::encode;
 use crate::hooks::Client;
+use crate::members::Memberships;
 use crate::shared::Shared;
 
 /// How many commands one connection may bring forward before others get their turn.
@@ -37,6 +38,7 @@ pub(crate) struct Driver<R> {
     /// Once the connection is accepted.
     client: Option<Arc<Client>>,
     registration: Option<Registration>,
+    memberships: Memberships,
     disconnect_push: bool,
     native_ping: bool,
     /// Whether something was queued since the last flush.
@@ -74,6 +76,7 @@ impl<R: TransportReader> Driver<R> {
             boot: Some(Box::new(boot)),
             client: None,
             registration: None,
+            memberships: Memberships::default(),
             disconnect_push: info.disconnect_push,
             native_ping: init.native_ping,
             unflushed: false,
@@ -123,6 +126,7 @@ impl<R: TransportReader> Driver<R> {
         if now.instant >= self.conn.stalled_until() {
             return Err(Disconnect::WRITE_ERROR);
         }
+        self.memberships.renew(now.instant);
         if now.instant >= self.session.next_deadline() {
             self.handle(now, Input::Tick, None)?;
         }
@@ -191,7 +195,9 @@ impl<R: TransportReader> Driver<R> {
                 if let Some(name) = self.shared.hub.name(&attachment.channel) {
                     self.session.share_name(&name);
                 }
-                attachment.keep();
+                if let Some(membership) = attachment.keep() {
+                    self.memberships.add(membership);
+                }
             }
         }
         if !self.session.is_connected() {
@@ -206,7 +212,9 @@ impl<R: TransportReader> Driver<R> {
     /// What is told of this connection to others changed.
     fn change_info(&mut self, info: Payload) {
         if let Some(client) = &mut self.client {
-            Arc::make_mut(client).info = info.detached();
+            let client = Arc::make_mut(client);
+            client.info = info.detached();
+            self.memberships.change_info(&client.info);
         }
     }
 
@@ -232,7 +240,11 @@ impl<R: TransportReader> Driver<R> {
                     let call = caller.start(id, call, boot, done.take());
                     self.calls.push(call);
                 }
-                Output::Open(channel) => self.shared.hub.open(&channel, &self.conn),
+                Output::Open { channel, live } => {
+                    if self.shared.hub.open(&channel, &self.conn, live) {
+                        self.shared.checks.add(channel);
+                    }
+                }
                 Output::Detach { channel, why } => self.detach(channel, why),
                 Output::Close(why) => return Err(why),
             }
@@ -261,6 +273,7 @@ impl<R: TransportReader> Driver<R> {
 
     fn detach(&mut self, channel: Channel, why: Unsubscribe) {
         self.shared.detach(&channel, &self.conn);
+        self.memberships.end(&channel);
         let Some(client) = self.client.clone() else { return };
         let caller = Caller { shared: &self.shared, conn: &self.conn, client: None };
         let call = caller.unsubscribed(client, channel, why);
@@ -299,6 +312,7 @@ impl<R> Driver<R> {
         for channel in self.session.channels() {
             self.shared.detach(channel, &self.conn);
         }
+        self.memberships.clear();
         self.registration = None;
         self.shared.registry.remove(&self.conn);
     }
@@ -318,6 +332,7 @@ impl<R: TransportReader> Future for Driver<R> {
                         this.conn.flush();
                     }
                     let due = this.session.next_deadline().min(this.conn.stalled_until());
+                    let due = due.min(this.memberships.due());
                     this.shared.wheel.set(&this.conn, due);
                     return Poll::Pending;
                 }

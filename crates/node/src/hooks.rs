@@ -18,9 +18,9 @@ use std::time::Duration;
 pub use channel::{ChannelOptions, DataFormat};
 pub use dynamic::DynHooks;
 pub use request::{
-    Client, ConnectDecision, ConnectRequest, KeptHeaders, MessageRequest, PublishDecision, PublishRequest,
-    RefreshDecision, RefreshRequest, Refusal, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision,
-    SubscribeRequest, SubscriptionOptions,
+    Client, ConnectDecision, ConnectRequest, HistoryRequest, KeptHeaders, MessageRequest, PresenceRequest,
+    PublishDecision, PublishRequest, RecoveryMode, RefreshDecision, RefreshRequest, Refusal, RpcDecision,
+    RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest, SubscriptionOptions,
 };
 use tourbillon_types::{Channel, Disconnect, ReplyError, Unsubscribe, UserId};
 
@@ -51,6 +51,20 @@ pub trait Hooks: Send + Sync + 'static {
         &self,
         request: PublishRequest,
     ) -> impl Future<Output = Result<PublishDecision, Refusal>> + Send {
+        let _ = request;
+        ready(Err(ReplyError::PERMISSION_DENIED.into()))
+    }
+
+    /// Decides whether a client may read a channel's history. Asked only where the engine keeps streams and the
+    /// channel one (OPT-04); otherwise the client gets 108. Default: refused with 103.
+    fn history(&self, request: HistoryRequest) -> impl Future<Output = Result<(), Refusal>> + Send {
+        let _ = request;
+        ready(Err(ReplyError::PERMISSION_DENIED.into()))
+    }
+
+    /// Decides whether a client may know who is in a channel, or how many. Asked only where the engine and the
+    /// channel keep it (OPT-01); otherwise the client gets 108. Default: refused with 103.
+    fn presence(&self, request: PresenceRequest) -> impl Future<Output = Result<(), Refusal>> + Send {
         let _ = request;
         ready(Err(ReplyError::PERMISSION_DENIED.into()))
     }
@@ -132,6 +146,14 @@ impl Hooks for AllowAll {
 
     async fn publish(&self, _: PublishRequest) -> Result<PublishDecision, Refusal> {
         Ok(PublishDecision::default())
+    }
+
+    async fn history(&self, _: HistoryRequest) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    async fn presence(&self, _: PresenceRequest) -> Result<(), Refusal> {
+        Ok(())
     }
 }
 

@@ -6,17 +6,22 @@
 
 mod channel;
 mod index;
+mod tracked;
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+pub(crate) use channel::Place;
 use channel::{Entry, Subscribers};
 use foldhash::fast::RandomState;
 use parking_lot::RwLock;
+use tourbillon_broker::Page;
+use tourbillon_protocol::{Push, PushEvent};
+use tourbillon_recovery::{Plan, ResumeError, Resumed};
 use tourbillon_transport::Message;
-use tourbillon_types::{Channel, Disconnect, Publication};
+use tourbillon_types::{Channel, Disconnect, Publication, StreamPosition};
 
 use crate::conn::{Conn, Variant};
 
@@ -66,7 +71,7 @@ impl Hub {
 
     /// Adds a connection to a channel with its gate closed: publications collect until [`open`](Self::open). A
     /// connection that is there already stays as it is.
-    pub(crate) fn attach(&self, channel: &Channel, conn: &Arc<Conn>) -> Attached {
+    pub(crate) fn attach(&self, channel: &Channel, conn: &Arc<Conn>, place: Place) -> Attached {
         loop {
             let found = self.find(channel);
             let entry = found
@@ -76,7 +81,7 @@ impl Hub {
             if subscribers.dissolved {
                 continue;
             }
-            subscribers.add(conn);
+            subscribers.add(conn, place);
             return if subscribers.delivered { Attached::Delivered } else { Attached::Undelivered };
         }
     }
@@ -88,13 +93,69 @@ impl Hub {
         }
     }
 
-    /// Opens a connection's gate: what collected is queued, and from now on publications go straight to it.
-    pub(crate) fn open(&self, channel: &str, conn: &Arc<Conn>) {
-        let Some(entry) = self.find(channel) else { return };
+    /// Makes a beginning of what the broker answered, and of what collected at the connection's gate meanwhile.
+    /// `None`: the connection does not have the channel, or not with a position.
+    pub(crate) fn resume(
+        &self,
+        channel: &str,
+        conn: &Conn,
+        plan: Plan,
+        page: Page,
+    ) -> Option<Result<Resumed, ResumeError>> {
+        let entry = self.find(channel)?;
+        let mut subscribers = entry.subscribers.lock();
+        let gate = subscribers.tracked.as_deref_mut()?.gate(conn)?;
+        Some(plan.finish(page, gate, |_| false))
+    }
+
+    /// Opens a connection's gate: what collected is queued, and from now on publications go straight to it. `live` is
+    /// where the connection stands, if it has a position. `true`: the channel's positions are to be checked from now on.
+    pub(crate) fn open(&self, channel: &Channel, conn: &Arc<Conn>, live: Option<StreamPosition>) -> bool {
+        let Some(entry) = self.find(channel) else { return false };
         let mut subscribers = entry.subscribers.lock();
         for message in subscribers.open(conn) {
             conn.send(message);
         }
+        let Some(tracked) = &mut subscribers.tracked else { return false };
+        tracked.open(channel, conn, live, |publication| encode(conn.variant, channel, publication))
+    }
+
+    /// Tells subscribers of a channel with such a position that it is lost.
+    pub(crate) fn lose(&self, channel: &Channel, lost: impl Fn(&StreamPosition) -> bool) {
+        let Some(entry) = self.find(channel) else { return };
+        if let Some(tracked) = &mut entry.subscribers.lock().tracked {
+            tracked.lose(channel, lost);
+        }
+    }
+
+    /// Tells all subscribers with a position that it is lost.
+    pub(crate) fn lose_all(&self) {
+        for shard in &self.shards {
+            let channels: Vec<Channel> = shard.read().keys().cloned().collect();
+            for channel in channels {
+                self.lose(&channel, |_| true);
+            }
+        }
+    }
+
+    /// The lowest position in a channel. When there is none, the channel counts as [unchecked](Self::open) again.
+    pub(crate) fn lowest(&self, channel: &str) -> Option<StreamPosition> {
+        let entry = self.find(channel)?;
+        let mut subscribers = entry.subscribers.lock();
+        subscribers.tracked.as_mut()?.lowest()
+    }
+
+    /// Queues something that is no publication for those who listen to joins and leaves.
+    pub(crate) fn notify(&self, channel: &Channel, event: &PushEvent) {
+        let Some(entry) = self.find(channel) else { return };
+        let mut subscribers = entry.subscribers.lock();
+        let Some(tracked) = &mut subscribers.tracked else { return };
+        // What is published next is not joined with what was before this.
+        self.last.store(0, Ordering::Relaxed);
+        let push = Push { channel: Some(channel.clone()), id: 0, event: event.clone() };
+        tracked.notify(|variant| {
+            crate::encode::push(variant, &push).map_err(|_| Disconnect::INAPPROPRIATE_PROTOCOL)
+        });
     }
 
     /// Removes a connection from a channel. `true`: nobody has the channel any more.
@@ -118,8 +179,8 @@ impl Hub {
     }
 
     /// Queues a publication for everybody who has the channel. Encodes once for each variant present; nothing is
-    /// allocated for a delivery. `pass` is the flush workers' present one.
-    pub(crate) fn broadcast(&self, channel: &str, publication: &Publication, pass: u64) {
+    /// allocated for a delivery. `pass` is the flush workers' present one. What is `late` has lost the positions.
+    pub(crate) fn broadcast(&self, channel: &Channel, publication: &Arc<Publication>, pass: u64, late: bool) {
         let Some(entry) = self.find(channel) else { return };
         let mut subscribers = entry.subscribers.lock();
         // Publications that follow each other in one channel may be joined; one of another channel between them ends
@@ -130,6 +191,12 @@ impl Hub {
             self.last.store(key, Ordering::Relaxed);
         }
         subscribers.broadcast(again.then_some(pass), |variant| encode(variant, channel, publication));
+        if let Some(tracked) = &mut subscribers.tracked {
+            if late {
+                tracked.lose(channel, |_| true);
+            }
+            tracked.publish(channel, publication, |variant| encode(variant, channel, publication));
+        }
     }
 
     /// Whether anybody has the channel.

@@ -35,6 +35,7 @@
 
 mod boot;
 mod calls;
+mod checks;
 mod clock;
 mod close;
 mod config;
@@ -47,8 +48,10 @@ mod fresh;
 pub mod hooks;
 mod hub;
 mod interest;
+mod members;
 mod node;
 mod pool;
+mod queries;
 mod registry;
 mod server_api;
 mod shared;
@@ -56,10 +59,13 @@ mod wheel;
 
 pub use config::NodeConfig;
 pub use hooks::{
-    AllowAll, ChannelOptions, Client, ConnectDecision, ConnectRequest, DataFormat, Hooks, KeptHeaders,
-    MessageRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision,
-    RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest, SubscriptionOptions,
+    AllowAll, ChannelOptions, Client, ConnectDecision, ConnectRequest, DataFormat, HistoryRequest, Hooks,
+    KeptHeaders, MessageRequest, PresenceRequest, PublishDecision, PublishRequest, RecoveryMode,
+    RefreshDecision, RefreshRequest, Refusal, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision,
+    SubscribeRequest, SubscriptionOptions,
 };
 pub use node::{BuildError, Node, NodeBuilder, NodeDriver};
 pub use server_api::{NodeInfo, PublishError, Stats, Target};
-pub use tourbillon_broker::{HistoryPolicy, PublishOptions, Published, Suppressed};
+pub use tourbillon_broker::{
+    HistoryPolicy, HistoryQuery, Member, Page, PresenceStats, PublishOptions, Published, Suppressed,
+};

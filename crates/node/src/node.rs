@@ -13,6 +13,7 @@ use tourbillon_types::{Clock, Disconnect, NodeId};
 
 use crate::NodeConfig;
 use crate::boot::Boot;
+use crate::checks;
 use crate::clock::RuntimeClock;
 use crate::conn::{Conn, Variant};
 use crate::driver::Driver;
@@ -223,6 +224,15 @@ async fn run(shared: Arc<Shared>, requests: Option<Requests>) {
         let shared = shared.clone();
         let stopped = shared.stopped.clone();
         tasks.spawn(async move { stopped.run_until_cancelled(shared.flushers.run(worker)).await });
+    }
+    for lane in 0..shared.members.len() {
+        let shared = shared.clone();
+        tasks.spawn(async move { shared.members.run(lane, &shared).await });
+    }
+    {
+        let shared = shared.clone();
+        let stopped = shared.stopped.clone();
+        tasks.spawn(async move { stopped.run_until_cancelled(checks::run(&shared)).await });
     }
     let stop = shared.stopped.clone();
     let broker = {

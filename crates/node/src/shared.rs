@@ -6,18 +6,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tourbillon_broker::{Attempt, BrokerError, BrokerEvents, Engine, Publish, Published};
-use tourbillon_protocol::{Limits, encode_ping};
+use tourbillon_protocol::{Limits, PushEvent, encode_ping};
 use tourbillon_session::SessionConfig;
 use tourbillon_transport::Message;
 use tourbillon_types::{Channel, ClientInfo, Clock, Instant, NodeId, Publication, Text};
 
 use crate::NodeConfig;
+use crate::checks::Checks;
 use crate::conn::{Conn, Variant};
 use crate::emulation::Sessions;
 use crate::flush::Flushers;
 use crate::hooks::DynHooks;
-use crate::hub::{Attached, Hub};
+use crate::hub::{Attached, Hub, Place};
 use crate::interest::Interest;
+use crate::members::Lanes;
 use crate::registry::Registry;
 use crate::wheel::Wheel;
 
@@ -37,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) wheel: Wheel,
     pub(crate) flushers: Flushers,
     pub(crate) interest: Option<Interest>,
+    pub(crate) members: Lanes,
+    pub(crate) checks: Checks,
     /// The tasks of all connections.
     pub(crate) connections: TaskTracker,
     /// Cancelled when the node's own tasks are to end.
@@ -85,6 +89,8 @@ impl Shared {
             wheel: Wheel::new(),
             flushers: Flushers::new(flushers),
             interest,
+            members: Lanes::new(),
+            checks: Checks::default(),
             connections: TaskTracker::new(),
             stopped: CancellationToken::new(),
             draining: AtomicBool::new(false),
@@ -114,8 +120,13 @@ impl Shared {
     }
 
     /// Attaches a connection to a channel, gate closed, and sees to it that the broker delivers the channel.
-    pub(crate) async fn attach(&self, channel: &Channel, conn: &Arc<Conn>) -> Result<(), BrokerError> {
-        let attached = self.hub.attach(channel, conn);
+    pub(crate) async fn attach(
+        &self,
+        channel: &Channel,
+        conn: &Arc<Conn>,
+        place: Place,
+    ) -> Result<(), BrokerError> {
+        let attached = self.hub.attach(channel, conn, place);
         let Some(interest) = &self.interest else { return Ok(()) };
         if attached == Attached::Undelivered {
             interest.ensure(channel.clone()).await?;
@@ -148,14 +159,27 @@ impl Shared {
 
 impl BrokerEvents for Shared {
     fn publication(&self, channel: &Channel, publication: Arc<Publication>) {
-        self.hub.broadcast(channel, &publication, self.flushers.pass());
+        let late = self
+            .config
+            .channel_position_max_time_lag
+            .is_some_and(|lag| tourbillon_recovery::is_late(&publication, self.clock.now().unix_millis, lag));
+        self.hub.broadcast(channel, &publication, self.flushers.pass(), late);
     }
 
-    fn join(&self, _: &Channel, _: Arc<ClientInfo>) {}
+    fn join(&self, channel: &Channel, info: Arc<ClientInfo>) {
+        self.hub.notify(channel, &PushEvent::Join(info));
+    }
 
-    fn leave(&self, _: &Channel, _: Arc<ClientInfo>) {}
+    fn leave(&self, channel: &Channel, info: Arc<ClientInfo>) {
+        self.hub.notify(channel, &PushEvent::Leave(info));
+    }
 
-    fn position_lost(&self, _: Option<&Channel>) {}
+    fn position_lost(&self, channel: Option<&Channel>) {
+        match channel {
+            Some(channel) => self.hub.lose(channel, |_| true),
+            None => self.hub.lose_all(),
+        }
+    }
 }
 
 impl std::fmt::Debug for Shared {

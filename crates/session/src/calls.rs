@@ -3,7 +3,9 @@
 use std::fmt;
 
 use tourbillon_protocol::command;
-use tourbillon_types::{Channel, Disconnect, Payload, ReplyError, StreamPosition};
+use tourbillon_protocol::reply::{HistoryResult, PresenceResult, PresenceStatsResult};
+use tourbillon_recovery::{RecoveryMode, Resumed};
+use tourbillon_types::{Channel, Disconnect, Payload, ReplyError};
 
 /// Names a [`Call`] within its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,6 +37,27 @@ pub enum Call {
         /// Whether it is subscribed.
         subscribed: bool,
     },
+    /// What was published in this channel?
+    History {
+        /// The question.
+        command: Box<command::History>,
+        /// Whether it is subscribed.
+        subscribed: bool,
+    },
+    /// Who is in this channel?
+    Presence {
+        /// The channel.
+        channel: Channel,
+        /// Whether it is subscribed.
+        subscribed: bool,
+    },
+    /// How many are in this channel?
+    PresenceStats {
+        /// The channel.
+        channel: Channel,
+        /// Whether it is subscribed.
+        subscribed: bool,
+    },
     /// What does the application answer?
     Rpc(command::Rpc),
     /// Take this message.
@@ -62,6 +85,12 @@ pub enum Answer {
     Subscribe(Result<Granted, Refusal>),
     /// To [`Call::Publish`].
     Publish(Result<(), Refusal>),
+    /// To [`Call::History`].
+    History(Result<HistoryResult, Refusal>),
+    /// To [`Call::Presence`].
+    Presence(Result<PresenceResult, Refusal>),
+    /// To [`Call::PresenceStats`].
+    PresenceStats(Result<PresenceStatsResult, Refusal>),
     /// To [`Call::Rpc`].
     Rpc(Result<Payload, Refusal>),
     /// To [`Call::Message`].
@@ -115,6 +144,7 @@ pub struct Accepted {
 
 /// A channel was granted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "they are options, independent of each other")]
 pub struct Granted {
     /// When the subscription expires, seconds since 1970 UTC; `None` for never.
     pub expire_at: Option<i64>,
@@ -126,10 +156,20 @@ pub struct Granted {
     pub data: Payload,
     /// Whether the subscription tracks its position.
     pub positioned: bool,
-    /// Whether the client may recover.
+    /// Whether the client may recover. Then it has a position, too.
     pub recoverable: bool,
-    /// Where the stream stands.
-    pub position: StreamPosition,
+    /// How it recovers. This and what follows is the driver's: a session hands it on.
+    pub recovery_mode: RecoveryMode,
+    /// Whether the latest publication comes without being asked for.
+    pub auto_cache_recover: bool,
+    /// Whether the subscriber is counted among those present.
+    pub presence: bool,
+    /// Whether its beginning and end are told to those who listen.
+    pub join_leave: bool,
+    /// Whether it listens.
+    pub push_join_leave: bool,
+    /// Where it begins, if it has a position.
+    pub resumed: Option<Box<Resumed>>,
 }
 
 /// How long what was refreshed goes on.

@@ -2,12 +2,13 @@
 
 use tourbillon_protocol::reply::ConnectResult;
 use tourbillon_protocol::{Push, PushEvent, Reply, ReplyResult, command};
-use tourbillon_types::{Channel, Direction, Disconnect, ErrorCode, Instant, Now, ReplyError};
+use tourbillon_types::{Channel, Direction, Disconnect, ErrorCode, Instant, Now, ReplyError, StreamPosition};
 
 use crate::calls::{Accepted, Call, Refusal};
 use crate::io::{Output, Outputs};
 use crate::refresh::{Expiry, expiry};
 use crate::session::{Phase, Purpose, Session};
+use crate::subscribe::Established;
 
 impl Session {
     pub(crate) fn connect(&mut self, id: u32, connect: Box<command::Connect>, out: &mut Outputs) {
@@ -65,11 +66,12 @@ impl Session {
             result.expires = client_side_refresh;
             result.ttl = if client_side_refresh { ttl } else { 0 };
         }
-        let mut opened: Vec<Channel> = Vec::with_capacity(subscriptions.len());
+        let mut opened: Vec<(Channel, Option<StreamPosition>)> = Vec::with_capacity(subscriptions.len());
         for (channel, granted) in subscriptions {
             let Some(subscribed) = self.add_server_side(now, &channel, granted) else { continue };
+            let Established { result: subscribed, live } = subscribed;
             result.subs.push((channel.clone(), subscribed));
-            opened.push(channel);
+            opened.push((channel, live));
         }
         self.phase = Phase::Connected;
         self.deadlines.stale = Instant::MAX;
@@ -93,8 +95,8 @@ impl Session {
             Output::Reply(Reply { id, result: Ok(ReplyResult::Connect(Box::new(result))) })
         });
         // Gates open after the reply is queued: it precedes every push (HID-20).
-        for channel in opened {
-            out.push(Output::Open(channel));
+        for (channel, live) in opened {
+            out.push(Output::Open { channel, live });
         }
         for wish in std::mem::take(&mut self.wishes) {
             self.server(now, wish, out);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 use tourbillon_protocol::{Command, Push, Reply};
-use tourbillon_types::{Channel, Disconnect, Unsubscribe};
+use tourbillon_types::{Channel, Disconnect, StreamPosition, Unsubscribe};
 
 use crate::calls::{Answer, Call, CallId, Granted, Refreshed};
 
@@ -45,6 +45,12 @@ pub enum ServerOp {
         /// Why.
         why: Unsubscribe,
     },
+    /// A subscription cannot go on from its position: publications are missing (HID-31). It ends, or the connection
+    /// does where the server made it.
+    Insufficient {
+        /// The channel.
+        channel: Channel,
+    },
     /// Change when the connection expires (API-25).
     Refresh(Refreshed),
 }
@@ -64,7 +70,12 @@ pub enum Output {
     /// Run this and return the answer.
     Call(CallId, Call),
     /// Open the gate of this channel: what was published since it was attached, and from now on, is queued.
-    Open(Channel),
+    Open {
+        /// The channel.
+        channel: Channel,
+        /// Where the subscriber stands now; `None` for one without a position.
+        live: Option<StreamPosition>,
+    },
     /// Detach the connection from this channel and tell the application.
     Detach {
         /// The channel.

@@ -22,6 +22,7 @@ mod connect;
 mod io;
 mod ping;
 mod publish;
+mod query;
 mod refresh;
 mod server;
 mod session;

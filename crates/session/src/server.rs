@@ -1,14 +1,14 @@
 //! Channels that the server gives and takes.
 
-use tourbillon_protocol::reply::{SubscribePush, SubscribeResult};
+use tourbillon_protocol::reply::SubscribePush;
 use tourbillon_protocol::{Push, PushEvent};
 use tourbillon_types::{Channel, Disconnect, Now, Unsubscribe};
 
 use crate::calls::{Call, Granted, Refusal};
 use crate::io::{Output, Outputs};
 use crate::session::{Purpose, Session};
-use crate::subscribe::push_unsubscribe;
-use crate::subscriptions::{Subscription, Undo};
+use crate::subscribe::{Established, push_unsubscribe};
+use crate::subscriptions::{State, Subscription, Undo};
 
 impl Session {
     /// Adds a subscription made at connect, attached already. `None`: it is a repetition, or expired.
@@ -17,7 +17,7 @@ impl Session {
         now: Now,
         channel: &Channel,
         granted: Granted,
-    ) -> Option<SubscribeResult> {
+    ) -> Option<Established> {
         if self.subscriptions.contains(channel) {
             return None;
         }
@@ -60,7 +60,7 @@ impl Session {
                 return self.finish_undo(undo, &channel, out);
             }
         };
-        let Some(result) = self.establish(now, &channel, granted) else {
+        let Some(Established { result, live }) = self.establish(now, &channel, granted) else {
             // Granted, but expired already.
             let undo = self.forget(&channel);
             return self.finish_undo(undo, &channel, out);
@@ -73,8 +73,21 @@ impl Session {
         };
         let event = PushEvent::Subscribe(push);
         out.push(Output::Push(Push { channel: Some(channel.clone()), id: 0, event }));
-        out.push(Output::Open(channel.clone()));
+        out.push(Output::Open { channel: channel.clone(), live });
         self.carry_out_undo(&channel, out);
+    }
+
+    /// A position is lost. What is being subscribed has none yet, and what is gone needs none.
+    pub(crate) fn insufficient(&mut self, channel: &Channel, out: &mut Outputs) {
+        let Some(subscription) = self.subscriptions.get(channel) else { return };
+        if subscription.state != State::Subscribed {
+            return;
+        }
+        if subscription.server_side {
+            self.close(Disconnect::INSUFFICIENT_STATE, out);
+        } else {
+            self.drop_subscription(channel, Unsubscribe::INSUFFICIENT_STATE, out);
+        }
     }
 
     pub(crate) fn server_unsubscribe(

@@ -88,6 +88,15 @@ pub(crate) enum Purpose {
     Publish {
         id: u32,
     },
+    History {
+        id: u32,
+    },
+    Presence {
+        id: u32,
+    },
+    PresenceStats {
+        id: u32,
+    },
     Rpc {
         id: u32,
     },
@@ -257,18 +266,9 @@ impl Session {
             Request::Rpc(rpc) => self.rpc(id, rpc, out),
             Request::Refresh(refresh) => self.refresh(id, refresh, out),
             Request::SubRefresh(sub_refresh) => self.sub_refresh(id, *sub_refresh, out),
-            Request::Presence(command) => self.unavailable(id, &command.channel, out),
-            Request::PresenceStats(command) => self.unavailable(id, &command.channel, out),
-            Request::History(command) => self.unavailable(id, &command.channel, out),
-        }
-    }
-
-    /// Answers a command whose feature the node does not have.
-    fn unavailable(&mut self, id: u32, channel: &str, out: &mut Outputs) {
-        if channel.is_empty() {
-            self.close(Disconnect::BAD_REQUEST, out);
-        } else {
-            Self::refuse(id, ReplyError::NOT_AVAILABLE, out);
+            Request::Presence(command) => self.presence(id, &command.channel, out),
+            Request::PresenceStats(command) => self.presence_stats(id, &command.channel, out),
+            Request::History(command) => self.history(id, command, out),
         }
     }
 
@@ -285,6 +285,15 @@ impl Session {
             }
             (Purpose::Publish { id }, Answer::Publish(result)) => {
                 self.finish(id, result.map(|()| ReplyResult::Publish), out);
+            }
+            (Purpose::History { id }, Answer::History(result)) => {
+                self.finish(id, result.map(ReplyResult::History), out);
+            }
+            (Purpose::Presence { id }, Answer::Presence(result)) => {
+                self.finish(id, result.map(ReplyResult::Presence), out);
+            }
+            (Purpose::PresenceStats { id }, Answer::PresenceStats(result)) => {
+                self.finish(id, result.map(ReplyResult::PresenceStats), out);
             }
             (Purpose::Rpc { id }, Answer::Rpc(result)) => self.rpc_answer(id, result, out),
             (Purpose::Message, Answer::Message(Err(disconnect))) => self.close(disconnect, out),
@@ -310,6 +319,7 @@ impl Session {
             _ if self.phase != Phase::Connected => {}
             ServerOp::Subscribe { channel, granted } => self.server_subscribe(channel, granted, out),
             ServerOp::Unsubscribe { channel, why } => self.server_unsubscribe(now, &channel, why, out),
+            ServerOp::Insufficient { channel } => self.insufficient(&channel, out),
             ServerOp::Refresh(refreshed) => self.server_set_expiry(now, &refreshed, out),
         }
     }

@@ -2,7 +2,8 @@
 
 use tourbillon_protocol::reply::SubscribeResult;
 use tourbillon_protocol::{Push, PushEvent, ReplyResult, command};
-use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe};
+use tourbillon_recovery::Resumed;
+use tourbillon_types::{Channel, Disconnect, Now, ReplyError, StreamPosition, Unsubscribe};
 
 use crate::calls::{Call, Granted, Refusal};
 use crate::io::{Output, Outputs};
@@ -15,6 +16,14 @@ const FOSSIL: &str = "fossil";
 
 /// The kind of subscription that tracks keys (SUBT-05).
 const SHARED_POLL: i32 = 4;
+
+/// A subscription that has begun.
+pub(crate) struct Established {
+    /// What the client gets to know of it.
+    pub(crate) result: SubscribeResult,
+    /// Where it stands then, if it has a position.
+    pub(crate) live: Option<StreamPosition>,
+}
 
 impl Session {
     pub(crate) fn subscribe(&mut self, id: u32, subscribe: Box<command::Subscribe>, out: &mut Outputs) {
@@ -65,25 +74,21 @@ impl Session {
                 return self.finish_undo(undo, &channel, out);
             }
         };
-        let Some(mut result) = self.establish(now, &channel, granted) else {
+        let Some(Established { mut result, live }) = self.establish(now, &channel, granted) else {
             // Granted, but expired already.
             let undo = self.forget(&channel);
             Self::refuse(id, ReplyError::EXPIRED, out);
             return self.finish_undo(undo, &channel, out);
         };
-        result.was_recovering = recovering;
+        // A client that asked is told so even where nothing can be recovered (HID-28).
+        result.was_recovering |= recovering;
         self.finish(id, Ok(ReplyResult::Subscribe(Box::new(result))), out);
-        out.push(Output::Open(channel.clone()));
+        out.push(Output::Open { channel: channel.clone(), live });
         self.carry_out_undo(&channel, out);
     }
 
     /// Marks a subscription as established and tells what the client gets to know of it. `None`: it is expired.
-    pub(crate) fn establish(
-        &mut self,
-        now: Now,
-        channel: &Channel,
-        granted: Granted,
-    ) -> Option<SubscribeResult> {
+    pub(crate) fn establish(&mut self, now: Now, channel: &Channel, granted: Granted) -> Option<Established> {
         let expiry = expiry(now, granted.expire_at);
         if expiry == Expiry::Past {
             return None;
@@ -98,11 +103,18 @@ impl Session {
         }
         let mut result = SubscribeResult {
             data: granted.data,
-            positioned: granted.positioned,
+            positioned: granted.positioned || granted.recoverable,
             recoverable: granted.recoverable,
-            position: granted.position,
             ..SubscribeResult::default()
         };
+        let live = granted.resumed.map(|resumed| {
+            let Resumed { position, live, recovered, was_recovering, publications } = *resumed;
+            result.position = position;
+            result.recovered = recovered;
+            result.was_recovering = was_recovering;
+            result.publications = publications;
+            live
+        });
         if let Expiry::In(ttl) = expiry
             && granted.client_side_refresh
         {
@@ -110,7 +122,7 @@ impl Session {
             result.ttl = ttl;
         }
         self.deadlines.subscriptions = self.subscriptions.next_due();
-        Some(result)
+        Some(Established { result, live })
     }
 
     pub(crate) fn unsubscribe(&mut self, now: Now, id: u32, channel: &str, out: &mut Outputs) {

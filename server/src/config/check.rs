@@ -217,6 +217,14 @@ fn node(check: &mut Checker, options: &Options) -> NodeConfig {
     node.queue_max_size = client.queue_max_size;
     node.concurrency = client.concurrency.max(1);
     node.user_connection_limit = Some(client.user_connection_limit).filter(|limit| *limit > 0);
+    node.history_max_publication_limit = client.history_max_publication_limit;
+    node.recovery_max_publication_limit = client.recovery_max_publication_limit;
+    node.presence_update_interval =
+        at_least_a_second(check, "client.presence_update_interval", client.presence_update_interval);
+    node.channel_position_check_delay =
+        at_least_a_second(check, "client.channel_position_check_delay", client.channel_position_check_delay);
+    let lag = check.duration("client.channel_position_max_time_lag", client.channel_position_max_time_lag);
+    node.channel_position_max_time_lag = Some(lag).filter(|lag| !lag.is_zero());
     node.connect_include_server_time = client.connect_include_server_time;
     node.write_timeout = check.duration("websocket.write_timeout", options.websocket.write_timeout);
     // The frame is bounded by the transport, on the wire and inflated; a command is no larger than its frame.
@@ -237,8 +245,38 @@ fn host_name() -> String {
     if name.is_empty() { "tourbillon".to_owned() } else { name.to_owned() }
 }
 
-fn channel_config(rules: &ChannelRules) -> ChannelConfig {
+/// What is done again and again is not done more often than this.
+fn at_least_a_second(check: &mut Checker, path: &str, duration: GoDuration) -> Duration {
+    let found = check.duration(path, duration);
+    if found < Duration::from_secs(1) && !duration.is_negative() {
+        check.error(path, format!("{duration} must be at least 1s"));
+    }
+    found
+}
+
+/// A length of time that streams are kept by, which count in seconds (CONF-08).
+fn whole_seconds(check: &mut Checker, path: &str, duration: GoDuration) -> Duration {
+    let found = check.duration(path, duration);
+    if found.subsec_nanos() > 0 {
+        check.error(path, format!("{duration} must be whole seconds"));
+    }
+    found
+}
+
+fn channel_config(check: &mut Checker, path: &str, rules: &ChannelRules) -> ChannelConfig {
     ChannelConfig {
+        history_size: rules.history_size,
+        history_ttl: whole_seconds(check, &format!("{path}.history_ttl"), rules.history_ttl),
+        history_meta_ttl: whole_seconds(check, &format!("{path}.history_meta_ttl"), rules.history_meta_ttl),
+        force_positioning: rules.force_positioning,
+        allow_positioning: rules.allow_positioning,
+        force_recovery: rules.force_recovery,
+        allow_recovery: rules.allow_recovery,
+        force_recovery_mode: rules.force_recovery_mode.clone(),
+        auto_cache_recover: rules.auto_cache_recover,
+        allow_history_for_client: rules.allow_history_for_client,
+        allow_history_for_subscriber: rules.allow_history_for_subscriber,
+        allow_history_for_anonymous: rules.allow_history_for_anonymous,
         allow_subscribe_for_client: rules.allow_subscribe_for_client,
         allow_subscribe_for_anonymous: rules.allow_subscribe_for_anonymous,
         allow_publish_for_client: rules.allow_publish_for_client,
@@ -247,21 +285,30 @@ fn channel_config(rules: &ChannelRules) -> ChannelConfig {
         allow_user_limited_channels: rules.allow_user_limited_channels,
         channel_regex: rules.channel_regex.clone(),
         publication_data_format: rules.publication_data_format.clone(),
-        ..ChannelConfig::default()
+        presence: rules.presence,
+        join_leave: rules.join_leave,
+        force_push_join_leave: rules.force_push_join_leave,
+        allow_presence_for_client: rules.allow_presence_for_client,
+        allow_presence_for_subscriber: rules.allow_presence_for_subscriber,
+        allow_presence_for_anonymous: rules.allow_presence_for_anonymous,
     }
 }
 
 fn namespaces(check: &mut Checker, options: &Options) -> Option<Namespaces> {
     let channel = &options.channel;
     let mut config = NamespacesConfig::default();
-    config.without_namespace = channel_config(&channel.without_namespace);
+    let path = "channel.without_namespace";
+    config.without_namespace = channel_config(check, path, &channel.without_namespace);
+    config.history_meta_ttl = whole_seconds(check, "channel.history_meta_ttl", channel.history_meta_ttl);
     config.namespaces = channel
         .namespaces
         .iter()
-        .map(|namespace| {
+        .enumerate()
+        .map(|(index, namespace)| {
             let mut config = NamespaceConfig::default();
             config.name.clone_from(&namespace.name);
-            config.channel = channel_config(&namespace.rules);
+            let path = format!("channel.namespaces[{index}]");
+            config.channel = channel_config(check, &path, &namespace.rules);
             config
         })
         .collect();

@@ -133,6 +133,16 @@ options! {
         channel_limit: usize = 128,
         /// The most bytes that wait for a connection.
         queue_max_size: usize = 1_048_576,
+        /// How often it is said anew who is subscribed.
+        presence_update_interval: GoDuration = GoDuration::from_secs(27),
+        /// How long after a position was known to be good it is compared with the broker's.
+        channel_position_check_delay: GoDuration = GoDuration::from_secs(40),
+        /// The most publications that a client may read at once.
+        history_max_publication_limit: usize = 300,
+        /// The most publications that are recovered.
+        recovery_max_publication_limit: usize = 300,
+        /// A publication that took longer has lost its subscribers' positions; zero for any time.
+        channel_position_max_time_lag: GoDuration = GoDuration::default(),
         /// How many commands of a connection are worked on at once; 0 and 1 are the same.
         concurrency: usize = 0,
         /// The most connections of the node; 0 for any number.
@@ -229,6 +239,8 @@ options! {
         user_separator: String = ",".to_owned(),
         /// What publications must be, where a namespace does not say.
         publication_data_format: String = String::new(),
+        /// How long positions are kept after their last use, in whole seconds, where a namespace does not say.
+        history_meta_ttl: GoDuration = GoDuration::from_secs(720 * 3600),
         /// The rules of channels without a namespace.
         without_namespace: ChannelRules = ChannelRules::default(),
         /// The namespaces.
@@ -255,6 +267,42 @@ options! {
         channel_regex: String = String::new(),
         /// What publications must be: empty for anything but nothing, `json`, `json_object` or `binary`.
         publication_data_format: String = String::new(),
+        /// How many publications a channel keeps; goes with `history_ttl`.
+        history_size: usize = 0,
+        /// How long a channel keeps its publications after the last one, in whole seconds; goes with `history_size`.
+        history_ttl: GoDuration = GoDuration::default(),
+        /// How long a channel's position is kept after its last use, in whole seconds; zero for that of all.
+        history_meta_ttl: GoDuration = GoDuration::default(),
+        /// Subscriptions have a position: clients learn at once that publications are missing.
+        force_positioning: bool = false,
+        /// Clients may ask for a position.
+        allow_positioning: bool = false,
+        /// Subscriptions recover what they missed; needs history.
+        force_recovery: bool = false,
+        /// Clients may ask for recovery.
+        allow_recovery: bool = false,
+        /// Empty or `stream` to recover everything that was missed, `cache` for the latest publication.
+        force_recovery_mode: String = String::new(),
+        /// The latest publication comes without being asked for; needs `force_recovery` in mode `cache`.
+        auto_cache_recover: bool = false,
+        /// Users may read the history.
+        allow_history_for_client: bool = false,
+        /// Users may read the history while subscribed.
+        allow_history_for_subscriber: bool = false,
+        /// Where users may read the history, so may clients without a name.
+        allow_history_for_anonymous: bool = false,
+        /// It is kept who is subscribed.
+        presence: bool = false,
+        /// Beginnings and ends of subscriptions are told to those who listen.
+        join_leave: bool = false,
+        /// Every subscriber listens.
+        force_push_join_leave: bool = false,
+        /// Users may know who is subscribed.
+        allow_presence_for_client: bool = false,
+        /// Users may know who is subscribed while they are, too.
+        allow_presence_for_subscriber: bool = false,
+        /// Where users may know who is subscribed, so may clients without a name.
+        allow_presence_for_anonymous: bool = false,
     }
 }
 

@@ -314,17 +314,16 @@ fn what_is_not_known_comes_with_the_name_that_was_meant() {
 fn what_is_not_there_yet_is_refused() {
     for (text, expected) in [
         (
-            r#"{"channel":{"without_namespace":{"presence":true,"history_size":10,"history_ttl":"1m"}}}"#,
+            r#"{"channel":{"without_namespace":{"allow_tags_filter":true,"delta_publish":true,"history_ttl":"0s"}}}"#,
             expect![[r#"
-            channel.without_namespace.history_size: an option of Centrifugo that is not implemented yet (in FILE)
-            channel.without_namespace.history_ttl: an option of Centrifugo that is not implemented yet (in FILE)
-            channel.without_namespace.presence: an option of Centrifugo that is not implemented yet (in FILE)"#]],
+                channel.without_namespace.allow_tags_filter: an option of Centrifugo that is not implemented yet (in FILE)
+                channel.without_namespace.delta_publish: an option of Centrifugo that is not implemented yet (in FILE)"#]],
         ),
         (
-            r#"{"channel":{"namespaces":[{"name":"aa","presence":true,"history_size":10}]}}"#,
+            r#"{"channel":{"namespaces":[{"name":"aa","delta_publish":true,"subscription_type":"map"}]}}"#,
             expect![[r#"
-            channel.namespaces[0].history_size: an option of Centrifugo that is not implemented yet (in FILE)
-            channel.namespaces[0].presence: an option of Centrifugo that is not implemented yet (in FILE)"#]],
+                channel.namespaces[0].delta_publish: an option of Centrifugo that is not implemented yet (in FILE)
+                channel.namespaces[0].subscription_type: an option of Centrifugo that is not implemented yet (in FILE)"#]],
         ),
         (
             r#"{"admin":{"enabled":true,"password":"x"}}"#,
@@ -434,4 +433,67 @@ fn texts_of_other_types_are_read() {
     .options;
     assert_eq!((options.http_server.port, options.http_server.internal_port.as_str()), (9000, "9001"));
     assert!(options.channel.namespaces[0].rules.allow_publish_for_client);
+}
+
+#[test]
+fn options_of_history_and_positions_are_checked_together() {
+    let rules = |rules: &str| format!(r#"{{"channel":{{"namespaces":[{{"name":"aa",{rules}}}]}}}}"#);
+    for (text, expected) in [
+        (
+            rules(r#""history_size":10"#),
+            expect!["channel.namespaces[0].history_ttl: needs a time, as history_size is set"],
+        ),
+        (
+            rules(r#""history_ttl":"1m""#),
+            expect!["channel.namespaces[0].history_size: needs a size, as history_ttl is set"],
+        ),
+        (
+            rules(r#""history_size":10,"history_ttl":"1500ms""#),
+            expect!["channel.namespaces[0].history_ttl: 1500ms must be whole seconds"],
+        ),
+        (
+            rules(r#""history_size":10,"history_ttl":"-1s""#),
+            expect![[r#"
+            channel.namespaces[0].history_ttl: must not be negative
+            channel.namespaces[0].history_ttl: needs a time, as history_size is set"#]],
+        ),
+        (
+            rules(r#""history_size":10,"history_ttl":"1h","history_meta_ttl":"1m""#),
+            expect!["channel.namespaces[0].history_ttl: must not be longer than history_meta_ttl, 60s"],
+        ),
+        (
+            rules(r#""force_recovery":true"#),
+            expect!["channel.namespaces[0].force_recovery: needs history_size and history_ttl"],
+        ),
+        (
+            rules(r#""force_recovery_mode":"all""#),
+            expect![[
+                r#"channel.namespaces[0].force_recovery_mode: unknown recovery mode "all": it must be "", "stream" or "cache""#
+            ]],
+        ),
+        (
+            rules(r#""auto_cache_recover":true"#),
+            expect![[
+                r#"channel.namespaces[0].auto_cache_recover: needs force_recovery, and force_recovery_mode "cache""#
+            ]],
+        ),
+        (
+            r#"{"channel":{"history_meta_ttl":"1ms"}}"#.to_owned(),
+            expect!["channel.history_meta_ttl: 1ms must be whole seconds"],
+        ),
+        (
+            r#"{"client":{"presence_update_interval":"1ms"}}"#.to_owned(),
+            expect!["client.presence_update_interval: 1ms must be at least 1s"],
+        ),
+        (
+            r#"{"client":{"channel_position_check_delay":"1ms"}}"#.to_owned(),
+            expect!["client.channel_position_check_delay: 1ms must be at least 1s"],
+        ),
+        (
+            r#"{"client":{"channel_position_max_time_lag":"-1s"}}"#.to_owned(),
+            expect!["client.channel_position_max_time_lag: must not be negative"],
+        ),
+    ] {
+        refused(&text, expected);
+    }
 }

@@ -71,14 +71,14 @@ fn what_means_nothing_is_an_error_that_says_so() {
     let text = r#"{
         "clinet": {"insecure": true},
         "client": {"alowed_origins": [], "proxy": {"connect": {"enabled": true}}, "channel_limit": "many"},
-        "channel": {"namespaces": [{"name": "a1", "presence": true, "histroy_size": 10}]},
+        "channel": {"namespaces": [{"name": "a1", "delta_publish": true, "histroy_size": 10}]},
         "engine": {"redis": {"address": "redis://10.0.0.1:6379"}},
         "admin": {"enabled": false, "password": "secret"},
         "websocket": {"read_buffer_size": 512}
     }"#;
     expect![[r#"
+        channel.namespaces[0].delta_publish: an option of Centrifugo that is not implemented yet (in FILE)
         channel.namespaces[0].histroy_size: no such option (in FILE); did you mean channel.namespaces.history_size?
-        channel.namespaces[0].presence: an option of Centrifugo that is not implemented yet (in FILE)
         client.alowed_origins: no such option (in FILE); did you mean client.allowed_origins?
         client.proxy.connect.enabled: an option of Centrifugo that is not implemented yet (in FILE)
         clinet.insecure: no such option (in FILE); did you mean client.insecure?
@@ -159,4 +159,44 @@ fn centrifugos_defaults_written_out_are_accepted() {
     let loaded = loaded(&tree.to_string(), &[]);
     assert_eq!(loaded.warnings, [""; 0]);
     assert!(Settings::new(&loaded.options).is_ok());
+}
+
+#[test]
+fn options_of_history_positions_and_presence_reach_the_channels() {
+    let text = r#"{
+        "channel": {
+            "history_meta_ttl": "2h",
+            "without_namespace": {"presence": true, "join_leave": true, "force_push_join_leave": true},
+            "namespaces": [{
+                "name": "kept", "history_size": 10, "history_ttl": "1m", "history_meta_ttl": "1h",
+                "force_positioning": true, "force_recovery": true, "force_recovery_mode": "cache",
+                "auto_cache_recover": true
+            }]
+        },
+        "client": {
+            "presence_update_interval": "5s", "channel_position_check_delay": "6s",
+            "channel_position_max_time_lag": "7s", "history_max_publication_limit": 8,
+            "recovery_max_publication_limit": 9
+        }
+    }"#;
+    let settings = Settings::new(&loaded(text, &[]).options).expect("settings");
+    let kept = settings.namespaces.channel_options("kept:a").expect("known");
+    let history = kept.history.expect("history");
+    let seconds = [history.ttl, history.meta_ttl, kept.history_meta_ttl].map(|time| time.as_secs());
+    assert_eq!((history.size, seconds), (10, [60, 3600, 3600]));
+    let subscription = kept.subscription();
+    assert!(subscription.positioned && subscription.recoverable && subscription.auto_cache_recover);
+    assert!(!subscription.presence && !subscription.join_leave && !subscription.push_join_leave);
+    let plain = settings.namespaces.channel_options("a").expect("known");
+    assert_eq!((plain.history, plain.history_meta_ttl.as_secs()), (None, 7200));
+    let subscription = plain.subscription();
+    assert!(plain.presence && subscription.presence);
+    assert!(subscription.join_leave && subscription.push_join_leave && !subscription.positioned);
+    let node = &settings.node;
+    let times = [node.presence_update_interval, node.channel_position_check_delay].map(|time| time.as_secs());
+    assert_eq!(times, [5, 6]);
+    assert_eq!(node.channel_position_max_time_lag.map(|time| time.as_secs()), Some(7));
+    assert_eq!((node.history_max_publication_limit, node.recovery_max_publication_limit), (8, 9));
+    let defaults = Settings::new(&loaded("{}", &[]).options).expect("settings").node;
+    assert_eq!(defaults.channel_position_max_time_lag, None);
 }

@@ -7,7 +7,7 @@ import WebSocket from "ws";
 import { Recorder } from "./wait.mjs";
 
 const CLIENT_EVENTS = ["connecting", "connected", "disconnected", "error", "message", "subscribed", "subscribing", "unsubscribed", "publication"];
-const SUBSCRIPTION_EVENTS = ["subscribing", "subscribed", "unsubscribed", "publication", "error"];
+const SUBSCRIPTION_EVENTS = ["subscribing", "subscribed", "unsubscribed", "publication", "join", "leave", "error"];
 
 /** What differs between the encodings: the SDK's class and how it shows a payload. */
 const WIRES = [

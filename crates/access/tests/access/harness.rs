@@ -12,9 +12,9 @@ use tourbillon_access::{
 };
 use tourbillon_auth::{ConnectToken, Secret, Signer, SubscribeToken, Verifier, VerifierConfig};
 use tourbillon_node::{
-    ChannelOptions, Client, ConnectDecision, ConnectRequest, Hooks, MessageRequest, PublishDecision,
-    PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision, RpcRequest, SubRefreshRequest,
-    SubscribeDecision, SubscribeRequest,
+    ChannelOptions, Client, ConnectDecision, ConnectRequest, HistoryRequest, Hooks, MessageRequest,
+    PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision,
+    RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
 };
 use tourbillon_types::{Channel, ClientId, Disconnect, Payload, ReplyError, Unsubscribe, UserId};
 
@@ -143,6 +143,16 @@ impl Hooks for Asked {
     async fn publish(&self, _: PublishRequest) -> Result<PublishDecision, Refusal> {
         self.note("publish");
         Ok(PublishDecision::default())
+    }
+
+    async fn history(&self, _: HistoryRequest) -> Result<(), Refusal> {
+        self.note("history");
+        Ok(())
+    }
+
+    async fn presence(&self, _: PresenceRequest) -> Result<(), Refusal> {
+        self.note("presence");
+        Ok(())
     }
 
     async fn rpc(&self, _: RpcRequest) -> Result<RpcDecision, Refusal> {

@@ -10,6 +10,7 @@ mod logs;
 mod namespaced;
 mod properties;
 mod publish;
+mod reading;
 mod refresh;
 mod speed;
 mod subscribe;

@@ -146,12 +146,7 @@ async fn errors_are_told_in_the_body_or_by_status() {
             400,
             json!({"code": 107, "message": "channel is required"}),
         ),
-        (
-            "presence",
-            json!({"channel": "a"}),
-            400,
-            json!({"code": 108, "message": "not available: presence is not implemented in this version"}),
-        ),
+        ("presence", json!({"channel": "a"}), 400, json!({"code": 108, "message": "not available"})),
     ];
     let plain = start();
     let always = start_with(|config| {

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tourbillon_api::{ApiService, HttpApi, HttpApiConfig};
 use tourbillon_broker_memory::MemoryEngine;
 use tourbillon_node::{
-    ChannelOptions, ConnectDecision, ConnectRequest, DataFormat, Hooks, Node, NodeConfig, PublishDecision,
-    PublishRequest, Refusal, SubscribeDecision, SubscribeRequest,
+    ChannelOptions, ConnectDecision, ConnectRequest, DataFormat, HistoryPolicy, Hooks, Node, NodeConfig,
+    PublishDecision, PublishRequest, Refusal, SubscribeDecision, SubscribeRequest,
 };
 use tourbillon_transport::memory::{MemoryPeer, Sent, pair};
 use tourbillon_transport::{Accept, ConnContext, TransportInfo};
@@ -27,8 +27,10 @@ impl Hooks for Names {
         Ok(ConnectDecision::new(UserId::from(request.token)))
     }
 
-    async fn subscribe(&self, _: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
-        Ok(SubscribeDecision::default())
+    async fn subscribe(&self, request: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
+        let mut decision = SubscribeDecision::default();
+        decision.options = self.channel_options(&request.channel)?.subscription();
+        Ok(decision)
     }
 
     async fn publish(&self, _: PublishRequest) -> Result<PublishDecision, Refusal> {
@@ -42,6 +44,15 @@ impl Hooks for Names {
             Some("json") => DataFormat::Json,
             Some("object") => DataFormat::JsonObject,
             Some("binary") => DataFormat::Binary,
+            Some("kept") => {
+                options.history = Some(HistoryPolicy {
+                    size: 5,
+                    ttl: Duration::from_secs(60),
+                    meta_ttl: Duration::from_secs(600),
+                });
+                options.presence = true;
+                DataFormat::Binary
+            }
             Some(_) => return Err(ReplyError::UNKNOWN_CHANNEL),
         };
         Ok(options)

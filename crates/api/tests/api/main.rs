@@ -7,5 +7,6 @@ mod bad_input;
 mod batch;
 mod connections;
 mod harness;
+mod kept;
 mod publish;
 mod queries;

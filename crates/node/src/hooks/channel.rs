@@ -1,8 +1,12 @@
 //! Rules of a channel that do not depend on who asks.
 
+use std::time::Duration;
+
 use tourbillon_broker::HistoryPolicy;
 use tourbillon_protocol::is_json;
 use tourbillon_types::Payload;
+
+use super::request::{RecoveryMode, SubscriptionOptions};
 
 /// Which payloads a channel takes (OPT-19).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -36,13 +40,69 @@ fn starts_object(data: &Payload) -> bool {
 }
 
 /// Rules of a channel that do not depend on who asks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "they are the options, independent of each other")]
 pub struct ChannelOptions {
     /// How the channel's stream is kept; `None` keeps none.
     pub history: Option<HistoryPolicy>,
+    /// How long the position of a stream that is only read outlives its last use (HID-92), kept or not. Default 30
+    /// days.
+    pub history_meta_ttl: Duration,
+    /// Whether subscriptions have a position (OPT-06).
+    pub force_positioning: bool,
+    /// Whether subscriptions recover (OPT-07).
+    pub force_recovery: bool,
+    /// How subscriptions recover (OPT-08).
+    pub recovery_mode: RecoveryMode,
+    /// Whether the latest publication comes without being asked for (OPT-09). For [`RecoveryMode::Cache`].
+    pub auto_cache_recover: bool,
+    /// Whether it is kept who is in the channel, and may be asked (OPT-01).
+    pub presence: bool,
+    /// Whether beginnings and ends of subscriptions are told to those who listen (OPT-02).
+    pub join_leave: bool,
+    /// Whether every subscriber listens (OPT-03).
+    pub force_push_join_leave: bool,
     /// Whether publications may be sent as deltas without being asked one by one.
     pub delta_publish: bool,
     /// Which payloads the channel takes.
     pub data_format: DataFormat,
+}
+
+impl ChannelOptions {
+    /// How long positions are kept unless a channel's rules say otherwise: 720 hours (`channel.history_meta_ttl`).
+    pub const HISTORY_META_TTL: Duration = Duration::from_secs(720 * 3600);
+
+    /// How a subscription behaves that nobody wants otherwise.
+    #[must_use]
+    pub fn subscription(&self) -> SubscriptionOptions {
+        SubscriptionOptions {
+            positioned: self.force_positioning,
+            recoverable: self.force_recovery,
+            recovery_mode: self.recovery_mode,
+            auto_cache_recover: self.auto_cache_recover,
+            presence: self.presence,
+            join_leave: self.join_leave,
+            push_join_leave: self.force_push_join_leave,
+            ..SubscriptionOptions::default()
+        }
+    }
+}
+
+impl Default for ChannelOptions {
+    fn default() -> Self {
+        Self {
+            history: None,
+            history_meta_ttl: Self::HISTORY_META_TTL,
+            force_positioning: false,
+            force_recovery: false,
+            recovery_mode: RecoveryMode::Stream,
+            auto_cache_recover: false,
+            presence: false,
+            join_leave: false,
+            force_push_join_leave: false,
+            delta_publish: false,
+            data_format: DataFormat::default(),
+        }
+    }
 }

@@ -8,9 +8,9 @@ use tourbillon_broker::BoxFuture;
 use tourbillon_types::{Channel, Disconnect, ReplyError, Unsubscribe};
 
 use super::{
-    ChannelOptions, Client, ConnectDecision, ConnectRequest, Hooks, MessageRequest, PublishDecision,
-    PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision, RpcRequest, SubRefreshRequest,
-    SubscribeDecision, SubscribeRequest,
+    ChannelOptions, Client, ConnectDecision, ConnectRequest, HistoryRequest, Hooks, MessageRequest,
+    PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision,
+    RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
 };
 use crate::pool::{HookCall, Pool};
 
@@ -18,6 +18,7 @@ thread_local! {
     static CONNECT: Pool<Result<ConnectDecision, Refusal>> = const { RefCell::new(Vec::new()) };
     static SUBSCRIBE: Pool<Result<SubscribeDecision, Refusal>> = const { RefCell::new(Vec::new()) };
     static PUBLISH: Pool<Result<PublishDecision, Refusal>> = const { RefCell::new(Vec::new()) };
+    static PERMIT: Pool<Result<(), Refusal>> = const { RefCell::new(Vec::new()) };
     static RPC: Pool<Result<RpcDecision, Refusal>> = const { RefCell::new(Vec::new()) };
     static MESSAGE: Pool<Result<(), Disconnect>> = const { RefCell::new(Vec::new()) };
     static REFRESH: Pool<Result<RefreshDecision, Refusal>> = const { RefCell::new(Vec::new()) };
@@ -33,6 +34,10 @@ pub trait DynHooks: Send + Sync + 'static {
     fn subscribe(self: Arc<Self>, request: SubscribeRequest) -> HookCall<Result<SubscribeDecision, Refusal>>;
     /// See [`Hooks::publish`].
     fn publish(self: Arc<Self>, request: PublishRequest) -> HookCall<Result<PublishDecision, Refusal>>;
+    /// See [`Hooks::history`].
+    fn history(self: Arc<Self>, request: HistoryRequest) -> HookCall<Result<(), Refusal>>;
+    /// See [`Hooks::presence`].
+    fn presence(self: Arc<Self>, request: PresenceRequest) -> HookCall<Result<(), Refusal>>;
     /// See [`Hooks::rpc`].
     fn rpc(self: Arc<Self>, request: RpcRequest) -> HookCall<Result<RpcDecision, Refusal>>;
     /// See [`Hooks::message`].
@@ -68,6 +73,14 @@ impl<H: Hooks> DynHooks for H {
 
     fn publish(self: Arc<Self>, request: PublishRequest) -> HookCall<Result<PublishDecision, Refusal>> {
         HookCall::new(&PUBLISH, async move { Hooks::publish(&*self, request).await })
+    }
+
+    fn history(self: Arc<Self>, request: HistoryRequest) -> HookCall<Result<(), Refusal>> {
+        HookCall::new(&PERMIT, async move { Hooks::history(&*self, request).await })
+    }
+
+    fn presence(self: Arc<Self>, request: PresenceRequest) -> HookCall<Result<(), Refusal>> {
+        HookCall::new(&PERMIT, async move { Hooks::presence(&*self, request).await })
     }
 
     fn rpc(self: Arc<Self>, request: RpcRequest) -> HookCall<Result<RpcDecision, Refusal>> {

@@ -6,7 +6,8 @@ use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
 use http::HeaderMap;
-use tourbillon_broker::{PublishOptions, Published};
+use tourbillon_broker::{HistoryQuery, PublishOptions, Published};
+pub use tourbillon_recovery::RecoveryMode;
 pub use tourbillon_session::Refusal;
 use tourbillon_types::{Channel, ClientId, Direction, Encoding, Payload, SessionId, TagFilter, Text, UserId};
 
@@ -254,6 +255,7 @@ impl fmt::Debug for SubscribeRequest {
 /// How a subscription behaves.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "they are the options, independent of each other")]
 pub struct SubscriptionOptions {
     /// When it expires, seconds since 1970 UTC; `None` for never.
     pub expire_at: Option<i64>,
@@ -261,6 +263,21 @@ pub struct SubscriptionOptions {
     pub info: Payload,
     /// Data for the client.
     pub data: Payload,
+    /// It has a position (REC-01): the client is told where it is, and gets everything from there or is told that it
+    /// does not.
+    pub positioned: bool,
+    /// The client may recover what it missed (REC-02). Then it has a position, too.
+    pub recoverable: bool,
+    /// How it recovers (OPT-08).
+    pub recovery_mode: RecoveryMode,
+    /// It begins with the channel's latest publication without asking (REC-05). For [`RecoveryMode::Cache`].
+    pub auto_cache_recover: bool,
+    /// Its subscriber is counted among those present (OPT-01).
+    pub presence: bool,
+    /// Its beginning and its end are told to subscribers that listen to that (OPT-02).
+    pub join_leave: bool,
+    /// It listens to others' beginnings and ends (OPT-03).
+    pub push_join_leave: bool,
 }
 
 /// A subscription is granted.
@@ -299,6 +316,48 @@ impl PublishRequest {
     #[must_use]
     pub const fn new(client: Arc<Client>, channel: Channel, data: Payload, subscribed: bool) -> Self {
         Self { client, channel, data, subscribed }
+    }
+}
+
+/// A client wants to read a channel's history.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HistoryRequest {
+    /// Who asks.
+    pub client: Arc<Client>,
+    /// Of which channel.
+    pub channel: Channel,
+    /// What for; within the limit for clients already.
+    pub query: HistoryQuery,
+    /// Whether the client is subscribed to the channel.
+    pub subscribed: bool,
+}
+
+impl HistoryRequest {
+    /// A client's request.
+    #[must_use]
+    pub const fn new(client: Arc<Client>, channel: Channel, query: HistoryQuery, subscribed: bool) -> Self {
+        Self { client, channel, query, subscribed }
+    }
+}
+
+/// A client wants to know who is in a channel, or how many.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PresenceRequest {
+    /// Who asks.
+    pub client: Arc<Client>,
+    /// Of which channel.
+    pub channel: Channel,
+    /// Whether the client is subscribed to the channel.
+    pub subscribed: bool,
+}
+
+impl PresenceRequest {
+    /// A client's request.
+    #[must_use]
+    pub const fn new(client: Arc<Client>, channel: Channel, subscribed: bool) -> Self {
+        Self { client, channel, subscribed }
     }
 }
 

@@ -8,6 +8,7 @@ use tourbillon_transport::{Message, Run};
 use tourbillon_types::Disconnect;
 
 use super::index::Index;
+use super::tracked::Tracked;
 use crate::conn::{Conn, Variant};
 
 /// One channel.
@@ -20,10 +21,24 @@ pub(super) struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Subscribers {
     groups: SmallVec<[Group; 1]>,
+    /// Those that have a position, or listen to joins and leaves. Most channels have none.
+    pub(super) tracked: Option<Box<Tracked>>,
     /// Whether the broker is known to deliver this channel.
     pub(super) delivered: bool,
     /// Nobody is left, and the entry is taken off the map: whoever still finds it looks again.
     pub(super) dissolved: bool,
+}
+
+/// How a connection has a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It gets every publication.
+    Plain,
+    /// It has a position, or listens.
+    Tracked {
+        /// Whether joins and leaves are told to it.
+        listens: bool,
+    },
 }
 
 /// Subscribers that get the same bytes, densely.
@@ -66,7 +81,8 @@ const FEW: usize = 4;
 
 impl Subscribers {
     pub(super) fn len(&self) -> usize {
-        self.groups.iter().map(|group| group.slots.len()).sum()
+        let plain: usize = self.groups.iter().map(|group| group.slots.len()).sum();
+        plain + self.tracked.as_ref().map_or(0, |tracked| tracked.len())
     }
 
     pub(super) fn groups_mut(&mut self) -> impl Iterator<Item = &mut Group> {
@@ -77,8 +93,15 @@ impl Subscribers {
         self.groups.iter_mut().find(|group| group.variant == variant)
     }
 
-    /// Adds a connection with its gate closed.
-    pub(super) fn add(&mut self, conn: &Arc<Conn>) {
+    /// Adds a connection with its gate closed. One that is there already stays as it is.
+    pub(super) fn add(&mut self, conn: &Arc<Conn>, place: Place) {
+        if self.has(conn) {
+            return;
+        }
+        if let Place::Tracked { listens } = place {
+            self.tracked.get_or_insert_default().add(conn, listens, GATE_LIMIT);
+            return;
+        }
         if self.group(conn.variant).is_none() {
             self.groups.push(Group::new(conn.variant));
         }
@@ -96,8 +119,22 @@ impl Subscribers {
         gate.0
     }
 
+    fn has(&self, conn: &Conn) -> bool {
+        let group = self.groups.iter().find(|group| group.variant == conn.variant);
+        group.is_some_and(|group| group.position(conn).is_some())
+            || self.tracked.as_ref().is_some_and(|tracked| tracked.has(conn))
+    }
+
     /// Removes a connection. `false`: it was not there.
     pub(super) fn remove(&mut self, conn: &Conn) -> bool {
+        if let Some(tracked) = &mut self.tracked
+            && tracked.remove(conn)
+        {
+            if tracked.len() == 0 {
+                self.tracked = None;
+            }
+            return true;
+        }
         let Some(group) = self.group(conn.variant) else { return false };
         let removed = group.remove(conn);
         self.groups.retain(|group| !group.slots.is_empty());
@@ -111,9 +148,6 @@ impl Group {
     }
 
     fn add(&mut self, conn: &Arc<Conn>) {
-        if self.position(conn).is_some() {
-            return;
-        }
         if self.slots.len() == self.slots.capacity() {
             // From one slot on: most channels have few subscribers.
             self.slots.reserve_exact(self.slots.len().clamp(1, 4096));

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use tourbillon_broker::Engine;
 use tourbillon_broker_memory::MemoryEngine;
-use tourbillon_node::{Hooks, Node, NodeConfig};
+use tourbillon_node::{Hooks, Node, NodeConfig, PublishOptions};
 use tourbillon_transport::memory::{MemoryPeer, Sent, pair};
 use tourbillon_transport::{Accept, ConnContext, PingMode, TransportInfo};
 use tourbillon_types::{Channel, Disconnect, Encoding, Payload};
@@ -15,11 +16,13 @@ pub(crate) struct TestNode {
 }
 
 pub(crate) fn start(hooks: impl Hooks, config: NodeConfig) -> TestNode {
-    let (node, driver) = Node::builder(MemoryEngine::default())
-        .hooks(hooks)
-        .config(config)
-        .build()
-        .expect("a valid configuration");
+    start_on(MemoryEngine::default(), hooks, config)
+}
+
+/// The same on an engine of the test's own.
+pub(crate) fn start_on(engine: impl Into<Engine>, hooks: impl Hooks, config: NodeConfig) -> TestNode {
+    let (node, driver) =
+        Node::builder(engine).hooks(hooks).config(config).build().expect("a valid configuration");
     tokio::spawn(driver);
     TestNode { node }
 }
@@ -45,7 +48,9 @@ impl TestNode {
 
     pub(crate) async fn publish(&self, channel: &str, data: &str) {
         let data = Payload::from(data.as_bytes().to_vec());
-        let published = self.node.publish(Channel::from(channel), data, Default::default()).await;
+        let mut options = PublishOptions::default();
+        options.history = self.node.channel_options(channel).expect("a channel").history;
+        let published = self.node.publish(Channel::from(channel), data, options).await;
         assert!(published.is_ok(), "{published:?}");
     }
 

@@ -5,6 +5,10 @@
 mod bursts;
 mod emulation;
 mod harness;
+mod history;
 mod limits;
+mod positions;
+mod presence;
 mod pubsub;
+mod scripted;
 mod server_side;

@@ -111,7 +111,7 @@ impl Audit {
                 self.last_call = Some(*id);
                 self.asked.insert(*id, call.clone());
             }
-            Output::Open(channel) => {
+            Output::Open { channel, .. } => {
                 assert!(self.told, "a gate opened before the reply");
                 assert!(self.granted.remove(channel), "{channel} was opened without a grant");
                 assert!(self.open.insert(channel.clone()), "{channel} was opened twice");

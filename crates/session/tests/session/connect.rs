@@ -2,9 +2,11 @@
 
 use expect_test::expect;
 use tourbillon_session::{Accepted, Answer, Granted, ServerOp};
-use tourbillon_types::{Channel, Disconnect, Payload, ReplyError, StreamPosition};
+use tourbillon_types::{Channel, Disconnect, Payload, ReplyError};
 
-use crate::rig::{Rig, accepted, after, granted, refused, thrown_out, wish_subscribe, wish_unsubscribe};
+use crate::rig::{
+    Rig, accepted, after, granted, positioned, refused, thrown_out, wish_subscribe, wish_unsubscribe,
+};
 
 fn accept(accepted: Accepted) -> Answer {
     Answer::Connect(Ok(accepted))
@@ -98,8 +100,7 @@ fn connect_by_emulation_tells_session_and_node() {
 fn connect_establishes_the_servers_subscriptions_and_opens_them_after_the_reply() {
     let mut rig = Rig::new();
     rig.send(r#"{"id":1,"connect":{}}"#);
-    let position = StreamPosition { offset: 5, epoch: "abcd".into() };
-    let news = Granted { recoverable: true, positioned: true, position, ..Granted::default() };
+    let news = positioned(5);
     let subscriptions = vec![
         (Channel::from("news"), news),
         (Channel::from("chat"), Granted { data: Payload::from("[1]"), ..Granted::default() }),
@@ -110,7 +111,7 @@ fn connect_establishes_the_servers_subscriptions_and_opens_them_after_the_reply(
         - call 1: connect
         - answer 1: accepted
         server> {"id":1,"connect":{"client":"00000000-0000-4000-8000-000000000000","version":"1.2.3","subs":{"news":{"recoverable":true,"epoch":"abcd","offset":5,"positioned":true},"chat":{"data":[1]}},"ping":25,"pong":true}}
-        - open news
+        - open news at 5 abcd
         - open chat
     "#]]);
 }

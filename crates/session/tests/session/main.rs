@@ -13,6 +13,8 @@ mod expiry;
 #[cfg(test)]
 mod ping;
 #[cfg(test)]
+mod positions;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod rig;

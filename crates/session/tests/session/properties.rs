@@ -257,6 +257,9 @@ impl Outcome {
             Call::Connect(_) => Answer::Connect(result(refusal, self.accepted())),
             Call::Subscribe(_) | Call::Attach { .. } => Answer::Subscribe(result(refusal, self.granted())),
             Call::Publish { .. } => Answer::Publish(result(refusal, ())),
+            Call::History { .. } => Answer::History(result(refusal, Default::default())),
+            Call::Presence { .. } => Answer::Presence(result(refusal, Default::default())),
+            Call::PresenceStats { .. } => Answer::PresenceStats(result(refusal, Default::default())),
             Call::Rpc(_) => Answer::Rpc(result(refusal, Payload::from("1"))),
             Call::Message(_) => Answer::Message(match refusal {
                 Some(Refusal::Disconnect(why)) => Err(why),

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use expect_test::Expect;
+use tourbillon_recovery::Resumed;
 use tourbillon_session::{
     Accepted, Answer, Call, CallId, Granted, Input, Output, Outputs, Refreshed, Refusal, ServerOp, Session,
     SessionConfig, SessionInit,
 };
 use tourbillon_types::{
-    Channel, ClientId, Direction, Disconnect, Instant, Now, Payload, ReplyError, Unsubscribe,
+    Channel, ClientId, Direction, Disconnect, Instant, Now, Payload, ReplyError, StreamPosition, Unsubscribe,
 };
 
 use crate::audit::Audit;
@@ -139,6 +140,7 @@ impl Rig {
             ServerOp::Unsubscribe { channel, why } => {
                 format!("unsubscribe {channel}: {} {}", why.code, why.reason)
             }
+            ServerOp::Insufficient { channel } => format!("position lost in {channel}"),
             ServerOp::Refresh(refreshed) => format!("refresh, {}", self.describe_refreshed(refreshed)),
         };
         self.note(&format!("- wish: {text}"));
@@ -193,6 +195,11 @@ impl Rig {
 
     /// Compares the transcript since the last comparison.
     #[track_caller]
+    /// How often the transcript says this.
+    pub(crate) fn said(&self, text: &str) -> usize {
+        self.log.matches(text).count()
+    }
+
     pub(crate) fn expect(&mut self, expected: Expect) {
         expected.assert_eq(&std::mem::take(&mut self.log));
     }
@@ -220,7 +227,10 @@ impl Rig {
             Output::Ping => format!("server> {}", wire::ping(self.direction)),
             Output::Answered(after) => format!("- answered after {after:?}"),
             Output::Call(id, call) => format!("- call {}: {}", id.0, show_call(call)),
-            Output::Open(channel) => format!("- open {channel}"),
+            Output::Open { channel, live: None } => format!("- open {channel}"),
+            Output::Open { channel, live: Some(live) } => {
+                format!("- open {channel} at {} {}", live.offset, live.epoch.as_str())
+            }
             Output::Detach { channel, why } => format!("- detach {channel}: {} {}", why.code, why.reason),
             Output::Close(why) => format!("closed: {} {}", why.code, why.reason),
         }
@@ -232,6 +242,9 @@ impl Rig {
             | Answer::Subscribe(Err(refusal))
             | Answer::Publish(Err(refusal))
             | Answer::Rpc(Err(refusal))
+            | Answer::History(Err(refusal))
+            | Answer::Presence(Err(refusal))
+            | Answer::PresenceStats(Err(refusal))
             | Answer::Refresh(Err(refusal)) => refusal.clone(),
             Answer::Message(Err(why)) => Refusal::Disconnect(why.clone()),
             Answer::Refresh(Ok(refreshed)) => return self.describe_refreshed(refreshed),
@@ -241,6 +254,9 @@ impl Rig {
             Answer::Subscribe(Ok(granted)) => {
                 return format!("granted{}", self.describe_end(granted.expire_at));
             }
+            Answer::History(Ok(page)) => return format!("{} publications", page.publications.len()),
+            Answer::Presence(Ok(found)) => return format!("{} members", found.presence.len()),
+            Answer::PresenceStats(Ok(stats)) => return format!("{} clients", stats.num_clients),
             Answer::Rpc(Ok(data)) => return show_payload(data),
             Answer::Publish(Ok(())) | Answer::Message(Ok(())) => return "done".to_owned(),
         };
@@ -275,6 +291,13 @@ fn show_call(call: &Call) -> String {
             let info = channel_info.as_ref().map(show_payload);
             format!("publish {channel} {}, subscribed: {subscribed}, info: {info:?}", show_payload(data))
         }
+        Call::History { command, subscribed } => {
+            format!("history {}, limit {}, subscribed: {subscribed}", command.channel, command.limit)
+        }
+        Call::Presence { channel, subscribed } => format!("presence {channel}, subscribed: {subscribed}"),
+        Call::PresenceStats { channel, subscribed } => {
+            format!("presence_stats {channel}, subscribed: {subscribed}")
+        }
         Call::Rpc(rpc) => format!("rpc {:?} {}", rpc.method, show_payload(&rpc.data)),
         Call::Message(data) => format!("message {}", show_payload(data)),
         Call::Refresh { token } => format!("refresh {token}"),
@@ -294,6 +317,13 @@ pub(crate) fn accepted(seconds: i64, client_side_refresh: bool) -> Accepted {
 
 pub(crate) fn granted(seconds: i64, client_side_refresh: bool) -> Granted {
     Granted { expire_at: after(seconds), client_side_refresh, ..Granted::default() }
+}
+
+/// A subscription with a position that stands at this offset.
+pub(crate) fn positioned(offset: u64) -> Granted {
+    let position = StreamPosition { offset, epoch: "abcd".into() };
+    let resumed = Resumed { position: position.clone(), live: position, ..Resumed::default() };
+    Granted { positioned: true, recoverable: true, resumed: Some(Box::new(resumed)), ..Granted::default() }
 }
 
 pub(crate) fn refreshed(seconds: i64) -> Refreshed {

@@ -2,20 +2,14 @@
 
 use expect_test::expect;
 use tourbillon_session::{Accepted, Answer, Granted, ServerOp};
-use tourbillon_types::{Disconnect, Payload, ReplyError, StreamPosition, Unsubscribe};
+use tourbillon_types::{Disconnect, Payload, ReplyError, Unsubscribe};
 
-use crate::rig::{Rig, granted, refused, thrown_out, wish_subscribe, wish_unsubscribe};
+use crate::rig::{Rig, granted, positioned, refused, thrown_out, wish_subscribe, wish_unsubscribe};
 
 #[test]
 fn the_server_subscribes() {
     let mut rig = Rig::connected();
-    let granted = Granted {
-        data: Payload::from(r#"{"a":1}"#),
-        positioned: true,
-        recoverable: true,
-        position: StreamPosition { offset: 7, epoch: "abcd".into() },
-        ..Granted::default()
-    };
+    let granted = Granted { data: Payload::from(r#"{"a":1}"#), ..positioned(7) };
     rig.server(ServerOp::Subscribe { channel: "news".into(), granted: granted.clone() });
     // The client's commands do not wait for it.
     assert!(rig.session.ready());
@@ -25,7 +19,7 @@ fn the_server_subscribes() {
         - call 2: attach news
         - answer 2: granted
         server> {"push":{"channel":"news","subscribe":{"recoverable":true,"epoch":"abcd","offset":7,"positioned":true,"data":{"a":1}}}}
-        - open news
+        - open news at 7 abcd
     "#]]);
 }
 

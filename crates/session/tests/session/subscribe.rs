@@ -2,9 +2,9 @@
 
 use expect_test::expect;
 use tourbillon_session::{Answer, CallId, Granted};
-use tourbillon_types::{Disconnect, Payload, ReplyError, StreamPosition};
+use tourbillon_types::{Disconnect, Payload, ReplyError};
 
-use crate::rig::{Rig, granted, refused, thrown_out, wish_subscribe, wish_unsubscribe};
+use crate::rig::{Rig, after, granted, positioned, refused, thrown_out, wish_subscribe, wish_unsubscribe};
 
 fn grant(granted: Granted) -> Answer {
     Answer::Subscribe(Ok(granted))
@@ -28,18 +28,13 @@ fn subscribe_is_answered_before_the_channel_opens() {
 fn subscribe_tells_position_and_time_to_live() {
     let mut rig = Rig::connected();
     rig.send(r#"{"id":2,"subscribe":{"channel":"news","recover":true,"offset":3,"epoch":"abcd"}}"#);
-    rig.answer(grant(Granted {
-        positioned: true,
-        recoverable: true,
-        position: StreamPosition { offset: 5, epoch: "abcd".into() },
-        ..granted(60, true)
-    }));
+    rig.answer(grant(Granted { expire_at: after(60), client_side_refresh: true, ..positioned(5) }));
     rig.expect(expect![[r#"
         client> {"id":2,"subscribe":{"channel":"news","recover":true,"offset":3,"epoch":"abcd"}}
         - call 2: subscribe news
         - answer 2: granted, for 60 s
         server> {"id":2,"subscribe":{"expires":true,"ttl":60,"recoverable":true,"epoch":"abcd","offset":5,"positioned":true,"was_recovering":true}}
-        - open news
+        - open news at 5 abcd
     "#]]);
 }
 

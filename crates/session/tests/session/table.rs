@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use expect_test::expect;
+use tourbillon_protocol::reply::{HistoryResult, PresenceResult, PresenceStatsResult};
 use tourbillon_protocol::{Command, Request, command};
 use tourbillon_session::{Accepted, Answer, CallId, Granted, Input, Output, Refreshed, ServerOp};
 use tourbillon_types::{Direction, Disconnect, Payload, ReplyError, Unsubscribe};
@@ -82,6 +83,7 @@ fn other_inputs() -> Vec<(String, Input)> {
             "server: unsubscribe".to_owned(),
             Input::Server(ServerOp::Unsubscribe { channel: channel(), why: Unsubscribe::SERVER }),
         ),
+        ("server: insufficient".to_owned(), Input::Server(ServerOp::Insufficient { channel: channel() })),
         ("server: refresh".to_owned(), Input::Server(ServerOp::Refresh(Refreshed::default()))),
     ]
 }
@@ -99,7 +101,7 @@ fn outcome(outputs: &[Output]) -> String {
             Output::Ping => "ping".to_owned(),
             Output::Answered(_) => "answered".to_owned(),
             Output::Call(..) => "call".to_owned(),
-            Output::Open(_) => "open".to_owned(),
+            Output::Open { .. } => "open".to_owned(),
             Output::Detach { .. } => "detach".to_owned(),
             Output::Close(why) => format!("x{}", why.code),
         })
@@ -202,9 +204,9 @@ fn every_request_in_every_phase() {
         subscribe            | x3501 | x3501      | call      | call   | x3501    | -      | x3501         | -          | -
         unsubscribe          | x3501 | x3501      | ok        | ok     | x3501    | -      | x3501         | -          | -
         publish              | x3501 | x3501      | call      | call   | x3501    | -      | x3501         | -          | -
-        presence             | x3501 | x3501      | 108       | 108    | x3501    | -      | x3501         | -          | -
-        presence_stats       | x3501 | x3501      | 108       | 108    | x3501    | -      | x3501         | -          | -
-        history              | x3501 | x3501      | 108       | 108    | x3501    | -      | x3501         | -          | -
+        presence             | x3501 | x3501      | call      | call   | x3501    | -      | x3501         | -          | -
+        presence_stats       | x3501 | x3501      | call      | call   | x3501    | -      | x3501         | -          | -
+        history              | x3501 | x3501      | call      | call   | x3501    | -      | x3501         | -          | -
         rpc                  | x3501 | x3501      | call      | call   | x3501    | -      | x3501         | -          | -
         send                 | x3501 | x3501      | call      | call   | x3501    | -      | x3501         | -          | -
         refresh              | x3501 | x3501      | call      | call   | x3501    | -      | x3501         | -          | -
@@ -228,15 +230,16 @@ fn every_request_in_every_phase() {
 #[test]
 fn every_other_input_in_every_phase() {
     expect![[r#"
-                            | new   | connecting | connected | pinged | unusable | closed | listener: new | connecting | connected
-        malformed           | x3501 | x3501      | x3501     | x3501  | x3501    | -      | x3501         | -          | -
-        pong frame          | -     | -          | -         | -      | -        | -      | -             | -          | -
-        tick                | -     | -          | -         | -      | -        | -      | -             | -          | -
-        answer              | -     | -          | -         | -      | -        | -      | -             | -          | -
-        server: disconnect  | x3001 | x3001      | x3001     | x3001  | x3001    | -      | x3001         | x3001      | x3001
-        server: subscribe   | -     | -          | call      | call   | -        | -      | -             | -          | call
-        server: unsubscribe | -     | -          | push      | push   | -        | -      | -             | -          | push
-        server: refresh     | -     | -          | push      | push   | -        | -      | -             | -          | push
+                             | new   | connecting | connected | pinged | unusable | closed | listener: new | connecting | connected
+        malformed            | x3501 | x3501      | x3501     | x3501  | x3501    | -      | x3501         | -          | -
+        pong frame           | -     | -          | -         | -      | -        | -      | -             | -          | -
+        tick                 | -     | -          | -         | -      | -        | -      | -             | -          | -
+        answer               | -     | -          | -         | -      | -        | -      | -             | -          | -
+        server: disconnect   | x3001 | x3001      | x3001     | x3001  | x3001    | -      | x3001         | x3001      | x3001
+        server: subscribe    | -     | -          | call      | call   | -        | -      | -             | -          | call
+        server: unsubscribe  | -     | -          | push      | push   | -        | -      | -             | -          | push
+        server: insufficient | -     | -          | -         | -      | -        | -      | -             | -          | -
+        server: refresh      | -     | -          | push      | push   | -        | -      | -             | -          | push
     "#]].assert_eq(&table(other_inputs(), &PHASES));
 }
 
@@ -295,33 +298,81 @@ fn every_request_about_a_channel_in_every_state_of_its_subscription() {
     let about = |(_, input): &(String, Input)| match input {
         Input::Command(command) => matches!(
             command.request,
-            Request::Subscribe(_) | Request::Unsubscribe(_) | Request::Publish(_) | Request::SubRefresh(_)
+            Request::Subscribe(_)
+                | Request::Unsubscribe(_)
+                | Request::Publish(_)
+                | Request::Presence(_)
+                | Request::PresenceStats(_)
+                | Request::History(_)
+                | Request::SubRefresh(_)
         ),
-        Input::Server(ServerOp::Subscribe { .. } | ServerOp::Unsubscribe { .. }) => true,
+        Input::Server(
+            ServerOp::Subscribe { .. } | ServerOp::Unsubscribe { .. } | ServerOp::Insufficient { .. },
+        ) => true,
         _ => false,
     };
     let inputs = commands().into_iter().filter(|(name, _)| !name.ends_with("id 0"));
     let inputs = inputs.chain(other_inputs()).filter(about).collect();
     expect![[r#"
-                            | none | subscribing | subscribed  | refreshing  | giving | given       | taking
-        subscribe           | call | 105         | 105         | 105         | 105    | 105         | 105
-        unsubscribe         | ok   | -           | detach ok   | detach ok   | -      | detach ok   | -
-        publish             | call | call        | call        | call        | call   | call        | call
-        sub_refresh         | 103  | 103         | call        | x3501       | 103    | call        | 103
-        server: subscribe   | call | -           | -           | -           | -      | -           | -
-        server: unsubscribe | push | -           | detach push | detach push | -      | detach push | -
+                             | none | subscribing | subscribed  | refreshing  | giving | given       | taking
+        subscribe            | call | 105         | 105         | 105         | 105    | 105         | 105
+        unsubscribe          | ok   | -           | detach ok   | detach ok   | -      | detach ok   | -
+        publish              | call | call        | call        | call        | call   | call        | call
+        presence             | call | call        | call        | call        | call   | call        | call
+        presence_stats       | call | call        | call        | call        | call   | call        | call
+        history              | call | call        | call        | call        | call   | call        | call
+        sub_refresh          | 103  | 103         | call        | x3501       | 103    | call        | 103
+        server: subscribe    | call | -           | -           | -           | -      | -           | -
+        server: unsubscribe  | push | -           | detach push | detach push | -      | detach push | -
+        server: insufficient | -    | -           | detach push | detach push | -      | x3010       | -
     "#]]
     .assert_eq(&table(inputs, &SUBSCRIPTION_STATES));
+}
+
+/// An answer of each kind: yes, no and out.
+fn answers() -> Vec<(&'static str, Answer)> {
+    let no = || refused(ReplyError::PERMISSION_DENIED);
+    let out = || crate::rig::thrown_out(Disconnect::FORCE_DISCONNECT);
+    vec![
+        ("accepted", Answer::Connect(Ok(Accepted::default()))),
+        ("not accepted", Answer::Connect(Err(no()))),
+        ("accepted, out", Answer::Connect(Err(out()))),
+        ("granted", Answer::Subscribe(Ok(Granted::default()))),
+        ("not granted", Answer::Subscribe(Err(no()))),
+        ("granted, out", Answer::Subscribe(Err(out()))),
+        ("published", Answer::Publish(Ok(()))),
+        ("not published", Answer::Publish(Err(no()))),
+        ("published, out", Answer::Publish(Err(out()))),
+        ("page", Answer::History(Ok(HistoryResult::default()))),
+        ("no page", Answer::History(Err(no()))),
+        ("page, out", Answer::History(Err(out()))),
+        ("members", Answer::Presence(Ok(PresenceResult::default()))),
+        ("no members", Answer::Presence(Err(no()))),
+        ("numbers", Answer::PresenceStats(Ok(PresenceStatsResult::default()))),
+        ("no numbers", Answer::PresenceStats(Err(no()))),
+        ("result", Answer::Rpc(Ok(Payload::empty()))),
+        ("no result", Answer::Rpc(Err(no()))),
+        ("result, out", Answer::Rpc(Err(out()))),
+        ("taken", Answer::Message(Ok(()))),
+        ("taken, out", Answer::Message(Err(Disconnect::FORCE_DISCONNECT))),
+        ("refreshed", Answer::Refresh(Ok(Refreshed::default()))),
+        ("expired", Answer::Refresh(Ok(Refreshed { expired: true, ..Refreshed::default() }))),
+        ("not refreshed", Answer::Refresh(Err(no()))),
+        ("refreshed, out", Answer::Refresh(Err(out()))),
+    ]
 }
 
 /// A call of each kind, and the answers to it in order: yes, no, out, and one of another kind.
 #[test]
 fn every_answer_to_every_call() {
-    let calls: [State; 10] = [
+    let calls: [State; 13] = [
         ("connect", connecting),
         ("subscribe", subscribing),
         ("attach", giving),
         ("publish", || asked(r#"{"id":2,"publish":{"channel":"news"}}"#)),
+        ("history", || asked(r#"{"id":2,"history":{"channel":"news"}}"#)),
+        ("presence", || asked(r#"{"id":2,"presence":{"channel":"news"}}"#)),
+        ("presence_stats", || asked(r#"{"id":2,"presence_stats":{"channel":"news"}}"#)),
         ("rpc", || asked(r#"{"id":2,"rpc":{}}"#)),
         ("send", || asked(r#"{"send":{}}"#)),
         ("refresh", || asked(r#"{"id":2,"refresh":{"token":"token"}}"#)),
@@ -338,28 +389,7 @@ fn every_answer_to_every_call() {
         }),
         ("sub_refresh by the server", refreshing),
     ];
-    let no = || refused(ReplyError::PERMISSION_DENIED);
-    let out = || crate::rig::thrown_out(Disconnect::FORCE_DISCONNECT);
-    let answers = [
-        ("accepted", Answer::Connect(Ok(Accepted::default()))),
-        ("not accepted", Answer::Connect(Err(no()))),
-        ("accepted, out", Answer::Connect(Err(out()))),
-        ("granted", Answer::Subscribe(Ok(Granted::default()))),
-        ("not granted", Answer::Subscribe(Err(no()))),
-        ("granted, out", Answer::Subscribe(Err(out()))),
-        ("published", Answer::Publish(Ok(()))),
-        ("not published", Answer::Publish(Err(no()))),
-        ("published, out", Answer::Publish(Err(out()))),
-        ("result", Answer::Rpc(Ok(Payload::empty()))),
-        ("no result", Answer::Rpc(Err(no()))),
-        ("result, out", Answer::Rpc(Err(out()))),
-        ("taken", Answer::Message(Ok(()))),
-        ("taken, out", Answer::Message(Err(Disconnect::FORCE_DISCONNECT))),
-        ("refreshed", Answer::Refresh(Ok(Refreshed::default()))),
-        ("expired", Answer::Refresh(Ok(Refreshed { expired: true, ..Refreshed::default() }))),
-        ("not refreshed", Answer::Refresh(Err(no()))),
-        ("refreshed, out", Answer::Refresh(Err(out()))),
-    ];
+    let answers = answers();
     let mut text = String::new();
     for (name, call) in calls {
         let _ = writeln!(text, "{name}");
@@ -390,6 +420,16 @@ fn every_answer_to_every_call() {
         - published: ok
         - not published: 103
         - published, out: x3503
+        history
+        - page: ok
+        - no page: 103
+        - page, out: x3503
+        presence
+        - members: ok
+        - no members: 103
+        presence_stats
+        - numbers: ok
+        - no numbers: 103
         rpc
         - result: ok
         - no result: 103
