@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use tourbillon_node::{
-    ConnectDecision, ConnectRequest, Hooks, NodeConfig, RefreshDecision, Refusal, SubscribeDecision,
-    SubscriptionOptions, Target,
+    ConnectDecision, ConnectRequest, Hooks, NodeConfig, PublishDecision, PublishRequest, RefreshDecision,
+    Refusal, SubscribeDecision, SubscriptionOptions, Target,
 };
 use tourbillon_types::{Channel, Disconnect, Payload, Unsubscribe, UserId};
 
@@ -25,6 +25,10 @@ impl Hooks for Names {
 
     async fn subscribe(&self, _: tourbillon_node::SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
         Ok(SubscribeDecision::default())
+    }
+
+    async fn publish(&self, _: PublishRequest) -> Result<PublishDecision, Refusal> {
+        Ok(PublishDecision::default())
     }
 }
 
