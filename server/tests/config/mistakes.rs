@@ -439,14 +439,8 @@ fn texts_of_other_types_are_read() {
 fn options_of_history_and_positions_are_checked_together() {
     let rules = |rules: &str| format!(r#"{{"channel":{{"namespaces":[{{"name":"aa",{rules}}}]}}}}"#);
     for (text, expected) in [
-        (
-            rules(r#""history_size":10"#),
-            expect!["channel.namespaces[0].history_ttl: needs a time, as history_size is set"],
-        ),
-        (
-            rules(r#""history_ttl":"1m""#),
-            expect!["channel.namespaces[0].history_size: needs a size, as history_ttl is set"],
-        ),
+        (rules(r#""history_size":10"#), expect!["channel.namespaces[0].history_size: needs `history_ttl`"]),
+        (rules(r#""history_ttl":"1m""#), expect!["channel.namespaces[0].history_ttl: needs `history_size`"]),
         (
             rules(r#""history_size":10,"history_ttl":"1500ms""#),
             expect!["channel.namespaces[0].history_ttl: 1500ms must be whole seconds"],
@@ -454,16 +448,16 @@ fn options_of_history_and_positions_are_checked_together() {
         (
             rules(r#""history_size":10,"history_ttl":"-1s""#),
             expect![[r#"
-            channel.namespaces[0].history_ttl: must not be negative
-            channel.namespaces[0].history_ttl: needs a time, as history_size is set"#]],
+                channel.namespaces[0].history_ttl: must not be negative
+                channel.namespaces[0].history_size: needs `history_ttl`"#]],
         ),
         (
             rules(r#""history_size":10,"history_ttl":"1h","history_meta_ttl":"1m""#),
-            expect!["channel.namespaces[0].history_ttl: must not be longer than history_meta_ttl, 60s"],
+            expect!["channel.namespaces[0].history_ttl: must not be longer than `history_meta_ttl`, 60s"],
         ),
         (
             rules(r#""force_recovery":true"#),
-            expect!["channel.namespaces[0].force_recovery: needs history_size and history_ttl"],
+            expect!["channel.namespaces[0].force_recovery: needs `history_size`"],
         ),
         (
             rules(r#""force_recovery_mode":"all""#),
@@ -473,9 +467,7 @@ fn options_of_history_and_positions_are_checked_together() {
         ),
         (
             rules(r#""auto_cache_recover":true"#),
-            expect![[
-                r#"channel.namespaces[0].auto_cache_recover: needs force_recovery, and force_recovery_mode "cache""#
-            ]],
+            expect!["channel.namespaces[0].auto_cache_recover: needs `force_recovery`"],
         ),
         (
             r#"{"channel":{"history_meta_ttl":"1ms"}}"#.to_owned(),
