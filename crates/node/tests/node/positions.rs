@@ -286,7 +286,7 @@ async fn subscribers_with_and_without_a_position_share_a_channel() {
 
 /// Lets so many seconds pass while a client, which is not pinged, waits.
 async fn wait(seconds: u64) {
-    tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
+    tokio::time::sleep(std::time::Duration::from_secs(seconds)).await; // tidy: allow-sleep the clock of the caller is paused
 }
 
 fn quiet() -> NodeConfig {
