@@ -2,7 +2,7 @@
 //!
 //! Everything a submission has to pass is here, in Rust, so that a laptop and a build machine run the same thing:
 //! the test run ([`suite`]), the rules of the repository ([`tidy`]), the generated code ([`codegen`]) and the
-//! proof of compatibility ([`compat`]). [`bench`] runs the load suite.
+//! proof of compatibility ([`compat`]). [`mod@bench`] runs the load suite.
 
 #![expect(
     clippy::print_stdout,

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::IpBindAddressNoPort;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::frame::{self, Inflater, Opcode};
@@ -394,6 +396,9 @@ fn connect(address: SocketAddr, source: usize) -> io::Result<TcpStream> {
         && to.is_loopback()
     {
         let last = u8::try_from(source + 2).map_err(|_| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
+        // Which port is free is looked for when it is known where the connection goes to: ports of closed connections
+        // to other servers do not count.
+        setsockopt(&socket, IpBindAddressNoPort, &true)?;
         socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0)).into())?;
     }
     match socket.connect(&address.into()) {
