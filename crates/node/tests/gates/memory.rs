@@ -87,3 +87,29 @@ fn nothing_is_left_of_connections_that_went() {
     within("bytes left of a connection that went", left as f64 / (8 * COUNT) as f64, 1.0);
     bench.end();
 }
+
+#[test]
+fn little_waits_for_the_alarm_of_a_connection_that_went() {
+    let bench = Bench::new();
+    let (wires, mut ends) = wires(COUNT);
+    let cost = bench.cost(async {
+        for (wire, (reader, writer)) in wires.iter().zip(ends.drain(..)) {
+            bench.accept(reader, writer);
+            connect(wire).await;
+            wire.end();
+        }
+        while bench.node.stats() != Default::default() {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    });
+    // The shared part of the connection and its place in the wheel, not the task of its driver.
+    within(
+        "bytes until the alarm of a connection that went",
+        cost.bytes_current as f64 / COUNT as f64,
+        400.0,
+    );
+    bench.end();
+}
