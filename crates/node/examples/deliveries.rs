@@ -46,7 +46,8 @@ async fn serve(subscribers: usize, publications: usize, together: usize) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
     let mut clients = start_clients(&address, subscribers);
-    let written = Arc::new(Written::default());
+    let written =
+        Arc::new(Written { replies: AtomicUsize::new(2 * subscribers), bytes: AtomicUsize::new(0) });
     for _ in 0..subscribers {
         let (stream, _) = listener.accept().await.expect("a client");
         stream.set_nodelay(true).expect("a socket");
@@ -57,7 +58,7 @@ async fn serve(subscribers: usize, publications: usize, together: usize) {
         node.accept(transport, ConnContext::default());
     }
     // To connect and to subscribe.
-    until(&written.pieces, 2 * 2 * subscribers).await;
+    until(|| written.replies.load(Ordering::Relaxed) == 0).await;
     let (channel, data) = (
         Channel::from("news"),
         Payload::from(
@@ -75,24 +76,49 @@ async fn serve(subscribers: usize, publications: usize, together: usize) {
             let published = node.publish(channel.clone(), data.clone(), Default::default()).await;
             published.expect("published");
         }
-        until(&written.bytes, before + frame * subscribers * round * together).await;
+        let expected = before + frame * subscribers * round * together;
+        until(|| written.bytes.load(Ordering::Relaxed) >= expected).await;
     }
     clients.kill().expect("the clients run");
     clients.wait().expect("the clients end");
 }
 
-async fn until(count: &AtomicUsize, expected: usize) {
-    while count.load(Ordering::Relaxed) < expected {
+async fn until(reached: impl Fn() -> bool) {
+    while !reached() {
         tokio::task::yield_now().await;
     }
 }
 
 /// What was written to all clients.
-#[derive(Default)]
 struct Written {
-    /// Headers and bodies, while they are written one by one.
-    pieces: AtomicUsize,
+    /// Replies that are yet to be written. Only before they are is it looked which frames a write holds.
+    replies: AtomicUsize,
     bytes: AtomicUsize,
+}
+
+impl Written {
+    fn note(&self, bytes: usize, slices: &[IoSlice<'_>]) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if self.replies.load(Ordering::Relaxed) > 0 {
+            self.replies.fetch_sub(
+                frames(&slices.iter().flat_map(|slice| slice.to_vec()).collect::<Vec<u8>>()),
+                Ordering::Relaxed,
+            );
+        }
+    }
+}
+
+/// How many frames lie one behind the other. None is longer than 65,535 bytes.
+fn frames(mut bytes: &[u8]) -> usize {
+    let mut count = 0;
+    while let [_, length, rest @ ..] = bytes {
+        bytes = match (length, rest) {
+            (126, [high, low, body @ ..]) => &body[usize::from(u16::from_be_bytes([*high, *low]))..],
+            _ => &rest[usize::from(*length)..],
+        };
+        count += 1;
+    }
+    count
 }
 
 /// Counts what is written.
@@ -101,9 +127,23 @@ struct Counted {
     written: Arc<Written>,
 }
 
+impl Counted {
+    fn poll_write_with(
+        &mut self,
+        write: impl FnOnce(Pin<&mut OwnedWriteHalf>) -> Poll<Result<usize>>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        let written = write(Pin::new(&mut self.io));
+        if let Poll::Ready(Ok(bytes)) = &written {
+            self.written.note(*bytes, slices);
+        }
+        written
+    }
+}
+
 impl AsyncWrite for Counted {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
+        self.poll_write_with(|io| io.poll_write(cx, bytes), &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -111,12 +151,7 @@ impl AsyncWrite for Counted {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
-        if let Poll::Ready(Ok(bytes)) = &written {
-            self.written.pieces.fetch_add(slices.len(), Ordering::Relaxed);
-            self.written.bytes.fetch_add(*bytes, Ordering::Relaxed);
-        }
-        written
+        self.poll_write_with(|io| io.poll_write_vectored(cx, slices), slices)
     }
 
     fn is_write_vectored(&self) -> bool {
