@@ -215,27 +215,23 @@ impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes one batch of what is queued.
-    fn poll_queue(&mut self, cx: &mut Context<'_>, queue: &mut MessageQueue) -> Poll<IoResult<()>> {
-        // The bodies stay where they are: what is made for a message is its header.
-        if let (Some(message), None) = (queue.single(), self.deflate) {
-            // What comes alone, as most messages do, needs no lists; and what many get is put into one piece once, for
-            // a system call that takes one piece is cheaper.
-            let key = FRAMED | self.opcode as u32;
-            let framed = if message.is_widely_shared() {
-                Some(message.derived(key, |_| self.join(slice::from_ref(message))))
-            } else {
-                // The last of the many find what was made for the first.
-                message.made(key)
-            };
-            if let Some(framed) = framed {
-                let written = ready!(Pin::new(&mut self.io).poll_write(cx, &framed))?;
-                if written == 0 {
-                    return Poll::Ready(Err(ErrorKind::WriteZero.into()));
-                }
-                self.settle(queue, [Piece { head: Head::NONE, body: Some(framed) }], written);
-                return Poll::Ready(Ok(()));
-            }
+    /// Writes the only message of the queue, as it is. What comes alone, as most messages do, needs no lists; and what
+    /// many get is put into one piece once, for a system call that takes one piece is cheaper.
+    fn poll_single(&mut self, cx: &mut Context<'_>, queue: &mut MessageQueue) -> Poll<IoResult<()>> {
+        let Some(message) = queue.single() else { return Poll::Ready(Ok(())) };
+        let key = FRAMED | self.opcode as u32;
+        let framed = if message.is_widely_shared() {
+            Some(message.derived(key, |_| self.join(slice::from_ref(message))))
+        } else {
+            // The last of the many find what was made for the first.
+            message.made(key)
+        };
+        let (piece, bytes, written) = if let Some(framed) = framed {
+            let written = ready!(poll_piece(&mut self.io, cx, &framed))?;
+            let bytes = framed.len();
+            (Piece { head: Head::NONE, body: Some(framed) }, bytes, written)
+        } else {
+            // The body stays where it is: what is made for a message is its header.
             let head = Head::new(self.opcode, false, message.len());
             let slices = [IoSlice::new(head.as_bytes()), IoSlice::new(message.as_bytes())];
             let written = if message.len() <= SMALL {
@@ -243,8 +239,20 @@ impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
             } else {
                 ready!(poll_slices(&mut self.io, cx, &slices))?
             };
-            self.settle(queue, [Piece { head, body: None }], written);
-            return Poll::Ready(Ok(()));
+            (Piece { head, body: None }, head.as_bytes().len() + message.len(), written)
+        };
+        if written == bytes {
+            queue.clear();
+        } else {
+            self.settle(queue, [piece], written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes one batch of what is queued.
+    fn poll_queue(&mut self, cx: &mut Context<'_>, queue: &mut MessageQueue) -> Poll<IoResult<()>> {
+        if self.deflate.is_none() && queue.single().is_some() {
+            return self.poll_single(cx, queue);
         }
         let mut pieces: SmallVec<[Piece; BATCH]> = SmallVec::new();
         for entry in queue.entries().take(BATCH) {
@@ -337,10 +345,21 @@ fn poll_slices<W: AsyncWrite + Unpin>(
     if !io.is_write_vectored() {
         return poll_gathered(io, cx, slices);
     }
-    match ready!(Pin::new(io).poll_write_vectored(cx, slices))? {
-        0 => Poll::Ready(Err(ErrorKind::WriteZero.into())),
-        written => Poll::Ready(Ok(written)),
-    }
+    some(ready!(Pin::new(io).poll_write_vectored(cx, slices))?)
+}
+
+/// Writes one piece, or its beginning.
+fn poll_piece<W: AsyncWrite + Unpin>(
+    io: &mut W,
+    cx: &mut Context<'_>,
+    bytes: &[u8],
+) -> Poll<IoResult<usize>> {
+    some(ready!(Pin::new(io).poll_write(cx, bytes))?)
+}
+
+/// A stream that takes nothing will never take anything.
+fn some(written: usize) -> Poll<IoResult<usize>> {
+    Poll::Ready(if written == 0 { Err(ErrorKind::WriteZero.into()) } else { Ok(written) })
 }
 
 /// Writes a gathered copy, or its beginning, with one system call that takes one piece.
@@ -349,7 +368,7 @@ fn poll_gathered<W: AsyncWrite + Unpin>(
     cx: &mut Context<'_>,
     slices: &[IoSlice<'_>],
 ) -> Poll<IoResult<usize>> {
-    let written = ready!(with_write_buffer(|gathered| {
+    with_write_buffer(|gathered| {
         for piece in slices {
             let room = GATHER - gathered.len();
             gathered.extend_from_slice(piece.get(..room).unwrap_or(piece));
@@ -357,12 +376,8 @@ fn poll_gathered<W: AsyncWrite + Unpin>(
                 break;
             }
         }
-        Pin::new(io).poll_write(cx, gathered)
-    }))?;
-    if written == 0 {
-        return Poll::Ready(Err(ErrorKind::WriteZero.into()));
-    }
-    Poll::Ready(Ok(written))
+        poll_piece(io, cx, gathered)
+    })
 }
 
 /// Takes `written` bytes off the front of the frames.
