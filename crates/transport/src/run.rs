@@ -20,8 +20,15 @@ pub struct Run {
     joined: Forms,
 }
 
-/// What has been appended; `None` once it is sealed.
-type Open = Option<(Vec<Message>, usize)>;
+#[derive(Debug)]
+struct Open {
+    /// What has been appended, until it is sealed.
+    messages: Vec<Message>,
+    /// The size of all that was appended.
+    bytes: usize,
+    /// Whether nothing is appended any more.
+    over: bool,
+}
 
 impl Run {
     /// The most messages in a run.
@@ -37,7 +44,7 @@ impl Run {
         let mut messages = Vec::with_capacity(16);
         messages.push(first);
         Arc::new(Self {
-            open: Mutex::new(Some((messages, bytes))),
+            open: Mutex::new(Open { messages, bytes, over: false }),
             sealed: OnceLock::new(),
             joined: Forms::new(),
         })
@@ -50,30 +57,26 @@ impl Run {
     /// The message itself.
     pub fn append(&self, message: Message) -> Result<(), Message> {
         let mut open = self.open.lock();
-        match &mut *open {
-            Some((messages, bytes)) if messages.len() < Self::MAX_MESSAGES && *bytes < Self::MAX_BYTES => {
-                *bytes += message.len();
-                messages.push(message);
-                Ok(())
-            }
-            _ => Err(message),
+        if open.over || open.messages.len() >= Self::MAX_MESSAGES || open.bytes >= Self::MAX_BYTES {
+            return Err(message);
         }
+        open.bytes += message.len();
+        open.messages.push(message);
+        Ok(())
     }
 
     /// The bytes of its messages so far.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        match &*self.open.lock() {
-            Some((_, bytes)) => *bytes,
-            None => self.sealed.get().map_or(0, |messages| messages.iter().map(Message::len).sum()),
-        }
+        self.open.lock().bytes
     }
 
     /// Ends the run and gives its messages. Every later call gives the same ones.
     pub fn seal(&self) -> &[Message] {
         self.sealed.get_or_init(|| {
-            let taken = self.open.lock().take();
-            taken.map(|(messages, _)| messages.into_boxed_slice()).unwrap_or_default()
+            let mut open = self.open.lock();
+            open.over = true;
+            std::mem::take(&mut open.messages).into_boxed_slice()
         })
     }
 
