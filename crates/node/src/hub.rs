@@ -5,6 +5,7 @@
 //! every subscriber's order the same as every other's.
 
 mod channel;
+mod encodings;
 mod index;
 mod tracked;
 
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) use channel::Place;
 use channel::{Entry, Subscribers};
+use encodings::Encodings;
 use foldhash::fast::RandomState;
 use parking_lot::RwLock;
 use tourbillon_broker::Page;
@@ -190,12 +192,13 @@ impl Hub {
         if !again {
             self.last.store(key, Ordering::Relaxed);
         }
-        subscribers.broadcast(again.then_some(pass), |variant| encode(variant, channel, publication));
+        let mut encodings = Encodings::new(|variant| encode(variant, channel, publication));
+        subscribers.broadcast(again.then_some(pass), &mut encodings);
         if let Some(tracked) = &mut subscribers.tracked {
             if late {
                 tracked.lose(channel, |_| true);
             }
-            tracked.publish(channel, publication, |variant| encode(variant, channel, publication));
+            tracked.publish(channel, publication, &mut encodings);
         }
     }
 
@@ -232,9 +235,13 @@ fn encode(variant: Variant, channel: &str, publication: &Publication) -> Result<
 }
 
 impl Subscribers {
-    fn broadcast(&mut self, pass: Option<u64>, encode: impl Fn(Variant) -> Result<Message, Disconnect>) {
+    fn broadcast(
+        &mut self,
+        pass: Option<u64>,
+        encodings: &mut Encodings<impl FnMut(Variant) -> Result<Message, Disconnect>>,
+    ) {
         for group in self.groups_mut() {
-            match encode(group.variant) {
+            match encodings.of(group.variant) {
                 Ok(message) => group.publish(message, pass),
                 Err(why) => group.fail(&why),
             }

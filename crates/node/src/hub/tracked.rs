@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
 use tourbillon_recovery::{Gate, Offer, Opened};
 use tourbillon_session::ServerOp;
 use tourbillon_transport::Message;
 use tourbillon_types::{Channel, Disconnect, Publication, StreamPosition};
 
+use super::encodings::Encodings;
 use super::index::Index;
 use crate::conn::{Conn, Variant};
 
@@ -34,31 +34,6 @@ impl Slot {
     fn lose(&mut self, channel: &Channel) {
         self.gate = None;
         self.conn.tell(ServerOp::Insufficient { channel: channel.clone() }, None);
-    }
-}
-
-/// A message in each variant that was asked for, encoded once.
-struct Encodings<F> {
-    encode: F,
-    done: SmallVec<[(Variant, Message); 2]>,
-}
-
-impl<F: FnMut(Variant) -> Result<Message, Disconnect>> Encodings<F> {
-    fn new(encode: F) -> Self {
-        Self { encode, done: SmallVec::new() }
-    }
-
-    fn send(&mut self, conn: &Arc<Conn>) {
-        if let Some((_, message)) = self.done.iter().find(|(variant, _)| *variant == conn.variant) {
-            return conn.send(message.clone());
-        }
-        match (self.encode)(conn.variant) {
-            Ok(message) => {
-                self.done.push((conn.variant, message.clone()));
-                conn.send(message);
-            }
-            Err(why) => conn.fail(why),
-        }
     }
 }
 
@@ -138,9 +113,8 @@ impl Tracked {
         &mut self,
         channel: &Channel,
         publication: &Arc<Publication>,
-        encode: impl FnMut(Variant) -> Result<Message, Disconnect>,
+        encodings: &mut Encodings<impl FnMut(Variant) -> Result<Message, Disconnect>>,
     ) {
-        let mut encodings = Encodings::new(encode);
         for slot in &mut self.slots {
             let Some(gate) = &mut slot.gate else { continue };
             match gate.offer(publication, false) {
