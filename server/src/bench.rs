@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
-use tourbillon::auth::{ConnectToken, Secret, Signer};
 use tourbillon::types::Encoding;
 use tourbillon_load::mode::{self, Arrive, FanOut, HttpPublish, HttpRequest, Idle, Rpc};
 use tourbillon_load::process::Process;
@@ -37,6 +36,26 @@ pub struct Common {
     json: bool,
 }
 
+/// Connections that come.
+#[derive(Args, Clone, Debug)]
+pub struct Arriving {
+    /// Where and how.
+    #[command(flatten)]
+    common: Common,
+    /// How many.
+    #[arg(short, long, default_value_t = 3_000)]
+    connections: usize,
+    /// Channels of each: the first is shared by ten, the others are its own.
+    #[arg(long, default_value_t = 1)]
+    channels: usize,
+}
+
+impl Arriving {
+    const fn load(&self) -> Arrive {
+        Arrive { connections: self.connections, channels: self.channels }
+    }
+}
+
 /// What to load a server with.
 #[derive(Debug, Subcommand)]
 pub enum Bench {
@@ -56,17 +75,7 @@ pub enum Bench {
         seconds: u64,
     },
     /// Connections that come: upgrade, connect, subscribe.
-    Connect {
-        /// Where and how.
-        #[command(flatten)]
-        common: Common,
-        /// How many.
-        #[arg(short, long, default_value_t = 3_000)]
-        connections: usize,
-        /// Channels of each: the first is shared by ten, the others are its own.
-        #[arg(long, default_value_t = 1)]
-        channels: usize,
-    },
+    Connect(Arriving),
     /// One publisher, many subscribers of one channel.
     Fanout {
         /// Where and how.
@@ -122,17 +131,7 @@ pub enum Bench {
         seconds: u64,
     },
     /// Connections come, vanish all at once and come again.
-    Storm {
-        /// Where and how.
-        #[command(flatten)]
-        common: Common,
-        /// How many.
-        #[arg(short, long, default_value_t = 3_000)]
-        connections: usize,
-        /// Channels of each: the first is shared by ten, the others are its own.
-        #[arg(long, default_value_t = 1)]
-        channels: usize,
-    },
+    Storm(Arriving),
     /// Publications over the server's HTTP API.
     HttpPublish {
         /// Where and how.
@@ -185,11 +184,7 @@ impl Common {
         target.encoding = if self.protobuf { Encoding::Protobuf } else { Encoding::Json };
         target.tokens.clone_from(&self.tokens);
         if let Some(secret) = &self.token_secret {
-            let signer = Signer::hs256(&Secret::from(secret.as_str()));
-            for number in 0..100 {
-                let token = ConnectToken { user: format!("user{number}"), ..ConnectToken::default() };
-                target.tokens.push(signer.sign_connect(&token).map_err(|error| error.to_string())?);
-            }
+            target.sign_with(secret).map_err(|error| format!("--token-secret: {error}"))?;
         }
         Ok(target)
     }
@@ -199,11 +194,11 @@ impl Bench {
     const fn common(&self) -> &Common {
         match self {
             Self::Idle { common, .. }
-            | Self::Connect { common, .. }
+            | Self::Connect(Arriving { common, .. })
             | Self::Fanout { common, .. }
             | Self::Channels { common, .. }
             | Self::Rpc { common, .. }
-            | Self::Storm { common, .. }
+            | Self::Storm(Arriving { common, .. })
             | Self::HttpPublish { common, .. } => common,
         }
     }
@@ -221,12 +216,8 @@ impl Bench {
                 };
                 mode::idle(&target()?, process, &how, bar)
             }
-            Self::Connect { connections, channels, .. } => {
-                mode::connect(&target()?, process, &Arrive { connections, channels }, bar)
-            }
-            Self::Storm { connections, channels, .. } => {
-                mode::storm(&target()?, process, &Arrive { connections, channels }, bar)
-            }
+            Self::Connect(ref arriving) => mode::connect(&target()?, process, &arriving.load(), bar),
+            Self::Storm(ref arriving) => mode::storm(&target()?, process, &arriving.load(), bar),
             Self::Fanout { subscribers, rate, publications, payload, .. } => {
                 let how = FanOut { channels: 1, subscribers, rate, publications, payload };
                 mode::fan_out(&target()?, process, &how, bar)
@@ -263,7 +254,7 @@ impl Bench {
             }
             Self::Rpc { .. } => (figures.replies, "calls", "of a call"),
             Self::HttpPublish { .. } => (figures.replies, "requests", "of a request"),
-            Self::Connect { .. } | Self::Storm { .. } => (figures.replies, "arrivals", "of an arrival"),
+            Self::Connect(_) | Self::Storm(_) => (figures.replies, "arrivals", "of an arrival"),
             Self::Idle { .. } => (0, "", ""),
         }
     }

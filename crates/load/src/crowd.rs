@@ -1,5 +1,6 @@
 //! The clients of a load: what they ask for when they come, and what is counted of what they get.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -130,7 +131,7 @@ pub(crate) type Channels = Box<dyn Fn(usize) -> Vec<String>>;
 
 /// All clients of a load.
 pub(crate) struct Crowd {
-    wire: Wire,
+    wire: Rc<Wire>,
     target: Target,
     channels: Channels,
     /// Sent again after every reply, when there is one: a call, framed.
@@ -154,7 +155,7 @@ pub(crate) struct Crowd {
 
 impl Crowd {
     pub(crate) fn new(target: &Target, channels: Channels) -> Self {
-        let wire = Wire::new(target.encoding);
+        let wire = Rc::new(Wire::new(target.encoding));
         let mut pong = Vec::new();
         wire.frame(&[&wire.pong()], &mut pong);
         Self {
@@ -176,7 +177,7 @@ impl Crowd {
         }
     }
 
-    pub(crate) const fn wire(&self) -> &Wire {
+    pub(crate) fn wire(&self) -> &Wire {
         &self.wire
     }
 

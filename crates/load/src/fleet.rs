@@ -3,7 +3,7 @@
 //! One reading buffer serves all of them; a connection keeps bytes only while a message is half read or a write is
 //! half done. Time is read once per read, not per message.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream as StdStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::frame::{self, Inflater, Opcode};
 use crate::http;
+use crate::unsent::Unsent;
 
 /// A connection's number in its [`Fleet`]. Numbers of closed connections are used again.
 pub type Id = usize;
@@ -84,7 +85,7 @@ struct Connection {
     /// What to send first.
     greeting: Vec<u8>,
     /// Bytes that the socket did not take yet.
-    unsent: Vec<u8>,
+    unsent: Unsent,
     /// A part of a message.
     partial: Vec<u8>,
 }
@@ -167,7 +168,7 @@ impl Fleet {
             phase: Phase::Connecting,
             speaks,
             greeting: greeting.to_vec(),
-            unsent: Vec::new(),
+            unsent: Unsent::default(),
             partial: Vec::new(),
         };
         let interest = Interest::READABLE | Interest::WRITABLE;
@@ -312,18 +313,7 @@ impl Connection {
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if !self.unsent.is_empty() {
-            self.unsent.extend_from_slice(bytes);
-            let sent = write(&mut self.stream, &self.unsent)?;
-            self.unsent.drain(..sent);
-            if self.unsent.is_empty() {
-                self.unsent = Vec::new();
-            }
-        } else if !bytes.is_empty() {
-            let sent = write(&mut self.stream, bytes)?;
-            self.unsent.extend_from_slice(bytes.get(sent..).unwrap_or_default());
-        }
-        Ok(())
+        self.unsent.send(&mut self.stream, bytes)
     }
 
     /// Handles what can be handled in `bytes`, and returns how many that were.
@@ -371,20 +361,6 @@ fn close_reason(payload: &[u8]) -> Ended {
         _ => (1005, &[][..]),
     };
     Ended::Closed { code, reason: String::from_utf8_lossy(reason).into_owned() }
-}
-
-/// Writes what the socket takes now.
-fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
-    let mut sent = 0;
-    while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
-        match stream.write(rest) {
-            Ok(length) => sent += length,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(sent)
 }
 
 /// Starts a TCP connection; to loopback from 127.0.0.2 and following.

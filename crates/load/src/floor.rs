@@ -5,7 +5,7 @@
 //! It is what others are measured by and nothing to be run for people.
 
 use std::collections::HashMap;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::net::SocketAddr;
 
 use base64::Engine as _;
@@ -16,6 +16,7 @@ use mio::{Events, Interest, Poll, Token};
 use sha1::{Digest as _, Sha1};
 
 use crate::http;
+use crate::unsent::Unsent;
 
 /// How the floor writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub enum Writes {
 struct Peer {
     stream: TcpStream,
     partial: Vec<u8>,
-    unsent: Vec<u8>,
+    unsent: Unsent,
     /// Whether the upgrade is done; a peer that asks for something else speaks HTTP.
     upgraded: bool,
     channels: Vec<usize>,
@@ -137,7 +138,7 @@ impl Floor {
             let peer = Peer {
                 stream,
                 partial: Vec::new(),
-                unsent: Vec::new(),
+                unsent: Unsent::default(),
                 upgraded: false,
                 channels: Vec::new(),
                 replies: Vec::new(),
@@ -191,9 +192,8 @@ impl Floor {
             if let Some(Some(peer)) = self.peers.get_mut(id)
                 && !peer.replies.is_empty()
             {
-                let mut replies = std::mem::take(&mut peer.replies);
+                let replies = std::mem::take(&mut peer.replies);
                 peer.write(&replies)?;
-                replies.clear();
             }
             if length < scratch.len() {
                 return Ok(());
@@ -344,28 +344,8 @@ impl Floor {
 
 impl Peer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if !self.unsent.is_empty() {
-            self.unsent.extend_from_slice(bytes);
-            let sent = write(&mut self.stream, &self.unsent)?;
-            self.unsent.drain(..sent);
-        } else {
-            let sent = write(&mut self.stream, bytes)?;
-            self.unsent.extend_from_slice(bytes.get(sent..).unwrap_or_default());
-        }
-        Ok(())
+        self.unsent.send(&mut self.stream, bytes)
     }
-}
-
-fn write(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
-    let mut sent = 0;
-    while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
-        match stream.write(rest) {
-            Ok(length) => sent += length,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(sent)
 }
 
 /// Length of the head, length of the payload, and mask of the frame at the start, when its head is whole.

@@ -27,10 +27,12 @@ pub mod floor;
 pub mod frame;
 pub mod http;
 mod load;
+mod meter;
 pub mod mode;
 pub mod process;
 mod report;
 mod target;
+mod unsent;
 pub mod wire;
 
 pub use load::{Load, LoadError, Progress, Publishing, Quiet};

@@ -3,10 +3,11 @@
 use std::io;
 use std::time::Duration;
 
-use crate::crowd::{Channels, Crowd, now};
+use crate::crowd::{Channels, Crowd, Times, now};
 use crate::fleet::{Fleet, Id, Speaks};
+use crate::meter::Meter;
 use crate::process::Process;
-use crate::report::{Figures, ServerUse};
+use crate::report::Figures;
 use crate::target::Target;
 use crate::wire::stamped;
 
@@ -68,6 +69,26 @@ pub struct Publishing {
     pub subscribers: u32,
 }
 
+/// When publications are due.
+#[derive(Clone, Copy, Debug)]
+struct Schedule {
+    start: u64,
+    /// Publications a second, not 0.
+    rate: u64,
+}
+
+impl Schedule {
+    /// The moment when the publication after so many others is due.
+    fn moment(self, others: u64) -> u64 {
+        self.start + (u128::from(others) * 1_000_000_000 / u128::from(self.rate)) as u64
+    }
+
+    /// How many are due by now.
+    fn due(self, now: u64) -> u64 {
+        (u128::from(now - self.start) * u128::from(self.rate) / 1_000_000_000) as u64 + 1
+    }
+}
+
 /// Publications of a saturated run that have not reached everybody, at most: as many as a server with the default
 /// queue of 1 MB holds for a reader that comes late, so that a slow load program does not lose its subscribers.
 const WINDOW: u64 = 512;
@@ -96,15 +117,6 @@ impl std::fmt::Debug for Load<'_> {
             .field("connections", &self.fleet.len())
             .finish_non_exhaustive()
     }
-}
-
-/// What was before a stretch that is measured.
-#[derive(Debug)]
-struct Start {
-    at: u64,
-    client: Duration,
-    server: Option<(Duration, u64)>,
-    received: u64,
 }
 
 impl<'a> Load<'a> {
@@ -200,36 +212,6 @@ impl<'a> Load<'a> {
         self.process.as_ref().map_or_else(|| Err(io::ErrorKind::NotFound.into()), Process::resident)
     }
 
-    fn start(&self) -> io::Result<Start> {
-        let server = match &self.process {
-            Some(process) => Some((process.cpu()?, process.voluntary_switches()?)),
-            None => None,
-        };
-        Ok(Start { client: Process::this()?.cpu()?, server, received: self.fleet.received(), at: now() })
-    }
-
-    fn end(&self, start: &Start) -> io::Result<Figures> {
-        let seconds = (now() - start.at) as f64 / 1e9;
-        let server = match (&self.process, start.server) {
-            (Some(process), Some((cpu, switches))) => Some(ServerUse {
-                cpu_seconds: (process.cpu()?.saturating_sub(cpu)).as_secs_f64(),
-                voluntary_switches: process.voluntary_switches()?.saturating_sub(switches),
-                resident: process.resident()?,
-                resident_peak: process.resident_peak()?,
-            }),
-            _ => None,
-        };
-        let client = Process::this()?.cpu()?.saturating_sub(start.client);
-        Ok(Figures {
-            connections: self.fleet.len(),
-            seconds,
-            client_cpu_seconds: client.as_secs_f64(),
-            bytes: self.fleet.received() - start.received,
-            server,
-            ..Figures::default()
-        })
-    }
-
     /// Measures a stretch in which `work` happens.
     ///
     /// # Errors
@@ -239,9 +221,9 @@ impl<'a> Load<'a> {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<(), LoadError>,
     ) -> Result<Figures, LoadError> {
-        let start = self.start()?;
+        let meter = Meter::start(self.process, self.fleet.received())?;
         work(self)?;
-        Ok(self.end(&start)?)
+        Ok(meter.end(self.fleet.len(), self.fleet.received())?)
     }
 
     /// Publishes through the connection `publisher` and waits until every subscriber has everything.
@@ -255,49 +237,35 @@ impl<'a> Load<'a> {
         how: Publishing,
         names: &[String],
     ) -> Result<Figures, LoadError> {
-        self.crowd.tracker.times = crate::crowd::Times::new();
-        let wanted = self.crowd.tracker.complete + how.count;
+        self.crowd.tracker.times = Times::new();
+        let complete = self.crowd.tracker.complete;
+        let wanted = complete + how.count;
         let delivered = self.crowd.tracker.deliveries;
         let errors = self.crowd.reply_errors;
         let mut figures = self.measured(|load| {
             let start = now();
+            let schedule = (how.rate > 0).then_some(Schedule { start, rate: how.rate });
             let (mut sent, mut moved, mut last) = (0_u64, start, delivered);
             let mut frames = Vec::new();
             while load.crowd.tracker.complete < wanted {
                 frames.clear();
-                let due = if how.rate == 0 {
-                    let open = sent.saturating_sub(load.crowd.tracker.complete + how.count - wanted);
-                    if load.fleet.is_blocked(publisher) {
-                        sent
-                    } else {
-                        (sent + WINDOW.saturating_sub(open)).min(how.count)
-                    }
-                } else {
-                    ((u128::from(now() - start) * u128::from(how.rate) / 1_000_000_000) as u64 + 1)
-                        .min(how.count)
+                let due = match schedule {
+                    Some(schedule) => schedule.due(now()),
+                    None if load.fleet.is_blocked(publisher) => sent,
+                    None => load.crowd.tracker.complete - complete + WINDOW,
                 };
-                while sent < due {
-                    let number = load.next_number;
-                    load.next_number += 1;
-                    let at = match how.rate {
-                        0 => now(),
-                        // The moment when it was due: lateness of this program counts as latency.
-                        rate => start + (u128::from(sent) * 1_000_000_000 / u128::from(rate)) as u64,
-                    };
-                    let name =
-                        names.get((number % how.channels.max(1) as u64) as usize).map_or("", String::as_str);
-                    load.crowd.tracker.sent(number, at, how.subscribers);
-                    let id = u32::try_from(number & 0x3fff_ffff).unwrap_or(1) | 0x4000_0000;
-                    let command = load.crowd.wire().publish(id, name, &stamped(number, how.payload));
-                    load.crowd.wire().frame(&[&command], &mut frames);
+                while sent < due.min(how.count) {
+                    // Lateness of this program counts as latency.
+                    let at = schedule.map_or_else(now, |schedule| schedule.moment(sent));
+                    load.prepare(at, how, names, &mut frames);
                     sent += 1;
                 }
                 load.fleet.send(publisher, &frames);
-                let wait = if how.rate == 0 || sent == how.count {
-                    Duration::from_millis(100)
-                } else {
-                    let next = start + (u128::from(sent) * 1_000_000_000 / u128::from(how.rate)) as u64;
-                    Duration::from_nanos(next.saturating_sub(now()))
+                let wait = match schedule {
+                    Some(schedule) if sent < how.count => {
+                        Duration::from_nanos(schedule.moment(sent).saturating_sub(now()))
+                    }
+                    _ => Duration::from_millis(100),
                 };
                 load.fleet.turn(wait, &mut load.crowd)?;
                 load.check(load.started)?;
@@ -324,6 +292,17 @@ impl<'a> Load<'a> {
         Ok(figures)
     }
 
+    /// Appends the next publication, which counts as sent at `at`.
+    fn prepare(&mut self, at: u64, how: Publishing, names: &[String], frames: &mut Vec<u8>) {
+        let number = self.next_number;
+        self.next_number += 1;
+        let name = names.get((number % how.channels.max(1) as u64) as usize).map_or("", String::as_str);
+        self.crowd.tracker.sent(number, at, how.subscribers);
+        let id = u32::try_from(number & 0x3fff_ffff).unwrap_or(1) | 0x4000_0000;
+        let command = self.crowd.wire().publish(id, name, &stamped(number, how.payload));
+        self.crowd.wire().frame(&[&command], frames);
+    }
+
     /// Every client calls a method again and again for a while.
     ///
     /// # Errors
@@ -333,7 +312,7 @@ impl<'a> Load<'a> {
         let command = self.crowd.wire().rpc(7, method, &stamped(0, payload));
         let mut frame = Vec::new();
         self.crowd.wire().frame(&[&command], &mut frame);
-        self.crowd.calls = crate::crowd::Times::new();
+        self.crowd.calls = Times::new();
         let (replies, errors) = (self.crowd.replies, self.crowd.reply_errors);
         self.crowd.repeat(Some(frame.clone()));
         for id in 0..self.started {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::crowd::{Times, now};
 use crate::fleet::{Ended, Fleet, Handler, Id, Speaks};
 use crate::load::{Load, LoadError, Progress, Publishing};
+use crate::meter::Meter;
 use crate::process::Process;
 use crate::report::Figures;
 use crate::target::{Endpoint, Target};
@@ -357,7 +358,7 @@ pub fn http_publish(
     for _ in 0..publish.connections {
         fleet.open(api.address, Speaks::Http, &[])?;
     }
-    let mut run = |requests: &mut Requests, time: Duration| -> Result<(), LoadError> {
+    let mut run = |fleet: &mut Fleet, requests: &mut Requests, time: Duration| -> Result<(), LoadError> {
         let start = now();
         let whole = time.as_nanos() as u64;
         while now() - start < whole {
@@ -369,29 +370,14 @@ pub fn http_publish(
         }
         Ok(())
     };
-    run(&mut requests, Duration::from_millis(300))?;
+    run(&mut fleet, &mut requests, Duration::from_millis(300))?;
     requests.times = Times::new();
     (requests.answers, requests.errors) = (0, 0);
-    let this = Process::this()?;
-    let (client, at) = (this.cpu()?, now());
-    let before = process.map(|process| process.cpu()).transpose()?;
-    run(&mut requests, publish.time)?;
-    let mut figures = Figures {
-        connections: publish.connections,
-        seconds: (now() - at) as f64 / 1e9,
-        replies: requests.answers,
-        reply_errors: requests.errors,
-        client_cpu_seconds: this.cpu()?.saturating_sub(client).as_secs_f64(),
-        ..Figures::default()
-    };
-    if let (Some(process), Some(before)) = (process, before) {
-        figures.server = Some(crate::report::ServerUse {
-            cpu_seconds: process.cpu()?.saturating_sub(before).as_secs_f64(),
-            resident: process.resident()?,
-            resident_peak: process.resident_peak()?,
-            ..Default::default()
-        });
-    }
+    let meter = Meter::start(process, fleet.received())?;
+    run(&mut fleet, &mut requests, publish.time)?;
+    let mut figures = meter.end(publish.connections, fleet.received())?;
+    figures.replies = requests.answers;
+    figures.reply_errors = requests.errors;
     figures.take_latency(&requests.times);
     if figures.replies == 0 {
         let what = "no request was answered".to_owned();

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 
+use tourbillon_auth::{ConnectToken, Secret, SignError, Signer};
 use tourbillon_types::Encoding;
 
 /// Why an address cannot be used.
@@ -119,6 +120,20 @@ impl Target {
             "/connection/websocket".clone_into(&mut endpoint.path);
         }
         Ok(Self { endpoint, encoding: Encoding::Json, compression: false, tokens: Vec::new() })
+    }
+
+    /// Connections are from now on those of a hundred users, with tokens signed by this HMAC secret.
+    ///
+    /// # Errors
+    ///
+    /// When the secret cannot sign.
+    pub fn sign_with(&mut self, secret: &str) -> Result<(), SignError> {
+        let signer = Signer::hs256(&Secret::from(secret));
+        let token = |number| {
+            signer.sign_connect(&ConnectToken { user: format!("user{number}"), ..ConnectToken::default() })
+        };
+        self.tokens = (0..100).map(token).collect::<Result<_, _>>()?;
+        Ok(())
     }
 
     /// The token of a connection.

@@ -64,7 +64,6 @@ pub(crate) struct Field {
     pub(crate) out: PathBuf,
     pub(crate) pin: bool,
     pub(crate) secret: String,
-    pub(crate) tokens: Vec<String>,
     pub(crate) peer: Option<Peer>,
 }
 
@@ -120,7 +119,7 @@ impl Field {
         let log = child.stderr.take().map(BufReader::new);
         wait_for(log, "serving")?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        self.contestant(Who::Ours, address, Some(child))
+        self.contestant(Who::Ours, address, child)
     }
 
     fn floor(&self, corked: bool) -> Result<Contestant, String> {
@@ -138,30 +137,32 @@ impl Field {
             .next()
             .and_then(|address| address.trim().parse().ok())
             .ok_or_else(|| format!("no address in `{line}`"))?;
-        self.contestant(if corked { Who::Corked } else { Who::Floor }, address, Some(child))
+        self.contestant(if corked { Who::Corked } else { Who::Floor }, address, child)
     }
 
-    fn contestant(&self, who: Who, address: SocketAddr, child: Option<Child>) -> Result<Contestant, String> {
-        let mut target = Target::new(&format!("ws://{address}")).map_err(|error| error.to_string())?;
-        target.tokens.clone_from(&self.tokens);
-        let pid = child.as_ref().map_or(0, Child::id);
+    fn contestant(&self, who: Who, address: SocketAddr, child: Child) -> Result<Contestant, String> {
         Ok(Contestant {
             who,
-            target,
+            target: self.target(&format!("ws://{address}"))?,
             api: Some(
                 Endpoint::parse(&format!("http://{address}/api"), "http")
                     .map_err(|error| error.to_string())?,
             ),
             key: KEY.to_owned(),
-            process: Process::new(pid).map_err(|error| error.to_string())?,
-            child,
+            process: Process::new(child.id()).map_err(|error| error.to_string())?,
+            child: Some(child),
         })
+    }
+
+    fn target(&self, url: &str) -> Result<Target, String> {
+        let mut target = Target::new(url).map_err(|error| error.to_string())?;
+        target.sign_with(&self.secret).map_err(|error| error.to_string())?;
+        Ok(target)
     }
 
     fn peer(&self) -> Result<Contestant, String> {
         let peer = self.peer.as_ref().ok_or("no peer was given")?;
-        let mut target = Target::new(&peer.url).map_err(|error| error.to_string())?;
-        target.tokens.clone_from(&self.tokens);
+        let target = self.target(&peer.url)?;
         let api = peer.api.as_deref().map(|url| Endpoint::parse(url, "http")).transpose();
         Ok(Contestant {
             who: Who::Peer,

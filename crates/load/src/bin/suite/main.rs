@@ -15,7 +15,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tourbillon_auth::{ConnectToken, Secret, Signer};
 use tourbillon_load::{Quiet, process};
 
 use crate::contestants::{CLIENT_CPU, Field, Peer, Who};
@@ -88,7 +87,6 @@ fn run(options: &Options) -> Result<(), String> {
         out: options.out.clone(),
         pin,
         secret: options.token_secret.clone(),
-        tokens: tokens(&options.token_secret)?,
         peer: options.peer_url.clone().zip(options.peer_pid).map(|(url, pid)| Peer {
             url,
             pid,
@@ -145,15 +143,4 @@ fn measure(field: &Field, workload: Workload, rounds: usize) -> Result<Results, 
         }
     }
     Ok(Results { workload, rounds: samples })
-}
-
-/// Connection tokens of a hundred users.
-fn tokens(secret: &str) -> Result<Vec<String>, String> {
-    let signer = Signer::hs256(&Secret::from(secret));
-    (0..100)
-        .map(|number| {
-            let token = ConnectToken { user: format!("user{number}"), ..ConnectToken::default() };
-            signer.sign_connect(&token).map_err(|error| error.to_string())
-        })
-        .collect()
 }
