@@ -2,6 +2,7 @@
 
 mod counts;
 mod prerequisites;
+mod room;
 mod steps;
 mod tally;
 
@@ -65,6 +66,9 @@ fn run(world: &World<'_>, steps: &[&Step]) -> Verdict {
             }
             Outcome::Failed(why) => {
                 println!("\n*** {} FAILED: {why}", step.name);
+                if let Some(full) = world.room().and_then(|room| room.full()) {
+                    println!("*** {full}");
+                }
                 report.push(format!("{:14} {took:>8}  FAILED  {}", step.name, tally.shown()));
                 // A step without tests of its own, or one that failed beside them, is one failure.
                 total.failed = total.failed.max(1);
@@ -73,7 +77,11 @@ fn run(world: &World<'_>, steps: &[&Step]) -> Verdict {
             }
         }
     }
-    println!("\n{}\n{:14} {:>8}\n", report.join("\n"), "all", seconds(start()));
+    println!("\n{}\n{:14} {:>8}", report.join("\n"), "all", seconds(start()));
+    if let Some(room) = world.room() {
+        println!("{:14} {:>8}  left on the disk of the build", "", room.shown());
+    }
+    println!();
     println!("{}", last_line(total));
     verdict
 }

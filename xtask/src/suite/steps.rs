@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::counts::Tools;
 use super::prerequisites::{self, Missing, SDK};
+use super::room::Room;
 use super::tally::Tally;
 use crate::command::Command;
 use crate::metadata::Metadata;
@@ -116,6 +117,11 @@ pub(super) const STEPS: &[Step] = &[
 impl<'a> World<'a> {
     pub(super) fn new(root: &'a Path, wanted: Vec<&'static str>, fast: bool) -> Result<Self, String> {
         Ok(Self { root, metadata: Metadata::load(root)?, wanted, fast, missing: OnceCell::new() })
+    }
+
+    /// What is left on the disk the build goes to.
+    pub(super) fn room(&self) -> Option<Room> {
+        Room::at(self.root, Path::new(&self.metadata.target_directory))
     }
 
     fn cargo(&self, line: &str) -> Command {
