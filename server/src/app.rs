@@ -2,14 +2,17 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tourbillon::http::{EmulationService, InitService, StreamService};
-use tourbillon::memory::MemoryEngine;
+use tourbillon::memory::{MemoryEngine, OpenError, Persistence};
 use tourbillon::node::{BuildError, Node, NodeDriver};
+use tourbillon::types::SystemClock;
 use tourbillon::websocket::WebSocketService;
 use tourbillon_access::{DenyAll, Live, Namespaced, Namespaces, Tokens, TokensConfig};
 use tourbillon_api::{ApiService, HttpApi};
@@ -117,6 +120,36 @@ impl Reload {
     }
 }
 
+/// Why a server cannot be put together.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The node refuses its settings.
+    #[error(transparent)]
+    Node(#[from] BuildError),
+    /// The file of streams cannot be used.
+    #[error("broker.memory.persistence.path: {}: {}", path.display(), chain(source))]
+    Streams {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: OpenError,
+    },
+}
+
+/// An error with what caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// The embedded engine, with what is in its file, if it has one.
+fn engine(persistence: Option<Persistence>) -> Result<MemoryEngine, StartError> {
+    let Some(persistence) = persistence else { return Ok(MemoryEngine::default()) };
+    MemoryEngine::open(Arc::new(SystemClock::new()), &persistence)
+        .map_err(|source| StartError::Streams { path: persistence.path, source })
+}
+
 /// A server that is built and does not run yet.
 #[derive(Debug)]
 pub struct App {
@@ -128,19 +161,19 @@ pub struct App {
 }
 
 impl App {
-    /// Puts a server together. Nothing runs yet.
+    /// Puts a server together. Nothing runs yet. Blocks while it reads streams that were kept.
     ///
     /// # Errors
     ///
-    /// Settings that the node refuses.
-    pub fn build(settings: Settings, listeners: Listeners, dev: Option<Dev>) -> Result<Self, BuildError> {
+    /// Settings that the node refuses, or a file of streams that cannot be used.
+    pub fn build(settings: Settings, listeners: Listeners, dev: Option<Dev>) -> Result<Self, StartError> {
         let namespaces = Live::new(settings.namespaces);
         let tokens = Live::new(settings.tokens);
         let connection_limit = Live::new(settings.connection_limit);
         let hooks =
             Tokens::new(tokens.clone(), namespaces.clone(), Namespaced::new(namespaces.clone(), DenyAll));
-        let (node, driver) =
-            Node::builder(MemoryEngine::default()).hooks(hooks).config(settings.node).build()?;
+        let engine = engine(settings.persistence)?;
+        let (node, driver) = Node::builder(engine).hooks(hooks).config(settings.node).build()?;
         let admission =
             Admission::new(node.clone(), connection_limit.clone(), settings.connection_rate_limit);
         let http = http_routes(&node, settings.http, admission.clone());

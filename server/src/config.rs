@@ -15,6 +15,7 @@ mod reference;
 mod schema;
 mod secret;
 mod sieve;
+mod streams;
 mod transports;
 mod tree;
 

@@ -18,7 +18,7 @@ mod router;
 mod signals;
 pub mod tools;
 
-pub use app::{App, Listeners, Reload};
+pub use app::{App, Listeners, Reload, StartError};
 pub use descriptors::raise_descriptor_limit;
 pub use signals::signals;
 

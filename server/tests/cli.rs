@@ -139,6 +139,29 @@ fn what_is_fatal_ends_with_an_error() {
     }
 }
 
+/// A file of streams that cannot be used is named, with what is wrong with it.
+#[test]
+fn a_file_of_streams_that_cannot_be_used_is_fatal() {
+    let place = Place::new("streams");
+    place.write("garbage", &"garbage".repeat(1000));
+    for (file, told) in [
+        ("no/such/streams", "No such file or directory"),
+        ("garbage", "the file of streams cannot be used: "),
+        (".", "Is a directory"),
+    ] {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = free.local_addr().expect("an address").port().to_string();
+        drop(free);
+        let persistence = json!({ "enabled": true, "path": file });
+        place.write("config.json", &json!({"broker":{"memory":{"persistence":persistence}}}).to_string());
+        let output = place.output(&["-a", "127.0.0.1", "-p", &port], &[]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        let begin = format!("error: broker.memory.persistence.path: {file}: ");
+        assert!(stderr.contains(&begin) && stderr.contains(told), "{stderr}");
+    }
+}
+
 /// CLI-01: a switch can be switched off too, and wins over the file.
 #[test]
 fn switches_take_a_value() {

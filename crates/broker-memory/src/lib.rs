@@ -115,7 +115,9 @@ impl MemoryEngine {
     #[cfg(feature = "persistence")]
     pub fn open(clock: Arc<dyn Clock>, persistence: &Persistence) -> Result<Self, OpenError> {
         let mut inner = Inner::new(clock);
-        inner.restore(persistence)?;
+        // The database gives up where its own structures make no sense; nothing of it is kept then.
+        let restored = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| inner.restore(persistence)));
+        restored.map_err(|_| OpenError::Unreadable)??;
         Ok(Self(Arc::new(inner)))
     }
 

@@ -53,6 +53,9 @@ pub enum OpenError {
         /// The format that is understood.
         expected: u64,
     },
+    /// The file is damaged where it says what is where.
+    #[error("the file of streams is damaged")]
+    Unreadable,
     /// What is stored of a channel makes no sense.
     #[error("the file of streams is damaged at channel {channel:?}")]
     Damaged {

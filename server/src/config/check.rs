@@ -9,6 +9,7 @@ use http::HeaderName;
 use tourbillon::auth::{
     FetchError, HttpJwksFetch, JwksConfig, JwksProvider, Secret, Verifier, VerifierConfig,
 };
+use tourbillon::memory::Persistence;
 use tourbillon::node::NodeConfig;
 use tourbillon::websocket::{Compression, OriginPolicy, WebSocketConfig};
 use tourbillon_access::{ChannelConfig, NamespaceConfig, Namespaces, NamespacesConfig, TokensConfig};
@@ -17,6 +18,7 @@ use tourbillon_api::HttpApiConfig;
 use super::duration::GoDuration;
 use super::load::{ConfigError, Problem, Source};
 use super::model::{ChannelRules, Options, SubscriptionToken, Token};
+use super::streams;
 use super::transports::{self, HttpTransports};
 use crate::logging::LEVELS;
 
@@ -27,6 +29,8 @@ pub struct Settings {
     pub listeners: ListenerConfig,
     /// How the node behaves.
     pub node: NodeConfig,
+    /// The file in which the embedded engine keeps streams; `None`: they end with the process.
+    pub persistence: Option<Persistence>,
     /// Who may do what.
     pub namespaces: Namespaces,
     /// Who clients are.
@@ -85,7 +89,7 @@ impl Checker {
         }
     }
 
-    fn duration(&mut self, path: &str, duration: GoDuration) -> Duration {
+    pub(super) fn duration(&mut self, path: &str, duration: GoDuration) -> Duration {
         duration.to_std().unwrap_or_else(|| {
             self.error(path, "must not be negative");
             Duration::ZERO
@@ -111,6 +115,7 @@ impl Settings {
         let mut check = Checker { errors: Vec::new() };
         let listeners = listeners(&mut check, options);
         let node = node(&mut check, options);
+        let persistence = streams::persistence(&mut check, &options.broker.memory.persistence);
         let namespaces = namespaces(&mut check, options);
         let tokens = tokens(&mut check, options);
         let websocket = websocket(&mut check, options);
@@ -137,6 +142,7 @@ impl Settings {
         Ok(Self {
             listeners,
             node,
+            persistence,
             namespaces,
             tokens,
             websocket,
@@ -508,5 +514,6 @@ fn warnings(options: &Options) -> Vec<String> {
         && !client.allow_anonymous_connect_without_token
         && client.user_id_http_header.is_empty();
     warn(no_way_in, "client.token has no key, and nothing else lets clients in: every connection is refused");
+    warnings.extend(streams::warning(&options.broker.memory.persistence));
     warnings
 }

@@ -43,6 +43,8 @@ options! {
         log: Log = Log::default(),
         /// Broker and presence manager.
         engine: Engine = Engine::default(),
+        /// What carries publications.
+        broker: Broker = Broker::default(),
         /// Client connections.
         client: Client = Client::default(),
         /// Channels and namespaces.
@@ -103,6 +105,37 @@ options! {
     Engine {
         /// Only `memory` so far.
         r#type: String = "memory".to_owned(),
+    }
+}
+
+options! {
+    /// `broker`.
+    Broker {
+        /// The embedded engine.
+        memory: MemoryBroker = MemoryBroker::default(),
+    }
+}
+
+options! {
+    /// `broker.memory`.
+    MemoryBroker {
+        /// Streams that outlive the process.
+        persistence: MemoryPersistence = MemoryPersistence::default(),
+    }
+}
+
+options! {
+    /// `broker.memory.persistence`.
+    MemoryPersistence {
+        /// Streams are kept in a file: history, offsets and epochs outlive the process.
+        enabled: bool = false,
+        /// The file; it is made if it is not there, its directory is not. One server at a time has it.
+        path: String = String::new(),
+        /// When a publication is safe from a crash: `always` before it is acknowledged, `interval` every so often,
+        /// `never` only at the server's orderly end. Unless always, streams have new epochs after a crash.
+        fsync: String = "always".to_owned(),
+        /// How often with `fsync` `interval`.
+        fsync_interval: GoDuration = GoDuration::from_secs(1),
     }
 }
 

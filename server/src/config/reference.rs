@@ -7,13 +7,14 @@ use serde_json::Value;
 use super::describe::{Describe, Texts};
 use super::env::env_name;
 use super::model::Options;
-use super::schema::{NAMESPACES, join, namespace, ours};
+use super::schema::{NAMESPACES, is_extension, join, namespace, ours};
 
 const INTRODUCTION: &str = "\
 # Options
 
-Names, defaults and variables are Centrifugo's. Flags win over variables, these over the file, this over the
-defaults. Each variable works with the prefix `TOURBILLON_` in place of `CENTRIFUGO_` too, which wins. In variables,
+Names, defaults and variables are Centrifugo's, but for options of our own, whose variables stand here with the prefix
+`TOURBILLON_`. Flags win over variables, these over the file, this over the defaults. Each variable works with either
+prefix, `TOURBILLON_` and `CENTRIFUGO_`; the first wins. In variables,
 lists are separated by single spaces, and a list of objects is JSON. A value of zero is the same as none. Durations
 are texts such as `25s`, `1m30s` or `250ms`, or numbers of nanoseconds.
 
@@ -56,6 +57,7 @@ fn row(text: &mut String, path: &str, default: &Value, variable: &str, meaning: 
         Value::String(text) => format!("`{text}`"),
         other => format!("`{other}`"),
     };
+    let prefix = if is_extension(path) { "TOURBILLON" } else { "CENTRIFUGO" };
     // A text takes everything that is written to it.
-    let _ = writeln!(text, "| `{path}` | {default} | `CENTRIFUGO_{variable}` | {meaning} |");
+    let _ = writeln!(text, "| `{path}` | {default} | `{prefix}_{variable}` | {meaning} |");
 }

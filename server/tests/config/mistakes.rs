@@ -489,3 +489,40 @@ fn options_of_history_and_positions_are_checked_together() {
         refused(&text, expected);
     }
 }
+
+#[test]
+fn a_file_of_streams_is_said_precisely() {
+    for (text, expected) in [
+        (
+            r#"{"enabled":true}"#,
+            expect!["broker.memory.persistence.path: is needed with broker.memory.persistence.enabled"],
+        ),
+        (
+            r#"{"enabled":true,"path":"streams","fsync":"sometimes"}"#,
+            expect![[
+                r#"broker.memory.persistence.fsync: "sometimes" must be "always", "interval" or "never""#
+            ]],
+        ),
+        (
+            r#"{"path":"streams","fsync_interval":"1ms"}"#,
+            expect!["broker.memory.persistence.fsync_interval: 1ms must be at least 10ms"],
+        ),
+        (
+            r#"{"path":"streams","fsync_interval":"-1s"}"#,
+            expect!["broker.memory.persistence.fsync_interval: must not be negative"],
+        ),
+    ] {
+        refused(&format!(r#"{{"broker":{{"memory":{{"persistence":{text}}}}}}}"#), expected);
+    }
+}
+
+#[test]
+fn brokers_that_are_not_there_are_refused_still() {
+    refused(
+        r#"{"broker":{"enabled":true,"type":"nats","memory":{"persistance":{"enabled":true}}}}"#,
+        expect![[r#"
+            broker.enabled: an option of Centrifugo that is not implemented yet (in FILE)
+            broker.memory.persistance.enabled: no such option (in FILE); did you mean broker.memory.persistence.enabled?
+            broker.type: an option of Centrifugo that is not implemented yet (in FILE)"#]],
+    );
+}

@@ -53,7 +53,8 @@ fn every_variable_of_the_reference_is_read() {
             _ => ("seven", place, json!("seven")),
         };
         for prefix in ["CENTRIFUGO_", "TOURBILLON_"] {
-            let variable = variable.replace("CENTRIFUGO_", prefix).replace("<NAME>", "MY_NAME_1");
+            let name = variable.trim_start_matches("CENTRIFUGO_").trim_start_matches("TOURBILLON_");
+            let variable = format!("{prefix}{}", name.replace("<NAME>", "MY_NAME_1"));
             let sources = Sources::json(r#"{"channel":{"namespaces":[{"name":"my.Name-1"}]}}"#);
             let sources = sources.variables(&[(&variable, text)]);
             let loaded = tourbillon_server::config::load(&sources.given);

@@ -1,6 +1,8 @@
 //! The file of streams, and the queue before it.
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::path::Path;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -81,6 +83,7 @@ impl Journal {
         persistence: &Persistence,
         unix_millis: i64,
     ) -> Result<(Self, Vec<Restored>), OpenError> {
+        make_private(&persistence.path)?;
         let database = Database::create(&persistence.path)?;
         let transaction = database.begin_write()?;
         let mut restored = Vec::new();
@@ -241,6 +244,15 @@ impl Journal {
         transaction.commit()?;
         Ok(())
     }
+}
+
+/// Makes the file, if it is not there, for nobody else to read: it holds what is published.
+fn make_private(path: &Path) -> Result<(), OpenError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop).map_err(|error| OpenError::File(Box::new(redb::Error::Io(error))))
 }
 
 impl Queue {

@@ -336,6 +336,12 @@ fn a_file_that_cannot_be_used_is_told_of() {
     assert!(matches!(open(&file.0), Err(OpenError::File(_))), "it is in use");
     drop(stored);
     assert!(open(&file.0).is_ok());
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(&file.0).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "what is published is not for everybody on the machine");
+    }
 
     const STATE: TableDefinition<'_, &str, u64> = TableDefinition::new("state");
     const STREAMS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("streams");
@@ -355,6 +361,36 @@ fn a_file_that_cannot_be_used_is_told_of() {
         state.insert("format", 2).expect("inserted");
     });
     assert!(matches!(open(&file.0), Err(OpenError::Format { found: 2, expected: 1 })));
+}
+
+/// Whatever happens to a file, opening it tells, or gives what makes sense. It neither panics nor hangs.
+#[tokio::test]
+async fn a_damaged_file_is_told_of() {
+    let file = File::new();
+    let stored = Stored::open(&file, Fsync::Always);
+    for channel in 0..20 {
+        for _ in 0..3 {
+            stored.publish(kept(&format!("channel-{channel}"))).await;
+        }
+    }
+    stored.end().await;
+    let whole = std::fs::read(&file.0).expect("read");
+    let mut told = 0;
+    let mut open = |bytes: &[u8]| {
+        let damaged = File::new();
+        std::fs::write(&damaged.0, bytes).expect("written");
+        let persistence = Persistence { path: damaged.0.clone(), fsync: Fsync::Always };
+        told += u32::from(MemoryEngine::open(Arc::new(ManualClock::new(0)), &persistence).is_err());
+    };
+    for part in 1..8 {
+        open(&whole[..whole.len() * part / 8]);
+    }
+    for at in (0..512).step_by(8).chain((512..whole.len()).step_by(whole.len() / 40)) {
+        let mut bytes = whole.clone();
+        bytes[at..(at + 16).min(whole.len())].fill(0xa5);
+        open(&bytes);
+    }
+    assert!(told > 20, "only {told} of about a hundred damaged files were noticed");
 }
 
 /// The number of publications in a file that nobody has open.
