@@ -20,6 +20,7 @@ use tourbillon_api::{ApiService, HttpApi};
 use crate::admission::Admission;
 use crate::config::{HttpTransports, ListenerConfig, Settings};
 use crate::dev::Dev;
+use crate::explain::Explainer;
 use crate::http::serve;
 use crate::router::{HttpRoutes, Router};
 
@@ -106,6 +107,12 @@ pub struct Reload {
     namespaces: Live<Namespaces>,
     tokens: Live<TokensConfig>,
     connection_limit: Live<Option<usize>>,
+    dev: bool,
+}
+
+/// In the development mode, clients are told why they are refused.
+fn rules(namespaces: Namespaces, dev: bool) -> Namespaces {
+    if dev { namespaces.telling_reasons() } else { namespaces }
 }
 
 impl Reload {
@@ -114,7 +121,7 @@ impl Reload {
     /// addresses (KEY-09).
     pub fn apply(&self, settings: Settings) {
         settings.tokens.take_over(&self.tokens.load());
-        self.namespaces.replace(settings.namespaces);
+        self.namespaces.replace(rules(settings.namespaces, self.dev));
         self.tokens.replace(settings.tokens);
         self.connection_limit.replace(settings.connection_limit);
     }
@@ -167,7 +174,8 @@ impl App {
     ///
     /// Settings that the node refuses, or a file of streams that cannot be used.
     pub fn build(settings: Settings, listeners: Listeners, dev: Option<Dev>) -> Result<Self, StartError> {
-        let namespaces = Live::new(settings.namespaces);
+        let is_dev = dev.is_some();
+        let namespaces = Live::new(rules(settings.namespaces, is_dev));
         let tokens = Live::new(settings.tokens);
         let connection_limit = Live::new(settings.connection_limit);
         let hooks =
@@ -180,9 +188,11 @@ impl App {
         let websocket = settings
             .websocket
             .map(|(path, config)| (path, WebSocketService::new(node.clone(), config), admission));
+        let explainer = Arc::new(Explainer { namespaces: namespaces.clone(), tokens: tokens.clone() });
         let api = settings.api.map(|config| {
             let path = config.prefix.clone();
-            (path, HttpApi::new(ApiService::new(node.clone()), config))
+            let service = ApiService::new(node.clone()).with_explanations(explainer);
+            (path, HttpApi::new(service, config))
         });
         let mut external = Router { websocket, http: Some(http), dev, ..Router::default() };
         let mut ports = Vec::new();
@@ -198,7 +208,7 @@ impl App {
             node,
             driver,
             ports,
-            reload: Reload { namespaces, tokens, connection_limit },
+            reload: Reload { namespaces, tokens, connection_limit, dev: is_dev },
             shutdown_timeout: settings.shutdown_timeout,
         })
     }

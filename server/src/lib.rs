@@ -12,6 +12,7 @@ pub mod cli;
 pub mod config;
 mod descriptors;
 pub mod dev;
+mod explain;
 mod http;
 pub mod logging;
 mod router;

@@ -1,17 +1,12 @@
 //! Commands about tokens and permissions: what the server would say, without a server.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
-use tourbillon::auth::{
-    ConnectToken, Secret, Signer, SubscribeToken, TokenError, Unverified, Verifier, unverified,
-};
-use tourbillon::node::Refusal;
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use tourbillon::auth::{ConnectToken, Secret, Signer, SubscribeToken, TokenError, Verifier};
 use tourbillon::types::Payload;
-use tourbillon_access::{
-    Decision, PublishQuery, ReadQuery, SubscribeQuery, TokenCheck, TokensConfig, Verdict,
-};
+use tourbillon_access::{Action, ExplainQuery, Live, TokenReport, TokensConfig, explain};
 
 use crate::cli::load_file;
 use crate::config::{Options, Settings};
@@ -71,7 +66,7 @@ pub struct Explain {
     #[arg(long, default_value = "")]
     pub token: String,
     /// What the client wants.
-    #[arg(long, value_enum, default_value_t = Action::Subscribe)]
+    #[arg(long, value_parser = action(), default_value = Action::Subscribe.name())]
     pub action: Action,
     /// The client is subscribed to the channel.
     #[arg(long)]
@@ -79,19 +74,6 @@ pub struct Explain {
     /// What it publishes.
     #[arg(long, default_value = "{}")]
     pub data: String,
-}
-
-/// What a client may want of a channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Action {
-    /// To subscribe.
-    Subscribe,
-    /// To publish.
-    Publish,
-    /// To know who is there.
-    Presence,
-    /// To know what was published.
-    History,
 }
 
 impl GenToken {
@@ -194,7 +176,7 @@ impl CheckToken {
     /// What is wrong with the configuration or the token.
     pub fn run_subscription(&self, unix_seconds: i64) -> Result<String, String> {
         let tokens = self.tokens()?;
-        let verifier = for_subscriptions(&tokens);
+        let verifier = tokens.for_subscriptions();
         load_keys(verifier, &self.token, unix_seconds)?;
         let claims = verifier.verify_subscribe(&self.token, unix_seconds);
         let claims = claims.map_err(|error| self.wrong(error))?;
@@ -214,17 +196,7 @@ impl CheckToken {
 
     /// What is written in the token, which only its holder sees here.
     fn contents(&self) -> String {
-        contents(&self.token)
-    }
-}
-
-fn contents(token: &str) -> String {
-    match unverified(token) {
-        Ok(Unverified { header, claims, .. }) => {
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            format!("header: {}\nclaims: {}\n", text(&header), text(&claims))
-        }
-        Err(_) => String::new(),
+        TokenReport::unchecked(&self.token).to_string()
     }
 }
 
@@ -232,16 +204,21 @@ fn settings(options: &Options) -> Result<Settings, String> {
     Settings::new(options).map_err(|errors| lines(&errors))
 }
 
-fn for_subscriptions(tokens: &TokensConfig) -> &Verifier {
-    tokens.subscription_token.as_ref().unwrap_or(&tokens.token)
+/// Takes the name of an action.
+fn action() -> impl TypedValueParser<Value = Action> {
+    PossibleValuesParser::new(Action::ALL.map(Action::name))
+        .map(|name| Action::named(&name).unwrap_or_default())
 }
 
 /// Fetches the keys that the token needs, if they come from a key set.
 fn load_keys(verifier: &Verifier, token: &str, unix_seconds: i64) -> Result<(), String> {
-    let Some(loading) = verifier.load_keys(token, unix_seconds) else { return Ok(()) };
+    verifier.load_keys(token, unix_seconds).map_or(Ok(()), wait)
+}
+
+/// Waits for the network, outside of a server.
+fn wait<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| error.to_string())?.block_on(loading);
-    Ok(())
+    Ok(runtime.map_err(|error| error.to_string())?.block_on(work))
 }
 
 impl Explain {
@@ -252,63 +229,17 @@ impl Explain {
     /// What is wrong with the configuration.
     pub fn run(&self, unix_seconds: i64) -> Result<String, String> {
         let options = load_file(&self.config, false).map_err(|errors| lines(&errors))?;
-        let settings = settings(&options)?;
-        let (channel, user, subscribed) = (self.channel.as_str(), self.user.as_str(), self.subscribed);
-        let rules = &settings.namespaces;
-        let mut text = String::new();
-        let (name, _) = rules.resolve(channel);
-        let namespace = if name.namespace.is_empty() { "(none)" } else { name.namespace };
-        let _ = writeln!(text, "namespace: {namespace}");
-        let decision = match self.action {
-            Action::Subscribe => {
-                let token = self.check_token(&settings.tokens, unix_seconds)?;
-                rules.check_subscribe(&SubscribeQuery { channel, user, kind: 0, token })
-            }
-            Action::Publish => {
-                let data = Payload::from(self.data.clone().into_bytes());
-                rules.check_publish(&PublishQuery { channel, user, subscribed, data: &data })
-            }
-            Action::Presence => rules.check_presence(&ReadQuery { channel, user, subscribed }),
-            Action::History => rules.check_history(&ReadQuery { channel, user, subscribed }),
+        let Settings { namespaces, tokens, .. } = settings(&options)?;
+        let query = ExplainQuery {
+            action: self.action,
+            channel: self.channel.clone(),
+            user: self.user.clone(),
+            subscribed: self.subscribed,
+            token: self.token.clone(),
+            data: Payload::from(self.data.clone().into_bytes()),
+            unix_seconds,
         };
-        if !self.token.is_empty() {
-            text.push_str(&contents(&self.token));
-            if self.action != Action::Subscribe {
-                text.push_str("token: only subscriptions look at one\n");
-            } else if let Err(error) = self.claims(&settings.tokens, unix_seconds) {
-                let _ = writeln!(text, "token: {error}");
-            }
-        }
-        for step in decision.steps() {
-            let _ = writeln!(text, "{step}");
-        }
-        let _ = writeln!(text, "verdict: {}", verdict(&decision));
-        Ok(text)
-    }
-
-    fn claims(&self, tokens: &TokensConfig, unix_seconds: i64) -> Result<TokenCheck, TokenError> {
-        let claims = for_subscriptions(tokens).verify_subscribe(&self.token, unix_seconds)?;
-        // Which connection asks is not known here.
-        let client = claims.client.clone().unwrap_or_default();
-        Ok(TokenCheck::compare(&claims, &self.channel, &self.user, &client))
-    }
-
-    fn check_token(&self, tokens: &TokensConfig, unix_seconds: i64) -> Result<TokenCheck, String> {
-        if self.token.is_empty() {
-            return Ok(TokenCheck::Absent);
-        }
-        load_keys(for_subscriptions(tokens), &self.token, unix_seconds)?;
-        Ok(self.claims(tokens, unix_seconds).unwrap_or_else(TokenCheck::from))
-    }
-}
-
-fn verdict(decision: &Decision) -> String {
-    match decision.verdict() {
-        Verdict::Allowed(rule) => format!("allowed by {}", rule.name()),
-        Verdict::Refused(Refusal::Error(error)) => format!("refused: {error}"),
-        Verdict::Refused(Refusal::Disconnect(disconnect)) => {
-            format!("disconnected: {disconnect}")
-        }
-        _ => "unknown".to_owned(),
+        let (namespaces, tokens) = (Live::new(namespaces), Live::new(tokens));
+        Ok(wait(explain(&namespaces, &tokens, &query))?.to_string())
     }
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use smallvec::SmallVec;
 use tourbillon_node::Refusal;
+use tourbillon_types::Disconnect;
 
 /// A rule that a decision may depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,6 +88,19 @@ pub enum Outcome {
     Refuses,
 }
 
+impl Outcome {
+    /// The outcome's name, as a verb.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Satisfied => "satisfied",
+            Self::Allows => "allows",
+            Self::Refuses => "refuses",
+        }
+    }
+}
+
 /// A rule that was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -101,13 +115,7 @@ pub struct Step {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let outcome = match self.outcome {
-            Outcome::Silent => "silent",
-            Outcome::Satisfied => "satisfied",
-            Outcome::Allows => "allows",
-            Outcome::Refuses => "refuses",
-        };
-        write!(f, "{}: {outcome} ({})", self.rule.name(), self.why)
+        write!(f, "{}: {} ({})", self.rule.name(), self.outcome.name(), self.why)
     }
 }
 
@@ -175,6 +183,22 @@ impl Decision {
         match self.verdict {
             Verdict::Allowed(rule) => Ok(rule),
             Verdict::Refused(refusal) => Err(refusal),
+        }
+    }
+}
+
+/// The refusal with a reason in its text. The code stays: clients must not match on texts.
+pub(crate) fn with_reason(refusal: Refusal, reason: &dyn fmt::Display) -> Refusal {
+    match refusal {
+        Refusal::Error(error) => {
+            let message = format!("{}: {reason}", error.message);
+            error.with_message(message).into()
+        }
+        Refusal::Disconnect(disconnect) => {
+            let mut text = format!("{}: {reason}", disconnect.reason);
+            let ends = (0..=Disconnect::MAX_REASON).rev().find(|end| text.is_char_boundary(*end));
+            text.truncate(ends.unwrap_or_default());
+            Disconnect::custom(disconnect.code, text).into()
         }
     }
 }

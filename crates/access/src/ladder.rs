@@ -120,6 +120,20 @@ impl TokenCheck {
             Self::Genuine
         }
     }
+
+    /// What came of it, in words.
+    pub(crate) const fn why(self) -> &'static str {
+        match self {
+            Self::Absent => "no token came with the request",
+            Self::Genuine => "the token allows it",
+            Self::Expired => "the token's time is over, or has not come",
+            Self::Invalid(_) => "the token is not genuine",
+            Self::Unavailable(_) => "the token's keys cannot be fetched",
+            Self::OtherChannel => "the token is for another channel",
+            Self::OtherUser => "the token is for another user",
+            Self::OtherClient => "the token is for another client",
+        }
+    }
 }
 
 impl From<TokenError> for TokenCheck {
@@ -319,22 +333,20 @@ impl Namespaces {
 
 /// A token decides where there is one: nothing else is looked at (HID-52, HID-84).
 fn by_token(token: TokenCheck, trail: &mut Trail) -> Option<Result<Rule, Refusal>> {
-    let (why, refusal): (_, Refusal) = match token {
+    let refusal: Refusal = match token {
         TokenCheck::Absent => {
-            trail.silent(Rule::Token, "no token came with the request");
+            trail.silent(Rule::Token, token.why());
             return None;
         }
-        TokenCheck::Genuine => return Some(Ok(trail.allows(Rule::Token, "the token allows it"))),
-        TokenCheck::Expired => {
-            ("the token's time is over, or has not come", ReplyError::TOKEN_EXPIRED.into())
+        TokenCheck::Genuine => return Some(Ok(trail.allows(Rule::Token, token.why()))),
+        TokenCheck::Expired => ReplyError::TOKEN_EXPIRED.into(),
+        TokenCheck::Invalid(_) => ReplyError::PERMISSION_DENIED.into(),
+        TokenCheck::Unavailable(_) => ReplyError::INTERNAL.into(),
+        TokenCheck::OtherChannel | TokenCheck::OtherUser | TokenCheck::OtherClient => {
+            Disconnect::INVALID_TOKEN.into()
         }
-        TokenCheck::Invalid(_) => ("the token is not genuine", ReplyError::PERMISSION_DENIED.into()),
-        TokenCheck::Unavailable(_) => ("the token's keys cannot be fetched", ReplyError::INTERNAL.into()),
-        TokenCheck::OtherChannel => ("the token is for another channel", Disconnect::INVALID_TOKEN.into()),
-        TokenCheck::OtherUser => ("the token is for another user", Disconnect::INVALID_TOKEN.into()),
-        TokenCheck::OtherClient => ("the token is for another client", Disconnect::INVALID_TOKEN.into()),
     };
-    Some(Err(trail.refuses(Rule::Token, why, refusal)))
+    Some(Err(trail.refuses(Rule::Token, token.why(), refusal)))
 }
 
 /// Whether an option allows users something, with the one that extends it to the anonymous user.

@@ -3,6 +3,7 @@
 //! * [`Namespaces`] knows the rules of every channel: it is made of a [`NamespacesConfig`], checked once.
 //! * [`Namespaces::check_subscribe`], [`Namespaces::check_publish`], [`Namespaces::check_presence`] and
 //!   [`Namespaces::check_history`] decide about one request, as pure functions. Their [`Decision`] carries every rule that was looked at with its outcome, so it can say why.
+//! * [`explain`](explain()) says for a tool or an API what would be decided, by which rules.
 //! * [`Namespaced`] and [`Tokens`] are decorators of [`Hooks`](tourbillon_node::Hooks) that ask them. They compose:
 //!   `Tokens<Namespaced<Inner>>`, where `Inner` is the application, or [`DenyAll`] where there is none.
 //!
@@ -11,6 +12,7 @@
 mod config;
 mod decision;
 mod deny;
+mod explain;
 mod grammar;
 mod ladder;
 mod live;
@@ -21,6 +23,7 @@ mod tokens;
 pub use config::{ChannelConfig, ConfigError, ConfigProblem, NamespaceConfig, NamespacesConfig};
 pub use decision::{Decision, Outcome, Rule, Step, Verdict};
 pub use deny::DenyAll;
+pub use explain::{Action, ExplainQuery, Explanation, TokenReport, explain};
 pub use grammar::{Grammar, Name};
 pub use ladder::{Asked, Features, PublishQuery, ReadQuery, SubscribeQuery, TokenCheck};
 pub use live::Live;

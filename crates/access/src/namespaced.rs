@@ -28,6 +28,18 @@ impl<H> Namespaced<H> {
     pub fn new(namespaces: impl Into<Live<Namespaces>>, inner: H) -> Self {
         Self { namespaces: namespaces.into(), inner }
     }
+
+    /// Notes what was decided and makes an answer of it.
+    fn settle(
+        &self,
+        action: &'static str,
+        decision: Decision,
+        client: &Client,
+        channel: &Channel,
+    ) -> Result<(), Refusal> {
+        log(action, &decision, client, channel);
+        self.namespaces.with(|namespaces| namespaces.answer(decision)).map(drop)
+    }
 }
 
 impl<H: Hooks> Hooks for Namespaced<H> {
@@ -45,8 +57,7 @@ impl<H: Hooks> Hooks for Namespaced<H> {
             token,
         };
         let decision = self.namespaces.with(|namespaces| namespaces.check_subscribe(&query));
-        log("subscribe", &decision, &request.client, &request.channel);
-        decision.into_result()?;
+        self.settle("subscribe", decision, &request.client, &request.channel)?;
         let mut granted = SubscribeDecision::default();
         granted.options = self.namespaces.with(|namespaces| {
             let asked = Asked::from(&request);
@@ -64,16 +75,14 @@ impl<H: Hooks> Hooks for Namespaced<H> {
         let HistoryRequest { client, channel, subscribed, .. } = &request;
         let query = ReadQuery { channel, user: &client.user, subscribed: *subscribed };
         let decision = self.namespaces.with(|namespaces| namespaces.check_history(&query));
-        log("history", &decision, client, channel);
-        decision.into_result().map(drop)
+        self.settle("history", decision, client, channel)
     }
 
     async fn presence(&self, request: PresenceRequest) -> Result<(), Refusal> {
         let PresenceRequest { client, channel, subscribed, .. } = &request;
         let query = ReadQuery { channel, user: &client.user, subscribed: *subscribed };
         let decision = self.namespaces.with(|namespaces| namespaces.check_presence(&query));
-        log("presence", &decision, client, channel);
-        decision.into_result().map(drop)
+        self.settle("presence", decision, client, channel)
     }
 
     async fn publish(&self, request: PublishRequest) -> Result<PublishDecision, Refusal> {
@@ -84,8 +93,8 @@ impl<H: Hooks> Hooks for Namespaced<H> {
             data: &request.data,
         };
         let decision = self.namespaces.with(|namespaces| namespaces.check_publish(&query));
-        log("publish", &decision, &request.client, &request.channel);
-        decision.into_result().map(|_| PublishDecision::default())
+        self.settle("publish", decision, &request.client, &request.channel)?;
+        Ok(PublishDecision::default())
     }
 
     async fn rpc(&self, request: RpcRequest) -> Result<RpcDecision, Refusal> {

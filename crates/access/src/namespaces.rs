@@ -1,13 +1,17 @@
 //! The rules of every channel.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::time::Duration;
 
 use tourbillon_auth::{Overrides, Pattern};
-use tourbillon_node::{ChannelOptions, DataFormat, HistoryPolicy, RecoveryMode, SubscriptionOptions};
+use tourbillon_node::{
+    ChannelOptions, DataFormat, HistoryPolicy, RecoveryMode, Refusal, SubscriptionOptions,
+};
 use tourbillon_types::ReplyError;
 
 use crate::config::{ChannelConfig, ConfigError, ConfigProblem, NamespacesConfig};
+use crate::decision::{Decision, Rule, with_reason};
 use crate::grammar::{Grammar, Name};
 use crate::ladder::Asked;
 
@@ -18,6 +22,7 @@ pub struct Namespaces {
     without_namespace: ChannelRules,
     by_name: HashMap<Box<str>, ChannelRules, foldhash::fast::RandomState>,
     insecure: bool,
+    tell_reasons: bool,
 }
 
 /// The rules of the channels of one namespace. See [`ChannelConfig`] for what each means.
@@ -113,7 +118,13 @@ impl Namespaces {
                 return Err(problem(ConfigProblem::NamespaceTwice(name.clone())));
             }
         }
-        Ok(Self { grammar: Grammar::new(config), without_namespace, by_name, insecure: config.insecure })
+        Ok(Self {
+            grammar: Grammar::new(config),
+            without_namespace,
+            by_name,
+            insecure: config.insecure,
+            tell_reasons: false,
+        })
     }
 
     /// What a channel's name says, and the rules of its namespace; `None` for those of an unknown one.
@@ -188,6 +199,30 @@ impl Namespaces {
     #[must_use]
     pub const fn is_insecure(&self) -> bool {
         self.insecure
+    }
+
+    /// Tells clients why they are refused, in the texts of errors and disconnects. For development only: it shows
+    /// strangers how rules are made.
+    #[must_use]
+    pub fn telling_reasons(mut self) -> Self {
+        self.tell_reasons = true;
+        self
+    }
+
+    /// What answers a request that was decided.
+    pub(crate) fn answer(&self, decision: Decision) -> Result<Rule, Refusal> {
+        match decision.deciding().copied() {
+            Some(step) if self.tell_reasons => {
+                decision.into_result().map_err(|refusal| with_reason(refusal, &step))
+            }
+            _ => decision.into_result(),
+        }
+    }
+
+    /// What answers a request that is refused for a reason.
+    pub(crate) fn refuse(&self, refusal: impl Into<Refusal>, reason: &dyn fmt::Display) -> Refusal {
+        let refusal = refusal.into();
+        if self.tell_reasons { with_reason(refusal, reason) } else { refusal }
     }
 
     /// What marks mean.

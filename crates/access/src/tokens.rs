@@ -1,6 +1,7 @@
 //! Tokens as a decorator.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
@@ -68,6 +69,25 @@ impl<H> Tokens<H> {
         Self { config: config.into(), namespaces: namespaces.into(), inner }
     }
 
+    fn refuse(&self, refusal: impl Into<Refusal>, reason: &dyn fmt::Display) -> Refusal {
+        self.namespaces.with(|namespaces| namespaces.refuse(refusal, reason))
+    }
+
+    /// An expired token ends what it was to prolong (CMD-14; not as HID-53 has it for subscriptions), any other is
+    /// a reason to disconnect.
+    fn refuse_refresh(&self, client: &Client, error: TokenError) -> Result<RefreshDecision, Refusal> {
+        tracing::debug!(client = %client.id, why = %error, "refresh refused");
+        match error {
+            TokenError::Expired => {
+                let mut decision = RefreshDecision::default();
+                decision.expired = true;
+                Ok(decision)
+            }
+            TokenError::Invalid(reason) => Err(self.refuse(Disconnect::INVALID_TOKEN, &reason)),
+            TokenError::KeysUnavailable(reason) => Err(self.refuse(ReplyError::INTERNAL, &reason)),
+        }
+    }
+
     /// Checks a subscription token, with keys that may have to be fetched.
     async fn verify_subscribe(&self, token: &str, unix_seconds: i64) -> Result<SubscribeClaims, TokenError> {
         let loading = self.config.with(|config| config.for_subscriptions().load_keys(token, unix_seconds));
@@ -108,7 +128,7 @@ impl<H: Hooks> Hooks for Tokens<H> {
         let query = SubscribeQuery { channel: &channel, user: &client.user, kind, token };
         let decision = self.namespaces.with(|namespaces| namespaces.check_subscribe(&query));
         log("subscribe", &decision, &client, &channel);
-        decision.into_result()?;
+        self.namespaces.with(|namespaces| namespaces.answer(decision))?;
         let mut granted = SubscribeDecision::default();
         if let Ok(claims) = claims {
             granted.options = self
@@ -149,11 +169,12 @@ impl<H: Hooks> Hooks for Tokens<H> {
         }
         let claims = match config.token.verify_connect(&request.token, request.unix_seconds) {
             Ok(claims) => claims,
-            Err(error) => return refuse_refresh(&request.client, error),
+            Err(error) => return self.refuse_refresh(&request.client, error),
         };
         if claims.user != request.client.user {
-            tracing::debug!(client = %request.client.id, why = "the token is for another user", "refresh refused");
-            return Err(Disconnect::INVALID_TOKEN.into());
+            let why = "the token is for another user";
+            tracing::debug!(client = %request.client.id, why, "refresh refused");
+            return Err(self.refuse(Disconnect::INVALID_TOKEN, &why));
         }
         let insecure = self.namespaces.with(Namespaces::is_insecure);
         let mut decision = RefreshDecision::until(claims.expire_at.filter(|_| !insecure));
@@ -168,12 +189,12 @@ impl<H: Hooks> Hooks for Tokens<H> {
         let SubRefreshRequest { client, channel, token, unix_seconds, .. } = request;
         let claims = match self.verify_subscribe(&token, unix_seconds).await {
             Ok(claims) => claims,
-            Err(error) => return refuse_refresh(&client, error),
+            Err(error) => return self.refuse_refresh(&client, error),
         };
         let check = TokenCheck::compare(&claims, &channel, &client.user, client.id.text().as_str());
         if check != TokenCheck::Genuine {
             tracing::debug!(client = %client.id, %channel, why = ?check, "refresh refused");
-            return Err(Disconnect::INVALID_TOKEN.into());
+            return Err(self.refuse(Disconnect::INVALID_TOKEN, &check.why()));
         }
         let mut decision = RefreshDecision::until(claims.expire_at);
         decision.info = Some(claims.subscription.info).filter(|info| !info.is_empty());
@@ -210,8 +231,9 @@ fn admit(
     } else if let Some(user) = config.user_of(&request.headers) {
         return Ok(ConnectDecision::new(user));
     } else {
-        tracing::debug!(client = %request.client, "connection refused: no credentials");
-        return Err(Disconnect::BAD_REQUEST.into());
+        let why = "no credentials";
+        tracing::debug!(client = %request.client, "connection refused: {why}");
+        return Err(namespaces.refuse(Disconnect::BAD_REQUEST, &why));
     };
     grant_requested(namespaces, &request.channels, &mut decision)?;
     Ok(decision)
@@ -225,15 +247,16 @@ fn by_token(
     let claims = config.token.verify_connect(&request.token, request.unix_seconds).map_err(|error| {
         tracing::debug!(client = %request.client, why = %error, "connection refused");
         match error {
-            TokenError::Expired => Refusal::from(ReplyError::TOKEN_EXPIRED),
-            TokenError::Invalid(_) => Disconnect::INVALID_TOKEN.into(),
+            TokenError::Expired => ReplyError::TOKEN_EXPIRED.into(),
+            TokenError::Invalid(reason) => namespaces.refuse(Disconnect::INVALID_TOKEN, &reason),
             // Not the client's fault: it may try again, which 3500 would forbid.
-            TokenError::KeysUnavailable(_) => ReplyError::INTERNAL.into(),
+            TokenError::KeysUnavailable(reason) => namespaces.refuse(ReplyError::INTERNAL, &reason),
         }
     })?;
     if claims.user.is_anonymous() && config.disallow_anonymous_connection_tokens {
-        tracing::debug!(client = %request.client, "connection refused: the token names no user");
-        return Err(Disconnect::PERMISSION_DENIED.into());
+        let why = "the token names no user";
+        tracing::debug!(client = %request.client, "connection refused: {why}");
+        return Err(namespaces.refuse(Disconnect::PERMISSION_DENIED, &why));
     }
     let user = claims.user;
     // An unknown channel is not skipped in silence: the application would wait for what cannot come (HID-56).
@@ -287,7 +310,9 @@ impl TokensConfig {
         }
     }
 
-    fn for_subscriptions(&self) -> &Verifier {
+    /// Checks subscription tokens.
+    #[must_use]
+    pub fn for_subscriptions(&self) -> &Verifier {
         self.subscription_token.as_ref().unwrap_or(&self.token)
     }
 
@@ -311,19 +336,4 @@ fn options(
     options.info = claims.info;
     options.data = claims.data;
     Ok(options)
-}
-
-/// An expired token ends what it was to prolong (CMD-14; not as HID-53 has it for subscriptions), any other is
-/// a reason to disconnect.
-fn refuse_refresh(client: &Client, error: TokenError) -> Result<RefreshDecision, Refusal> {
-    tracing::debug!(client = %client.id, why = %error, "refresh refused");
-    match error {
-        TokenError::Expired => {
-            let mut decision = RefreshDecision::default();
-            decision.expired = true;
-            Ok(decision)
-        }
-        TokenError::Invalid(_) => Err(Disconnect::INVALID_TOKEN.into()),
-        TokenError::KeysUnavailable(_) => Err(ReplyError::INTERNAL.into()),
-    }
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use tourbillon_node::{HistoryQuery, Member, NodeInfo, Page, PresenceStats, Published, Target};
 use tourbillon_types::{Channel, ClientId, Disconnect, Payload, ReplyError, Tags};
 
+use crate::explain::{Explain, Explanation};
+
 /// Something a backend asks of a node.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -38,6 +40,8 @@ pub enum ApiCommand {
     Presence(Channel),
     /// How many are in a channel (API-27).
     PresenceStats(Channel),
+    /// Why somebody may do something, or may not (ours).
+    Explain(Box<Explain>),
     /// A command that can be read and is refused: why.
     Refused(ApiError),
 }
@@ -206,6 +210,8 @@ pub enum ApiReply {
     Presence(Vec<Member>),
     /// To [`ApiCommand::PresenceStats`].
     PresenceStats(PresenceStats),
+    /// To [`ApiCommand::Explain`].
+    Explain(Box<Explanation>),
     /// To [`ApiCommand::Batch`], in the order of the commands.
     Batch(Vec<Result<Self, ApiError>>),
 }

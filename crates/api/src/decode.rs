@@ -22,6 +22,7 @@ use crate::command::{
     ApiCommand, ApiError, Batch, Broadcast, Channels, Content, DisconnectUser, History, Overrides, Publish,
     Refresh, Rpc, Subscribe, Unsubscribe,
 };
+use crate::explain::WireExplain;
 use crate::method::Method;
 use crate::service::absent;
 
@@ -48,6 +49,7 @@ pub(crate) fn decode(method: Method, body: &Bytes) -> Result<ApiCommand, DecodeE
             Ok(ApiCommand::Rpc(Rpc { method: parse::<WireRpc>(body)?.method.unwrap_or_default() }))
         }
         Method::Batch => batch(body),
+        Method::Explain => parse::<WireExplain<'_>>(body)?.into_command(body),
         Method::History => Ok(parse::<WireHistory>(body)?.into_command()),
         Method::HistoryRemove => channel(body).map(ApiCommand::HistoryRemove),
         Method::Presence => channel(body).map(ApiCommand::Presence),
@@ -182,12 +184,14 @@ struct WireBatch<'a> {
 }
 
 /// A member that is `null` is there: it is the JSON value `null`.
-fn present<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+pub(crate) fn present<'de: 'a, 'a, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// The data of a command: JSON as it is, or anything in base64, which wins (HID-12).
-fn payload(
+pub(crate) fn payload(
     body: &Bytes,
     name: &str,
     raw: Option<&RawValue>,

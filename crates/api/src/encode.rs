@@ -2,11 +2,13 @@
 
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use tourbillon_node::{NodeInfo, Published};
 use tourbillon_types::Channel;
 
 use crate::command::{ApiError, ApiReply};
 use crate::encode_channel::{Members, WireHistory, WirePresence, WirePresenceStats};
+use crate::explain::{ExplainedRule, ExplainedToken, Explanation};
 
 type Outcome = Result<ApiReply, ApiError>;
 
@@ -75,6 +77,7 @@ const fn name(reply: &ApiReply) -> &'static str {
         ApiReply::HistoryRemove => "history_remove",
         ApiReply::Presence(_) => "presence",
         ApiReply::PresenceStats(_) => "presence_stats",
+        ApiReply::Explain(_) => "explain",
         ApiReply::Batch(_) => "batch",
     }
 }
@@ -94,6 +97,7 @@ impl Serialize for Body<'_> {
             }
             ApiReply::Channels(channels) => WireChannels { channels: Counts(channels) }.serialize(serializer),
             ApiReply::Batch(replies) => Replies(replies).serialize(serializer),
+            ApiReply::Explain(explanation) => WireExplanation::from(&**explanation).serialize(serializer),
             ApiReply::History(page) => WireHistory::from(page).serialize(serializer),
             ApiReply::Presence(members) => WirePresence { presence: Members(members) }.serialize(serializer),
             ApiReply::PresenceStats(stats) => {
@@ -213,4 +217,59 @@ impl Serialize for Counts<'_> {
         }
         map.end()
     }
+}
+
+#[derive(Serialize)]
+struct WireExplanation<'a> {
+    namespace: &'a str,
+    allowed: bool,
+    verdict: &'a str,
+    #[serde(skip_serializing_if = "is_no_code")]
+    code: u32,
+    rules: Vec<WireRule<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<WireToken<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection_token: Option<WireToken<'a>>,
+}
+
+#[derive(Serialize)]
+struct WireRule<'a> {
+    rule: &'a str,
+    outcome: &'a str,
+    why: &'a str,
+}
+
+#[derive(Serialize)]
+struct WireToken<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claims: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<&'a str>,
+}
+
+impl<'a> From<&'a Explanation> for WireExplanation<'a> {
+    fn from(explanation: &'a Explanation) -> Self {
+        let rule =
+            |step: &'a ExplainedRule| WireRule { rule: step.rule, outcome: step.outcome, why: &step.why };
+        Self {
+            namespace: &explanation.namespace,
+            allowed: explanation.allowed,
+            verdict: &explanation.verdict,
+            code: explanation.code,
+            rules: explanation.rules.iter().map(rule).collect(),
+            token: explanation.token.as_ref().map(WireToken::from),
+            connection_token: explanation.connection_token.as_ref().map(WireToken::from),
+        }
+    }
+}
+
+impl<'a> From<&'a ExplainedToken> for WireToken<'a> {
+    fn from(token: &'a ExplainedToken) -> Self {
+        Self { claims: token.claims.as_deref(), problem: token.problem.as_deref() }
+    }
+}
+
+const fn is_no_code(code: &u32) -> bool {
+    *code == 0
 }

@@ -10,10 +10,12 @@ pub mod command;
 mod decode;
 mod encode;
 mod encode_channel;
+mod explain;
 mod http;
 mod method;
 mod service;
 
 pub use command::{ApiCommand, ApiError, ApiReply};
+pub use explain::{Explain, ExplainedRule, ExplainedToken, Explains, Explanation};
 pub use http::{HttpApi, HttpApiConfig};
 pub use service::ApiService;

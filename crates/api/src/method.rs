@@ -17,6 +17,8 @@ pub(crate) enum Method {
     Refresh,
     Channels,
     Batch,
+    /// Ours: no batch has it.
+    Explain,
 }
 
 impl Method {
@@ -53,10 +55,11 @@ impl Method {
             Self::Refresh => "refresh",
             Self::Channels => "channels",
             Self::Batch => "batch",
+            Self::Explain => "explain",
         }
     }
 
     pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::IN_BATCH.into_iter().chain([Self::Batch]).find(|method| method.name() == name)
+        Self::IN_BATCH.into_iter().chain([Self::Batch, Self::Explain]).find(|method| method.name() == name)
     }
 }

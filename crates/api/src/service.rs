@@ -1,7 +1,9 @@
 //! Carrying commands out.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::stream::{self, StreamExt};
@@ -14,6 +16,7 @@ use crate::command::{
     ApiCommand, ApiError, ApiReply, Batch, Broadcast, Channels, Content, DisconnectUser, History, Publish,
     Refresh, Subscribe,
 };
+use crate::explain::Explains;
 
 /// How many parts of a broadcast or a parallel batch are under way at once (LIM-12).
 const PARALLEL: usize = 1024;
@@ -22,9 +25,16 @@ const PARALLEL: usize = 1024;
 const PATTERN_LIMIT: usize = 4096;
 
 /// Carries [`ApiCommand`]s out on a node.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ApiService {
     node: Node,
+    explains: Option<Arc<dyn Explains>>,
+}
+
+impl fmt::Debug for ApiService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApiService").field("node", &self.node).finish_non_exhaustive()
+    }
 }
 
 type Answer = Result<ApiReply, ApiError>;
@@ -46,7 +56,14 @@ impl ApiService {
     /// A service on this node.
     #[must_use]
     pub const fn new(node: Node) -> Self {
-        Self { node }
+        Self { node, explains: None }
+    }
+
+    /// Has questions about permissions answered by whoever decides. Without it, `explain` is not available (108).
+    #[must_use]
+    pub fn with_explanations(mut self, explains: Arc<dyn Explains>) -> Self {
+        self.explains = Some(explains);
+        self
     }
 
     /// Carries one command out.
@@ -112,6 +129,11 @@ impl ApiService {
             ApiCommand::PresenceStats(channel) => {
                 named(&channel)?;
                 Ok(ApiReply::PresenceStats(self.node.presence_stats(&channel).await?))
+            }
+            ApiCommand::Explain(query) => {
+                named(&query.channel)?;
+                let Some(explains) = &self.explains else { return Err(ApiError::NOT_AVAILABLE) };
+                Ok(ApiReply::Explain(Box::new(explains.explain(*query).await?)))
             }
             ApiCommand::Refused(why) => Err(why),
         }

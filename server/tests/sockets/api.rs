@@ -44,3 +44,32 @@ async fn a_body_may_come_in_chunks() {
     assert_eq!((answer.status, answer.body.as_str()), (200, r#"{"result":{}}"#));
     server.end().await;
 }
+
+#[tokio::test]
+async fn explain_tells_the_rules_and_the_verdict() {
+    let server = start(|_| {}).await;
+    let answer = server.api("explain", r#"{"channel":"a","user":"anna","action":"publish"}"#).await;
+    let told: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
+    let told = &told["result"];
+    assert_eq!(
+        (&told["namespace"], &told["allowed"], &told["code"]),
+        (&"".into(), &false.into(), &103.into())
+    );
+    assert_eq!(told["verdict"], "refused: permission denied (103)");
+    let rules = told["rules"].as_array().expect("a list");
+    let last = serde_json::json!({"rule": "otherwise", "outcome": "refuses", "why": "no rule allows it"});
+    assert_eq!(rules.last(), Some(&last));
+    let answer = server.api("explain", r#"{"channel":"a","user":"anna"}"#).await;
+    assert!(
+        answer.body.contains(r#""allowed":true,"verdict":"allowed by allow_subscribe_for_client","rules""#)
+    );
+    let answer = server.api("explain", r#"{"channel":"a","action":"dance"}"#).await;
+    assert!(answer.body.contains(r#""code":107,"message":"action: "#), "{}", answer.body);
+    let answer = server.api("explain", r#"{"user":"anna"}"#).await;
+    assert!(answer.body.contains(r#""code":107,"message":"channel is required"#), "{}", answer.body);
+    let answer = server.api("explain", r#"{"channel":"a","token":"x.y.z"}"#).await;
+    assert!(answer.body.contains(r#""token":{"problem":"invalid token: "#), "{}", answer.body);
+    let head = "POST /api/explain HTTP/1.1\r\nHost: x\r\n";
+    assert_eq!(server.ask(head, r#"{"channel":"a"}"#).await.status, 401);
+    server.end().await;
+}

@@ -80,3 +80,31 @@ async fn without_development_mode_there_is_nothing_of_it() {
     }
     server.end().await;
 }
+
+/// What a client that asks for a channel of this name is answered.
+async fn refusal(place: Where) -> String {
+    let server = start_at(place, |_| {}).await;
+    let mut client = Client::connected(server.external).await;
+    client.send(r#"{"id":2,"publish":{"channel":"a","data":1}}"#).await;
+    let answer = client.text().await;
+    // Rules that are read again are told of, too.
+    server.reload.apply(tourbillon_server::config::Settings::new(&server.options).expect("sound options"));
+    client.send(r#"{"id":2,"publish":{"channel":"a","data":1}}"#).await;
+    assert_eq!(client.text().await, answer);
+    drop(client);
+    server.end().await;
+    answer
+}
+
+#[tokio::test]
+async fn developers_are_told_why_and_nobody_else() {
+    let reason = "otherwise: refuses (no rule allows it)";
+    assert_eq!(
+        refusal(Where::Dev).await,
+        format!(r#"{{"id":2,"error":{{"code":103,"message":"permission denied: {reason}"}}}}"#)
+    );
+    assert_eq!(
+        refusal(Where::External).await,
+        r#"{"id":2,"error":{"code":103,"message":"permission denied"}}"#
+    );
+}

@@ -4,6 +4,7 @@
 
 mod config;
 mod connect;
+mod explain;
 mod grammar;
 mod harness;
 mod logs;

@@ -6,6 +6,7 @@ mod access;
 mod bad_input;
 mod batch;
 mod connections;
+mod explain;
 mod harness;
 mod kept;
 mod publish;
