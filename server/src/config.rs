@@ -11,6 +11,7 @@ mod env;
 mod load;
 pub mod model;
 mod namespace;
+mod personal;
 mod reference;
 mod schema;
 mod secret;

@@ -52,6 +52,13 @@ impl Grammar {
         Name { namespace, rest, private: unprefixed.is_some(), users }
     }
 
+    /// The name of the channel that is a user's own, in this namespace or, with an empty name, in none (HID-57).
+    #[must_use]
+    pub fn personal_channel(&self, namespace: &str, user: &str) -> String {
+        let boundary = if namespace.is_empty() { "" } else { &self.namespace_boundary };
+        format!("{namespace}{boundary}{}{user}", self.user_boundary)
+    }
+
     /// Whether a list of users, as [`Name::users`], has this one. The user without a name is in no list.
     #[must_use]
     pub fn lists(&self, users: &str, user: &str) -> bool {

@@ -29,4 +29,4 @@ pub use ladder::{Asked, Features, PublishQuery, ReadQuery, SubscribeQuery, Token
 pub use live::Live;
 pub use namespaced::Namespaced;
 pub use namespaces::{ChannelRules, Namespaces, Resolved};
-pub use tokens::{Tokens, TokensConfig};
+pub use tokens::{PersonalChannel, Tokens, TokensConfig};

@@ -8,7 +8,7 @@ use tourbillon_auth::{Overrides, Pattern};
 use tourbillon_node::{
     ChannelOptions, DataFormat, HistoryPolicy, RecoveryMode, Refusal, SubscriptionOptions,
 };
-use tourbillon_types::ReplyError;
+use tourbillon_types::{Channel, ReplyError};
 
 use crate::config::{ChannelConfig, ConfigError, ConfigProblem, NamespacesConfig};
 use crate::decision::{Decision, Rule, with_reason};
@@ -193,6 +193,12 @@ impl Namespaces {
         options.join_leave = features.join_leave;
         options.push_join_leave = features.push_join_leave;
         Ok(options)
+    }
+
+    /// The channel that is a user's own, in a namespace or, with an empty name, in none (HID-57).
+    #[must_use]
+    pub fn personal_channel(&self, namespace: &str, user: &str) -> Channel {
+        Channel::from(self.grammar.personal_channel(namespace, user))
     }
 
     /// Whether everybody may do everything (MODE-03).

@@ -33,6 +33,18 @@ pub struct TokensConfig {
     pub user_id_http_header: Option<HeaderName>,
     /// Whether the inner hooks decide about clients without a token, as a connect proxy does (AUTH-13, MODE-05).
     pub ask_inner: bool,
+    /// Users get a channel of their own as they connect (LIFE-10).
+    pub personal_channel: Option<PersonalChannel>,
+}
+
+/// The channel that every user with a name is subscribed to by the server: the options of
+/// `client.subscribe_to_user_personal_channel`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PersonalChannel {
+    /// The channel's namespace; empty for none. It must exist, or nobody with a name gets in.
+    pub namespace: String,
+    /// A new connection of a user ends the older ones with 3504.
+    pub single_connection: bool,
 }
 
 impl TokensConfig {
@@ -46,6 +58,7 @@ impl TokensConfig {
             disallow_anonymous_connection_tokens: false,
             user_id_http_header: None,
             ask_inner: false,
+            personal_channel: None,
         }
     }
 }
@@ -102,7 +115,9 @@ impl<H: Hooks> Hooks for Tokens<H> {
     async fn connect(&self, request: ConnectRequest) -> Result<ConnectDecision, Refusal> {
         let config = self.config.load();
         if request.token.is_empty() && config.ask_inner {
-            return self.inner.connect(request).await;
+            let mut decision = self.inner.connect(request).await?;
+            grant_personal(&config, &self.namespaces.load(), &mut decision)?;
+            return Ok(decision);
         }
         if let Some(loading) = config.token.load_keys(&request.token, request.unix_seconds) {
             loading.await;
@@ -229,12 +244,15 @@ fn admit(
     } else if config.allow_anonymous_connect_without_token || namespaces.is_insecure() {
         ConnectDecision::new(UserId::anonymous())
     } else if let Some(user) = config.user_of(&request.headers) {
-        return Ok(ConnectDecision::new(user));
+        let mut decision = ConnectDecision::new(user);
+        grant_personal(config, namespaces, &mut decision)?;
+        return Ok(decision);
     } else {
         let why = "no credentials";
         tracing::debug!(client = %request.client, "connection refused: {why}");
         return Err(namespaces.refuse(Disconnect::BAD_REQUEST, &why));
     };
+    grant_personal(config, namespaces, &mut decision)?;
     grant_requested(namespaces, &request.channels, &mut decision)?;
     Ok(decision)
 }
@@ -271,6 +289,24 @@ fn by_token(
     decision.meta = claims.meta;
     decision.subscriptions = subscriptions;
     Ok(decision)
+}
+
+/// Adds the user's own channel, if there is to be one (LIFE-10). It is as its namespace says, whatever else does.
+fn grant_personal(
+    config: &TokensConfig,
+    namespaces: &Namespaces,
+    decision: &mut ConnectDecision,
+) -> Result<(), ReplyError> {
+    let Some(personal) = config.personal_channel.as_ref().filter(|_| !decision.user.is_anonymous()) else {
+        return Ok(());
+    };
+    let channel = namespaces.personal_channel(&personal.namespace, &decision.user);
+    let (asked, token) = (Asked::default(), Overrides::default());
+    let options = namespaces.subscription_options(&channel, &decision.user, asked, token)?;
+    decision.subscriptions.retain(|(other, _)| *other != channel);
+    decision.subscriptions.push((channel, options));
+    decision.single_connection = personal.single_connection;
+    Ok(())
 }
 
 /// Adds the channels that a client asks for as it connects, if it could have subscribed to them by itself and

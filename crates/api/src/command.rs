@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use tourbillon_node::{HistoryQuery, Member, NodeInfo, Page, PresenceStats, Published, Target};
-use tourbillon_types::{Channel, ClientId, Disconnect, Payload, ReplyError, Tags};
+use tourbillon_types::{Channel, ClientId, Disconnect, Payload, ReplyError, StreamPosition, Tags};
 
 use crate::explain::{Explain, Explanation};
 
@@ -97,6 +97,8 @@ pub struct Subscribe {
     pub data: Payload,
     /// When the subscription expires, seconds since 1970 UTC; `None` for never.
     pub expire_at: Option<i64>,
+    /// Where it catches up from, if it recovers (REC-12).
+    pub recover_since: Option<StreamPosition>,
     /// Options of the channel that this subscription has otherwise.
     pub overrides: Overrides,
 }

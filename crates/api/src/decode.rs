@@ -301,7 +301,7 @@ struct WireSubscribe<'a> {
     #[serde(default)]
     expire_at: Option<i64>,
     #[serde(default)]
-    recover_since: Option<serde::de::IgnoredAny>,
+    recover_since: Option<Object<WirePosition>>,
     #[serde(rename = "override", default)]
     overrides: Option<Object<WireOverride>>,
     #[serde(default)]
@@ -346,9 +346,6 @@ impl From<WireOverride> for Overrides {
 
 impl WireSubscribe<'_> {
     fn into_command(self, body: &Bytes) -> Result<ApiCommand, DecodeError> {
-        if self.recover_since.is_some() {
-            return Ok(unavailable("recover_since"));
-        }
         if let Some(field) = selection(self.label_filter.is_some(), self.all_users) {
             return Ok(unavailable(field));
         }
@@ -358,6 +355,7 @@ impl WireSubscribe<'_> {
             info: payload(body, "info", self.info, self.b64info.as_deref())?,
             data: payload(body, "data", self.data, self.b64data.as_deref())?,
             expire_at: self.expire_at.filter(|at| *at != 0),
+            recover_since: self.recover_since.map(|Object(since)| StreamPosition::from(since)),
             overrides: self.overrides.map(|Object(overrides)| Overrides::from(overrides)).unwrap_or_default(),
         }))
     }

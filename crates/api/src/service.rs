@@ -184,7 +184,7 @@ impl ApiService {
     }
 
     async fn subscribe(&self, command: Subscribe) -> Answer {
-        let Subscribe { target, channel, info, data, expire_at, overrides } = command;
+        let Subscribe { target, channel, info, data, expire_at, recover_since, overrides } = command;
         named(&channel)?;
         let mut options = self.node.channel_options(&channel)?.subscription();
         options.presence = overrides.presence.unwrap_or(options.presence);
@@ -195,6 +195,7 @@ impl ApiService {
         options.expire_at = expire_at;
         options.info = info;
         options.data = data;
+        options.recover_since = recover_since;
         self.node.subscribe(&target, channel, options).await?;
         Ok(ApiReply::Subscribe)
     }

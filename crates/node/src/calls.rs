@@ -11,7 +11,7 @@ use tokio_util::sync::ReusableBoxFuture;
 use tourbillon_broker::{BrokerError, Publish};
 use tourbillon_protocol::command;
 use tourbillon_recovery::{Ask, Plan, REJECT_UNRECOVERED, ResumeError, Terms};
-use tourbillon_session::{Accepted, Answer, Call, CallId, Granted, Refreshed, Refusal};
+use tourbillon_session::{Accepted, Answer, Call, CallId, Granted, Refreshed, Refusal, ServerOp};
 use tourbillon_types::{Channel, ClientInfo, Disconnect, Payload, ReplyError, Unsubscribe, UserId};
 
 use crate::boot::Boot;
@@ -59,6 +59,8 @@ pub(crate) enum Effect {
     Attached(Attachment),
     /// What is told of the connection to others changed.
     Info(Payload),
+    /// What is told of it in one channel changed.
+    ChannelInfo(Channel, Payload),
 }
 
 impl Calls {
@@ -268,9 +270,11 @@ async fn answer(shared: &Arc<Shared>, conn: &Arc<Conn>, client: Arc<Client>, cal
         }
         Call::SubRefresh { channel, token } => {
             let now = shared.clock.now().unix_seconds();
-            let decision =
-                shared.hooks.clone().sub_refresh(SubRefreshRequest::new(client, channel, token, now));
-            (Answer::Refresh(shared.deadline(decision).await.map(refreshed)), Effect::None)
+            let request = SubRefreshRequest::new(client, channel.clone(), token, now);
+            let decision = shared.deadline(shared.hooks.clone().sub_refresh(request)).await;
+            let info = decision.as_ref().ok().and_then(|decision| decision.info.clone());
+            let effect = info.map_or(Effect::None, |info| Effect::ChannelInfo(channel, info));
+            (Answer::Refresh(decision.map(refreshed)), effect)
         }
     }
 }
@@ -301,6 +305,8 @@ pub(crate) fn granted(options: SubscriptionOptions, client_side_refresh: bool) -
         presence: options.presence,
         join_leave: options.join_leave,
         push_join_leave: options.push_join_leave,
+        recover_since: options.recover_since.map(Box::new),
+        recovering: false,
         resumed: None,
     }
 }
@@ -312,8 +318,12 @@ async fn attach(
     client: &Client,
     channel: &Channel,
     mut granted: Granted,
-    ask: Ask,
+    mut ask: Ask,
 ) -> Result<(Granted, Attachment), Refusal> {
+    granted.recovering = ask.recover;
+    if let (false, Some(position)) = (ask.recover, granted.recover_since.take()) {
+        ask = Ask { recover: true, position: *position, ..ask };
+    }
     if shared.engine.history().is_none() {
         // Without streams there are no positions, and the client is told so.
         granted.positioned = false;
@@ -331,7 +341,6 @@ async fn attach(
         Place::Plain
     };
     let mut attachment = Attachment::make(shared, conn, channel, place).await?;
-    let recover = ask.recover;
     let plan = Plan::new(&terms, ask, shared.config.recovery_max_publication_limit);
     if let (Some(plan), Some(streams)) = (plan, shared.engine.history()) {
         let meta_ttl = shared.hooks.channel_options(channel)?.history_meta_ttl;
@@ -340,9 +349,7 @@ async fn attach(
         let page = page.map_err(|error| refusal(&error))?;
         // The channel was attached above and is still.
         let resumed = shared.hub.resume(channel, conn, plan, page).ok_or(ReplyError::INTERNAL)?;
-        let mut resumed = resumed.map_err(|error| not_resumed(&error))?;
-        resumed.was_recovering |= recover;
-        granted.resumed = Some(Box::new(resumed));
+        granted.resumed = Some(Box::new(resumed.map_err(|error| not_resumed(&error))?));
     }
     if granted.presence || granted.join_leave {
         let info = ClientInfo {
@@ -469,9 +476,14 @@ async fn try_connect(
         .collect();
     let (request, identity) = boot.into_request(conn, connect, unix_seconds);
     let decision = shared.deadline(shared.hooks.clone().connect(request)).await?;
-    let ConnectDecision { user, expire_at, client_side_refresh, info, data, meta, subscriptions } = decision;
+    let ConnectDecision { user, expire_at, client_side_refresh, info, data, meta, .. } = decision;
+    let subscriptions = decision.subscriptions;
     let limit = shared.config.user_connection_limit.filter(|_| !user.is_anonymous());
-    if !shared.registry.accept(&user, conn, limit) {
+    if decision.single_connection && !user.is_anonymous() {
+        for other in shared.registry.take_place(&user, conn) {
+            other.tell(ServerOp::Disconnect(Disconnect::CONNECTION_LIMIT), None);
+        }
+    } else if !shared.registry.accept(&user, conn, limit) {
         return Err(Disconnect::CONNECTION_LIMIT.into());
     }
     let registration = Registration { shared: shared.clone(), conn: conn.clone(), user: user.clone() };

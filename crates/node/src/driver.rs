@@ -177,6 +177,7 @@ impl<R: TransportReader> Driver<R> {
             Effect::None => {}
             Effect::Attached(attachment) => attached.push(attachment),
             Effect::Info(info) => self.change_info(info),
+            Effect::ChannelInfo(channel, info) => self.memberships.change_channel_info(&channel, &info),
             Effect::Accepted { client, registration, attached: all } => {
                 tracing::debug!(
                     target: "tourbillon::_events::connect",

@@ -266,6 +266,16 @@ impl Memberships {
         }
     }
 
+    /// What is told of the connection in one channel changed; the entry follows as it is renewed.
+    pub(crate) fn change_channel_info(&mut self, channel: &str, info: &Payload) {
+        for membership in self.0.iter_mut().flat_map(|kept| &mut kept.all) {
+            if *membership.channel == *channel {
+                // Kept for as long as the subscription lasts.
+                Arc::make_mut(&mut membership.info).channel = info.detached();
+            }
+        }
+    }
+
     /// What is told of the connection to others changed; entries follow as they are renewed.
     pub(crate) fn change_info(&mut self, connection: &Payload) {
         for membership in self.0.iter_mut().flat_map(|kept| &mut kept.all) {

@@ -92,6 +92,19 @@ impl Registry {
         true
     }
 
+    /// Adds an accepted connection to its user, and gives the others, which are to end. Of several that do this at the
+    /// same time one is left, the last.
+    pub(crate) fn take_place(&self, user: &UserId, conn: &Arc<Conn>) -> Vec<Arc<Conn>> {
+        let mut shard = self.users.shard(user).lock();
+        let Some(users) = shard.get_mut(user) else {
+            shard.insert(user.clone(), Users::One(conn.clone()));
+            return Vec::new();
+        };
+        let others = users.all();
+        users.add(conn);
+        others
+    }
+
     /// Removes an accepted connection from its user.
     pub(crate) fn leave(&self, user: &UserId, conn: &Conn) {
         let mut shard = self.users.shard(user).lock();
@@ -103,11 +116,7 @@ impl Registry {
 
     /// The accepted connections of a user; those without a name for the empty user.
     pub(crate) fn of_user(&self, user: &UserId) -> Vec<Arc<Conn>> {
-        match self.users.shard(user).lock().get(user) {
-            None => Vec::new(),
-            Some(Users::One(conn)) => vec![conn.clone()],
-            Some(Users::Many(many)) => many.values().cloned().collect(),
-        }
+        self.users.shard(user).lock().get(user).map(Users::all).unwrap_or_default()
     }
 
     /// Every connection.
@@ -137,6 +146,13 @@ impl Users {
         match self {
             Self::One(_) => 1,
             Self::Many(many) => many.len(),
+        }
+    }
+
+    fn all(&self) -> Vec<Arc<Conn>> {
+        match self {
+            Self::One(only) => vec![only.clone()],
+            Self::Many(many) => many.values().cloned().collect(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use tourbillon_protocol::command;
 use tourbillon_protocol::reply::{HistoryResult, PresenceResult, PresenceStatsResult};
 use tourbillon_recovery::{RecoveryMode, Resumed};
-use tourbillon_types::{Channel, Disconnect, Payload, ReplyError};
+use tourbillon_types::{Channel, Disconnect, Payload, ReplyError, StreamPosition};
 
 /// Names a [`Call`] within its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -168,6 +168,10 @@ pub struct Granted {
     pub join_leave: bool,
     /// Whether it listens.
     pub push_join_leave: bool,
+    /// Where a subscription that the server makes catches up from, if the client does not say.
+    pub recover_since: Option<Box<StreamPosition>>,
+    /// Whether recovery was asked for. A client that asked is told so even where nothing can be recovered (HID-28).
+    pub recovering: bool,
     /// Where it begins, if it has a position.
     pub resumed: Option<Box<Resumed>>,
 }

@@ -73,6 +73,11 @@ impl Session {
         };
         let event = PushEvent::Subscribe(push);
         out.push(Output::Push(Push { channel: Some(channel.clone()), id: 0, event }));
+        // The push has no place for what was recovered, so it follows (REC-12). Left out, it would be lost in silence.
+        for publication in result.publications {
+            let event = PushEvent::Publication(publication);
+            out.push(Output::Push(Push { channel: Some(channel.clone()), id: 0, event }));
+        }
         out.push(Output::Open { channel: channel.clone(), live });
         self.carry_out_undo(&channel, out);
     }

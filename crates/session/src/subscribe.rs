@@ -67,21 +67,19 @@ impl Session {
     ) {
         let Asked { id, channel, recovering } = asked;
         let granted = match answer {
-            Ok(granted) => granted,
+            Ok(granted) => Granted { recovering: granted.recovering || recovering, ..granted },
             Err(refusal) => {
                 let undo = self.forget(&channel);
                 self.finish(id, Err(refusal), out);
                 return self.finish_undo(undo, &channel, out);
             }
         };
-        let Some(Established { mut result, live }) = self.establish(now, &channel, granted) else {
+        let Some(Established { result, live }) = self.establish(now, &channel, granted) else {
             // Granted, but expired already.
             let undo = self.forget(&channel);
             Self::refuse(id, ReplyError::EXPIRED, out);
             return self.finish_undo(undo, &channel, out);
         };
-        // A client that asked is told so even where nothing can be recovered (HID-28).
-        result.was_recovering |= recovering;
         self.finish(id, Ok(ReplyResult::Subscribe(Box::new(result))), out);
         out.push(Output::Open { channel: channel.clone(), live });
         self.carry_out_undo(&channel, out);
@@ -105,13 +103,14 @@ impl Session {
             data: granted.data,
             positioned: granted.positioned || granted.recoverable,
             recoverable: granted.recoverable,
+            was_recovering: granted.recovering,
             ..SubscribeResult::default()
         };
         let live = granted.resumed.map(|resumed| {
             let Resumed { position, live, recovered, was_recovering, publications } = *resumed;
             result.position = position;
             result.recovered = recovered;
-            result.was_recovering = was_recovering;
+            result.was_recovering |= was_recovering;
             result.publications = publications;
             live
         });

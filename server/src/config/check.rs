@@ -18,6 +18,7 @@ use tourbillon_api::HttpApiConfig;
 use super::duration::GoDuration;
 use super::load::{ConfigError, Problem, Source};
 use super::model::{ChannelRules, Options, SubscriptionToken, Token};
+use super::personal;
 use super::streams;
 use super::transports::{self, HttpTransports};
 use crate::logging::LEVELS;
@@ -117,7 +118,10 @@ impl Settings {
         let node = node(&mut check, options);
         let persistence = streams::persistence(&mut check, &options.broker.memory.persistence);
         let namespaces = namespaces(&mut check, options);
-        let tokens = tokens(&mut check, options);
+        let mut tokens = tokens(&mut check, options);
+        if let (Some(namespaces), Some(tokens)) = (&namespaces, &mut tokens) {
+            tokens.personal_channel = personal::channel(&mut check, options, namespaces);
+        }
         let websocket = websocket(&mut check, options);
         let http = transports::http(&mut check, options);
         let api = api(&mut check, options);
@@ -515,5 +519,6 @@ fn warnings(options: &Options) -> Vec<String> {
         && client.user_id_http_header.is_empty();
     warn(no_way_in, "client.token has no key, and nothing else lets clients in: every connection is refused");
     warnings.extend(streams::warning(&options.broker.memory.persistence));
+    warnings.extend(personal::warning(options));
     warnings
 }

@@ -190,8 +190,22 @@ options! {
         insecure_skip_token_signature_verify: bool = false,
         /// The header that names the user.
         user_id_http_header: String = String::new(),
+        /// A channel of each user's own.
+        subscribe_to_user_personal_channel: PersonalChannel = PersonalChannel::default(),
         /// Everybody may connect, subscribe and publish: for development.
         insecure: bool = false,
+    }
+}
+
+options! {
+    /// `client.subscribe_to_user_personal_channel`.
+    PersonalChannel {
+        /// The server subscribes each user with a name to a channel of its own, `#<user>`.
+        enabled: bool = false,
+        /// The namespace of these channels; empty for none.
+        personal_channel_namespace: String = String::new(),
+        /// A new connection of a user ends the older ones with 3504; needs `presence` in that namespace.
+        single_connection: bool = false,
     }
 }
 

@@ -351,12 +351,6 @@ fn what_is_not_there_yet_is_refused() {
             client.proxy.connect.enabled: an option of Centrifugo that is not implemented yet (in FILE)
             client.proxy.connect.endpoint: an option of Centrifugo that is not implemented yet (in FILE)"#]],
         ),
-        (
-            r#"{"client":{"subscribe_to_user_personal_channel":{"enabled":true}}}"#,
-            expect![
-                "client.subscribe_to_user_personal_channel.enabled: an option of Centrifugo that is not implemented yet (in FILE)"
-            ],
-        ),
     ] {
         refused(text, expected);
     }
@@ -525,4 +519,35 @@ fn brokers_that_are_not_there_are_refused_still() {
             broker.memory.persistance.enabled: no such option (in FILE); did you mean broker.memory.persistence.enabled?
             broker.type: an option of Centrifugo that is not implemented yet (in FILE)"#]],
     );
+}
+
+#[test]
+fn life_10_channels_of_users_own_need_their_namespace() {
+    let personal = |text: &str| {
+        format!(
+            r#"{{"client":{{"subscribe_to_user_personal_channel":{text}}},"channel":{{"namespaces":[{{"name":"own"}},{{"name":"seen","presence":true}}]}}}}"#
+        )
+    };
+    for (text, expected) in [
+        (
+            r#"{"enabled":true,"personal_channel_namespace":"nowhere"}"#,
+            expect![[
+                r#"client.subscribe_to_user_personal_channel.personal_channel_namespace: there is no namespace "nowhere""#
+            ]],
+        ),
+        (
+            r#"{"enabled":true,"personal_channel_namespace":"own","single_connection":true}"#,
+            expect!["client.subscribe_to_user_personal_channel.single_connection: needs `presence` in own"],
+        ),
+        (
+            r#"{"enabled":true,"single_connection":true}"#,
+            expect![
+                "client.subscribe_to_user_personal_channel.single_connection: needs `presence` in channel.without_namespace"
+            ],
+        ),
+    ] {
+        refused(&personal(text), expected);
+    }
+    taken(&personal(r#"{"enabled":true,"personal_channel_namespace":"seen","single_connection":true}"#));
+    taken(&personal(r#"{"enabled":true}"#));
 }

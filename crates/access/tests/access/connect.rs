@@ -2,7 +2,7 @@
 
 use http::{HeaderName, HeaderValue};
 use serde_json::json;
-use tourbillon_access::{DenyAll, Namespaces, Tokens, TokensConfig};
+use tourbillon_access::{DenyAll, Namespaces, PersonalChannel, Tokens, TokensConfig};
 use tourbillon_node::{ConnectDecision, ConnectRequest, Hooks, Refusal};
 use tourbillon_types::{Channel, Payload};
 
@@ -219,4 +219,54 @@ fn life_11_is_not_for_clients_that_a_header_names() {
     let rules = namespaces(|channel| channel.allow_subscribe_for_client = true);
     let decision = connect(TokensConfig { user_id_http_header: header, ..tokens_config() }, rules, request);
     assert_eq!(channels(&decision.expect("is accepted")), [""; 0]);
+}
+
+fn personal(namespace: &str, single_connection: bool) -> TokensConfig {
+    let personal = PersonalChannel { namespace: namespace.to_owned(), single_connection };
+    TokensConfig { personal_channel: Some(personal), ..tokens_config() }
+}
+
+#[test]
+fn life_10_users_get_a_channel_of_their_own() {
+    let rules = || namespaces(|channel| channel.force_positioning = true);
+    for (namespace, expected) in [("", "#anna"), ("ns", "ns:#anna")] {
+        // Whatever a token says of the channel, it is as its namespace says.
+        let subs =
+            json!({"subs": {expected: {"override": {"force_positioning": {"value": false}}}, "b": {}}});
+        let request = requesting(connect_request(&connect_token("anna", None, subs)), &[expected]);
+        let decision = connect(personal(namespace, false), rules(), request).expect("is accepted");
+        assert_eq!(channels(&decision), ["b", expected]);
+        assert!(decision.subscriptions[1].1.positioned);
+        assert!(!decision.single_connection);
+    }
+    let single =
+        connect(personal("", true), rules(), connect_request(&connect_token("anna", None, json!({}))));
+    assert!(single.expect("is accepted").single_connection);
+}
+
+#[test]
+fn life_10_without_a_name_there_is_no_channel_of_ones_own() {
+    let request = connect_request(&connect_token("", None, json!({})));
+    let decision = connect(personal("", true), namespaces(|_| {}), request).expect("is accepted");
+    assert_eq!((channels(&decision), decision.single_connection), (vec![], false));
+}
+
+#[test]
+fn life_10_whoever_says_who_the_user_is() {
+    let header = Some(HeaderName::from_static("x-user-id"));
+    let mut request = connect_request("");
+    request.headers.insert("x-user-id", HeaderValue::from_static("anna"));
+    let tokens = TokensConfig { user_id_http_header: header, ..personal("", false) };
+    let decision = connect(tokens, namespaces(|_| {}), request).expect("is accepted");
+    assert_eq!(channels(&decision), ["#anna"]);
+    let (hooks, asked) = chain(TokensConfig { ask_inner: true, ..personal("ns", true) }, namespaces(|_| {}));
+    let decision = now(hooks.connect(connect_request(""))).expect("is accepted");
+    assert_eq!((asked.take(), channels(&decision)), (vec!["connect"], vec!["ns:#asked"]));
+    assert!(decision.single_connection);
+}
+
+#[test]
+fn life_10_an_unknown_namespace_lets_nobody_in() {
+    let request = connect_request(&connect_token("anna", None, json!({})));
+    assert_eq!(end(&connect(personal("other", false), namespaces(|_| {}), request)), Error(102));
 }

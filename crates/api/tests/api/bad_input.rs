@@ -196,7 +196,6 @@ async fn what_is_not_there_yet_is_refused_by_name() {
         ("publish", json!({"channel": "a", "data": 1, "delta": true}), "delta"),
         ("publish", json!({"channel": "a", "data": 1, "version": 1}), "version"),
         ("publish", json!({"channel": "a", "data": 1, "version_epoch": "e"}), "version"),
-        ("subscribe", json!({"user": "a", "channel": "a", "recover_since": {"offset": 1}}), "recover_since"),
         ("subscribe", json!({"user": "a", "channel": "a", "label_filter": {}}), "label_filter"),
         ("subscribe", json!({"channel": "a", "all_users": true}), "all_users"),
         ("unsubscribe", json!({"channel": "a", "all_users": true}), "all_users"),

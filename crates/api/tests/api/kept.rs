@@ -165,3 +165,28 @@ async fn what_is_no_question_about_history_is_refused() {
     }
     test.end().await;
 }
+
+#[tokio::test]
+async fn api_22_rec_12_a_subscription_catches_up_from_a_position() {
+    let test = start();
+    let mut epoch = Value::Null;
+    for number in 1..=3 {
+        epoch = publish(&test, json!({"data": number})).await["epoch"].clone();
+    }
+    let mut ann = test.client("ann", &[]).await;
+    let overrides = json!({"force_recovery": {"value": true}});
+    let since = json!({"offset": 1, "epoch": epoch});
+    let command = json!({"user": "ann", "channel": CHANNEL, "override": overrides, "recover_since": since});
+    test.done("subscribe", command).await;
+    let push = ann.push().await;
+    assert_eq!((&push["subscribe"]["offset"], &push["subscribe"]["epoch"]), (&json!(1), &epoch));
+    for number in 2..=3 {
+        let push = ann.push().await;
+        assert_eq!((&push["pub"]["data"], &push["pub"]["offset"]), (&json!(number), &json!(number)));
+    }
+    for bad in [json!(1), json!({"offset": -1}), json!({"epoch": 5}), json!([1])] {
+        let body = json!({"user": "ann", "channel": CHANNEL, "recover_since": bad}).to_string();
+        assert_eq!(test.raw("subscribe", body.clone()).await.status, 400, "{body}");
+    }
+    test.end().await;
+}

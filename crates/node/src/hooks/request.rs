@@ -9,7 +9,9 @@ use http::HeaderMap;
 use tourbillon_broker::{HistoryQuery, PublishOptions, Published};
 pub use tourbillon_recovery::RecoveryMode;
 pub use tourbillon_session::Refusal;
-use tourbillon_types::{Channel, ClientId, Direction, Encoding, Payload, SessionId, TagFilter, Text, UserId};
+use tourbillon_types::{
+    Channel, ClientId, Direction, Encoding, Payload, SessionId, StreamPosition, TagFilter, Text, UserId,
+};
 
 /// An accepted connection, as hooks see it. Shared, not copied.
 #[derive(Clone)]
@@ -180,6 +182,9 @@ pub struct ConnectDecision {
     pub meta: Payload,
     /// Channels that the server subscribes it to at once.
     pub subscriptions: Vec<(Channel, SubscriptionOptions)>,
+    /// Whether it takes the place of the user's other connections, which end with 3504 (LIFE-10). The limit of
+    /// connections of a user does not refuse it then. Means nothing for the user without a name.
+    pub single_connection: bool,
 }
 
 impl ConnectDecision {
@@ -194,6 +199,7 @@ impl ConnectDecision {
             data: Payload::empty(),
             meta: Payload::empty(),
             subscriptions: Vec::new(),
+            single_connection: false,
         }
     }
 }
@@ -278,6 +284,8 @@ pub struct SubscriptionOptions {
     pub join_leave: bool,
     /// It listens to others' beginnings and ends (OPT-03).
     pub push_join_leave: bool,
+    /// Where it catches up from, if it recovers and the client does not say where (API-22, REC-12).
+    pub recover_since: Option<StreamPosition>,
 }
 
 /// A subscription is granted.

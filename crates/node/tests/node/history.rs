@@ -149,3 +149,19 @@ async fn an_engine_without_streams_has_no_history_and_no_positions() {
     assert_eq!(reply["error"]["code"], 108);
     test.end().await;
 }
+
+/// HID-10: in JSON as it is on the wire.
+#[tokio::test(start_paused = true)]
+async fn a_live_publication_names_its_epoch_only_where_a_stream_begins() {
+    let test = start(ByName, NodeConfig::default());
+    let mut client = test.client().await;
+    let subscribed = client.call(r#""subscribe":{"channel":"history_position"}"#).await;
+    for offset in 1..=3 {
+        test.publish("history_position", "0").await;
+        let push = client.message().await["push"]["pub"].clone();
+        assert_eq!(push["offset"], offset);
+        let epoch = if offset == 1 { subscribed["subscribe"]["epoch"].clone() } else { Value::Null };
+        assert_eq!(push["epoch"], epoch);
+    }
+    test.end().await;
+}

@@ -5,8 +5,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tourbillon_broker::Engine;
 use tourbillon_broker_memory::MemoryEngine;
-use tourbillon_node::NodeConfig;
-use tourbillon_types::{Channel, ReplyError};
+use tourbillon_node::{
+    ChannelOptions, ConnectDecision, ConnectRequest, Hooks, NodeConfig, RefreshDecision, Refusal,
+    SubRefreshRequest, SubscribeDecision, SubscribeRequest,
+};
+use tourbillon_types::{Channel, Payload, ReplyError, UserId};
 
 use crate::harness::{Client, TestNode, start, start_on};
 use crate::scripted::{ByName, Forgetful};
@@ -186,4 +189,53 @@ async fn a_presence_that_fails_fails_the_subscription_and_leaves_nothing() {
     ann.subscribe(CHANNEL).await;
     test.end().await;
     assert_eq!(forgetful.removed(), 2, "the end of the node waits for it");
+}
+
+/// Subscriptions last a minute, and are refreshed with the token as what is told of the subscriber in the channel.
+struct Refreshed;
+
+impl Hooks for Refreshed {
+    async fn connect(&self, request: ConnectRequest) -> Result<ConnectDecision, Refusal> {
+        Ok(ConnectDecision::new(UserId::from(request.token.as_str())))
+    }
+
+    async fn subscribe(&self, request: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
+        let mut decision = SubscribeDecision::default();
+        decision.options.presence = true;
+        decision.options.expire_at = Some(request.unix_seconds + 60);
+        decision.options.info = Payload::from("1");
+        Ok(decision)
+    }
+
+    async fn sub_refresh(&self, request: SubRefreshRequest) -> Result<RefreshDecision, Refusal> {
+        let mut decision = RefreshDecision::until(Some(request.unix_seconds + 60));
+        decision.info = Some(Payload::from(request.token.into_bytes()));
+        Ok(decision)
+    }
+
+    fn channel_options(&self, _: &str) -> Result<ChannelOptions, ReplyError> {
+        let mut options = ChannelOptions::default();
+        options.presence = true;
+        Ok(options)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_subscription_refresh_says_of_the_subscriber_gets_into_its_entry() {
+    let mut config = NodeConfig::default();
+    config.presence_update_interval = Duration::from_secs(10);
+    config.ping_interval = None;
+    let test = start(Refreshed, config);
+    let (mut ann, _) = named(&test, "ann").await;
+    ann.subscribe("a").await;
+    ann.subscribe("b").await;
+    let reply = ann.call(r#""sub_refresh":{"channel":"a","token":"2"}"#).await;
+    assert_eq!(reply["sub_refresh"]["ttl"], 60);
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    for (channel, info) in [("a", "2"), ("b", "1")] {
+        let members = test.node.presence(&Channel::from(channel)).await.expect("members");
+        let told: Vec<_> = members.iter().map(|(_, info)| info.channel.clone()).collect();
+        assert_eq!(told, [Payload::from(info)], "{channel}");
+    }
+    test.end().await;
 }

@@ -7,16 +7,19 @@ use tourbillon_node::{
     ConnectDecision, ConnectRequest, Hooks, NodeConfig, PublishDecision, PublishRequest, RefreshDecision,
     Refusal, SubscribeDecision, SubscriptionOptions, Target,
 };
-use tourbillon_types::{Channel, Disconnect, Payload, Unsubscribe, UserId};
+use tourbillon_types::{Channel, Disconnect, Epoch, Payload, StreamPosition, Unsubscribe, UserId};
 
 use crate::harness::{Client, TestNode, start};
+use crate::scripted::ByName;
 
-/// The token is the user's name; channels named in the data are subscribed to by the server.
+/// The token is the user's name; channels that the client names are subscribed to by the server. A user named `only`
+/// has a single connection.
 struct Names;
 
 impl Hooks for Names {
     async fn connect(&self, request: ConnectRequest) -> Result<ConnectDecision, Refusal> {
         let mut decision = ConnectDecision::new(UserId::from(request.token));
+        decision.single_connection = matches!(decision.user.as_str(), "only" | "");
         for channel in request.channels {
             decision.subscriptions.push((channel, SubscriptionOptions::default()));
         }
@@ -162,5 +165,104 @@ async fn the_node_tells_what_it_carries() {
     let mut channels = test.node.channels(&|name| name.starts_with('n')).await.expect("channels");
     channels.sort();
     assert_eq!(channels, [(Channel::from("news"), 2)]);
+    test.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_connection_takes_the_place_of_the_others() {
+    let mut config = NodeConfig::default();
+    config.user_connection_limit = Some(1);
+    let test = start(Names, config);
+    let mut other = user(&test, "ann").await;
+    let mut nobody = user(&test, "").await;
+    let mut before = user(&test, "only").await;
+    for _ in 0..3 {
+        let after = user(&test, "only").await;
+        assert_eq!(before.closed().await, Disconnect::CONNECTION_LIMIT);
+        before = after;
+    }
+    // Of several at the same time, one is left.
+    let mut crowd: Vec<Client> = (0..5).map(|_| test.open(1 << 20, |_| {})).collect();
+    crowd.iter().for_each(|client| client.send(r#"{"id":1,"connect":{"token":"only"}}"#));
+    assert_eq!(before.closed().await, Disconnect::CONNECTION_LIMIT);
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(test.node.stats().connections, 3);
+    let mut last = crowd.pop().expect("a crowd");
+    assert!(last.message().await["connect"].is_object());
+    last.silence().await;
+    let _second_nobody = user(&test, "").await;
+    nobody.silence().await;
+    other.silence().await;
+    test.end().await;
+}
+
+/// Three publications in a channel, of which `since` is known to whoever is subscribed now.
+async fn subscribed_since(since: &StreamPosition, test: &TestNode, options: SubscriptionOptions) -> Client {
+    let client = test.client().await;
+    let mut options = options;
+    options.recover_since = Some(since.clone());
+    test.node.subscribe(&target(""), Channel::from("history_recover"), options).await.expect("subscribed");
+    client
+}
+
+/// API-22, REC-12. What was recovered follows the push, which has no place for it.
+#[tokio::test(start_paused = true)]
+async fn a_subscription_made_later_catches_up() {
+    let test = start(ByName, NodeConfig::default());
+    for number in 1..=3 {
+        test.publish("history_recover", &number.to_string()).await;
+    }
+    let channel = Channel::from("history_recover");
+    let page = test.node.history(&channel, &tourbillon_node::HistoryQuery::position()).await.expect("a page");
+    let since = StreamPosition { offset: 1, ..page.position.clone() };
+    let options = test.node.channel_options(&channel).expect("options").subscription();
+
+    let mut client = subscribed_since(&since, &test, options.clone()).await;
+    let push = client.message().await;
+    let told =
+        json!({"recoverable": true, "positioned": true, "epoch": page.position.epoch.as_str(), "offset": 1});
+    assert_eq!(push["push"]["subscribe"], told);
+    for number in 2..=3 {
+        let push = client.message().await;
+        assert_eq!(
+            (&push["push"]["pub"]["offset"], &push["push"]["pub"]["data"]),
+            (&json!(number), &json!(number))
+        );
+    }
+    test.publish("history_recover", "4").await;
+    assert_eq!(client.publication("history_recover").await, 4);
+    drop(client);
+
+    // Where it cannot, the position says so.
+    let lost = StreamPosition { offset: 1, epoch: Epoch::from("other") };
+    let mut client = subscribed_since(&lost, &test, options.clone()).await;
+    assert_eq!(client.message().await["push"]["subscribe"]["offset"], 4);
+    client.silence().await;
+    drop(client);
+
+    // Without recovery it means nothing.
+    let mut positioned = options;
+    positioned.recoverable = false;
+    positioned.positioned = true;
+    let mut client = subscribed_since(&since, &test, positioned).await;
+    assert_eq!(client.message().await["push"]["subscribe"]["offset"], 4);
+    client.silence().await;
+    test.end().await;
+}
+
+/// HID-28: whoever asks to recover is told so, where nothing can be recovered too; as it connects as well.
+#[tokio::test(start_paused = true)]
+async fn who_asks_to_recover_as_it_connects_is_told_so() {
+    let test = start(ByName, NodeConfig::default());
+    let mut client = test.open(1 << 20, |_| {});
+    let asked = r#"{"recover":true,"offset":1}"#;
+    let subs = format!(r#""subs":{{"plain":{asked},"position":{asked},"recover":{asked},"other":{{}}}}"#);
+    let subs = client.call(&format!(r#""connect":{{{subs}}}"#)).await["connect"]["subs"].clone();
+    for channel in ["plain", "position", "recover", "other"] {
+        assert_eq!(subs[channel]["was_recovering"] == true, channel != "other", "{channel}: {subs}");
+        assert!(subs[channel]["recovered"].is_null(), "{channel}: {subs}");
+    }
     test.end().await;
 }
