@@ -12,3 +12,4 @@ mod presence;
 mod pubsub;
 mod scripted;
 mod server_side;
+mod simulation;
