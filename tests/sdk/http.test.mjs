@@ -1,7 +1,7 @@
 /** The SDK where there is no WebSocket: over HTTP streaming and over server-sent events, with the emulation endpoint. */
 import { describe, test } from "node:test";
 import assert from "node:assert/strict";
-import { startServer, useServer } from "./lib/server.mjs";
+import { useServer } from "./lib/server.mjs";
 import { beginSubscription, connect, newClient, nextValue, overEveryHttpTransport, subscribe } from "./lib/sdk.mjs";
 import { within, PATIENCE } from "./lib/wait.mjs";
 
@@ -83,20 +83,6 @@ describe("connections over plain HTTP", () => {
       assert.equal((await subscription.events.next("unsubscribed")).code, 2000);
     });
 
-    test("a disconnect arrives with its code and reason, and is final where the code says so", async (t) => {
-      const client = await connect(t, wire, server, { user: "bad" });
-      await server.api("disconnect", { user: "bad", disconnect: { code: 4501, reason: "enough" } });
-      const { code, reason } = await client.events.next("disconnected");
-      assert.deepEqual({ code, reason }, { code: 4501, reason: "enough" });
-    });
-
-    test("a disconnect that allows it is followed by a new connection", async (t) => {
-      const client = await connect(t, wire, server, { user: "back" });
-      await server.api("disconnect", { user: "back", disconnect: { code: 4001, reason: "come again" } });
-      assert.equal((await client.events.next("connecting", ({ code }) => code !== 0)).code, 4001);
-      assert.notEqual((await client.events.next("connected")).client, client.id);
-    });
-
     test("a token that is none is told by 3500", async (t) => {
       const client = newClient(t, wire, server, { token: "a.b.c" });
       client.connect();
@@ -111,19 +97,6 @@ describe("connections over plain HTTP", () => {
         while ((await server.api("info")).nodes[0].num_clients > before) await new Promise((resolve) => setTimeout(resolve, 20));
       };
       await within("the connection to end", PATIENCE, gone());
-    });
-
-    test("clients come back to a server that was restarted", async (t) => {
-      const own = await startServer(t, HTTP);
-      const client = await connect(t, wire, own, { user: "42" });
-      const subscription = await subscribe(client, "open:a");
-      assert.equal(await own.stop(), 0);
-      assert.equal((await client.events.next("connecting")).code, 3001);
-      await own.start();
-      await client.events.next("connected");
-      await subscription.events.next("subscribed");
-      await own.api("publish", { channel: "open:a", data: { again: true } });
-      assert.deepEqual(await nextValue(wire, subscription), { again: true });
     });
   });
 });

@@ -3,12 +3,19 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Sleep, sleep};
 
 use crate::slot::Slot;
+
+/// How long a stream's end keeps back after all that it said. Where both arrive at once, the official SDK notices the
+/// end of an HTTP stream before it has looked at the disconnect in front of it, and does not know why it was closed.
+/// It ends the stream itself when it has, so that only others wait.
+const END_DELAY: Duration = Duration::from_millis(500);
 
 /// The body of an answer: a short text, or a stream for as long as the connection lasts. It never fails.
 ///
@@ -24,11 +31,31 @@ enum Kind {
 
 /// The taking end of a slot.
 #[derive(Debug)]
-struct Stream(Arc<Slot>);
+struct Stream {
+    slot: Arc<Slot>,
+    /// Everything was taken.
+    end: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stream {
+    fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.end.is_none()
+            && let Some(bytes) = ready!(self.slot.poll_take(cx))
+        {
+            return Poll::Ready(Some(bytes));
+        }
+        let end = self.end.get_or_insert_with(|| Box::pin(sleep(END_DELAY)));
+        end.as_mut().poll(cx).map(|()| None)
+    }
+
+    fn is_finished(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| end.is_elapsed())
+    }
+}
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        self.0.leave();
+        self.slot.leave();
     }
 }
 
@@ -38,7 +65,7 @@ impl HttpBody {
     }
 
     pub(crate) const fn stream(slot: Arc<Slot>) -> Self {
-        Self(Kind::Stream(Stream(slot)))
+        Self(Kind::Stream(Stream { slot, end: None }))
     }
 
     /// Whether this is the stream of a connection rather than a short answer.
@@ -59,14 +86,14 @@ impl Body for HttpBody {
         match &mut self.0 {
             Kind::Text(text) if text.is_empty() => Poll::Ready(None),
             Kind::Text(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
-            Kind::Stream(stream) => stream.0.poll_take(cx).map(|bytes| bytes.map(Frame::data).map(Ok)),
+            Kind::Stream(stream) => stream.poll_take(cx).map(|bytes| bytes.map(Frame::data).map(Ok)),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Text(text) => text.is_empty(),
-            Kind::Stream(stream) => stream.0.is_finished(),
+            Kind::Stream(stream) => stream.is_finished(),
         }
     }
 

@@ -178,12 +178,6 @@ impl Slot {
         Poll::Pending
     }
 
-    /// Whether everything was taken and nothing comes.
-    pub(crate) fn is_finished(&self) -> bool {
-        let state = self.0.lock();
-        state.ended && state.pending.len() == 0
-    }
-
     /// Waits until the other side takes nothing any more.
     pub(crate) fn poll_gone(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.0.lock();
@@ -306,9 +300,8 @@ mod tests {
         assert_eq!(slot.poll_take(cx), Poll::Ready(Some(Bytes::from(large + "\n"))));
         assert!(slot.poll_put(cx, Framing::Lines, &mut queue).is_ready());
         assert_eq!(slot.end(), Ok(()));
-        assert!(!slot.is_finished());
         assert_eq!(slot.poll_take(cx), Poll::Ready(Some(Bytes::from_static(b"1\n2\n"))));
-        assert!(slot.is_finished() && slot.poll_gone(cx).is_pending());
+        assert!(slot.poll_gone(cx).is_pending());
         assert_eq!(slot.poll_take(cx), Poll::Ready(None));
         assert!(slot.poll_gone(cx).is_ready());
         assert_eq!(slot.poll_put(cx, Framing::Lines, &mut queue), Poll::Ready(Err(Gone)));

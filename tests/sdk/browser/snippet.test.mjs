@@ -2,13 +2,13 @@
 import { describe, test } from "node:test";
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { useBrowser } from "../lib/browser.mjs";
 import { useServer } from "../lib/server.mjs";
+import { sdkFile, serveSite } from "../lib/site.mjs";
 import { PATIENCE, until } from "../lib/wait.mjs";
 
 const MODULES = fileURLToPath(new URL("../node_modules", import.meta.url));
@@ -69,14 +69,8 @@ describe("printed snippet", () => {
 
   /** Serves one page and the SDK next to it, as the newcomer's own web server on this machine would. */
   async function site(t, html) {
-    const script = readFileSync(join(MODULES, "centrifuge/dist/centrifuge.js"));
-    const http = createServer(({ url }, response) => {
-      if (url === "/centrifuge.js") response.setHeader("Content-Type", "text/javascript").end(script);
-      else if (url === "/") response.setHeader("Content-Type", "text/html; charset=utf-8").end(html);
-      else response.writeHead(204).end();
-    });
-    await new Promise((resolve) => http.listen(0, "127.0.0.1", resolve));
-    t.after(() => (http.closeAllConnections(), http.close()));
-    return `http://localhost:${http.address().port}/`;
+    const { origin, close } = await serveSite({ "/": html, "/centrifuge.js": sdkFile("centrifuge.js") }, "localhost");
+    t.after(close);
+    return `${origin}/`;
   }
 });

@@ -47,11 +47,10 @@ export function overEveryHttpTransport(declare) {
   }
 }
 
-/** The options that the SDK needs for these transports outside of a browser. */
-function httpOptions(server) {
-  const emulationEndpoint = `${server.http}/emulation`;
+/** What the SDK needs outside of a browser. */
+export function nodeOptions(emulationEndpoint) {
   return {
-    emulationEndpoint,
+    websocket: WebSocket,
     // The SDK does not look at what becomes of the frames that it sends: a server that is gone rejects them.
     fetch: (url, options) => (url === emulationEndpoint ? fetch(url, options).catch(() => null) : fetch(url, options)),
     readableStream: ReadableStream,
@@ -62,10 +61,11 @@ function httpOptions(server) {
 /** A client of the SDK that ends with the test. Its events are recorded in `client.events` from the start. */
 export function newClient(t, wire, server, options = {}) {
   const { transport } = wire;
+  const emulationEndpoint = `${server.http}/emulation`;
   const endpoints = transport ? [{ transport, endpoint: `${server.http}/connection/${transport}` }] : server.ws;
   const client = new wire.Centrifuge(endpoints, {
-    websocket: WebSocket,
-    ...(transport ? httpOptions(server) : {}),
+    emulationEndpoint,
+    ...nodeOptions(emulationEndpoint),
     minReconnectDelay: 20,
     maxReconnectDelay: 500,
     timeout: 15_000,

@@ -2,12 +2,19 @@
 
 use std::future::poll_fn;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
+use bytes::Bytes;
+use http::Request;
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use tokio::time::Instant;
 use tourbillon_transport::{Message, MessageQueue, Received, Transport, TransportReader, TransportWriter};
-use tourbillon_transport_http::{HttpConfig, HttpTransport};
+use tourbillon_transport_http::{HttpConfig, HttpTransport, StreamService};
 use tourbillon_types::{Direction, Disconnect, Encoding};
+use tower_service::Service;
 
-use crate::support::{Server, block_on, get, post, send};
+use crate::support::{Server, ToTest, block_on, block_on_paused, get, post, send};
 
 async fn first(transport: HttpTransport) -> Vec<u8> {
     match transport.split().0.recv().await {
@@ -97,6 +104,29 @@ fn messages_that_are_queued_together_are_one_chunk_byte_for_byte() {
             poll_fn(|cx| writer.poll_close(cx, &Disconnect::SHUTDOWN)).await.expect("an end");
             assert_eq!(answer.chunk().await, None);
         }
+    });
+}
+
+/// EMU-10: the SDK in a browser looks at what ends a stream before it looks at what came with it.
+#[test]
+fn the_end_of_a_stream_is_told_after_its_last_message() {
+    block_on_paused(async {
+        let (accept, mut accepted) = ToTest::new();
+        let mut service = StreamService::http_stream(accept, HttpConfig::default());
+        let request = Request::post("/").body(Full::<Bytes>::from("{}")).expect("a request");
+        let mut body = service.call(request).await.expect("an answer").into_body();
+        let (transport, _) = accepted.recv().await.expect("a connection");
+        let (_reader, mut writer) = transport.split();
+        let mut queue = MessageQueue::new();
+        queue.push(Message::new("{\"push\":{\"disconnect\":{}}}"));
+        assert!(writer.poll_write(&mut Context::from_waker(Waker::noop()), &mut queue).is_ready());
+        poll_fn(|cx| writer.poll_close(cx, &Disconnect::SHUTDOWN)).await.expect("an end");
+        assert!(body.frame().await.expect("a frame").expect("data").is_data());
+        let said = Instant::now();
+        assert!(!body.is_end_stream(), "the end would go out with the message");
+        assert!(body.frame().await.is_none());
+        assert!(said.elapsed() >= Duration::from_millis(100), "{:?}", said.elapsed());
+        assert!(body.is_end_stream());
     });
 }
 

@@ -47,6 +47,13 @@ type Accepted = (HttpTransport, ConnContext);
 #[derive(Clone)]
 pub(crate) struct ToTest(mpsc::UnboundedSender<Accepted>);
 
+impl ToTest {
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Accepted>) {
+        let (accept, accepted) = mpsc::unbounded_channel();
+        (Self(accept), accepted)
+    }
+}
+
 impl Accept<HttpTransport> for ToTest {
     fn accept(&self, transport: HttpTransport, context: ConnContext) {
         let _ = self.0.send((transport, context));
@@ -81,8 +88,7 @@ pub(crate) struct Endpoints {
 
 impl Endpoints {
     pub(crate) fn new(config: HttpConfig) -> (Self, Sessions, mpsc::UnboundedReceiver<Accepted>) {
-        let (accept, accepted) = mpsc::unbounded_channel();
-        let accept = ToTest(accept);
+        let (accept, accepted) = ToTest::new();
         let sessions = Sessions { node: NodeId::random(), mailboxes: Arc::default() };
         let endpoints = Self {
             streams: [

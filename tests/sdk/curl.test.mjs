@@ -1,0 +1,136 @@
+/** Streams that go one way only, read by curl: over HTTP streaming and as server-sent events. */
+import { describe, test } from "node:test";
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { startServer, useServer } from "./lib/server.mjs";
+import { Recorder } from "./lib/wait.mjs";
+
+const CONFIG = {
+  uni_http_stream: { enabled: true },
+  uni_sse: { enabled: true },
+  channel: { namespaces: [{ name: "stream", history_size: 100, history_ttl: "300s", force_recovery: true, presence: true }] },
+};
+const EACH = 100;
+
+/** How curl asks, and what of a line that it prints is a push. */
+const WAYS = [
+  {
+    name: "uni_http_stream",
+    ask: (url, connect) => ["-X", "POST", "-d", JSON.stringify(connect), `${url}/connection/uni_http_stream`],
+    push: (line) => line,
+  },
+  {
+    name: "uni_sse, with the request in the query",
+    ask: (url, connect) => ["-G", "--data-urlencode", `cf_connect=${JSON.stringify(connect)}`, `${url}/connection/uni_sse`],
+    push: event,
+  },
+  {
+    name: "uni_sse, with the request as a body",
+    ask: (url, connect) => ["-d", JSON.stringify(connect), `${url}/connection/uni_sse`],
+    push: event,
+  },
+];
+
+/** An event's data; nothing of the empty lines between events. */
+function event(line) {
+  if (line.trim() === "") return "";
+  assert.match(line, /^data: /);
+  return line.slice("data: ".length);
+}
+
+/** Runs curl until the stream or the test ends. Records `push`, but for pings, and `end` with curl's exit code. */
+function curl(t, way, server, connect) {
+  const child = spawn("curl", ["-q", "--silent", "--show-error", "--no-buffer", ...way.ask(server.http, connect)], { stdio: ["ignore", "pipe", "pipe"] });
+  t.after(() => child.kill("SIGKILL"));
+  const events = new Recorder();
+  let [rest, complaint] = ["", ""];
+  child.stderr.setEncoding("utf8").on("data", (text) => (complaint += text));
+  child.stdout.setEncoding("utf8").on("data", (text) => {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop();
+    for (const line of lines.map(way.push)) {
+      if (line !== "" && line !== "{}") events.push("push", JSON.parse(line));
+    }
+  });
+  child.once("error", (error) => events.push("end", { code: null, complaint: String(error) }));
+  child.once("close", (code) => events.push("end", { code, complaint }));
+  return events;
+}
+
+describe("curl", () => {
+  const server = useServer(CONFIG);
+
+  for (const way of WAYS) {
+    describe(way.name, () => {
+      /** A stream of this user's that the token subscribes to the channel. */
+      async function begin(t, user, channel, at = server, subs = undefined) {
+        const events = curl(t, way, at, { token: at.token({ sub: user, subs: { [channel]: {} } }), subs });
+        const { connect } = await events.next("push");
+        assert.ok(connect.session, "a secret by which it can be meant");
+        assert.deepEqual(Object.keys(connect.subs), [channel]);
+        return { events, connect, position: connect.subs[channel] };
+      }
+      const fresh = () => `stream:${crypto.randomUUID()}`;
+      const publish = async (channel, from, to, at = server) => {
+        for (let n = from; n <= to; n += 1) await at.api("publish", { channel, data: { n, text: "Größe 🛰️\n" } });
+      };
+      const numbers = async ({ events }, count) => {
+        const found = [];
+        while (found.length < count) found.push((await events.next("push", ({ pub }) => pub)).pub.data.n);
+        return found;
+      };
+      const range = (from, to) => Array.from({ length: to - from + 1 }, (_, at) => from + at);
+
+      test("publications arrive, complete and in order", async (t) => {
+        const channel = fresh();
+        const streams = [await begin(t, "1", channel), await begin(t, "2", channel)];
+        await publish(channel, 1, EACH);
+        for (const stream of streams) assert.deepEqual(await numbers(stream, EACH), range(1, EACH));
+      });
+
+      test("a stream that begins where another ended has what was missed", async (t) => {
+        const channel = fresh();
+        const first = await begin(t, "cut", channel);
+        await publish(channel, 1, 3);
+        assert.deepEqual(await numbers(first, 3), [1, 2, 3]);
+        await server.api("disconnect", { user: "cut", session: first.connect.session });
+        await first.events.next("end");
+        await publish(channel, 4, 20);
+        const { epoch } = first.position;
+        const second = await begin(t, "cut", channel, server, { [channel]: { recover: true, offset: 3, epoch } });
+        assert.deepEqual([second.position.was_recovering, second.position.recovered], [true, true]);
+        assert.deepEqual(second.position.publications.map(({ data }) => data.n), range(4, 20));
+        await publish(channel, 21, 21);
+        assert.deepEqual(await numbers(second, 1), [21]);
+      });
+
+      test("who reads is present, and gone when curl is", async (t) => {
+        const channel = fresh();
+        const { connect } = await begin(t, "reader", channel);
+        const { presence } = await server.api("presence", { channel });
+        assert.deepEqual(Object.keys(presence), [connect.client]);
+        assert.equal(presence[connect.client].user, "reader");
+      });
+
+      test("a disconnect is the last push, and the stream ends in order", async (t) => {
+        const { events } = await begin(t, "told", fresh());
+        await server.api("disconnect", { user: "told", disconnect: { code: 4501, reason: "enough" } });
+        assert.deepEqual(await events.next("push"), { disconnect: { code: 4501, reason: "enough" } });
+        assert.deepEqual(await events.next("end"), { code: 0, complaint: "" });
+      });
+
+      test("a server that ends says so, and the next one takes over", async (t) => {
+        const own = await startServer(t, CONFIG);
+        const channel = fresh();
+        const { events } = await begin(t, "42", channel, own);
+        assert.equal(await own.stop(), 0);
+        assert.equal((await events.next("push")).disconnect.code, 3001);
+        assert.deepEqual(await events.next("end"), { code: 0, complaint: "" });
+        await own.start();
+        const again = await begin(t, "42", channel, own);
+        await publish(channel, 1, 1, own);
+        assert.deepEqual(await numbers(again, 1), [1]);
+      });
+    });
+  }
+});
