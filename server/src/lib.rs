@@ -15,6 +15,7 @@ pub mod dev;
 mod explain;
 mod http;
 pub mod logging;
+mod revoke;
 mod router;
 mod signals;
 pub mod tools;

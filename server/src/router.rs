@@ -17,7 +17,7 @@ use tourbillon::websocket::WebSocketService;
 use tourbillon_api::HttpApi;
 use tower_service::Service;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Opening, Permit, Refused};
 use crate::body::{Outgoing, Timely};
 use crate::dev::Dev;
 use crate::http::Pace;
@@ -27,11 +27,13 @@ pub(crate) type Answer = Response<Full<Bytes>>;
 /// The endpoints of one port.
 #[derive(Debug, Default)]
 pub(crate) struct Router {
-    pub(crate) websocket: Option<(String, WebSocketService<Node>, Admission)>,
+    pub(crate) websocket: Option<(String, WebSocketService<Node>)>,
     pub(crate) http: Option<HttpRoutes>,
     pub(crate) api: Option<(String, HttpApi)>,
     pub(crate) health: Option<String>,
     pub(crate) dev: Option<Dev>,
+    /// Who may connect; `None` for ports without endpoints for clients.
+    pub(crate) admission: Option<Admission>,
 }
 
 /// The endpoints of connections over plain HTTP.
@@ -40,7 +42,6 @@ pub(crate) struct HttpRoutes {
     pub(crate) streams: Vec<(String, StreamService<Node>)>,
     pub(crate) emulation: Option<(String, EmulationService<Node>)>,
     pub(crate) init: Option<(String, InitService)>,
-    pub(crate) admission: Admission,
 }
 
 /// One of them.
@@ -61,14 +62,14 @@ impl HttpRoutes {
             _ => None,
         }
     }
-
-    /// What begins a connection, or prepares for it, has to be admitted; not what a browser asks before.
-    fn admits(&self, route: &HttpRoute<'_>, method: &Method) -> bool {
-        matches!(route, HttpRoute::Emulation(_)) || method == Method::OPTIONS || self.admission.admit()
-    }
 }
 
 impl HttpRoute<'_> {
+    /// Whether a request begins a connection, or prepares for it: not if it is what a browser asks before.
+    fn begins(&self, method: &Method) -> bool {
+        !matches!(self, HttpRoute::Emulation(_)) && method != Method::OPTIONS
+    }
+
     async fn answer(self, request: Request<Incoming>) -> Response<HttpBody> {
         let answer = match self {
             Self::Stream(service) => service.clone().call(request).await,
@@ -83,29 +84,48 @@ impl HttpRoute<'_> {
 }
 
 impl Router {
+    /// Whether one more connection may stand. `Some(None)`: nobody counts.
+    pub(crate) fn open(&self, peer: SocketAddr) -> Option<Option<Opening>> {
+        self.admission.as_ref().map_or(Some(None), |admission| admission.open(peer).map(Some))
+    }
+
+    fn admit(&self, peer: SocketAddr, request: &Request<Incoming>) -> Result<Option<Permit>, Refused> {
+        self.admission.as_ref().map(|admission| admission.admit(peer, request.headers())).transpose()
+    }
+
     async fn answer(&self, request: Request<Incoming>, peer: SocketAddr, pace: &Pace) -> Response<Outgoing> {
         if let Some(http) = &self.http
             && let Some(route) = http.route(request.uri().path())
         {
-            if !http.admits(&route, request.method()) {
-                return too_many().map(Outgoing::from);
-            }
-            return route.answer(request).await.map(|body| Outgoing::new(body, pace.clone()));
+            let permit = if route.begins(request.method()) {
+                match self.admit(peer, &request) {
+                    Ok(permit) => permit,
+                    Err(refused) => return too_many(refused).map(Outgoing::from),
+                }
+            } else {
+                None
+            };
+            let answer = route.answer(request).await;
+            return answer.map(|body| Outgoing::new(body, pace.clone(), permit));
         }
         self.short_answer(request, peer, pace).await.map(Outgoing::from)
     }
 
     async fn short_answer(&self, request: Request<Incoming>, peer: SocketAddr, pace: &Pace) -> Answer {
         let path = request.uri().path();
-        if let Some((at, service, admission)) = &self.websocket
+        if let Some((at, service)) = &self.websocket
             && path == at
         {
-            if !admission.admit() {
-                return too_many();
-            }
+            let permit = match self.admit(peer, &request) {
+                Ok(permit) => permit,
+                Err(refused) => return too_many(refused),
+            };
             let (answer, after) = service.upgrade(request.map(drop));
             if let Some(after) = after {
-                pace.set_after(after);
+                pace.set_after(async move {
+                    let _permit = permit;
+                    after.await;
+                });
             }
             return answer;
         }
@@ -133,9 +153,8 @@ fn answered(answer: Result<Answer, Infallible>) -> Answer {
     }
 }
 
-fn too_many() -> Answer {
-    let mut answer =
-        reply(StatusCode::SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", "too many connections\n");
+fn too_many(refused: Refused) -> Answer {
+    let mut answer = reply(refused.status(), "text/plain; charset=utf-8", "too many connections\n");
     answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     answer
 }
