@@ -15,7 +15,7 @@ mod request;
 use std::future::{Future, ready};
 use std::time::Duration;
 
-pub use channel::{ChannelOptions, DataFormat};
+pub use channel::{Batching, ChannelOptions, DataFormat, OverflowPolicy};
 pub use dynamic::DynHooks;
 pub use request::{
     Client, ConnectDecision, ConnectRequest, HistoryRequest, KeptHeaders, MessageRequest, PresenceRequest,

@@ -4,6 +4,7 @@
 
 mod bursts;
 mod emulation;
+mod flow;
 mod harness;
 mod history;
 mod limits;
@@ -12,3 +13,4 @@ mod presence;
 mod pubsub;
 mod scripted;
 mod server_side;
+mod writes;
