@@ -219,11 +219,11 @@ impl Bench {
             Self::Connect(ref arriving) => mode::connect(&target()?, process, &arriving.load(), bar),
             Self::Storm(ref arriving) => mode::storm(&target()?, process, &arriving.load(), bar),
             Self::Fanout { subscribers, rate, publications, payload, .. } => {
-                let how = FanOut { channels: 1, subscribers, rate, publications, payload };
+                let how = FanOut { subscribers, rate, publications, payload, ..FanOut::default() };
                 mode::fan_out(&target()?, process, &how, bar)
             }
             Self::Channels { channels, subscribers, rate, publications, payload, .. } => {
-                let how = FanOut { channels, subscribers, rate, publications, payload };
+                let how = FanOut { channels, subscribers, rate, publications, payload, prefix: "" };
                 mode::fan_out(&target()?, process, &how, bar)
             }
             Self::Rpc { connections, payload, seconds, .. } => {

@@ -134,6 +134,10 @@ pub(crate) struct Crowd {
     wire: Rc<Wire>,
     target: Target,
     channels: Channels,
+    /// Subscribe commands ask for what was missed.
+    pub(crate) recovering: bool,
+    /// Publications that came while they did.
+    pub(crate) recovered: u64,
     /// Sent again after every reply, when there is one: a call, framed.
     again: Option<Vec<u8>>,
     pong: Vec<u8>,
@@ -162,6 +166,8 @@ impl Crowd {
             wire,
             target: target.clone(),
             channels,
+            recovering: false,
+            recovered: 0,
             again: None,
             pong,
             members: Vec::new(),
@@ -226,7 +232,13 @@ impl Crowd {
                 let commands: Vec<Vec<u8>> = channels
                     .iter()
                     .zip(2..)
-                    .map(|(channel, number)| self.wire.subscribe(number, channel))
+                    .map(|(channel, number)| {
+                        if self.recovering {
+                            self.wire.recover(number, channel)
+                        } else {
+                            self.wire.subscribe(number, channel)
+                        }
+                    })
                     .collect();
                 if commands.is_empty() {
                     member.phase = Phase::Ready;
@@ -277,6 +289,9 @@ impl Handler for Crowd {
 
     fn message(&mut self, id: Id, message: &[u8], out: &mut Vec<u8>) {
         let wire = self.wire.clone();
+        if self.recovering {
+            self.recovered += wire.stamps(message);
+        }
         wire.each(message, |seen| match seen {
             Seen::Publication(number) => self.tracker.delivered(number, self.now),
             Seen::Reply { error, .. } => self.reply(id, error, out),

@@ -1,6 +1,49 @@
 //! As much of HTTP/1.1 as answers of an API need: heads with a Content-Length.
 
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
+
 use crate::fleet::Ended;
+use crate::target::Endpoint;
+
+/// A request to a server API. `base` is the address in front of the methods' names.
+#[must_use]
+pub fn request(base: &Endpoint, key: &str, method: &str, body: &str) -> String {
+    let path = base.path.trim_end_matches('/');
+    format!(
+        "POST {path}/{method} HTTP/1.1\r\nHost: {}\r\nX-API-Key: {key}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        base.host,
+        body.len()
+    )
+}
+
+/// Makes one request on a connection of its own and waits for the answer's body. For what has to be there before a load.
+///
+/// # Errors
+///
+/// The operating system's, or what the server said if it is not status 200 without an error.
+pub fn post(base: &Endpoint, key: &str, method: &str, body: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(base.address)?;
+    stream.write_all(request(base, key, method, body).as_bytes())?;
+    let mut bytes = Vec::new();
+    let mut part = [0; 16 << 10];
+    loop {
+        let length = stream.read(&mut part)?;
+        bytes.extend_from_slice(part.get(..length).unwrap_or_default());
+        let mut answer = None;
+        bodies(&bytes, |body| answer = Some(String::from_utf8_lossy(body).into_owned()))
+            .map_err(io::Error::other)?;
+        match answer {
+            Some(text) if text.contains("\"error\":") => {
+                return Err(io::Error::other(format!("{method}: {text}")));
+            }
+            Some(text) => return Ok(text),
+            None if length == 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            None => {}
+        }
+    }
+}
 
 /// The head of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 //!
 //! One thread drives thousands of WebSocket clients: [`fleet`] is the poll loop, [`wire`] the protocol's commands and
 //! a glance at what comes back, [`mode`] the loads: idle connections, arrivals, fan-out, many channels, calls, storms
-//! and publishing over HTTP. [`floor`] is a server that does next to nothing: what it costs, nothing can undercut
+//! and publishing over HTTP; [`streams`] those of
+//! channels that keep something. [`floor`] is a server that does next to nothing: what it costs, nothing can undercut
 //! with the same system calls. A [`Process`](process::Process) tells what the server under load uses.
 //!
 //! ```no_run
@@ -31,6 +32,7 @@ mod meter;
 pub mod mode;
 pub mod process;
 mod report;
+pub mod streams;
 mod target;
 mod unsent;
 pub mod wire;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::crowd::{Times, now};
 use crate::fleet::{Ended, Fleet, Handler, Id, Speaks};
+use crate::http;
 use crate::load::{Load, LoadError, Progress, Publishing};
 use crate::meter::Meter;
 use crate::process::Process;
@@ -156,11 +157,13 @@ pub struct FanOut {
     pub publications: u64,
     /// Bytes of a payload.
     pub payload: usize,
+    /// What the channels' names begin with: a namespace, where it matters how the server keeps them.
+    pub prefix: &'static str,
 }
 
 impl Default for FanOut {
     fn default() -> Self {
-        Self { channels: 1, subscribers: 1_000, rate: 30, publications: 150, payload: 128 }
+        Self { channels: 1, subscribers: 1_000, rate: 30, publications: 150, payload: 128, prefix: "" }
     }
 }
 
@@ -176,12 +179,12 @@ pub fn fan_out(
     fan_out: &FanOut,
     progress: &mut dyn Progress,
 ) -> Result<Figures, LoadError> {
-    let names: Vec<String> = (0..fan_out.channels.max(1)).map(|number| format!("fan{number}")).collect();
+    let prefix = fan_out.prefix;
+    let name = move |number: usize| format!("{prefix}fan{number}");
+    let names: Vec<String> = (0..fan_out.channels.max(1)).map(name).collect();
     let count = names.len();
     let listeners = count * fan_out.subscribers;
-    let mine = move |index: usize| {
-        if index < listeners { vec![format!("fan{}", index % count)] } else { Vec::new() }
-    };
+    let mine = move |index: usize| if index < listeners { vec![name(index % count)] } else { Vec::new() };
     let mut load = Load::new(target, process, progress, Box::new(mine))?;
     load.ramp(listeners)?;
     load.ramp(listeners + 1)?;
@@ -277,13 +280,7 @@ impl HttpRequest {
                 ("batch", format!("{{\"commands\":[{}]}}", commands.join(",")))
             }
         };
-        let path = base.path.trim_end_matches('/');
-        format!(
-            "POST {path}/{method} HTTP/1.1\r\nHost: {}\r\nX-API-Key: {key}\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n{body}",
-            base.host,
-            body.len()
-        )
+        http::request(base, key, method, &body)
     }
 }
 
@@ -345,9 +342,22 @@ pub fn http_publish(
     publish: &HttpPublish,
     progress: &mut dyn Progress,
 ) -> Result<Figures, LoadError> {
+    let request = publish.what.request(api, &publish.key, publish.payload);
+    ask(api, process, publish.connections, request, publish.time, progress)
+}
+
+/// Sends the same request again and again on some connections for a while.
+pub(crate) fn ask(
+    api: &Endpoint,
+    process: Option<Process>,
+    connections: usize,
+    request: String,
+    time: Duration,
+    progress: &mut dyn Progress,
+) -> Result<Figures, LoadError> {
     let mut fleet = Fleet::new()?;
     let mut requests = Requests {
-        request: publish.what.request(api, &publish.key, publish.payload).into_bytes(),
+        request: request.into_bytes(),
         since: Vec::new(),
         times: Times::new(),
         answers: 0,
@@ -355,7 +365,7 @@ pub fn http_publish(
         failed: None,
         now: now(),
     };
-    for _ in 0..publish.connections {
+    for _ in 0..connections {
         fleet.open(api.address, Speaks::Http, &[])?;
     }
     let mut run = |fleet: &mut Fleet, requests: &mut Requests, time: Duration| -> Result<(), LoadError> {
@@ -374,14 +384,14 @@ pub fn http_publish(
     requests.times = Times::new();
     (requests.answers, requests.errors) = (0, 0);
     let meter = Meter::start(process, fleet.received())?;
-    run(&mut fleet, &mut requests, publish.time)?;
-    let mut figures = meter.end(publish.connections, fleet.received())?;
+    run(&mut fleet, &mut requests, time)?;
+    let mut figures = meter.end(connections, fleet.received())?;
     figures.replies = requests.answers;
     figures.reply_errors = requests.errors;
     figures.take_latency(&requests.times);
     if figures.replies == 0 {
         let what = "no request was answered".to_owned();
-        return Err(LoadError::Stalled { seconds: publish.time.as_secs(), what });
+        return Err(LoadError::Stalled { seconds: time.as_secs(), what });
     }
     Ok(figures)
 }

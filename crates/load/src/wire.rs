@@ -78,6 +78,20 @@ impl Wire {
         self.command(id, Request::Subscribe(Box::new(subscribe)))
     }
 
+    /// A subscribe command that asks for everything since the channel began.
+    #[must_use]
+    pub fn recover(&self, id: u32, channel: &str) -> Vec<u8> {
+        // An unknown epoch is any.
+        let subscribe = Subscribe { channel: channel.into(), recover: true, ..Subscribe::default() };
+        self.command(id, Request::Subscribe(Box::new(subscribe)))
+    }
+
+    /// How many publications of this program are in a message, a reply included.
+    #[must_use]
+    pub fn stamps(&self, message: &[u8]) -> u64 {
+        self.marker.find_iter(message).count() as u64
+    }
+
     /// A publish command.
     #[must_use]
     pub fn publish(&self, id: u32, channel: &str, data: &str) -> Vec<u8> {

@@ -14,7 +14,7 @@ use client::{Kind, SimClient, Tally};
 use world::{Random, World};
 
 const SEEDS: u64 = 200;
-const STEPS: u64 = 250;
+const STEPS: u64 = 180;
 const CHANNELS: [&str; 2] = ["a", "b"];
 
 /// What may happen in a run.
@@ -108,7 +108,7 @@ fn all(positions: bool, weather: fn(u64) -> Weather) -> Tally {
 fn every_client_has_the_stream_or_was_told() {
     let tally = all(true, |seed| if seed % 4 == 0 { Weather::Calm } else { Weather::Stormy });
     // Both ends happen, and often.
-    assert!(tally.recovered > 400 && tally.told > 200 && tally.insufficient > 100, "{tally:?}");
+    assert!(tally.recovered > 300 && tally.told > 200 && tally.insufficient > 100, "{tally:?}");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn where_nothing_is_lost_every_client_recovers_everything() {
         tally += run(1_000 + seed, true, Weather::Calm);
     }
     assert_eq!((tally.told, tally.insufficient), (0, 0), "{tally:?}");
-    assert!(tally.recovered > 300, "{tally:?}");
+    assert!(tally.recovered > 200, "{tally:?}");
 }
 
 #[test]

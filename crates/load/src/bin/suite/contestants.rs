@@ -102,9 +102,16 @@ impl Field {
         let config = json!({
             "http_server": {"address": "127.0.0.1", "port": port.to_string()},
             "client": {"token": {"hmac_secret_key": self.secret}},
-            "channel": {"without_namespace": {
-                "allow_subscribe_for_client": true, "allow_publish_for_client": true,
-            }},
+            "channel": {
+                "without_namespace": {"allow_subscribe_for_client": true, "allow_publish_for_client": true},
+                "namespaces": [
+                    {
+                        "name": "kept", "allow_subscribe_for_client": true, "allow_publish_for_client": true,
+                        "history_size": 100, "history_ttl": "300s", "force_positioning": true, "force_recovery": true,
+                    },
+                    {"name": "seen", "allow_subscribe_for_client": true, "presence": true},
+                ],
+            },
             "http_api": {"key": KEY},
             "websocket": {"compression": true},
         });

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tourbillon_load::mode::{
     Arrive, FanOut, HttpPublish, HttpRequest, Idle, Rpc, connect, fan_out, http_publish, idle, rpc, storm,
 };
+use tourbillon_load::streams::{Api, Question, Read, Recover, read, recover};
 use tourbillon_load::{Endpoint, Figures, LoadError, Progress, Target};
 use tourbillon_types::Encoding;
 
@@ -20,6 +21,8 @@ pub(crate) enum Kind {
     Http(usize, HttpRequest, Duration),
     Connect(Arrive),
     Storm(Arrive),
+    Recover(Recover),
+    Read(Read),
 }
 
 /// How messages are carried.
@@ -74,6 +77,8 @@ impl Workload {
             }
             Kind::Connect(how) => connect(&on.target, process, how, progress),
             Kind::Storm(how) => storm(&on.target, process, how, progress),
+            Kind::Recover(how) => recover(&on.target, &on.api()?, process, how, progress),
+            Kind::Read(how) => read(&on.target, &on.api()?, process, how, progress),
         }
         .map_err(|error: LoadError| format!("{} on {}: {error}", self.id, on.who.name()))?;
         let cost = self.cost(&figures).ok_or_else(|| format!("{}: nothing was measured", self.id))?;
@@ -89,9 +94,12 @@ impl Workload {
                 .server_micros_per(figures.connections as u64)
                 .map(|micros| micros / figures.seconds.max(f64::MIN_POSITIVE)),
             Kind::FanOut(..) => figures.server_micros_per(figures.deliveries),
-            Kind::Rpc(_) | Kind::Http(..) | Kind::Connect(_) | Kind::Storm(_) => {
-                figures.server_micros_per(figures.replies)
-            }
+            Kind::Rpc(_)
+            | Kind::Http(..)
+            | Kind::Connect(_)
+            | Kind::Storm(_)
+            | Kind::Recover(_)
+            | Kind::Read(_) => figures.server_micros_per(figures.replies),
         }
     }
 
@@ -101,6 +109,11 @@ impl Workload {
 }
 
 impl Contestant {
+    fn api(&self) -> Result<Api, String> {
+        let endpoint = self.api.clone().ok_or("no API address was given")?;
+        Ok(Api { endpoint, key: self.key.clone() })
+    }
+
     fn speaking(&self, wire: Wire) -> Target {
         let mut target = self.target.clone();
         // The floor speaks JSON only and does not compress: its cost is that of the bytes.
@@ -123,6 +136,7 @@ pub(crate) fn all(quick: bool) -> Vec<Workload> {
         all.extend(memory());
         all.extend(fan_outs());
         all.extend(commands());
+        all.extend(streams());
     }
     all
 }
@@ -137,6 +151,11 @@ fn row(
     let once = matches!(kind, Kind::Idle(_) | Kind::IdleCpu(_));
     Workload { id, title, unit, kind, floor, once }
 }
+
+/// Begins the names of channels with history, positions and recovery.
+const KEPT: &str = "kept:";
+/// Begins the names of channels with presence.
+const SEEN: &str = "seen:";
 
 const BYTES: &str = "bytes/connection";
 const DELIVERY: &str = "µs CPU/delivery";
@@ -193,6 +212,13 @@ fn fan_outs() -> Vec<Workload> {
         ),
         row("W3c", "fan-out paced, 1×10,000, JSON", DELIVERY, Kind::FanOut(ten, Wire::Json), floor),
         row(
+            "W3d",
+            "fan-out paced, 1×1,000, JSON, positions",
+            DELIVERY,
+            Kind::FanOut(FanOut { prefix: KEPT, ..thousand }, Wire::Json),
+            floor,
+        ),
+        row(
             "W4",
             "fan-out saturated, 1×100",
             DELIVERY,
@@ -239,5 +265,32 @@ fn commands() -> Vec<Workload> {
         row("W7b", "RPC, 100 connections", "µs CPU/RPC", Kind::Rpc(hundred), floor),
         row("W8a", "connect and subscribe", "µs CPU/connection", Kind::Connect(arrive), floor),
         row("W8b", "reconnect storm", "µs CPU/connection", Kind::Storm(arrive), floor),
+    ]
+}
+
+fn streams() -> Vec<Workload> {
+    let recover = Recover { connections: 3_000, missed: 10, payload: 128, prefix: KEPT };
+    let read = |question| {
+        let read = Read {
+            question,
+            members: 1_000,
+            publications: 100,
+            payload: 256,
+            time: seconds(3),
+            prefix: if matches!(question, Question::Presence | Question::PresenceStats) {
+                SEEN
+            } else {
+                KEPT
+            },
+        };
+        Kind::Read(read)
+    };
+    let call = "µs CPU/call";
+    vec![
+        row("W8c", "reconnect, 10 missed", "µs CPU/connection", Kind::Recover(recover), None),
+        row("W9a", "API presence of 1,000", call, read(Question::Presence), None),
+        row("W9b", "API presence_stats of 1,000", call, read(Question::PresenceStats), None),
+        row("W9c", "API history, 100 × 256 B", call, read(Question::History), None),
+        row("W9d", "API history since, 10 × 256 B", call, read(Question::HistorySince), None),
     ]
 }
