@@ -30,6 +30,12 @@ pub struct NodeConfig {
     pub channel_max_length: usize,
     /// The most bytes waiting for one connection before it is closed as slow (LIFE-07). Default 1 MiB.
     pub queue_max_size: usize,
+    /// How long messages are collected before they are written, to write more with one system call (PRO-63); `None`
+    /// writes at once. A queue that grows long is written before. Default `None`.
+    pub write_delay: Option<Duration>,
+    /// Whether replies do not wait for the end of `write_delay` (PRO-63). What was queued before them is written with
+    /// them: they do not overtake it. Default no.
+    pub reply_without_queue: bool,
     /// How many commands of one connection may be worked on at once (LIFE-06). Default 1.
     pub concurrency: usize,
     /// The most connections of one named user on this node; `None` for any number (LIM-04). Default `None`.
@@ -74,6 +80,8 @@ impl Default for NodeConfig {
             channel_limit: 128,
             channel_max_length: 255,
             queue_max_size: 1024 * 1024,
+            write_delay: None,
+            reply_without_queue: false,
             concurrency: 1,
             user_connection_limit: None,
             message_size_limit: 65_536,
@@ -92,6 +100,15 @@ impl Default for NodeConfig {
 }
 
 impl NodeConfig {
+    /// The longest `write_delay`: beyond it, what waits looks to its clients like a server that has stopped.
+    pub const MAX_WRITE_DELAY: Duration = Duration::from_secs(1);
+
+    /// Up to this many bytes, a queue has no reason to be written before a delay is over.
+    pub(crate) fn comfortable_queue(&self) -> usize {
+        const COMFORTABLE: usize = 64 * 1024;
+        if self.write_delay.is_some() { self.queue_max_size.min(COMFORTABLE) } else { self.queue_max_size }
+    }
+
     /// Refuses values that contradict each other.
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         let problem = |option, problem| Err(BuildError::Config { option, problem });
@@ -100,6 +117,9 @@ impl NodeConfig {
         }
         if self.ping_interval.is_some_and(|interval| interval < Duration::from_secs(1)) {
             return problem("ping_interval", "must be at least a second, which is the protocol's unit");
+        }
+        if self.write_delay.is_some_and(|delay| delay.is_zero() || delay > Self::MAX_WRITE_DELAY) {
+            return problem("write_delay", "must be more than nothing and at most a second");
         }
         if self.presence_update_interval < Duration::from_secs(1) {
             return problem("presence_update_interval", "must be at least a second");

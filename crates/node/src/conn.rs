@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tourbillon_protocol::Envelope;
 use tourbillon_session::ServerOp;
-use tourbillon_transport::{Message, MessageQueue, Run, TransportWriter};
+use tourbillon_transport::{Lane, Message, MessageQueue, Run, TransportWriter};
 use tourbillon_types::{ClientId, Disconnect, Encoding, Instant, SessionId};
 
 use crate::fresh::identifiers;
@@ -62,6 +62,17 @@ pub(crate) enum Wish {
 /// Held by whoever has yet to carry out a wish. The wisher waits until all are dropped.
 pub(crate) type Done = mpsc::Sender<()>;
 
+/// What becomes of a publication that [may be missed](Conn::send_in) when there is no room for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loose {
+    /// Older ones of such channels make room, or it is not delivered.
+    Oldest,
+    /// It takes the place of the one of its lane that waits.
+    Latest,
+    /// Its lane is given up: what waits of it goes, and the subscription has to end.
+    Position,
+}
+
 struct Outbox {
     queue: MessageQueue,
     /// `None` before the connection is set up and once its driver closes it.
@@ -112,13 +123,64 @@ impl Conn {
         if outbox.fault.is_some() || outbox.writer.is_none() {
             return false;
         }
-        if outbox.queue.bytes() + bytes > self.shared.config.queue_max_size {
+        if outbox.queue.bytes() + bytes > self.shared.comfortable_queue && !self.make_room(&mut outbox, bytes)
+        {
             outbox.fail(Disconnect::SLOW);
             drop(outbox);
             self.wake_driver();
             return false;
         }
         push(&mut outbox.queue);
+        true
+    }
+
+    /// Makes room in a queue that is long: what may be missed goes, and what waits for the end of a delay is written
+    /// before. `false`: there is no room.
+    #[cold]
+    fn make_room(&self, outbox: &mut Outbox, bytes: usize) -> bool {
+        let excess = (outbox.queue.bytes() + bytes).saturating_sub(self.shared.config.queue_max_size);
+        if !outbox.queue.drop_oldest(excess) {
+            return false;
+        }
+        // A peer that takes no more is not helped by haste.
+        if self.stall.load(Ordering::Relaxed) == u64::MAX {
+            self.shared.flushers.hurry(self);
+        }
+        true
+    }
+
+    /// Queues a publication of a channel whose publications do not have to be delivered all, and sees to it that it is
+    /// written. `lane` is the channel's number. `false`: its lane is [given up](Loose::Position).
+    pub(crate) fn send_in(self: &Arc<Self>, message: Message, lane: u32, how: Loose) -> bool {
+        let mut outbox = self.outbox.lock();
+        if outbox.fault.is_some() || outbox.writer.is_none() {
+            return true;
+        }
+        let lane = Lane::new(lane, how == Loose::Oldest);
+        if how == Loose::Latest {
+            outbox.queue.remove_lane(lane);
+        }
+        let bytes = message.len();
+        if outbox.queue.bytes() + bytes > self.shared.comfortable_queue && !self.make_room(&mut outbox, bytes)
+        {
+            match how {
+                Loose::Oldest => return true,
+                Loose::Position => {
+                    // What the client has got by then is what was made before, without a gap.
+                    outbox.queue.remove_lane(lane);
+                    return false;
+                }
+                Loose::Latest => {
+                    outbox.fail(Disconnect::SLOW);
+                    drop(outbox);
+                    self.wake_driver();
+                    return true;
+                }
+            }
+        }
+        outbox.queue.push_in(message, lane);
+        drop(outbox);
+        self.mark_dirty();
         true
     }
 

@@ -41,9 +41,18 @@ pub(crate) struct Driver<R> {
     memberships: Memberships,
     disconnect_push: bool,
     native_ping: bool,
-    /// Whether something was queued since the last flush.
-    unflushed: bool,
+    unflushed: Unflushed,
     closing: Option<BoxFuture<'static, ()>>,
+}
+
+/// What was queued since the last flush.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Unflushed {
+    Nothing,
+    /// Messages, which may wait as long as any.
+    Messages,
+    /// Something that the transport wants to write now.
+    Urgent,
 }
 
 // Nothing in it is ever pinned in place.
@@ -79,7 +88,7 @@ impl<R: TransportReader> Driver<R> {
             memberships: Memberships::default(),
             disconnect_push: info.disconnect_push,
             native_ping: init.native_ping,
-            unflushed: false,
+            unflushed: Unflushed::Nothing,
             closing: None,
         }
     }
@@ -153,7 +162,7 @@ impl<R: TransportReader> Driver<R> {
                     continue;
                 }
                 Ok(Received::WantsWrite) => {
-                    self.unflushed = true;
+                    self.unflushed = Unflushed::Urgent;
                     continue;
                 }
                 Ok(Received::Pong) => return Some(Input::NativePong),
@@ -269,7 +278,7 @@ impl<R: TransportReader> Driver<R> {
                 Output::Push(push) => self.send_push(&push)?,
                 Output::Ping if self.native_ping => {
                     self.conn.native_ping();
-                    self.unflushed = true;
+                    self.unflushed = Unflushed::Urgent;
                 }
                 Output::Ping => self.send(self.shared.ping(self.conn.variant)),
                 Output::Answered(after) => {
@@ -298,7 +307,18 @@ impl<R: TransportReader> Driver<R> {
 
     fn send(&mut self, message: Message) {
         self.conn.enqueue(message);
-        self.unflushed = true;
+        self.unflushed = self.unflushed.max(Unflushed::Messages);
+    }
+
+    /// Has what was queued written: now, or with what others queue until the delay for that is over.
+    fn flush(&mut self) {
+        let unflushed = std::mem::replace(&mut self.unflushed, Unflushed::Nothing);
+        let waits = self.shared.flushers.is_delayed() && !self.shared.config.reply_without_queue;
+        match unflushed {
+            Unflushed::Nothing => {}
+            Unflushed::Messages if waits => self.conn.mark_dirty(),
+            Unflushed::Messages | Unflushed::Urgent => self.conn.flush(),
+        }
     }
 
     fn send_reply(&mut self, reply: &Reply) -> Result<(), Disconnect> {
@@ -375,9 +395,7 @@ impl<R: TransportReader> Future for Driver<R> {
             match this.run(cx) {
                 Err(why) => this.closing = Some(this.begin_close(why)),
                 Ok(()) => {
-                    if std::mem::take(&mut this.unflushed) {
-                        this.conn.flush();
-                    }
+                    this.flush();
                     let due = this.session.next_deadline().min(this.conn.stalled_until());
                     let due = due.min(this.memberships.due());
                     this.shared.wheel.set(&this.conn, due);

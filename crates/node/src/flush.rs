@@ -3,9 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::conn::Conn;
 
@@ -18,6 +20,8 @@ pub(crate) struct Flushers {
     workers: Box<[Flusher]>,
     /// How often a worker has taken what waits for it.
     passes: AtomicU64,
+    /// How long a worker waits for more before it writes.
+    delay: Option<Duration>,
 }
 
 /// One worker: the connections that wait for it.
@@ -25,6 +29,8 @@ pub(crate) struct Flushers {
 struct Flusher {
     waiting: Mutex<Vec<Arc<Conn>>>,
     notify: Notify,
+    /// Ends a delay.
+    hurry: Notify,
 }
 
 impl fmt::Debug for Flusher {
@@ -34,9 +40,31 @@ impl fmt::Debug for Flusher {
 }
 
 impl Flushers {
-    /// So many workers; at least one.
-    pub(crate) fn new(workers: usize) -> Self {
-        Self { workers: (0..workers.max(1)).map(|_| Flusher::default()).collect(), passes: AtomicU64::new(0) }
+    /// So many workers; at least one. Each writes at once, or waits so long for more to write.
+    pub(crate) fn new(workers: usize, delay: Option<Duration>) -> Self {
+        let workers = (0..workers.max(1)).map(|_| Flusher::default()).collect();
+        Self { workers, passes: AtomicU64::new(0), delay }
+    }
+
+    /// Whether workers wait for more before they write.
+    pub(crate) const fn is_delayed(&self) -> bool {
+        self.delay.is_some()
+    }
+
+    /// Ends the delay of a connection's worker: the connection has a lot to write.
+    pub(crate) fn hurry(&self, conn: &Conn) {
+        if self.is_delayed()
+            && let Some(flusher) = self.of(conn)
+        {
+            flusher.hurry.notify_one();
+        }
+    }
+
+    /// A connection's worker. Always the same one, so that its writes stay in order.
+    fn of(&self, conn: &Conn) -> Option<&Flusher> {
+        let workers = u64::try_from(self.workers.len()).unwrap_or(1);
+        let at = usize::try_from(conn.key % workers).unwrap_or_default();
+        self.workers.get(at)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -49,11 +77,9 @@ impl Flushers {
         self.passes.load(Ordering::Acquire)
     }
 
-    /// Hands a connection to its worker. Always the same one, so that its writes stay in order.
+    /// Hands a connection to its worker.
     pub(crate) fn push(&self, conn: Arc<Conn>) {
-        let workers = u64::try_from(self.workers.len()).unwrap_or(1);
-        let at = usize::try_from(conn.key % workers).unwrap_or_default();
-        let Some(flusher) = self.workers.get(at) else { return };
+        let Some(flusher) = self.of(&conn) else { return };
         let mut waiting = flusher.waiting.lock();
         let first = waiting.is_empty();
         waiting.push(conn);
@@ -70,6 +96,10 @@ impl Flushers {
         let mut batch = Vec::new();
         loop {
             flusher.notify.notified().await;
+            if let Some(delay) = self.delay {
+                // What is said of haste while nothing waits holds for what comes next.
+                let _ = timeout(delay, flusher.hurry.notified()).await;
+            }
             self.passes.fetch_add(1, Ordering::AcqRel);
             std::mem::swap(&mut batch, &mut *flusher.waiting.lock());
             for (number, conn) in batch.drain(..).enumerate() {

@@ -16,7 +16,7 @@ mod request;
 use std::future::{Future, ready};
 use std::time::Duration;
 
-pub use channel::{ChannelOptions, DataFormat};
+pub use channel::{Batching, ChannelOptions, DataFormat, OverflowPolicy};
 pub use command::{ClientCommand, TokenMark};
 pub use dynamic::DynHooks;
 pub use request::{

@@ -6,36 +6,43 @@
 
 mod channel;
 mod encodings;
+mod flow;
+mod flowing;
 mod index;
 mod tracked;
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-pub(crate) use channel::Place;
-use channel::{Entry, Subscribers};
+use channel::Subscribers;
+pub(crate) use channel::{Entry, Place};
 use encodings::Encodings;
+pub(crate) use flow::FlowRules;
 use foldhash::fast::RandomState;
 use parking_lot::RwLock;
 use tourbillon_broker::Page;
 use tourbillon_protocol::{Push, PushEvent};
 use tourbillon_recovery::{Plan, ResumeError, Resumed};
 use tourbillon_transport::Message;
-use tourbillon_types::{Channel, Disconnect, Publication, StreamPosition};
+use tourbillon_types::{Channel, Clock, Disconnect, Publication, StreamPosition};
 
+use crate::batches::Batches;
 use crate::conn::{Conn, Variant};
 
 const SHARDS: usize = 64;
 
 /// Which connections have which channels.
-#[derive(Debug)]
 pub(crate) struct Hub {
     shards: Box<[RwLock<Shard>]>,
     hasher: RandomState,
     /// The address of the channel entry that had the last publication: it only has to differ from others'.
     last: AtomicUsize,
+    batches: Batches,
+    /// The number of the last channel whose publications may be missed.
+    last_lane: AtomicU32,
+    clock: Arc<dyn Clock>,
 }
 
 type Shard = HashMap<Channel, Arc<Entry>, RandomState>;
@@ -50,10 +57,17 @@ pub(crate) enum Attached {
 }
 
 impl Hub {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         let hasher = RandomState::default();
         let shards = (0..SHARDS).map(|_| RwLock::new(Shard::with_hasher(hasher.clone()))).collect();
-        Self { shards, hasher, last: AtomicUsize::new(0) }
+        Self {
+            shards,
+            hasher,
+            last: AtomicUsize::new(0),
+            batches: Batches::default(),
+            last_lane: AtomicU32::new(0),
+            clock,
+        }
     }
 
     fn shard(&self, channel: &str) -> &RwLock<Shard> {
@@ -72,8 +86,14 @@ impl Hub {
     }
 
     /// Adds a connection to a channel with its gate closed: publications collect until [`open`](Self::open). A
-    /// connection that is there already stays as it is.
-    pub(crate) fn attach(&self, channel: &Channel, conn: &Arc<Conn>, place: Place) -> Attached {
+    /// connection that is there already stays as it is. The channel has these rules from now on.
+    pub(crate) fn attach(
+        &self,
+        channel: &Channel,
+        conn: &Arc<Conn>,
+        place: Place,
+        rules: FlowRules,
+    ) -> Attached {
         loop {
             let found = self.find(channel);
             let entry = found
@@ -83,6 +103,7 @@ impl Hub {
             if subscribers.dissolved {
                 continue;
             }
+            self.set_rules(channel, &entry, &mut subscribers, rules);
             subscribers.add(conn, place);
             return if subscribers.delivered { Attached::Delivered } else { Attached::Undelivered };
         }
@@ -115,8 +136,12 @@ impl Hub {
     pub(crate) fn open(&self, channel: &Channel, conn: &Arc<Conn>, live: Option<StreamPosition>) -> bool {
         let Some(entry) = self.find(channel) else { return false };
         let mut subscribers = entry.subscribers.lock();
-        for message in subscribers.open(conn) {
-            conn.send(message);
+        // What is held was published before this one's turn, or collected at its gate.
+        self.deliver_held(channel, &entry, &mut subscribers);
+        let collected = subscribers.open(conn);
+        match &subscribers.flow {
+            None => collected.into_iter().for_each(|message| conn.send(message)),
+            Some(flow) => collected.into_iter().for_each(|message| flow.sender().send(conn, message)),
         }
         let Some(tracked) = &mut subscribers.tracked else { return false };
         tracked.open(channel, conn, live, |publication| encode(conn.variant, channel, publication))
@@ -141,9 +166,11 @@ impl Hub {
     }
 
     /// The lowest position in a channel. When there is none, the channel counts as [unchecked](Self::open) again.
-    pub(crate) fn lowest(&self, channel: &str) -> Option<StreamPosition> {
+    pub(crate) fn lowest(&self, channel: &Channel) -> Option<StreamPosition> {
         let entry = self.find(channel)?;
         let mut subscribers = entry.subscribers.lock();
+        // Who waits for what is held is not behind.
+        self.deliver_held(channel, &entry, &mut subscribers);
         subscribers.tracked.as_mut()?.lowest()
     }
 
@@ -151,6 +178,9 @@ impl Hub {
     pub(crate) fn notify(&self, channel: &Channel, event: &PushEvent) {
         let Some(entry) = self.find(channel) else { return };
         let mut subscribers = entry.subscribers.lock();
+        if subscribers.tracked.is_some() {
+            self.deliver_held(channel, &entry, &mut subscribers);
+        }
         let Some(tracked) = &mut subscribers.tracked else { return };
         // What is published next is not joined with what was before this.
         self.last.store(0, Ordering::Relaxed);
@@ -164,6 +194,8 @@ impl Hub {
     pub(crate) fn detach(&self, channel: &Channel, conn: &Conn) -> bool {
         let Some(entry) = self.find(channel) else { return false };
         let mut subscribers = entry.subscribers.lock();
+        // What was published while it was subscribed comes before the end.
+        self.deliver_held(channel, &entry, &mut subscribers);
         if subscribers.dissolved || !subscribers.remove(conn) || subscribers.len() > 0 {
             return false;
         }
@@ -191,6 +223,9 @@ impl Hub {
         let again = self.last.load(Ordering::Relaxed) == key;
         if !again {
             self.last.store(key, Ordering::Relaxed);
+        }
+        if subscribers.flow.is_some() {
+            return self.flow(channel, &entry, &mut subscribers, publication, late);
         }
         let mut encodings = Encodings::new(|variant| encode(variant, channel, publication));
         subscribers.broadcast(again.then_some(pass), &mut encodings);

@@ -33,6 +33,7 @@
 //! # }
 //! ```
 
+mod batches;
 mod boot;
 mod calls;
 mod checks;
@@ -59,10 +60,10 @@ mod wheel;
 
 pub use config::NodeConfig;
 pub use hooks::{
-    AllowAll, ChannelOptions, Client, ClientCommand, ConnectDecision, ConnectRequest, DataFormat,
-    HistoryRequest, Hooks, KeptHeaders, MessageRequest, PresenceRequest, PublishDecision, PublishRequest,
-    RecoveryMode, RefreshDecision, RefreshRequest, Refusal, RpcDecision, RpcRequest, SubRefreshRequest,
-    SubscribeDecision, SubscribeRequest, SubscriptionOptions, TokenMark,
+    AllowAll, Batching, ChannelOptions, Client, ClientCommand, ConnectDecision, ConnectRequest, DataFormat,
+    HistoryRequest, Hooks, KeptHeaders, MessageRequest, OverflowPolicy, PresenceRequest, PublishDecision,
+    PublishRequest, RecoveryMode, RefreshDecision, RefreshRequest, Refusal, RpcDecision, RpcRequest,
+    SubRefreshRequest, SubscribeDecision, SubscribeRequest, SubscriptionOptions, TokenMark,
 };
 pub use node::{BuildError, Node, NodeBuilder, NodeDriver};
 pub use server_api::{NodeInfo, PublishError, Stats, Target};

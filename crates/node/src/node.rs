@@ -13,6 +13,7 @@ use tourbillon_transport::{Accept, ConnContext, Transport};
 use tourbillon_types::{Clock, Disconnect, NodeId};
 
 use crate::NodeConfig;
+use crate::batches;
 use crate::boot::Boot;
 use crate::checks;
 use crate::clock::RuntimeClock;
@@ -234,6 +235,11 @@ async fn run(shared: Arc<Shared>, requests: Option<Requests>) {
         let shared = shared.clone();
         let stopped = shared.stopped.clone();
         tasks.spawn(async move { stopped.run_until_cancelled(checks::run(&shared)).await });
+    }
+    {
+        let shared = shared.clone();
+        let stopped = shared.stopped.clone();
+        tasks.spawn(async move { stopped.run_until_cancelled(batches::run(&shared)).await });
     }
     let stop = shared.stopped.clone();
     let broker = {

@@ -17,7 +17,7 @@ use crate::conn::{Conn, Variant};
 use crate::emulation::Sessions;
 use crate::flush::Flushers;
 use crate::hooks::DynHooks;
-use crate::hub::{Attached, Hub, Place};
+use crate::hub::{Attached, FlowRules, Hub, Place};
 use crate::interest::Interest;
 use crate::members::Lanes;
 use crate::registry::Registry;
@@ -27,6 +27,8 @@ use crate::wheel::Wheel;
 pub(crate) struct Shared {
     pub(crate) id: NodeId,
     pub(crate) config: NodeConfig,
+    /// Above so many bytes it is looked what can be done about a connection's queue.
+    pub(crate) comfortable_queue: usize,
     pub(crate) session_config: Arc<SessionConfig>,
     pub(crate) limits: Limits,
     pub(crate) clock: Arc<dyn Clock>,
@@ -82,14 +84,14 @@ impl Shared {
             session_config: Arc::new(session_config),
             limits,
             started: clock.now().instant,
-            clock,
             engine,
             hooks,
-            hub: Hub::new(),
+            hub: Hub::new(clock.clone()),
+            clock,
             registry: Registry::new(),
             sessions: Sessions::default(),
             wheel: Wheel::new(),
-            flushers: Flushers::new(flushers),
+            flushers: Flushers::new(flushers, config.write_delay),
             interest,
             members: Lanes::new(),
             checks: Checks::default(),
@@ -98,6 +100,7 @@ impl Shared {
             half_open: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             last_key: AtomicU64::new(0),
+            comfortable_queue: config.comfortable_queue(),
             config,
         }
     }
@@ -129,7 +132,9 @@ impl Shared {
         conn: &Arc<Conn>,
         place: Place,
     ) -> Result<(), BrokerError> {
-        let attached = self.hub.attach(channel, conn, place);
+        // Of a channel without rules, nothing is collected and nothing missed.
+        let flow = self.hooks.channel_options(channel).map_or_else(|_| FlowRules::default(), FlowRules::from);
+        let attached = self.hub.attach(channel, conn, place, flow);
         let Some(interest) = &self.interest else { return Ok(()) };
         if attached == Attached::Undelivered {
             interest.ensure(channel.clone()).await?;

@@ -1,10 +1,11 @@
 //! The gate between a channel and a subscriber.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use tourbillon_types::{Publication, StreamPosition};
 
-use crate::position::{Lost, Step, step};
+use crate::position::{Lost, Step, leap, step};
 
 /// What stands between a channel's publications and one subscriber.
 ///
@@ -104,6 +105,19 @@ impl Gate {
                 Step::Known => Offer::Skip,
                 Step::Lost(lost) => Offer::Lost(lost),
             },
+        }
+    }
+
+    /// Takes note of publications that follow each other, with these offsets, of which only the `newest` is sent. Those
+    /// that it stands for move the position, as hidden ones do.
+    ///
+    /// For a gate that is live: behind one that is not, each publication [waits](Self::offer) by itself.
+    pub fn offer_newest(&mut self, offsets: RangeInclusive<u64>, newest: &Arc<Publication>) -> Offer {
+        let State::Tracked(position) = &mut self.0 else { return self.offer(newest, false) };
+        match leap(position, offsets, &newest.epoch) {
+            Step::Next => Offer::Deliver,
+            Step::Known => Offer::Skip,
+            Step::Lost(lost) => Offer::Lost(lost),
         }
     }
 

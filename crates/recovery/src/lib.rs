@@ -65,6 +65,6 @@ mod resume;
 
 pub use gate::{Gate, Offer, Opened};
 pub use log::StreamLog;
-pub use position::{Ending, Judgement, Lost, PositionCheck, Step, is_late, step};
+pub use position::{Ending, Judgement, Lost, PositionCheck, Step, is_late, leap, step};
 pub use resume::{Ask, Plan, REJECT_UNRECOVERED, RecoveryMode, ResumeError, Resumed, Terms};
 pub use tourbillon_types::{HistoryPolicy, HistoryQuery, Page};

@@ -1,5 +1,6 @@
 //! Where a subscriber stands in a stream, and what moves it.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use tourbillon_types::{Disconnect, Epoch, Instant, Publication, StreamPosition, Unsubscribe};
@@ -97,6 +98,32 @@ pub fn step(position: &mut StreamPosition, offset: u64, epoch: &Epoch) -> Step {
         Some(0) | None => Step::Known,
         Some(_) => Step::Lost(Lost::Gap { after: position.offset }),
     }
+}
+
+/// [`step`] over publications that follow each other from offset `first` to `last`, of which only the last is sent
+/// (`batch_flush_latest`). A position among them, or just before them, moves to the last; one at it or behind it stays.
+///
+/// ```
+/// use tourbillon_recovery::{Lost, Step, leap};
+/// use tourbillon_types::{Epoch, StreamPosition};
+///
+/// let epoch = Epoch::from("abcdefgh");
+/// let mut position = StreamPosition::default();
+/// assert_eq!(leap(&mut position, 1..=4, &epoch), Step::Next);
+/// assert_eq!(leap(&mut position, 3..=5, &epoch), Step::Next);
+/// assert_eq!(leap(&mut position, 2..=5, &epoch), Step::Known);
+/// assert_eq!(leap(&mut position, 7..=9, &epoch), Step::Lost(Lost::Gap { after: 5 }));
+/// ```
+pub fn leap(position: &mut StreamPosition, offsets: RangeInclusive<u64>, epoch: &Epoch) -> Step {
+    let last = *offsets.end();
+    let same_epoch = position.epoch.is_unknown() || position.epoch == *epoch;
+    if let Some(before) = offsets.start().checked_sub(1)
+        && same_epoch
+        && (before..last).contains(&position.offset)
+    {
+        position.offset = last - 1;
+    }
+    step(position, last, epoch)
 }
 
 /// Whether a publication took longer to arrive than allowed (REC-10). Publications without a time never did, and

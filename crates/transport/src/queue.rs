@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::{Message, Run};
+use crate::{Lane, Message, Run};
 
 /// Messages waiting to be written, in order, with their total size.
 ///
@@ -27,14 +27,26 @@ enum Slots {
 
 #[derive(Debug)]
 enum Slot {
-    Message(Message),
+    Message {
+        message: Message,
+        lane: Lane,
+    },
     Run {
         run: Arc<Run>,
         /// How many bytes of it are counted.
         counted: u32,
         /// How many of its messages are taken off.
-        taken: u32,
+        taken: u16,
+        #[expect(dead_code, reason = "its place counts, not its value")]
+        mark: Mark,
     },
+}
+
+/// What tells a run from a message, in a place that messages leave free: it keeps a slot at two words.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+enum Mark {
+    Run,
 }
 
 /// What waits at one place of a [`MessageQueue`].
@@ -51,17 +63,17 @@ pub enum Entry<'a> {
 impl Slot {
     fn entry(&self) -> Entry<'_> {
         match self {
-            Self::Message(message) => Entry::Message(message),
+            Self::Message { message, .. } => Entry::Message(message),
             Self::Run { run, taken: 0, .. } => Entry::Run(run),
             Self::Run { run, taken, .. } => {
-                Entry::Rest(run.seal().get(*taken as usize..).unwrap_or_default())
+                Entry::Rest(run.seal().get(usize::from(*taken)..).unwrap_or_default())
             }
         }
     }
 
     /// The bytes by which it grew since they were counted.
     fn growth(&mut self) -> usize {
-        let Self::Run { run, counted, taken: 0 } = self else { return 0 };
+        let Self::Run { run, counted, taken: 0, .. } = self else { return 0 };
         let bytes = run.bytes();
         let grown = bytes.saturating_sub(*counted as usize);
         *counted = u32::try_from(bytes).unwrap_or(u32::MAX);
@@ -80,14 +92,22 @@ impl MessageQueue {
     #[inline]
     pub fn push(&mut self, message: Message) {
         self.bytes += message.len();
-        self.push_slot(Slot::Message(message));
+        self.push_slot(Slot::Message { message, lane: Lane::NONE });
+    }
+
+    /// Appends a message of a lane, which may be taken off again by
+    /// [`remove_lane`](Self::remove_lane), or by [`drop_oldest`](Self::drop_oldest) if its lane says so.
+    pub fn push_in(&mut self, message: Message, lane: Lane) {
+        self.bytes += message.len();
+        self.push_slot(Slot::Message { message, lane });
     }
 
     /// Appends a run, which may still grow. What it grows by is counted when something is pushed behind it.
     pub fn push_run(&mut self, run: Arc<Run>) {
         let bytes = run.bytes();
         self.bytes += bytes;
-        self.push_slot(Slot::Run { run, counted: u32::try_from(bytes).unwrap_or(u32::MAX), taken: 0 });
+        let counted = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.push_slot(Slot::Run { run, counted, taken: 0, mark: Mark::Run });
     }
 
     #[inline]
@@ -120,13 +140,14 @@ impl MessageQueue {
         };
         let grown = front.growth();
         let (message, more) = match front {
-            Slot::Message(message) => (message.clone(), false),
-            Slot::Run { run, taken, counted } => {
+            Slot::Message { message, .. } => (message.clone(), false),
+            Slot::Run { run, taken, counted, .. } => {
                 let messages = run.seal();
-                let message = messages.get(*taken as usize)?.clone();
-                *taken += 1;
+                let message = messages.get(usize::from(*taken))?.clone();
+                // A run holds fewer messages than this can count.
+                *taken = taken.saturating_add(1);
                 *counted = counted.saturating_sub(u32::try_from(message.len()).unwrap_or(u32::MAX));
-                (message, (*taken as usize) < messages.len())
+                (message, usize::from(*taken) < messages.len())
             }
         };
         self.bytes = (self.bytes + grown).saturating_sub(message.len());
@@ -144,7 +165,7 @@ impl MessageQueue {
             Slots::Many(many) => many.front_mut(),
         };
         let counted = match counted {
-            Some(Slot::Message(message)) => message.len(),
+            Some(Slot::Message { message, .. }) => message.len(),
             Some(Slot::Run { counted, .. }) => *counted as usize,
             None => 0,
         };
@@ -179,7 +200,7 @@ impl MessageQueue {
     #[must_use]
     pub fn single(&self) -> Option<&Message> {
         match &self.slots {
-            Slots::One(Slot::Message(message)) => Some(message),
+            Slots::One(Slot::Message { message, .. }) => Some(message),
             _ => None,
         }
     }
@@ -209,6 +230,80 @@ impl MessageQueue {
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Makes room: drops messages whose lanes [allow it](Lane::is_droppable), the oldest first and no more than it
+    /// takes, until `bytes` are gone. `false`: they are not enough, and nothing is dropped.
+    ///
+    /// Takes time in proportion to the queue's length, at most.
+    pub fn drop_oldest(&mut self, bytes: usize) -> bool {
+        let droppable = |slot: &Slot| match slot {
+            Slot::Message { message, lane } if lane.is_droppable() => Some(message.len()),
+            _ => None,
+        };
+        if bytes == 0 {
+            return true;
+        }
+        match &mut self.slots {
+            Slots::Empty => return false,
+            Slots::One(slot) => {
+                if droppable(slot).is_none_or(|length| length < bytes) {
+                    return false;
+                }
+                self.clear();
+            }
+            Slots::Many(many) => {
+                let mut found = 0;
+                let enough = many.iter().position(|slot| {
+                    found += droppable(slot).unwrap_or_default();
+                    found >= bytes
+                });
+                let Some(last) = enough else { return false };
+                let mut dropped = 0;
+                let mut at = 0;
+                for _ in 0..=last {
+                    match many.get(at).and_then(droppable) {
+                        Some(length) => {
+                            dropped += length;
+                            many.remove(at);
+                        }
+                        None => at += 1,
+                    }
+                }
+                self.bytes = self.bytes.saturating_sub(dropped);
+                if many.is_empty() {
+                    self.clear();
+                }
+            }
+        }
+        true
+    }
+
+    /// Takes off whatever waits of a lane, droppable or not. Takes time in proportion to the queue's length.
+    pub fn remove_lane(&mut self, lane: Lane) {
+        let of_lane = |slot: &Slot| matches!(slot, Slot::Message { lane: its, .. } if its.is_same(lane));
+        match &mut self.slots {
+            Slots::Empty => {}
+            Slots::One(slot) => {
+                if of_lane(slot) {
+                    self.clear();
+                }
+            }
+            Slots::Many(many) => {
+                let mut removed = 0;
+                many.retain(|slot| {
+                    let stays = !of_lane(slot);
+                    if let (false, Slot::Message { message, .. }) = (stays, slot) {
+                        removed += message.len();
+                    }
+                    stays
+                });
+                self.bytes = self.bytes.saturating_sub(removed);
+                if many.is_empty() {
+                    self.clear();
+                }
+            }
+        }
     }
 
     /// Drops everything that waits and its storage.
@@ -292,5 +387,6 @@ mod tests {
     #[test]
     fn the_queue_is_small() {
         assert!(size_of::<MessageQueue>() <= 40);
+        assert_eq!(size_of::<Slot>(), 16);
     }
 }

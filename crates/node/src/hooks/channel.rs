@@ -1,5 +1,6 @@
 //! Rules of a channel that do not depend on who asks.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use tourbillon_broker::HistoryPolicy;
@@ -39,6 +40,39 @@ fn starts_object(data: &Payload) -> bool {
     data.bytes().iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
 }
 
+/// How the publications of a channel are collected before they are delivered (PRO-64).
+///
+/// A batch is delivered when it has `max_size` publications or is `max_delay` old, whichever comes first. It is
+/// delivered earlier, too, when a subscription of the channel begins or ends or a join or leave is told, so that nobody
+/// gets what is not his and nothing overtakes it; when it holds 256 KiB; and before positions are checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Batching {
+    /// The most publications of a batch; `None` for any number.
+    pub max_size: Option<NonZeroUsize>,
+    /// How long a batch waits for more after its first publication; `None` for ever.
+    pub max_delay: Option<Duration>,
+    /// Whether only the newest publication of a batch is delivered. Positions move over the others.
+    pub flush_latest: bool,
+}
+
+/// What becomes of publications of a channel for which there is no room in a connection's queue, because its peer does
+/// not read them as fast as they are made.
+///
+/// A subscription with a position loses nothing without being told, whatever the policy: in place of drops it ends with
+/// "insufficient state" and recovers when its client subscribes again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OverflowPolicy {
+    /// The connection ends with 3008.
+    #[default]
+    Disconnect,
+    /// The oldest waiting publications of such channels make room, for whatever needs it. A publication for which that
+    /// does not make enough, since the rest of the queue may not be dropped, is not delivered.
+    DropOldest,
+    /// A publication takes the place of the one of its channel that still waits. The newest one is never dropped: if
+    /// there is no room even so, the connection ends with 3008.
+    KeepLatest,
+}
+
 /// Rules of a channel that do not depend on who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -67,6 +101,10 @@ pub struct ChannelOptions {
     pub delta_publish: bool,
     /// Which payloads the channel takes.
     pub data_format: DataFormat,
+    /// How publications are collected; `None` delivers each at once.
+    pub batching: Option<Batching>,
+    /// What becomes of publications for which a connection has no room.
+    pub overflow: OverflowPolicy,
 }
 
 impl ChannelOptions {
@@ -103,6 +141,8 @@ impl Default for ChannelOptions {
             force_push_join_leave: false,
             delta_publish: false,
             data_format: DataFormat::default(),
+            batching: None,
+            overflow: OverflowPolicy::Disconnect,
         }
     }
 }

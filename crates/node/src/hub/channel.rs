@@ -7,13 +7,14 @@ use smallvec::SmallVec;
 use tourbillon_transport::{Message, Run};
 use tourbillon_types::Disconnect;
 
+use super::flow::{Flow, Sender};
 use super::index::Index;
 use super::tracked::Tracked;
 use crate::conn::{Conn, Variant};
 
 /// One channel.
 #[derive(Debug, Default)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     pub(super) subscribers: Mutex<Subscribers>,
 }
 
@@ -23,6 +24,8 @@ pub(super) struct Subscribers {
     groups: SmallVec<[Group; 1]>,
     /// Those that have a position, or listen to joins and leaves. Most channels have none.
     pub(super) tracked: Option<Box<Tracked>>,
+    /// Of a channel whose publications are not all delivered at once.
+    pub(super) flow: Option<Box<Flow>>,
     /// Whether the broker is known to deliver this channel.
     pub(super) delivered: bool,
     /// Nobody is left, and the entry is taken off the map: whoever still finds it looks again.
@@ -211,6 +214,46 @@ impl Group {
         self.burst.pass = pass;
     }
 
+    /// Forgets what could still grow: something else is queued behind it.
+    pub(super) fn end_burst(&mut self) {
+        self.burst = Burst::default();
+    }
+
+    /// Queues a message behind the gates that are closed.
+    pub(super) fn collect(&mut self, message: &Message) {
+        if self.gated == 0 {
+            return;
+        }
+        for slot in &mut self.slots {
+            match &mut slot.gate {
+                None => {}
+                Some(gate) if gate.0.len() < GATE_LIMIT => gate.0.push(message.clone()),
+                Some(_) => slot.conn.fail(Disconnect::SLOW),
+            }
+        }
+    }
+
+    /// Whether somebody's gate is closed.
+    pub(super) fn is_collecting(&self) -> bool {
+        self.gated > 0
+    }
+
+    /// Queues messages for every subscriber of the group whose gate is open.
+    pub(super) fn deliver(&self, messages: &[Message], sender: Sender) {
+        let open = || self.slots.iter().filter(|slot| slot.gate.is_none());
+        if sender.is_strict() && messages.len() > 1 && self.slots.len() >= FEW {
+            for run in runs(messages) {
+                open().for_each(|slot| slot.conn.send_run(run.clone()));
+            }
+            return;
+        }
+        for slot in open() {
+            for message in messages {
+                sender.send(&slot.conn, message.clone());
+            }
+        }
+    }
+
     /// Queues a message for every subscriber of the group.
     fn send(&mut self, message: &Message) {
         for slot in &mut self.slots {
@@ -228,6 +271,19 @@ impl Group {
             slot.conn.fail(why.clone());
         }
     }
+}
+
+/// As few runs as hold all messages.
+fn runs(messages: &[Message]) -> Vec<Arc<Run>> {
+    let mut runs: Vec<Arc<Run>> = Vec::new();
+    for message in messages {
+        let mut left = Some(message.clone());
+        if let Some(run) = runs.last() {
+            left = run.append(message.clone()).err();
+        }
+        runs.extend(left.map(Run::new));
+    }
+    runs
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Subscribers that are looked at one by one: those with a position, and those that listen to joins and leaves.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use tourbillon_recovery::{Gate, Offer, Opened};
@@ -8,6 +9,7 @@ use tourbillon_transport::Message;
 use tourbillon_types::{Channel, Disconnect, Publication, StreamPosition};
 
 use super::encodings::Encodings;
+use super::flow::Sender;
 use super::index::Index;
 use crate::conn::{Conn, Variant};
 
@@ -122,6 +124,47 @@ impl Tracked {
                 Offer::Skip | Offer::Held => {}
                 Offer::Full => slot.conn.fail(Disconnect::SLOW),
                 Offer::Lost(_) => slot.lose(channel),
+            }
+        }
+    }
+
+    /// Offers a publication to every subscriber whose gate is closed.
+    pub(super) fn collect(&mut self, publication: &Arc<Publication>) {
+        for slot in &mut self.slots {
+            let Some(gate) = slot.gate.as_mut().filter(|gate| gate.is_buffering()) else { continue };
+            if gate.offer(publication, false) == Offer::Full {
+                slot.conn.fail(Disconnect::SLOW);
+            }
+        }
+    }
+
+    /// Offers a publication that stands for these offsets to every subscriber whose gate is open.
+    pub(super) fn deliver(
+        &mut self,
+        channel: &Channel,
+        (publication, offsets): (&Arc<Publication>, RangeInclusive<u64>),
+        encodings: &mut Encodings<impl FnMut(Variant) -> Result<Message, Disconnect>>,
+        sender: Sender,
+    ) {
+        for slot in &mut self.slots {
+            let Some(gate) = slot.gate.as_mut().filter(|gate| !gate.is_buffering()) else { continue };
+            match gate.offer_newest(offsets.clone(), publication) {
+                Offer::Deliver => {}
+                Offer::Skip | Offer::Held | Offer::Full => continue,
+                Offer::Lost(_) => {
+                    slot.lose(channel);
+                    continue;
+                }
+            }
+            let has_position = gate.position().is_some();
+            match encodings.of(slot.conn.variant) {
+                Ok(message) if has_position => {
+                    if !sender.send_next(&slot.conn, message) {
+                        slot.lose(channel);
+                    }
+                }
+                Ok(message) => sender.send(&slot.conn, message),
+                Err(why) => slot.conn.fail(why),
             }
         }
     }

@@ -4,6 +4,7 @@
 
 mod bursts;
 mod emulation;
+mod flow;
 mod harness;
 mod history;
 mod limits;
@@ -13,3 +14,4 @@ mod pubsub;
 mod scripted;
 mod server_side;
 mod simulation;
+mod writes;

@@ -1,0 +1,109 @@
+//! When the batches of channels are due: one task for all of them, which sleeps until the next.
+//!
+//! The timing wheel is too coarse for it: a batch waits for tens of milliseconds, and a tick is a hundred.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::sync::Weak;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tourbillon_types::{Channel, Instant};
+
+use crate::hub::Entry;
+use crate::shared::Shared;
+
+/// How many batches are delivered before other tasks run.
+const AT_ONCE: usize = 16;
+
+/// Batches that wait for their time. A channel is here once at most.
+#[derive(Debug, Default)]
+pub(crate) struct Batches {
+    due: Mutex<BinaryHeap<Due>>,
+    notify: Notify,
+}
+
+/// A channel whose batch is to be looked at.
+#[derive(Debug)]
+pub(crate) struct Due {
+    pub(crate) at: Instant,
+    pub(crate) channel: Channel,
+    pub(crate) entry: Weak<Entry>,
+}
+
+impl Ord for Due {
+    /// The earliest is the greatest.
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.at.cmp(&self.at)
+    }
+}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+
+impl Eq for Due {}
+
+impl Batches {
+    /// Has a channel looked at when it is time.
+    pub(crate) fn add(&self, due: Due) {
+        let mut waiting = self.due.lock();
+        let first = waiting.peek().is_none_or(|next| due.at < next.at);
+        waiting.push(due);
+        drop(waiting);
+        if first {
+            self.notify.notify_one();
+        }
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.due.lock().peek().map(|due| due.at)
+    }
+
+    fn take(&self, now: Instant) -> Option<Due> {
+        let mut waiting = self.due.lock();
+        if waiting.peek()?.at > now {
+            return None;
+        }
+        let due = waiting.pop();
+        // What a storm left is given back.
+        if waiting.capacity() > 1024 && waiting.len() < waiting.capacity() / 8 {
+            waiting.shrink_to_fit();
+        }
+        due
+    }
+}
+
+/// Delivers batches when they are due, for ever.
+pub(crate) async fn run(shared: &Shared) {
+    let batches = shared.hub.batches();
+    loop {
+        tokio::select! {
+            () = batches.notify.notified() => {}
+            () = wait_until(shared, batches.next()) => {}
+        }
+        let mut delivered = 0;
+        while let Some(due) = batches.take(shared.clock.now().instant) {
+            shared.hub.deliver_due(due);
+            delivered += 1;
+            if delivered % AT_ONCE == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+async fn wait_until(shared: &Shared, due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep(due - shared.clock.now().instant).await,
+        None => std::future::pending().await,
+    }
+}
