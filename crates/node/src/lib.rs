@@ -38,6 +38,7 @@ mod calls;
 mod checks;
 mod clock;
 mod close;
+mod cluster;
 mod config;
 mod conn;
 mod driver;
