@@ -12,7 +12,10 @@ use crate::{Options, Verdict};
 pub(crate) const MARK: &str = "@generated";
 
 /// The schemas, and where the code of each goes.
-const OUTPUTS: &[(&str, &str)] = &[("client.proto", "crates/protocol/src/generated/client.rs")];
+const OUTPUTS: &[(&str, &str)] = &[
+    ("client.proto", "crates/protocol/src/generated/client.rs"),
+    ("control.proto", "crates/node/src/generated/control.rs"),
+];
 
 /// One generated file as it should be.
 #[derive(Debug)]

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use tourbillon_types::{Channel, ClientInfo};
 
-use crate::{Attempt, BrokerError, EventSink, Publish, Published, SharedHistory, SharedPresence};
+use crate::{
+    Attempt, BrokerError, EventSink, Publish, Published, SharedControl, SharedHistory, SharedPresence,
+};
 
 /// What a broker can do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct Parts {
     pub history: Option<SharedHistory>,
     /// Who is in which channel.
     pub presence: Option<SharedPresence>,
+    /// The way to the other nodes (ENG-06).
+    pub control: Option<SharedControl>,
 }
 
 /// Publish and subscribe.

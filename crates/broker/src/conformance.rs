@@ -4,6 +4,7 @@
 //! needs. What a broker does not claim in its [`Capabilities`](crate::Capabilities) is not asked of it, but a
 //! claim is held to.
 
+mod control;
 mod presence;
 mod streams;
 
@@ -15,6 +16,7 @@ use parking_lot::Mutex;
 use tourbillon_types::{Channel, ClientInfo, Payload, Publication};
 
 use crate::{BrokerEvents, DynBroker, EventSink, Publish, Suppressed};
+pub use control::*;
 pub use presence::*;
 pub use streams::*;
 

@@ -3,18 +3,21 @@
 use std::sync::Arc;
 
 use crate::{
-    Broker, Capabilities, History, Presence, SharedBroker, SharedHistory, SharedPresence, broker::Parts,
+    Broker, Capabilities, Control, History, Presence, SharedBroker, SharedControl, SharedHistory,
+    SharedPresence, broker::Parts,
 };
 
 /// What a node runs on: a broker and the parts that go with it.
 ///
-/// A broker that has parts of its own brings them along; [`with_presence`](Self::with_presence) and
-/// [`with_history`](Self::with_history) replace them, so that each may be kept elsewhere (ENG-03).
+/// A broker that has parts of its own brings them along; [`with_presence`](Self::with_presence),
+/// [`with_history`](Self::with_history) and [`with_control`](Self::with_control) replace them, so that each may be kept
+/// elsewhere (ENG-03, ENG-05).
 #[derive(Clone, Debug)]
 pub struct Engine {
     broker: SharedBroker,
     history: Option<SharedHistory>,
     presence: Option<SharedPresence>,
+    control: Option<SharedControl>,
 }
 
 impl Engine {
@@ -26,8 +29,8 @@ impl Engine {
     /// An engine of a broker that is shared already, and the parts that it brings.
     #[must_use]
     pub fn from_shared(broker: SharedBroker) -> Self {
-        let Parts { history, presence } = broker.clone().parts();
-        Self { broker, history, presence }
+        let Parts { history, presence, control } = broker.clone().parts();
+        Self { broker, history, presence, control }
     }
 
     /// The same engine with its streams read from here. They must be those that the broker publishes to.
@@ -40,6 +43,12 @@ impl Engine {
     #[must_use]
     pub fn with_presence(self, presence: impl Presence) -> Self {
         Self { presence: Some(Arc::new(presence)), ..self }
+    }
+
+    /// The same engine with this way to the other nodes.
+    #[must_use]
+    pub fn with_control(self, control: impl Control) -> Self {
+        Self { control: Some(Arc::new(control)), ..self }
     }
 
     /// The broker.
@@ -58,6 +67,12 @@ impl Engine {
     #[must_use]
     pub const fn presence(&self) -> Option<&SharedPresence> {
         self.presence.as_ref()
+    }
+
+    /// The way to the other nodes, if there may be any. Without it a node stands alone.
+    #[must_use]
+    pub const fn control(&self) -> Option<&SharedControl> {
+        self.control.as_ref()
     }
 
     /// What the broker can do.

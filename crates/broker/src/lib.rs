@@ -1,8 +1,8 @@
 //! The seam between a node and the message broker behind it.
 //!
 //! A [`Broker`] carries publications between nodes and, where it can, keeps a channel's stream, which is read through
-//! [`History`]; a [`Presence`] keeps who is in which channel. An [`Engine`] bundles a broker with these optional
-//! parts; a configuration that needs a part that the engine lacks fails at start. Implementers write `async fn`s
+//! [`History`]; a [`Presence`] keeps who is in which channel; a [`Control`] carries messages between the nodes
+//! themselves. An [`Engine`] bundles a broker with these optional parts; a configuration that needs a part that the engine lacks fails at start. Implementers write `async fn`s
 //! against the traits; the node holds their object-safe mirrors ([`DynBroker`], [`DynHistory`], [`DynPresence`]),
 //! which every implementation has for free.
 //!
@@ -77,6 +77,8 @@
 //! ```
 
 mod broker;
+mod bus;
+mod control;
 mod engine;
 mod error;
 mod events;
@@ -88,6 +90,8 @@ mod publish;
 pub mod conformance;
 
 pub use broker::{BoxFuture, Broker, Capabilities, DynBroker, Parts, SharedBroker, Stop};
+pub use bus::{BusControl, ControlBus};
+pub use control::{Control, ControlEvents, ControlSink, DynControl, Receiver, SharedControl};
 pub use engine::Engine;
 pub use error::BrokerError;
 pub use events::{BrokerEvents, EventSink};

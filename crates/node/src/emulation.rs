@@ -67,15 +67,23 @@ impl<R> Drop for Listed<R> {
 }
 
 impl Inject for Node {
-    /// Reaches sessions of this node. Waits for room no longer than
-    /// [`call_timeout`](crate::NodeConfig::call_timeout).
+    /// Reaches sessions of this node, and through the engine's control those of the nodes that it hears of. Waits for
+    /// room and for answers no longer than [`call_timeout`](crate::NodeConfig::call_timeout).
     async fn inject(&self, node: NodeId, session: SessionId, frame: Bytes) -> Result<(), InjectError> {
         let shared = &self.shared;
-        if node != shared.id {
-            return Err(InjectError::NoNode);
+        if node == shared.id {
+            return shared.inject_here(session, frame).await;
         }
-        let mailbox = shared.sessions.mailbox(&session).ok_or(InjectError::NoSession)?;
-        let delivered = timeout(shared.config.call_timeout, mailbox.deliver(frame)).await;
+        let cluster = shared.cluster.as_ref().ok_or(InjectError::NoNode)?;
+        cluster.emulate(node, session, frame, shared.config.call_timeout).await
+    }
+}
+
+impl Shared {
+    /// Hands a frame to a session of this node.
+    pub(crate) async fn inject_here(&self, session: SessionId, frame: Bytes) -> Result<(), InjectError> {
+        let mailbox = self.sessions.mailbox(&session).ok_or(InjectError::NoSession)?;
+        let delivered = timeout(self.config.call_timeout, mailbox.deliver(frame)).await;
         delivered.unwrap_or(Err(InjectError::Unavailable))
     }
 }

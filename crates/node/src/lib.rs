@@ -39,6 +39,7 @@ mod calls;
 mod checks;
 mod clock;
 mod close;
+mod cluster;
 mod config;
 mod conn;
 mod driver;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tourbillon_broker::{BoxFuture, Engine, EventSink};
+use tourbillon_broker::{BoxFuture, ControlSink, Engine, EventSink};
 use tourbillon_session::ServerOp;
 use tourbillon_transport::{Accept, ConnContext, Transport};
 use tourbillon_types::{Clock, Disconnect, NodeId};
@@ -17,6 +18,7 @@ use crate::batches;
 use crate::boot::Boot;
 use crate::checks;
 use crate::clock::RuntimeClock;
+use crate::cluster::{self, Cluster};
 use crate::conn::{Conn, Variant};
 use crate::driver::Driver;
 use crate::emulation::Listed;
@@ -167,17 +169,24 @@ impl NodeBuilder {
         } else {
             (None, None)
         };
+        let id = NodeId::random();
+        let (cluster, inbox) = self.engine.control().map(|control| Cluster::new(control.clone(), id)).unzip();
         let processors = || std::thread::available_parallelism().map_or(1, usize::from);
         let shared = Arc::new(Shared::new(Parts {
+            id,
             config: self.config,
             clock: self.clock.unwrap_or_else(|| Arc::new(RuntimeClock::default())),
             engine: self.engine,
             hooks: self.hooks,
             flushers: self.workers.unwrap_or_else(processors),
             interest,
+            cluster,
         }));
         shared.engine.broker().attach(EventSink::new(shared.clone()));
-        let driver = NodeDriver(Box::pin(run(shared.clone(), requests)));
+        if let Some(cluster) = &shared.cluster {
+            cluster.control().attach(id, ControlSink::new(shared.clone()));
+        }
+        let driver = NodeDriver(Box::pin(run(shared.clone(), requests, inbox)));
         Ok((Node { shared }, driver))
     }
 }
@@ -220,7 +229,7 @@ impl fmt::Debug for NodeDriver {
     }
 }
 
-async fn run(shared: Arc<Shared>, requests: Option<Requests>) {
+async fn run(shared: Arc<Shared>, requests: Option<Requests>, inbox: Option<cluster::Inbox>) {
     let tasks = TaskTracker::new();
     for worker in 0..shared.flushers.len() {
         let shared = shared.clone();
@@ -258,6 +267,23 @@ async fn run(shared: Arc<Shared>, requests: Option<Requests>) {
         tasks.spawn(async move {
             let Some(interest) = &shared.interest else { return };
             stopped.run_until_cancelled(interest::run(&shared, interest, requests)).await;
+        });
+    }
+    if let Some(inbox) = inbox {
+        let shared = shared.clone();
+        tasks.spawn(async move {
+            let Some(cluster) = &shared.cluster else { return };
+            let left = CancellationToken::new();
+            let control = async {
+                if let Err(error) = cluster.control().run(Box::pin(left.clone().cancelled_owned())).await {
+                    tracing::error!(%error, "the way to the other nodes ended for good");
+                }
+            };
+            let part = async {
+                cluster::run(&shared, cluster, inbox).await;
+                left.cancel();
+            };
+            tokio::join!(control, part);
         });
     }
     shared.stopped.run_until_cancelled(turn_wheel(&shared)).await;

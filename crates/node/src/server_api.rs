@@ -12,8 +12,10 @@ use tourbillon_types::{
 
 use crate::Node;
 use crate::calls::{granted, refreshed};
+use crate::cluster::Cluster;
 use crate::conn::{Done, Wish};
 use crate::hooks::{ChannelOptions, RefreshDecision, SubscriptionOptions};
+use crate::shared::Shared;
 
 /// Which connections are meant: those of a user, or one of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,23 +232,16 @@ impl Node {
         let _ = tokio::time::timeout(self.shared.config.call_timeout, undone.recv()).await;
     }
 
-    /// The nodes of the cluster.
+    /// The nodes of the cluster: this one, and as they last described themselves those that it hears of.
     pub async fn nodes(&self) -> Vec<NodeInfo> {
-        std::future::ready(vec![self.info()]).await
+        let peers = self.shared.cluster.as_ref().map(Cluster::peers).unwrap_or_default();
+        std::future::ready(std::iter::once(self.info()).chain(peers).collect()).await
     }
 
     /// This node.
     #[must_use]
     pub fn info(&self) -> NodeInfo {
-        let shared = &self.shared;
-        let name = &shared.config.name;
-        NodeInfo {
-            id: shared.id,
-            name: if name.is_empty() { shared.id.to_string() } else { name.clone() },
-            version: shared.config.version.clone(),
-            stats: self.stats(),
-            uptime: shared.clock.now().instant - shared.started,
-        }
+        self.shared.info()
     }
 
     /// The channels of the cluster with their numbers of subscribers, as far as `matches` takes their names
@@ -277,12 +272,28 @@ impl Node {
     /// What this node carries. Walks through all channels: not for every connection.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let (channels, subscriptions) = self.shared.hub.count();
-        let registry = &self.shared.registry;
+        self.shared.stats()
+    }
+}
+
+impl Shared {
+    pub(crate) fn info(&self) -> NodeInfo {
+        let name = &self.config.name;
+        NodeInfo {
+            id: self.id,
+            name: if name.is_empty() { self.id.to_string() } else { name.clone() },
+            version: self.config.version.clone(),
+            stats: self.stats(),
+            uptime: self.clock.now().instant - self.started,
+        }
+    }
+
+    fn stats(&self) -> Stats {
+        let (channels, subscriptions) = self.hub.count();
         Stats {
-            connections: registry.connections(),
-            clients: registry.clients(),
-            users: registry.users(),
+            connections: self.registry.connections(),
+            clients: self.registry.clients(),
+            users: self.registry.users(),
             subscriptions,
             channels,
         }

@@ -13,6 +13,7 @@ use tourbillon_types::{Channel, ClientInfo, Clock, Instant, NodeId, Publication,
 
 use crate::NodeConfig;
 use crate::checks::Checks;
+use crate::cluster::Cluster;
 use crate::conn::{Conn, Variant};
 use crate::emulation::Sessions;
 use crate::flush::Flushers;
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) wheel: Wheel,
     pub(crate) flushers: Flushers,
     pub(crate) interest: Option<Interest>,
+    pub(crate) cluster: Option<Cluster>,
     pub(crate) members: Lanes,
     pub(crate) checks: Checks,
     /// The tasks of all connections.
@@ -55,18 +57,19 @@ pub(crate) struct Shared {
 
 /// The parts that a builder chooses.
 pub(crate) struct Parts {
+    pub(crate) id: NodeId,
     pub(crate) config: NodeConfig,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) engine: Engine,
     pub(crate) hooks: Arc<dyn DynHooks>,
     pub(crate) flushers: usize,
     pub(crate) interest: Option<Interest>,
+    pub(crate) cluster: Option<Cluster>,
 }
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { config, clock, engine, hooks, flushers, interest } = parts;
-        let id = NodeId::random();
+        let Parts { id, config, clock, engine, hooks, flushers, interest, cluster } = parts;
         let mut session_config = SessionConfig::new(id);
         session_config.version = Text::from(config.version.as_str());
         session_config.ping_interval = config.ping_interval;
@@ -93,6 +96,7 @@ impl Shared {
             wheel: Wheel::new(),
             flushers: Flushers::new(flushers, config.write_delay),
             interest,
+            cluster,
             members: Lanes::new(),
             checks: Checks::default(),
             connections: TaskTracker::new(),

@@ -10,7 +10,6 @@ const ALLOW_SLEEP: &str = "tidy: allow-sleep";
 /// Where tasks may start, and why there. A path that ends in `/` means all that is below it.
 const SPAWNERS: &[(&str, &str)] = &[
     ("crates/node/src/conn.rs", "the driver of a connection"),
-    ("crates/node/src/cluster.rs", "the node's part in the cluster"),
     ("crates/node/src/shutdown.rs", "the drain"),
     ("crates/node/src/flush.rs", "the flush workers"),
     ("crates/node/src/node.rs", "the node's own tasks, all on its tracker"),

@@ -5,5 +5,6 @@
 mod bytes;
 mod conformance;
 mod embedding;
+mod nodes;
 mod refusals;
 mod support;

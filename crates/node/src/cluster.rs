@@ -1,0 +1,286 @@
+//! The other nodes: who is there (CTL-03), and asking one of them for something (CTL-04).
+
+mod wire;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tourbillon_broker::{BrokerError, ControlEvents, Receiver, SharedControl};
+use tourbillon_transport::InjectError;
+use tourbillon_types::{Instant, NodeId, SessionId};
+
+use self::wire::{Emulation, Message, What};
+use crate::server_api::NodeInfo;
+use crate::shared::Shared;
+
+/// How often a node says that it is alive.
+const HEARTBEAT: Duration = Duration::from_secs(3);
+
+/// After how long a node that says nothing is taken for gone.
+const SILENCE: Duration = Duration::from_secs(7);
+
+/// How long a farewell may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Messages that wait to be looked at; what comes beyond is lost, and whoever asked learns it by its deadline.
+const INBOX: usize = 4096;
+
+/// Questions of other nodes that are worked on at once. Each holds a frame and waits for room in a session.
+const QUESTIONS: usize = 1024;
+
+/// The most nodes that are known. More than this are no cluster but somebody who makes up names.
+const PEERS: usize = 4096;
+
+/// What a node knows of its cluster.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    control: SharedControl,
+    id: NodeId,
+    inbox: mpsc::Sender<Bytes>,
+    peers: Mutex<HashMap<NodeId, Peer>>,
+    asked: Mutex<HashMap<u64, oneshot::Sender<u32>>>,
+    last_question: AtomicU64,
+}
+
+/// Another node.
+#[derive(Debug)]
+struct Peer {
+    info: NodeInfo,
+    heard: Instant,
+}
+
+/// The messages of other nodes, for the task that looks at them.
+#[derive(Debug)]
+pub(crate) struct Inbox(mpsc::Receiver<Bytes>);
+
+/// What an answer means. Numbers are those of Centrifugo's emulation.
+mod code {
+    pub(super) const DONE: u32 = 0;
+    pub(super) const BAD_REQUEST: u32 = 1;
+    pub(super) const NO_SESSION: u32 = 2;
+    pub(super) const BUSY: u32 = 3;
+    pub(super) const UNKNOWN_QUESTION: u32 = 4;
+}
+
+impl Cluster {
+    pub(crate) fn new(control: SharedControl, id: NodeId) -> (Self, Inbox) {
+        let (inbox, messages) = mpsc::channel(INBOX);
+        let cluster = Self {
+            control,
+            id,
+            inbox,
+            peers: Mutex::default(),
+            asked: Mutex::default(),
+            last_question: AtomicU64::new(0),
+        };
+        (cluster, Inbox(messages))
+    }
+
+    pub(crate) const fn control(&self) -> &SharedControl {
+        &self.control
+    }
+
+    /// The other nodes, as they last described themselves.
+    pub(crate) fn peers(&self) -> Vec<NodeInfo> {
+        self.peers.lock().values().map(|peer| peer.info.clone()).collect()
+    }
+
+    /// Brings a frame to a session of another node (EMU-09).
+    pub(crate) async fn emulate(
+        &self,
+        node: NodeId,
+        session: SessionId,
+        frame: Bytes,
+        patience: Duration,
+    ) -> Result<(), InjectError> {
+        if !self.peers.lock().contains_key(&node) {
+            return Err(InjectError::NoNode);
+        }
+        let question = Emulation { session, frame }.encode();
+        match timeout(patience, self.ask(node, wire::EMULATION, question)).await {
+            Ok(Ok(code::DONE)) => Ok(()),
+            Ok(Ok(code::NO_SESSION)) => Err(InjectError::NoSession),
+            Ok(Ok(code)) => {
+                tracing::debug!(%node, code, "another node did not deliver an emulation request");
+                Err(InjectError::Unavailable)
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%node, %error, "another node cannot be reached");
+                Err(InjectError::Unavailable)
+            }
+            Err(_) => Err(InjectError::Unavailable),
+        }
+    }
+
+    /// Asks a node and waits for the code of its answer, for ever.
+    async fn ask(&self, node: NodeId, op: &'static str, data: Bytes) -> Result<u32, BrokerError> {
+        let id = self.last_question.fetch_add(1, Ordering::Relaxed) + 1;
+        let (answer, answered) = oneshot::channel();
+        self.asked.lock().insert(id, answer);
+        let _asked = Asked { cluster: self, id };
+        self.send(Receiver::Node(node), What::Question { id, op: op.to_owned(), data }).await?;
+        answered.await.map_err(|_| BrokerError::internal("a question got lost"))
+    }
+
+    async fn send(&self, to: Receiver, what: What) -> Result<(), BrokerError> {
+        self.control.send(to, Message { from: self.id, what }.encode()).await
+    }
+}
+
+/// A question that is waiting for its answer; without whoever asked, nothing waits.
+struct Asked<'a> {
+    cluster: &'a Cluster,
+    id: u64,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.cluster.asked.lock().remove(&self.id);
+    }
+}
+
+impl ControlEvents for Shared {
+    fn message(&self, message: Bytes) {
+        if let Some(cluster) = &self.cluster
+            && cluster.inbox.try_send(message).is_err()
+        {
+            tracing::warn!("a message of another node is lost: too many wait");
+        }
+    }
+}
+
+/// Takes part in the cluster until the node stops, and says farewell.
+pub(crate) async fn run(shared: &Shared, cluster: &Cluster, inbox: Inbox) {
+    let parts = async { tokio::join!(announce(shared, cluster), listen(shared, cluster, inbox)) };
+    let _ = shared.stopped.run_until_cancelled(parts).await;
+    let _ = timeout(FAREWELL, cluster.send(Receiver::Others, What::Leaving)).await;
+}
+
+/// Says again and again that this node is alive, and forgets those that do not.
+async fn announce(shared: &Shared, cluster: &Cluster) {
+    let mut beats = tokio::time::interval(HEARTBEAT);
+    beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        beats.tick().await;
+        let now = shared.clock.now().instant;
+        cluster.peers.lock().retain(|node, peer| {
+            let alive = now - peer.heard < SILENCE;
+            if !alive {
+                tracing::warn!(%node, "another node is silent and taken for gone");
+            }
+            alive
+        });
+        introduce(shared, cluster, Receiver::Others).await;
+    }
+}
+
+/// Says what this node is.
+async fn introduce(shared: &Shared, cluster: &Cluster, to: Receiver) {
+    let said = timeout(shared.config.call_timeout, cluster.send(to, What::Alive(shared.info()))).await;
+    match said {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "other nodes cannot be told of this one"),
+        Err(_) => tracing::warn!("other nodes cannot be told of this one in time"),
+    }
+}
+
+/// Looks at what other nodes say.
+async fn listen(shared: &Shared, cluster: &Cluster, mut inbox: Inbox) {
+    let mut answers = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            message = inbox.0.recv(), if answers.len() < QUESTIONS => {
+                let Some(message) = message else { return };
+                match Message::decode(message) {
+                    Ok(Message { from, .. }) if from == cluster.id => {}
+                    Ok(Message { from, what }) => answers.extend(take(shared, cluster, from, what)),
+                    // A later release, perhaps.
+                    Err(error) => tracing::debug!(%error, "a message of another node is passed over"),
+                }
+            }
+            Some(()) = answers.next(), if !answers.is_empty() => {}
+        }
+    }
+}
+
+/// Takes note of a message; what is left to do for it.
+fn take<'a>(
+    shared: &'a Shared,
+    cluster: &'a Cluster,
+    from: NodeId,
+    what: What,
+) -> Option<impl Future<Output = ()> + 'a> {
+    let reply = match what {
+        What::Alive(info) => {
+            let peer = Peer { info, heard: shared.clock.now().instant };
+            let mut peers = cluster.peers.lock();
+            if peers.len() >= PEERS && !peers.contains_key(&from) {
+                tracing::warn!(node = %from, "another node is passed over: there are too many");
+                return None;
+            }
+            if peers.insert(from, peer).is_some() {
+                return None;
+            }
+            tracing::info!(node = %from, "another node is there");
+            Reply::Introduction
+        }
+        What::Leaving => {
+            cluster.peers.lock().remove(&from);
+            tracing::info!(node = %from, "another node leaves");
+            return None;
+        }
+        What::Question { id, op, data } => Reply::Answer { id, op, data },
+        What::Answer { id, code } => {
+            // Whoever asked may have given up.
+            if let Some(asked) = cluster.asked.lock().remove(&id) {
+                let _ = asked.send(code);
+            }
+            return None;
+        }
+    };
+    Some(respond(shared, cluster, from, reply))
+}
+
+/// What a message is followed by.
+enum Reply {
+    /// A node that has just come need not wait for the next heartbeat.
+    Introduction,
+    Answer {
+        id: u64,
+        op: String,
+        data: Bytes,
+    },
+}
+
+async fn respond(shared: &Shared, cluster: &Cluster, to: NodeId, reply: Reply) {
+    match reply {
+        Reply::Introduction => introduce(shared, cluster, Receiver::Node(to)).await,
+        Reply::Answer { id, op, data } => {
+            let code = match op.as_str() {
+                wire::EMULATION => emulated(shared, data).await,
+                _ => code::UNKNOWN_QUESTION,
+            };
+            let answer = cluster.send(Receiver::Node(to), What::Answer { id, code });
+            if !matches!(timeout(shared.config.call_timeout, answer).await, Ok(Ok(()))) {
+                tracing::warn!(node = %to, "another node cannot be answered");
+            }
+        }
+    }
+}
+
+/// Delivers what came to another node for a session of this one.
+async fn emulated(shared: &Shared, data: Bytes) -> u32 {
+    let Some(Emulation { session, frame }) = Emulation::decode(data) else { return code::BAD_REQUEST };
+    match shared.inject_here(session, frame).await {
+        Ok(()) => code::DONE,
+        Err(InjectError::NoSession) => code::NO_SESSION,
+        Err(_) => code::BUSY,
+    }
+}

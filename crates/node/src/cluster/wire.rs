@@ -1,0 +1,179 @@
+//! What nodes say to each other, in bytes: `proto/control.proto`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message as _;
+use tourbillon_types::{NodeId, SessionId};
+
+use crate::server_api::{NodeInfo, Stats};
+
+#[rustfmt::skip]
+#[allow(missing_docs, dead_code, clippy::all, clippy::use_self, unreachable_pub, reason = "generated")]
+#[allow(unused_qualifications, clippy::pedantic, clippy::nursery, reason = "generated")]
+mod control {
+    include!("../generated/control.rs");
+}
+
+/// The question whether a frame can be brought to a session.
+pub(super) const EMULATION: &str = "emulation";
+
+/// One message.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) from: NodeId,
+    pub(super) what: What,
+}
+
+/// What is said.
+#[derive(Debug)]
+pub(super) enum What {
+    Alive(NodeInfo),
+    Leaving,
+    Question { id: u64, op: String, data: Bytes },
+    Answer { id: u64, code: u32 },
+}
+
+/// Why a message is not understood.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WireError {
+    #[error("it is no control message: {0}")]
+    Malformed(#[from] prost::DecodeError),
+    #[error("it does not say from which node it is")]
+    Sender,
+    #[error("it says nothing that this release knows")]
+    Unknown,
+}
+
+impl Message {
+    pub(super) fn encode(self) -> Bytes {
+        use control::command::What as Wire;
+        let what = match self.what {
+            What::Alive(info) => Wire::Node(control::Node {
+                uid: info.id.to_string(),
+                name: info.name,
+                version: info.version,
+                num_clients: capped(info.stats.clients),
+                num_users: capped(info.stats.users),
+                num_channels: capped(info.stats.channels),
+                uptime: u32::try_from(info.uptime.as_secs()).unwrap_or(u32::MAX),
+                num_subs: capped(info.stats.subscriptions),
+            }),
+            What::Leaving => Wire::Shutdown(control::Shutdown {}),
+            What::Question { id, op, data } => Wire::SurveyRequest(control::SurveyRequest { id, op, data }),
+            What::Answer { id, code } => {
+                Wire::SurveyResponse(control::SurveyResponse { id, code, data: Bytes::new() })
+            }
+        };
+        control::Command { uid: self.from.to_string(), what: Some(what) }.encode_to_vec().into()
+    }
+
+    pub(super) fn decode(bytes: Bytes) -> Result<Self, WireError> {
+        use control::command::What as Wire;
+        let command = control::Command::decode(bytes)?;
+        let from: NodeId = command.uid.parse().map_err(|_| WireError::Sender)?;
+        let what = match command.what.ok_or(WireError::Unknown)? {
+            Wire::Node(node) => What::Alive(NodeInfo {
+                id: from,
+                name: node.name,
+                version: node.version,
+                stats: Stats {
+                    connections: sized(node.num_clients),
+                    clients: sized(node.num_clients),
+                    users: sized(node.num_users),
+                    subscriptions: sized(node.num_subs),
+                    channels: sized(node.num_channels),
+                },
+                uptime: Duration::from_secs(node.uptime.into()),
+            }),
+            Wire::Shutdown(_) => What::Leaving,
+            Wire::SurveyRequest(control::SurveyRequest { id, op, data }) => What::Question { id, op, data },
+            Wire::SurveyResponse(control::SurveyResponse { id, code, .. }) => What::Answer { id, code },
+        };
+        Ok(Self { from, what })
+    }
+}
+
+/// A frame for a session of the node that is asked.
+#[derive(Debug)]
+pub(super) struct Emulation {
+    pub(super) session: SessionId,
+    pub(super) frame: Bytes,
+}
+
+impl Emulation {
+    pub(super) fn encode(self) -> Bytes {
+        let session = self.session.text().as_str().to_owned();
+        control::Emulation { session, frame: self.frame }.encode_to_vec().into()
+    }
+
+    pub(super) fn decode(bytes: Bytes) -> Option<Self> {
+        let control::Emulation { session, frame } = control::Emulation::decode(bytes).ok()?;
+        Some(Self { session: session.parse().ok()?, frame })
+    }
+}
+
+fn capped(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn sized(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn round_trip(what: What) -> What {
+        let from = NodeId::from_random([7; 16]);
+        let message = Message::decode(Message { from, what }.encode()).expect("understood");
+        assert_eq!(message.from, from);
+        message.what
+    }
+
+    #[test]
+    fn what_is_said_is_heard() {
+        let info = NodeInfo {
+            id: NodeId::from_random([7; 16]),
+            name: "here".to_owned(),
+            version: "1".to_owned(),
+            stats: Stats { connections: 1, clients: 1, users: 2, subscriptions: 3, channels: 4 },
+            uptime: Duration::from_secs(5),
+        };
+        assert!(matches!(round_trip(What::Alive(info.clone())), What::Alive(heard) if heard == info));
+        assert!(matches!(round_trip(What::Leaving), What::Leaving));
+        assert!(matches!(round_trip(What::Answer { id: 9, code: 2 }), What::Answer { id: 9, code: 2 }));
+        let question = What::Question { id: 8, op: "x".to_owned(), data: Bytes::from_static(b"\0\xff") };
+        assert!(matches!(
+            round_trip(question),
+            What::Question { id: 8, op, data } if op == "x" && data == b"\0\xff"[..]
+        ));
+    }
+
+    #[test]
+    fn what_a_later_release_says_is_no_damage() {
+        let later = b"\x0a\x2400000000-0000-4000-8000-000000000000\xa2\x06\x01x";
+        assert!(matches!(Message::decode(Bytes::from_static(later)), Err(WireError::Unknown)));
+        assert!(matches!(Message::decode(Bytes::new()), Err(WireError::Sender)));
+    }
+
+    proptest! {
+        #[test]
+        fn frames_arrive_as_they_are(session: [u8; 16], frame: Vec<u8>) {
+            let session = SessionId::from_random(session);
+            let encoded = Emulation { session, frame: Bytes::from(frame.clone()) }.encode();
+            let decoded = Emulation::decode(encoded).expect("understood");
+            prop_assert_eq!(decoded.session, session);
+            prop_assert_eq!(decoded.frame, frame);
+        }
+
+        #[test]
+        fn no_bytes_do_harm(bytes: Vec<u8>) {
+            let _ = Message::decode(Bytes::from(bytes.clone()));
+            let _ = Emulation::decode(Bytes::from(bytes));
+        }
+    }
+}
