@@ -13,7 +13,7 @@ use tourbillon::http::{EmulationService, InitService, StreamService};
 use tourbillon::memory::{MemoryEngine, OpenError, Persistence};
 use tourbillon::node::{BuildError, Node, NodeDriver};
 use tourbillon::types::SystemClock;
-use tourbillon::websocket::WebSocketService;
+use tourbillon::websocket::{UniWebSocketService, WebSocketService};
 use tourbillon_access::{
     DenyAll, Limits, LimitsError, Live, MemoryRevocations, Namespaced, Namespaces, Revocations, Revoked,
     Tokens, TokensConfig,
@@ -204,6 +204,9 @@ impl App {
         let http = http_routes(&node, settings.http);
         let websocket =
             settings.websocket.map(|(path, config)| (path, WebSocketService::new(node.clone(), config)));
+        let uni_websocket = settings
+            .uni_websocket
+            .map(|(path, config)| (path, UniWebSocketService::new(node.clone(), config)));
         let explainer = Arc::new(Explainer { namespaces: namespaces.clone(), tokens: tokens.clone() });
         let api = settings.api.map(|config| {
             let path = config.prefix.clone();
@@ -212,8 +215,14 @@ impl App {
                 ApiService::new(node.clone()).with_explanations(explainer).with_revocations(revoker);
             (path, HttpApi::new(service, config))
         });
-        let mut external =
-            Router { websocket, http: Some(http), dev, admission: Some(admission), ..Router::default() };
+        let mut external = Router {
+            websocket,
+            uni_websocket,
+            http: Some(http),
+            dev,
+            admission: Some(admission),
+            ..Router::default()
+        };
         let mut ports = Vec::new();
         if let Some(listener) = listeners.internal {
             external.api = api.clone().filter(|_| settings.api_external);

@@ -13,7 +13,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tourbillon::http::{EmulationService, HttpBody, InitService, StreamService};
 use tourbillon::node::Node;
-use tourbillon::websocket::WebSocketService;
+use tourbillon::websocket::{UniWebSocketService, WebSocketService};
 use tourbillon_api::HttpApi;
 use tower_service::Service;
 
@@ -28,6 +28,7 @@ pub(crate) type Answer = Response<Full<Bytes>>;
 #[derive(Debug, Default)]
 pub(crate) struct Router {
     pub(crate) websocket: Option<(String, WebSocketService<Node>)>,
+    pub(crate) uni_websocket: Option<(String, UniWebSocketService<Node>)>,
     pub(crate) http: Option<HttpRoutes>,
     pub(crate) api: Option<(String, HttpApi)>,
     pub(crate) health: Option<String>,
@@ -121,13 +122,17 @@ impl Router {
                 Err(refused) => return too_many(refused),
             };
             let (answer, after) = service.upgrade(request.map(drop));
-            if let Some(after) = after {
-                pace.set_after(async move {
-                    let _permit = permit;
-                    after.await;
-                });
-            }
-            return answer;
+            return following(answer, after, permit, pace);
+        }
+        if let Some((at, service)) = &self.uni_websocket
+            && path == at
+        {
+            let permit = match self.admit(peer, &request) {
+                Ok(permit) => permit,
+                Err(refused) => return too_many(refused),
+            };
+            let (answer, after) = service.upgrade(request.map(drop));
+            return following(answer, after, permit, pace);
         }
         if self.health.as_deref() == Some(path) {
             return reply(StatusCode::OK, "application/json", "{}");
@@ -144,6 +149,22 @@ impl Router {
         }
         reply(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "nothing is here\n")
     }
+}
+
+/// The answer to a handshake, whose permit lasts until the connection is handed over.
+fn following(
+    answer: Answer,
+    after: Option<impl Future<Output = ()> + Send + 'static>,
+    permit: Option<Permit>,
+    pace: &Pace,
+) -> Answer {
+    if let Some(after) = after {
+        pace.set_after(async move {
+            let _permit = permit;
+            after.await;
+        });
+    }
+    answer
 }
 
 fn answered(answer: Result<Answer, Infallible>) -> Answer {

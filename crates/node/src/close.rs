@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::timeout;
 use tourbillon_transport::{MessageQueue, Received, TransportReader, TransportWriter};
@@ -15,6 +16,7 @@ pub(crate) struct Closing {
     pub(crate) shared: Arc<Shared>,
     pub(crate) queue: MessageQueue,
     pub(crate) writer: Option<Box<dyn TransportWriter>>,
+    pub(crate) write_timeout: Duration,
     /// The channels it had.
     pub(crate) channels: Vec<Channel>,
     /// `None`: it was never accepted.
@@ -26,13 +28,13 @@ impl Closing {
     /// Writes what is left, tells the peer why, waits for the peer's own end, and tells the application. Each step
     /// has a deadline.
     pub(crate) async fn run<R: TransportReader>(self, reader: Option<R>) {
-        let Self { shared, mut queue, writer, channels, client, why } = self;
+        let Self { shared, mut queue, writer, write_timeout, channels, client, why } = self;
         if why.drops_queue() {
             queue.clear();
         }
         if let Some(mut writer) = writer {
             let flush = poll_fn(|cx| writer.poll_write(cx, &mut queue));
-            let flushed = queue_flushed(timeout(shared.config.write_timeout, flush).await);
+            let flushed = queue_flushed(timeout(write_timeout, flush).await);
             if flushed {
                 let close = poll_fn(|cx| writer.poll_close(cx, &why));
                 let goodbye = async {

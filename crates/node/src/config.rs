@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use http::HeaderName;
+use tourbillon_types::{Disconnect, ErrorCode};
 
 use crate::BuildError;
 
@@ -65,6 +66,9 @@ pub struct NodeConfig {
     /// Headers of a connection's HTTP request that stay available to hooks after `connect`. Each costs memory
     /// for as long as the connection lasts. Default none.
     pub keep_headers: Vec<HeaderName>,
+    /// What unidirectional clients are told instead of an error that refuses their connect; the first entry of a code
+    /// counts. Default none: codes without an entry have the protocol's own (UNI-08).
+    pub unidirectional_disconnects: Vec<(ErrorCode, Disconnect)>,
 }
 
 impl Default for NodeConfig {
@@ -95,6 +99,7 @@ impl Default for NodeConfig {
             write_timeout: Duration::from_secs(1),
             close_timeout: Duration::from_secs(5),
             keep_headers: Vec::new(),
+            unidirectional_disconnects: Vec::new(),
         }
     }
 }

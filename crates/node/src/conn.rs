@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::task::{ArcWake, AtomicWaker, waker_ref};
 use parking_lot::Mutex;
@@ -38,6 +39,8 @@ pub(crate) struct Conn {
     driver: AtomicWaker,
     /// Whether it waits for its flush worker.
     dirty: AtomicBool,
+    /// Time within which the peer must take what is written to it, in milliseconds.
+    write_timeout: u32,
     /// When the peer has to have taken something of what is written; `MAX` while nothing is stuck.
     stall: AtomicU64,
 }
@@ -82,8 +85,15 @@ struct Outbox {
 }
 
 impl Conn {
-    pub(crate) fn new(shared: Arc<Shared>, variant: Variant, writer: Box<dyn TransportWriter>) -> Arc<Self> {
+    /// `write_timeout`: `None` for the node's.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        variant: Variant,
+        writer: Box<dyn TransportWriter>,
+        write_timeout: Option<Duration>,
+    ) -> Arc<Self> {
         let (client, session) = identifiers();
+        let write_timeout = write_timeout.unwrap_or(shared.config.write_timeout);
         Arc::new(Self {
             key: shared.next_key(),
             client,
@@ -95,6 +105,7 @@ impl Conn {
             inbox: Mutex::new(Vec::new()),
             driver: AtomicWaker::new(),
             dirty: AtomicBool::new(false),
+            write_timeout: u32::try_from(write_timeout.as_millis()).unwrap_or(u32::MAX),
             stall: AtomicU64::new(u64::MAX),
         })
     }
@@ -228,7 +239,7 @@ impl Conn {
             }
             Poll::Pending => {
                 if queue.bytes() < before || self.stall.load(Ordering::Relaxed) == u64::MAX {
-                    let due = self.shared.clock.now().instant + self.shared.config.write_timeout;
+                    let due = self.shared.clock.now().instant + self.write_timeout();
                     self.stall.store(due.as_nanos(), Ordering::Relaxed);
                     drop(outbox);
                     self.shared.wheel.arm(self, due);
@@ -240,6 +251,11 @@ impl Conn {
     /// When the peer has to have taken something; [`Instant::MAX`] while nothing is stuck.
     pub(crate) fn stalled_until(&self) -> Instant {
         Instant::from_nanos(self.stall.load(Ordering::Relaxed))
+    }
+
+    /// Time within which the peer must take what is written to it.
+    pub(crate) fn write_timeout(&self) -> Duration {
+        Duration::from_millis(self.write_timeout.into())
     }
 
     /// Asks the transport to ping.

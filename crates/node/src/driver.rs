@@ -276,11 +276,15 @@ impl<R: TransportReader> Driver<R> {
             match output {
                 Output::Reply(reply) => self.send_reply(&reply)?,
                 Output::Push(push) => self.send_push(&push)?,
-                Output::Ping if self.native_ping => {
-                    self.conn.native_ping();
-                    self.unflushed = Unflushed::Urgent;
+                Output::Ping => {
+                    if self.native_ping {
+                        self.conn.native_ping();
+                        self.unflushed = Unflushed::Urgent;
+                    }
+                    if self.session.pings_in_messages() {
+                        self.send(self.shared.ping(self.conn.variant));
+                    }
                 }
-                Output::Ping => self.send(self.shared.ping(self.conn.variant)),
                 Output::Answered(after) => {
                     if let Some(client) = &self.client {
                         self.shared.hooks.answered(client, after);
@@ -364,6 +368,7 @@ impl<R: TransportReader> Driver<R> {
             shared: self.shared.clone(),
             queue,
             writer,
+            write_timeout: self.conn.write_timeout(),
             channels: self.session.channels().cloned().collect(),
             client: self.client.take(),
             why,

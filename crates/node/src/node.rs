@@ -103,7 +103,7 @@ impl<T: Transport> Accept<T> for Node {
         let variant = Variant { encoding: info.encoding, envelope: info.direction.into() };
         let (reader, writer) = transport.split();
         let shared = self.shared.clone();
-        let conn = Conn::new(shared.clone(), variant, Box::new(writer));
+        let conn = Conn::new(shared.clone(), variant, Box::new(writer), info.write_timeout);
         shared.registry.add(&conn);
         if shared.is_draining() {
             conn.tell(ServerOp::Disconnect(Disconnect::SHUTDOWN), None);

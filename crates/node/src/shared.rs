@@ -81,6 +81,7 @@ impl Shared {
         session_config.channel_max_length = config.channel_max_length;
         session_config.concurrency = config.concurrency;
         session_config.include_server_time = config.connect_include_server_time;
+        session_config.unidirectional_disconnects.clone_from(&config.unidirectional_disconnects);
         let limits = Limits::with_max_command_bytes(config.message_size_limit);
         Self {
             id,

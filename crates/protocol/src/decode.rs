@@ -1,11 +1,11 @@
 //! Frames to commands.
 
 use bytes::Bytes;
-use tourbillon_types::Encoding;
+use tourbillon_types::{Encoding, Payload};
 
 use crate::command::EmulationRequest;
 use crate::frame::Frame;
-use crate::{Command, json, protobuf};
+use crate::{Command, Request, json, protobuf};
 
 /// Bounds on what a client may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +104,56 @@ impl Commands {
         }
         Some(command)
     }
+}
+
+/// A connect request by itself, as clients send it who never say anything else (UNI-01), made into the frame of the
+/// connect command that it stands for. The frame is some 30 bytes longer than the request.
+///
+/// In JSON it is an object, or `null` for an empty one; in Protobuf a message without a length in front. The length is
+/// for the transport to limit.
+///
+/// # Errors
+///
+/// [`DecodeError::Json`] or [`DecodeError::Protobuf`] for bytes that are no connect request.
+pub fn connect_frame(encoding: Encoding, request: &Bytes) -> Result<Bytes, DecodeError> {
+    let frame = match encoding {
+        Encoding::Json => json_connect(request)?,
+        Encoding::Protobuf => protobuf_connect(request),
+    };
+    let limits = Limits::with_max_command_bytes(frame.len());
+    match Commands::new(encoding, frame.clone()).next_command(&limits) {
+        Some(Ok(Command { request: Request::Connect(_), .. })) => Ok(frame),
+        Some(Err(error)) => Err(error),
+        Some(Ok(_)) | None => Err(DecodeError::Empty),
+    }
+}
+
+fn json_connect(request: &[u8]) -> Result<Bytes, DecodeError> {
+    let request = match request.trim_ascii() {
+        b"null" => b"{}",
+        request => request,
+    };
+    // Whole, or what follows it would say more than the request may.
+    if !request.starts_with(b"{") || !json::is_json(&Payload::from(request.to_vec())) {
+        return Err(DecodeError::Json { reason: "not an object", at: 0 });
+    }
+    let mut frame = Vec::with_capacity(request.len() + 32);
+    frame.extend_from_slice(br#"{"id":1,"connect":"#);
+    // Raw line breaks stand between tokens only. In a frame they would end the command.
+    frame.extend(request.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
+    frame.push(b'}');
+    Ok(Bytes::from(frame))
+}
+
+fn protobuf_connect(request: &[u8]) -> Bytes {
+    // Field 1, a number: 1. Field 4, a message.
+    let mut command = vec![0x08, 0x01, 0x22];
+    prost::encoding::encode_varint(request.len() as u64, &mut command);
+    command.extend_from_slice(request);
+    let mut frame = Vec::with_capacity(command.len() + 5);
+    prost::encoding::encode_varint(command.len() as u64, &mut frame);
+    frame.extend_from_slice(&command);
+    Bytes::from(frame)
 }
 
 /// A request to the emulation endpoint (PROTO-04, HID-07), whose whole body is one message without framing.

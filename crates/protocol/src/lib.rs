@@ -69,7 +69,7 @@ mod protobuf;
 pub mod reply;
 
 pub use command::{Command, Request};
-pub use decode::{Commands, DecodeError, Limits, decode_emulation};
+pub use decode::{Commands, DecodeError, Limits, connect_frame, decode_emulation};
 pub use encode::{
     EncodeError, Encoder, Envelope, encode_ping, encode_publication, encode_push, encode_reply,
 };

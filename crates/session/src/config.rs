@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tourbillon_types::{ClientId, Direction, NodeId, SessionId, Text};
+use tourbillon_types::{ClientId, Direction, Disconnect, ErrorCode, NodeId, SessionId, Text};
 
 /// Limits and times that all sessions of a node share.
 #[derive(Clone, Debug)]
@@ -32,6 +32,9 @@ pub struct SessionConfig {
     pub include_server_time: bool,
     /// How long an unsubscribe waits for a subscribe of the same channel that is under way (CMD-05).
     pub unsubscribe_wait: Duration,
+    /// What unidirectional clients are told instead of an error that refuses their connect; the first entry of a code
+    /// counts. Codes without an entry have the protocol's own (UNI-08).
+    pub unidirectional_disconnects: Vec<(ErrorCode, Disconnect)>,
 }
 
 impl SessionConfig {
@@ -51,6 +54,7 @@ impl SessionConfig {
             concurrency: 1,
             include_server_time: false,
             unsubscribe_wait: Duration::from_secs(5),
+            unidirectional_disconnects: Vec::new(),
         }
     }
 }
@@ -64,7 +68,8 @@ pub struct SessionInit {
     pub session: SessionId,
     /// Whether the client sends commands.
     pub direction: Direction,
-    /// Whether the transport itself pings, so that the protocol's pings are off (PING-04).
+    /// Whether the transport itself pings. The protocol's pings are off then (PING-04), but for unidirectional clients,
+    /// who get both and answer the transport's only (UNI-03).
     pub native_ping: bool,
     /// Whether client frames come by emulation, so that session and node are told to the client.
     pub emulation: bool,

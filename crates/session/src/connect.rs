@@ -33,7 +33,7 @@ impl Session {
     fn refuse_connect(&mut self, id: u32, error: ReplyError, out: &mut Outputs) {
         match self.init.direction {
             Direction::Unidirectional if !self.init.connect_errors => {
-                self.close(disconnect_for(&error), out);
+                self.close(self.disconnect_for(&error), out);
             }
             Direction::Unidirectional | Direction::Bidirectional => {
                 self.phase = Phase::Unusable;
@@ -77,7 +77,7 @@ impl Session {
         self.deadlines.stale = Instant::MAX;
         if let Some(interval) = self.start_pings(now) {
             result.ping = interval;
-            result.pong = self.expects_pong();
+            result.pong = !self.init.native_ping && self.expects_pong();
         }
         if self.config.include_server_time {
             result.time = now.unix_millis;
@@ -102,14 +102,18 @@ impl Session {
             self.server(now, wish, out);
         }
     }
-}
 
-/// What a unidirectional client, which gets no error replies, is told instead (UNI-08).
-fn disconnect_for(error: &ReplyError) -> Disconnect {
-    match error.code {
-        ErrorCode::TOKEN_EXPIRED | ErrorCode::EXPIRED => Disconnect::CONNECTION_EXPIRED,
-        ErrorCode::TOO_MANY_REQUESTS => Disconnect::TOO_MANY_REQUESTS,
-        ErrorCode::PERMISSION_DENIED => Disconnect::PERMISSION_DENIED,
-        _ => Disconnect::INTERNAL_SERVER_ERROR,
+    /// What a unidirectional client, which gets no error replies, is told instead (UNI-08).
+    fn disconnect_for(&self, error: &ReplyError) -> Disconnect {
+        let mut configured = self.config.unidirectional_disconnects.iter();
+        if let Some((_, disconnect)) = configured.find(|(code, _)| *code == error.code) {
+            return disconnect.clone();
+        }
+        match error.code {
+            ErrorCode::TOKEN_EXPIRED | ErrorCode::EXPIRED => Disconnect::CONNECTION_EXPIRED,
+            ErrorCode::TOO_MANY_REQUESTS => Disconnect::TOO_MANY_REQUESTS,
+            ErrorCode::PERMISSION_DENIED => Disconnect::PERMISSION_DENIED,
+            _ => Disconnect::INTERNAL_SERVER_ERROR,
+        }
     }
 }

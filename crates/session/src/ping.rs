@@ -7,25 +7,53 @@ use tourbillon_types::{Direction, Disconnect, Instant, Now};
 use crate::io::{Output, Outputs};
 use crate::session::Session;
 
+/// How often the transport of a client that only listens pings where the protocol does not (UNI-03).
+const LISTENER_INTERVAL: Duration = Duration::from_secs(25);
+
+/// How long such a client has for its pong where none is asked for otherwise.
+const LISTENER_TIMEOUT: Duration = Duration::from_secs(10);
+
 impl Session {
     /// Schedules the first ping. Returns the interval in seconds that the client is told, if the protocol pings.
     pub(crate) fn start_pings(&mut self, now: Now) -> Option<u32> {
         let interval = self.ping_interval()?;
         self.ping.next = now.instant + first_delay(interval, self.init.client.as_bytes());
-        if self.init.native_ping {
+        if !self.pings_in_messages() {
             return None;
         }
         Some(u32::try_from(interval.as_secs()).unwrap_or(u32::MAX))
     }
 
-    fn ping_interval(&self) -> Option<Duration> {
+    fn configured_interval(&self) -> Option<Duration> {
         self.config.ping_interval.filter(|interval| !interval.is_zero())
+    }
+
+    fn ping_interval(&self) -> Option<Duration> {
+        let always = self.is_pinged_listener().then_some(LISTENER_INTERVAL);
+        self.configured_interval().or(always)
+    }
+
+    /// Whether this is a client that only listens, on a transport that pings.
+    fn is_pinged_listener(&self) -> bool {
+        self.init.native_ping && self.init.direction == Direction::Unidirectional
+    }
+
+    /// Whether [`Output::Ping`] goes out as a message, be it beside a ping of the transport.
+    #[must_use]
+    pub fn pings_in_messages(&self) -> bool {
+        let told = !self.init.native_ping || self.init.direction == Direction::Unidirectional;
+        told && self.configured_interval().is_some()
+    }
+
+    fn pong_timeout(&self) -> Duration {
+        let timeout = self.config.pong_timeout;
+        if timeout.is_zero() && self.is_pinged_listener() { LISTENER_TIMEOUT } else { timeout }
     }
 
     /// Whether a client that does not answer pings is closed.
     pub(crate) fn expects_pong(&self) -> bool {
         let answers = self.init.native_ping || self.init.direction == Direction::Bidirectional;
-        answers && !self.config.pong_timeout.is_zero()
+        answers && !self.pong_timeout().is_zero()
     }
 
     /// A pong of the protocol. Each ping entitles the client to one: while the session is busy, several pings and
@@ -63,7 +91,7 @@ impl Session {
                 return self.close(Disconnect::NO_PONG, out);
             }
             // The pong may wait in the socket behind a command that the server is slow to answer.
-            self.ping.pong_due = now.instant + self.config.pong_timeout;
+            self.ping.pong_due = now.instant + self.pong_timeout();
         }
         let Some(interval) = self.ping_interval() else { return };
         if now.instant >= self.ping.next {
@@ -73,7 +101,7 @@ impl Session {
                 self.ping.unanswered = self.ping.unanswered.saturating_add(1);
             }
             if self.expects_pong() {
-                self.ping.pong_due = self.ping.pong_due.min(now.instant + self.config.pong_timeout);
+                self.ping.pong_due = self.ping.pong_due.min(now.instant + self.pong_timeout());
             }
         }
     }

@@ -12,9 +12,9 @@ use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, PRAGMA};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
-use tourbillon_protocol::{Commands, Limits, Request as Asked, is_json};
+use tourbillon_protocol::connect_frame;
 use tourbillon_transport::{Accept, ConnContext, TransportInfo};
-use tourbillon_types::{Direction, Encoding, Payload};
+use tourbillon_types::{Direction, Encoding};
 use tower_service::Service;
 
 use crate::failure::{Refused, Verdict};
@@ -134,9 +134,8 @@ impl<A: Accept<HttpTransport>> StreamService<A> {
             return Err(Box::new(other_method(&head.method, self.kind.methods())));
         };
         match (first, self.kind) {
-            (Some(request), Kind::UniHttpStream | Kind::UniSse) => {
-                connect_command(&request).ok_or_else(|| bad("this is not a connect request in JSON\n"))
-            }
+            (Some(request), Kind::UniHttpStream | Kind::UniSse) => connect_frame(Encoding::Json, &request)
+                .map_err(|_| bad("this is not a connect request in JSON\n")),
             (None, Kind::UniHttpStream | Kind::UniSse) => Ok(Bytes::from_static(EMPTY_CONNECT)),
             (Some(frame), Kind::HttpStream | Kind::Sse) => Ok(frame),
             (None, Kind::HttpStream | Kind::Sse) => {
@@ -207,26 +206,6 @@ impl<A: Accept<HttpTransport>> StreamService<A> {
 
 const EMPTY_CONNECT: &[u8] = br#"{"id":1,"connect":{}}"#;
 
-/// A connect request (UNI-01) as the command that it stands for. `None`: it is no connect request.
-fn connect_command(request: &Bytes) -> Option<Bytes> {
-    let request = request.trim_ascii();
-    if request == b"null" {
-        return Some(Bytes::from_static(EMPTY_CONNECT));
-    }
-    if !request.starts_with(b"{") || !is_json(&Payload::from(Bytes::copy_from_slice(request))) {
-        return None;
-    }
-    let mut command = Vec::with_capacity(request.len() + EMPTY_CONNECT.len());
-    command.extend_from_slice(br#"{"id":1,"connect":"#);
-    // In JSON, raw line breaks are only between tokens. In a frame they would end the command.
-    command.extend(request.iter().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }));
-    command.push(b'}');
-    let command = Bytes::from(command);
-    let limits = Limits::with_max_command_bytes(command.len());
-    let decoded = Commands::new(Encoding::Json, command.clone()).next_command(&limits)?.ok()?;
-    matches!(decoded.request, Asked::Connect(_)).then_some(command)
-}
-
 impl<A, B> Service<Request<B>> for StreamService<A>
 where
     A: Accept<HttpTransport> + Sync,
@@ -250,57 +229,5 @@ where
             cors.apply(&mut told);
             Ok(told)
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::Value;
-
-    use super::*;
-
-    proptest! {
-        /// Whatever a client puts together, it never says more than its connect request.
-        #[test]
-        fn a_connect_request_stays_within_its_command(
-            pieces in prop::collection::vec(
-                prop::sample::select(&["{", "}", "[", "]", ":", ",", "\n", "\r", " ", "null", "1", "\"token\"",
-                    "\"data\"", "\"id\"", "\"connect\"", "{\"token\":\"a\"}", "\"a\\nb\"", "\u{2028}"][..]),
-                0..9,
-            ),
-        ) {
-            let request = Bytes::from(pieces.concat());
-            if let Some(command) = connect_command(&request) {
-                prop_assert!(!command.contains(&b'\n'));
-                let command: Value = serde_json::from_slice(&command).expect("JSON");
-                let request: Value = serde_json::from_slice(&request).expect("JSON");
-                let connect = if request.is_null() { serde_json::json!({}) } else { request };
-                prop_assert_eq!(command, serde_json::json!({ "id": 1, "connect": connect }));
-            }
-        }
-    }
-
-    #[test]
-    fn connect_requests_become_commands() {
-        for (request, command) in [
-            ("null", Some(r#"{"id":1,"connect":{}}"#)),
-            (" {} ", Some(r#"{"id":1,"connect":{}}"#)),
-            ("{\"name\":\r\n\"a\"}", Some("{\"id\":1,\"connect\":{\"name\":  \"a\"}}")),
-            (r#"{"unknown":[]}"#, Some(r#"{"id":1,"connect":{"unknown":[]}}"#)),
-            ("", None),
-            ("[]", None),
-            ("5", None),
-            (r#""{}""#, None),
-            ("{", None),
-            ("{}{}", None),
-            (r#"{},"rpc":{}"#, None),
-            (r#"{}},{"id":2"#, None),
-            (r#"{"token":5}"#, None),
-            ("\u{feff}{}", None),
-        ] {
-            let made = connect_command(&Bytes::from(request));
-            assert_eq!(made.as_deref(), command.map(str::as_bytes), "{request}");
-        }
     }
 }

@@ -46,7 +46,8 @@ impl<R: AsyncRead + Unpin + Send + 'static> WebSocketReader<R> {
         self.last
     }
 
-    fn discard(&mut self) {
+    /// From now on only the end matters.
+    pub(crate) fn discard(&mut self) {
         self.state = State::Discarding;
         self.buffer = BytesMut::new();
     }

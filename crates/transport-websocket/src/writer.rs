@@ -30,6 +30,9 @@ const GATHER: usize = 16 * 1024;
 /// cheaper than one that takes two by more than the copy costs.
 const SMALL: usize = 2 * 1024;
 
+/// How many bytes of messages become lines of one frame; one message always does.
+const JOINED: usize = 64 * 1024;
+
 /// The sending half of a WebSocket.
 #[derive(Debug)]
 pub struct WebSocketWriter<W> {
@@ -40,6 +43,10 @@ pub struct WebSocketWriter<W> {
     opcode: Opcode,
     deflate: Option<Deflate>,
     closing: Closing,
+    /// Whether messages that wait together become lines of one frame.
+    joins: bool,
+    /// Whether the connection ends without a close frame, where it is we who end it.
+    silent: bool,
 }
 
 /// Usually none.
@@ -139,12 +146,53 @@ impl Frame {
 
 impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
     pub(crate) const fn new(io: W, control: Control, opcode: Opcode, deflate: Option<Deflate>) -> Self {
-        Self { io, control, unfinished: None, opcode, deflate, closing: Closing::Not }
+        Self {
+            io,
+            control,
+            unfinished: None,
+            opcode,
+            deflate,
+            closing: Closing::Not,
+            joins: false,
+            silent: false,
+        }
     }
 
     /// Sends the following messages as text or as binary.
     pub const fn set_opcode(&mut self, opcode: Opcode) {
         self.opcode = opcode;
+    }
+
+    /// Sends messages that wait together as lines of one frame (UNI-04).
+    pub(crate) const fn join_lines(&mut self) {
+        self.joins = true;
+    }
+
+    /// Ends the connection without a close frame (UNI-04).
+    pub(crate) const fn close_silently(&mut self) {
+        self.silent = true;
+    }
+
+    /// Makes one frame of messages that wait together.
+    fn join_queue(&mut self, queue: &mut MessageQueue) {
+        let mut lines = Vec::new();
+        loop {
+            let next = queue.iter().next().map(Message::len);
+            if next.is_none_or(|length| !lines.is_empty() && lines.len() + length >= JOINED) {
+                break;
+            }
+            let Some(message) = queue.pop() else { break };
+            if !lines.is_empty() {
+                lines.push(b'\n');
+            }
+            lines.extend_from_slice(message.as_bytes());
+        }
+        let message = Message::new(lines);
+        let frame = match self.deflated(&message) {
+            Some(deflated) => Frame::new(self.opcode, true, Body::Bytes(deflated)),
+            None => Frame::new(self.opcode, false, Body::Message(message)),
+        };
+        self.keep(frame);
     }
 
     /// What is to be written for an entry of the queue.
@@ -311,7 +359,7 @@ impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
             Some(Ending::Peer(None)) => Bytes::new(),
             Some(Ending::Peer(Some(code)) | Ending::Failed(code)) => close_payload(code, ""),
             // The peer is gone (HID-14).
-            None if *why == Disconnect::CONNECTION_CLOSED => return,
+            None if self.silent || *why == Disconnect::CONNECTION_CLOSED => return,
             None => close_payload(u16::try_from(why.code).unwrap_or(1011), &why.reason),
         };
         self.keep(Frame::new(Opcode::Close, false, Body::Bytes(payload)));
@@ -422,7 +470,11 @@ impl<W: AsyncWrite + Unpin + Send + 'static> TransportWriter for WebSocketWriter
             ready!(self.poll_unfinished(cx))?;
         }
         while !queue.is_empty() {
-            ready!(self.poll_queue(cx, queue))?;
+            if self.joins && queue.len() > 1 {
+                self.join_queue(queue);
+            } else {
+                ready!(self.poll_queue(cx, queue))?;
+            }
             if self.unfinished.is_some() {
                 ready!(self.poll_unfinished(cx))?;
             }

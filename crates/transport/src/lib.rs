@@ -32,6 +32,7 @@ pub mod memory;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 pub use context::ConnContext;
@@ -66,6 +67,9 @@ pub struct TransportInfo {
     pub connect_errors: bool,
     /// The peer's address, where there is one.
     pub peer: Option<SocketAddr>,
+    /// Time within which the peer must take what is written to it; `None` for what the node has for all. Kept in whole
+    /// milliseconds.
+    pub write_timeout: Option<Duration>,
 }
 
 impl TransportInfo {
@@ -81,6 +85,7 @@ impl TransportInfo {
             emulation: false,
             connect_errors: false,
             peer: None,
+            write_timeout: None,
         }
     }
 }
@@ -91,7 +96,8 @@ pub enum PingMode {
     /// By empty messages of the client protocol.
     #[default]
     Protocol,
-    /// By the transport's own pings ([`TransportWriter::ping`]), answered by [`Received::Pong`].
+    /// By the transport's own pings ([`TransportWriter::ping`]), answered by [`Received::Pong`]. Clients that only
+    /// listen get empty messages too, which tell them that the server is there (UNI-03).
     Native,
 }
 

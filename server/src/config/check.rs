@@ -11,7 +11,7 @@ use tourbillon::auth::{
 };
 use tourbillon::memory::Persistence;
 use tourbillon::node::NodeConfig;
-use tourbillon::websocket::{Compression, OriginPolicy, WebSocketConfig};
+use tourbillon::websocket::{UniWebSocketConfig, WebSocketConfig};
 use tourbillon_access::{
     ChannelConfig, LimitsConfig, NamespaceConfig, Namespaces, NamespacesConfig, TokensConfig,
 };
@@ -42,6 +42,8 @@ pub struct Settings {
     pub tokens: TokensConfig,
     /// The path of the WebSocket endpoint and how it behaves; `None` when it is off.
     pub websocket: Option<(String, WebSocketConfig)>,
+    /// The path of the endpoint for WebSockets that go one way and how it behaves; `None` when it is off.
+    pub uni_websocket: Option<(String, UniWebSocketConfig)>,
     /// The endpoints of connections over plain HTTP.
     pub http: HttpTransports,
     /// How the HTTP API behaves; `None` when it is off.
@@ -132,7 +134,8 @@ impl Settings {
         if let (Some(namespaces), Some(tokens)) = (&namespaces, &mut tokens) {
             tokens.personal_channel = personal::channel(&mut check, options, namespaces);
         }
-        let websocket = websocket(&mut check, options);
+        let websocket = transports::websocket(&mut check, options);
+        let uni_websocket = transports::uni_websocket(&mut check, options);
         let http = transports::http(&mut check, options);
         let api = api(&mut check, options);
         let limits = limits::limits(&mut check, options);
@@ -163,6 +166,7 @@ impl Settings {
             namespaces,
             tokens,
             websocket,
+            uni_websocket,
             http,
             api,
             api_external: options.http_api.external,
@@ -268,13 +272,9 @@ fn node(check: &mut Checker, options: &Options) -> NodeConfig {
     node.channel_position_max_time_lag = Some(lag).filter(|lag| !lag.is_zero());
     node.connect_include_server_time = client.connect_include_server_time;
     node.write_timeout = check.duration("websocket.write_timeout", options.websocket.write_timeout);
-    // The frame is bounded by the transport, on the wire and inflated; a command is no larger than its frame.
-    node.message_size_limit =
-        options.websocket.message_size_limit.max(options.websocket.decompressed_message_size_limit);
-    if options.websocket.compression && options.websocket.decompressed_message_size_limit == 0 {
-        node.message_size_limit = options.websocket.message_size_limit.saturating_mul(10);
-    }
-    node.message_size_limit = node.message_size_limit.max(transports::largest_command(options));
+    node.message_size_limit = transports::largest_command(options);
+    node.unidirectional_disconnects =
+        transports::disconnects(check, &client.connect_code_to_unidirectional_disconnect);
     node
 }
 
@@ -457,27 +457,6 @@ fn tokens(check: &mut Checker, options: &Options) -> Option<TokensConfig> {
     tokens.disallow_anonymous_connection_tokens = client.disallow_anonymous_connection_tokens;
     tokens.user_id_http_header = header;
     Some(tokens)
-}
-
-fn websocket(check: &mut Checker, options: &Options) -> Option<(String, WebSocketConfig)> {
-    let websocket = &options.websocket;
-    let prefix = check.prefix("websocket.handler_prefix", &websocket.handler_prefix);
-    let mut config = WebSocketConfig::default();
-    config.message_size_limit = websocket.message_size_limit;
-    config.decompressed_message_size_limit =
-        Some(websocket.decompressed_message_size_limit).filter(|limit| *limit > 0);
-    if websocket.compression {
-        if !(1..=9).contains(&websocket.compression_level) {
-            check.error("websocket.compression_level", "must be 1 to 9");
-        }
-        let mut compression = Compression::default();
-        compression.level = websocket.compression_level;
-        compression.min_size = websocket.compression_min_size;
-        config.compression = Some(compression);
-    }
-    let origins = OriginPolicy::patterns(&options.client.allowed_origins);
-    config.origins = check.ok("client.allowed_origins", origins)?;
-    (!websocket.disabled).then_some((prefix, config))
 }
 
 fn api(check: &mut Checker, options: &Options) -> Option<HttpApiConfig> {

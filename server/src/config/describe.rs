@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::duration::GoDuration;
 use super::limits::{BucketOption, MethodOverride, NamespaceOverride};
-use super::model::ConnectCodeTransform;
+use super::model::{ConnectCodeTransform, DisconnectTransform};
 use super::namespace::Namespace;
 use super::secret::SecretText;
 
@@ -40,6 +40,7 @@ leaves!(
     GoDuration,
     Vec<String>,
     Vec<ConnectCodeTransform>,
+    Vec<DisconnectTransform>,
     Vec<BucketOption>,
     Vec<NamespaceOverride>,
     Vec<MethodOverride>

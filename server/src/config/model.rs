@@ -64,6 +64,8 @@ options! {
         uni_http_stream: UniHttpStream = UniHttpStream::default(),
         /// Server-sent events to clients that never send.
         uni_sse: UniSse = UniSse::default(),
+        /// WebSocket connections to clients that never send.
+        uni_websocket: UniWebSocket = UniWebSocket::default(),
         /// What a page may ask before it connects.
         init: Init = Init::default(),
         /// The server API over HTTP.
@@ -207,6 +209,8 @@ options! {
         subscribe_to_user_personal_channel: PersonalChannel = PersonalChannel::default(),
         /// Everybody may connect, subscribe and publish: for development.
         insecure: bool = false,
+        /// Unidirectional clients whose connect is refused by an error are told other disconnects.
+        connect_code_to_unidirectional_disconnect: ConnectCodeToDisconnect = ConnectCodeToDisconnect::default(),
     }
 }
 
@@ -220,6 +224,37 @@ options! {
         /// A new connection of a user ends the older ones with 3504; needs `presence` in that namespace.
         single_connection: bool = false,
     }
+}
+
+options! {
+    /// `client.connect_code_to_unidirectional_disconnect`.
+    ConnectCodeToDisconnect {
+        /// Switches it on.
+        enabled: bool = false,
+        /// What is told instead of which error: objects of `code` and `to`, which holds `code` and `reason`. Errors
+        /// without an entry become what they always do.
+        transforms: Vec<DisconnectTransform> = Vec::new(),
+    }
+}
+
+/// An element of `client.connect_code_to_unidirectional_disconnect.transforms`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DisconnectTransform {
+    /// The code of the error.
+    pub code: u32,
+    /// What is told instead.
+    pub to: ToldDisconnect,
+}
+
+/// `to` of such an element.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ToldDisconnect {
+    /// The code of the disconnect.
+    pub code: u32,
+    /// The reason, in ASCII.
+    pub reason: String,
 }
 
 options! {
@@ -447,6 +482,34 @@ options! {
         max_request_body_size: usize = 65_536,
         /// Refused connects are answered by an HTTP status instead of a stream.
         connect_code_to_http_response: ConnectCodeToHttpResponse = ConnectCodeToHttpResponse::default(),
+    }
+}
+
+options! {
+    /// `uni_websocket`.
+    UniWebSocket {
+        /// Switches the endpoint on.
+        enabled: bool = false,
+        /// The path.
+        handler_prefix: String = "/connection/uni_websocket".to_owned(),
+        /// Clients that offer permessage-deflate get it.
+        compression: bool = false,
+        /// Messages up to this many bytes are not compressed.
+        compression_min_size: usize = 0,
+        /// The effort, 1 to 9.
+        compression_level: u32 = 1,
+        /// Time within which a peer must take what is written to it.
+        write_timeout: GoDuration = GoDuration::from_secs(1),
+        /// The largest message of a client, in bytes on the wire.
+        message_size_limit: usize = 65_536,
+        /// The same, once inflated; 0 for ten times as much.
+        decompressed_message_size_limit: usize = 0,
+        /// Connections that the server ends get no close frame.
+        disable_closing_handshake: bool = false,
+        /// A disconnect is told by the close frame only.
+        disable_disconnect_push: bool = false,
+        /// Messages that wait together are lines of one frame.
+        join_push_messages: bool = false,
     }
 }
 

@@ -16,6 +16,9 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("websocket.read_buffer_size", "connections hold no read buffer"),
     ("websocket.write_buffer_size", "connections hold no write buffer"),
     ("websocket.use_write_buffer_pool", "connections hold no write buffer"),
+    ("uni_websocket.read_buffer_size", "connections hold no read buffer"),
+    ("uni_websocket.write_buffer_size", "connections hold no write buffer"),
+    ("uni_websocket.use_write_buffer_pool", "connections hold no write buffer"),
     ("usage_stats.disabled", "this server sends no usage statistics"),
 ];
 

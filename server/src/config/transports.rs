@@ -1,11 +1,13 @@
-//! The endpoints of connections over plain HTTP.
+//! The endpoints of connections.
 
 use http::StatusCode;
 use tourbillon::http::{ErrorResponse, HttpConfig};
 use tourbillon::transport::OriginPolicy;
+use tourbillon::types::{Disconnect, ErrorCode};
+use tourbillon::websocket::{Compression, UniWebSocketConfig, WebSocketConfig};
 
 use super::check::Checker;
-use super::model::{ConnectCodeToHttpResponse, Options};
+use super::model::{ConnectCodeToDisconnect, ConnectCodeToHttpResponse, Options, UniWebSocket, WebSocket};
 
 /// The path of an endpoint and how it behaves.
 pub type Endpoint = (String, HttpConfig);
@@ -30,10 +32,27 @@ pub struct HttpTransports {
 /// The most that a connect request grows when it becomes a command.
 const ENVELOPE: usize = 64;
 
-/// The longest command that these endpoints let through.
+/// The longest command that these endpoints let through. Frames are bounded by the transport, on the wire and
+/// inflated; a command is no larger than its frame.
 pub(super) fn largest_command(options: &Options) -> usize {
-    let Options { http_stream, sse, uni_http_stream, uni_sse, .. } = options;
+    let Options { websocket, http_stream, sse, uni_http_stream, uni_sse, uni_websocket, .. } = options;
+    let inflated = |compression: bool, limit: usize, inflated: usize| match inflated {
+        0 if compression => limit.saturating_mul(10),
+        inflated => limit.max(inflated),
+    };
+    let both_ways = inflated(
+        websocket.compression,
+        websocket.message_size_limit,
+        websocket.decompressed_message_size_limit,
+    );
+    let one_way = inflated(
+        uni_websocket.compression,
+        uni_websocket.message_size_limit,
+        uni_websocket.decompressed_message_size_limit,
+    );
     [
+        (true, both_ways),
+        (uni_websocket.enabled, one_way.saturating_add(ENVELOPE)),
         (http_stream.enabled, http_stream.max_request_body_size),
         (sse.enabled, sse.max_request_body_size),
         (http_stream.enabled || sse.enabled, options.emulation.max_request_body_size),
@@ -91,6 +110,83 @@ pub(super) fn http(check: &mut Checker, options: &Options) -> HttpTransports {
         uni_sse: uni_events,
         init,
     }
+}
+
+pub(super) fn websocket(check: &mut Checker, options: &Options) -> Option<(String, WebSocketConfig)> {
+    let websocket = &options.websocket;
+    let prefix = check.prefix("websocket.handler_prefix", &websocket.handler_prefix);
+    let mut config = frames(check, "websocket", websocket);
+    let origins = OriginPolicy::patterns(&options.client.allowed_origins);
+    config.origins = check.ok("client.allowed_origins", origins)?;
+    (!websocket.disabled).then_some((prefix, config))
+}
+
+/// UNI-04.
+pub(super) fn uni_websocket(check: &mut Checker, options: &Options) -> Option<(String, UniWebSocketConfig)> {
+    let UniWebSocket { enabled, handler_prefix, write_timeout, .. } = &options.uni_websocket;
+    let prefix = check.prefix("uni_websocket.handler_prefix", handler_prefix);
+    let mut config = UniWebSocketConfig::default();
+    config.websocket = frames(
+        check,
+        "uni_websocket",
+        &WebSocket {
+            compression: options.uni_websocket.compression,
+            compression_min_size: options.uni_websocket.compression_min_size,
+            compression_level: options.uni_websocket.compression_level,
+            message_size_limit: options.uni_websocket.message_size_limit,
+            decompressed_message_size_limit: options.uni_websocket.decompressed_message_size_limit,
+            ..WebSocket::default()
+        },
+    );
+    // What is wrong with them is told where WebSocket takes them.
+    config.websocket.origins = OriginPolicy::patterns(&options.client.allowed_origins).unwrap_or_default();
+    config.write_timeout = Some(check.duration("uni_websocket.write_timeout", *write_timeout));
+    config.disable_closing_handshake = options.uni_websocket.disable_closing_handshake;
+    config.disable_disconnect_push = options.uni_websocket.disable_disconnect_push;
+    config.join_push_messages = options.uni_websocket.join_push_messages;
+    enabled.then_some((prefix, config))
+}
+
+/// Limits and compression, which both kinds of WebSocket have.
+fn frames(check: &mut Checker, name: &str, websocket: &WebSocket) -> WebSocketConfig {
+    let mut config = WebSocketConfig::default();
+    config.message_size_limit = websocket.message_size_limit;
+    config.decompressed_message_size_limit =
+        Some(websocket.decompressed_message_size_limit).filter(|limit| *limit > 0);
+    if websocket.compression {
+        if !(1..=9).contains(&websocket.compression_level) {
+            check.error(&format!("{name}.compression_level"), "must be 1 to 9");
+        }
+        let mut compression = Compression::default();
+        compression.level = websocket.compression_level;
+        compression.min_size = websocket.compression_min_size;
+        config.compression = Some(compression);
+    }
+    config
+}
+
+/// UNI-08.
+pub(super) fn disconnects(
+    check: &mut Checker,
+    option: &ConnectCodeToDisconnect,
+) -> Vec<(ErrorCode, Disconnect)> {
+    let mut disconnects = Vec::new();
+    for (at, transform) in option.transforms.iter().enumerate() {
+        let path = format!("client.connect_code_to_unidirectional_disconnect.transforms[{at}]");
+        let (code, to) = (transform.code, &transform.to);
+        if code == 0 {
+            check.error(&format!("{path}.code"), "must be set");
+        }
+        // Others cannot be told by a close frame, or mean something else.
+        if !(3000..=4999).contains(&to.code) {
+            check.error(&format!("{path}.to.code"), "must be 3000 to 4999");
+        }
+        if !to.reason.is_ascii() {
+            check.error(&format!("{path}.to.reason"), "must be ASCII");
+        }
+        disconnects.push((ErrorCode(code), Disconnect { code: to.code, reason: to.reason.clone().into() }));
+    }
+    if option.enabled { disconnects } else { Vec::new() }
 }
 
 /// UNI-09.

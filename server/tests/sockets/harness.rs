@@ -151,8 +151,17 @@ impl Client {
 
     /// Upgrades; the response where it is not 101.
     pub(crate) async fn try_upgrade(address: SocketAddr, headers: &str) -> Result<Self, Response> {
+        Self::upgrade_at(address, "/connection/websocket", headers).await
+    }
+
+    /// Upgrades at that path, with a query or without.
+    pub(crate) async fn upgrade_at(
+        address: SocketAddr,
+        target: &str,
+        headers: &str,
+    ) -> Result<Self, Response> {
         let mut stream = TcpStream::connect(address).await.expect("a connection");
-        let request = format!("GET /connection/websocket HTTP/1.1\r\n{UPGRADE}{headers}\r\n");
+        let request = format!("GET {target} HTTP/1.1\r\n{UPGRADE}{headers}\r\n");
         stream.write_all(request.as_bytes()).await.expect("sent");
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -203,6 +212,16 @@ impl Client {
         assert_eq!(opcode, 8, "{payload:?}");
         let (code, reason) = payload.split_at(2);
         (u16::from_be_bytes([code[0], code[1]]), String::from_utf8_lossy(reason).into_owned())
+    }
+
+    /// Answers a ping.
+    pub(crate) async fn pong(&mut self) {
+        self.0.write_all(&[0x8a, 0x80, 0, 0, 0, 0]).await.expect("sent");
+    }
+
+    /// All that still comes.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        all(&mut self.0).await
     }
 
     pub(crate) async fn call(&mut self, command: &str) -> String {

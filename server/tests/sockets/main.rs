@@ -12,3 +12,4 @@ mod log;
 mod reload;
 mod stop;
 mod streams;
+mod uni_websocket;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tourbillon_server::config::model::{ConnectCodeTransform, HttpResponse};
+use tourbillon_server::config::model::{
+    ConnectCodeTransform, DisconnectTransform, HttpResponse, ToldDisconnect,
+};
 use tourbillon_server::config::{GoDuration, Options, SecretText};
 
 use crate::harness::{Client, Response, Server, all, ask, start};
@@ -177,6 +179,37 @@ async fn a_refused_one_way_client_is_told_by_a_disconnect() {
         assert_eq!(stream.next("\n").await, None);
     }
     server.end().await;
+}
+
+/// UNI-08: unless the configuration says something else.
+#[tokio::test]
+async fn a_refused_one_way_client_is_told_what_is_configured() {
+    let transform = |code, to, reason: &str| DisconnectTransform {
+        code,
+        to: ToldDisconnect { code: to, reason: reason.to_owned() },
+    };
+    for enabled in [true, false] {
+        let server = start(|options| {
+            everything(options);
+            options.client.token.hmac_secret_key = SecretText::new(TOKEN_KEY);
+            let option = &mut options.client.connect_code_to_unidirectional_disconnect;
+            option.enabled = enabled;
+            option.transforms = vec![transform(109, 4109, "get a new token")];
+        })
+        .await;
+        let body = format!(r#"{{"token":"{}"}}"#, expired());
+        for (path, end) in [("/connection/uni_http_stream", "\n"), ("/connection/uni_sse", "\n\n")] {
+            let mut stream = Stream::open(&server, "POST", path, &body).await;
+            let told = if enabled {
+                r#"{"disconnect":{"code":4109,"reason":"get a new token"}}"#
+            } else {
+                r#"{"disconnect":{"code":3005,"reason":"connection expired"}}"#
+            };
+            assert_eq!(stream.next(end).await.as_deref(), Some(told), "{path}");
+            assert_eq!(stream.next(end).await, None);
+        }
+        server.end().await;
+    }
 }
 
 /// A token that was good long ago, signed with the key that the tests' servers get.

@@ -22,7 +22,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("broker-nats", BROKER),
     ("broker-postgres", BROKER),
     ("transport-websocket", TRANSPORT),
-    ("transport-http", &["transport", "protocol", "types"]),
+    ("transport-http", TRANSPORT),
     ("transport-webtransport", TRANSPORT),
     ("transport-grpc", TRANSPORT),
     ("node", &["session", "protocol", "recovery", "delta", "broker", "transport", "types"]),
@@ -37,7 +37,7 @@ const TABLE: &[(&str, &[&str])] = &[
 ];
 
 const BROKER: &[&str] = &["broker", "types"];
-const TRANSPORT: &[&str] = &["transport", "types"];
+const TRANSPORT: &[&str] = &["transport", "protocol", "types"];
 
 /// The crate whose features re-export the others; its package has no prefix to lose.
 const UMBRELLA: &str = "tourbillon";

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod connect;
+#[cfg(test)]
 mod emulation;
 #[cfg(test)]
 mod framing;

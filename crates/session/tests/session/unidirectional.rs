@@ -1,8 +1,11 @@
 //! Clients that only listen (UNI-02, UNI-08, UNI-10, UNI-11, PUSH-07).
 
+use std::borrow::Cow;
+use std::time::Duration;
+
 use expect_test::expect;
 use tourbillon_session::{Accepted, Answer, Granted};
-use tourbillon_types::{Direction, Disconnect, ReplyError};
+use tourbillon_types::{Direction, Disconnect, ErrorCode, ReplyError};
 
 use crate::rig::{Rig, accepted, refused, thrown_out, wish_subscribe, wish_unsubscribe};
 
@@ -160,5 +163,93 @@ fn a_listener_gets_what_the_server_gives() {
         - wish: unsubscribe news: 2000 server unsubscribe
         - detach news: 2000 server unsubscribe
         server> {"channel":"news","unsubscribe":{"code":2000,"reason":"server unsubscribe"}}
+    "#]]);
+}
+
+/// UNI-08: the configuration may name other codes; the first entry of a code counts, and others stay as they are.
+#[test]
+fn configured_disconnects_come_first() {
+    let told = |code, reason| Disconnect { code, reason: Cow::Borrowed(reason) };
+    let configured = vec![
+        (ErrorCode::TOKEN_EXPIRED, told(4109, "get another token")),
+        (ErrorCode::TOKEN_EXPIRED, told(4110, "never")),
+        (ErrorCode(1000), told(3100, "come back")),
+    ];
+    for (error, code) in [
+        (ReplyError::TOKEN_EXPIRED, 4109),
+        (ReplyError::custom(1000, "custom", false), 3100),
+        (ReplyError::EXPIRED, 3005),
+        (ReplyError::INTERNAL, 3004),
+    ] {
+        let configured = configured.clone();
+        let mut rig = Rig::with(|config, init| {
+            init.direction = Direction::Unidirectional;
+            config.unidirectional_disconnects = configured;
+        });
+        rig.send(r#"{"id":1,"connect":{}}"#);
+        let outputs = rig.take(Answer::Connect(Err(refused(error))));
+        assert!(outputs.starts_with(&format!("closed: {code} ")), "{outputs}");
+    }
+    // A disconnect of the application stays what it is.
+    let mut rig = Rig::with(|config, init| {
+        init.direction = Direction::Unidirectional;
+        config.unidirectional_disconnects = configured;
+    });
+    rig.send(r#"{"id":1,"connect":{}}"#);
+    let outputs = rig.take(Answer::Connect(Err(thrown_out(Disconnect::INVALID_TOKEN))));
+    assert!(outputs.starts_with("closed: 3500 "), "{outputs}");
+}
+
+/// UNI-03: a transport that pings is answered; the message beside it is not, and no pong is asked for.
+#[test]
+fn a_listener_whose_transport_pings_gets_both() {
+    let mut rig = Rig::with(|_, init| {
+        init.direction = Direction::Unidirectional;
+        init.native_ping = true;
+    });
+    rig.send(r#"{"id":1,"connect":{}}"#);
+    rig.answer(Answer::Connect(Ok(Accepted::default())));
+    assert!(rig.session.pings_in_messages());
+    rig.advance(15.0);
+    rig.native_pong();
+    rig.advance(60.0);
+    rig.expect(expect![[r#"
+        client> {"id":1,"connect":{}}
+        - call 1: connect
+        - answer 1: accepted
+        server> {"connect":{"client":"00000000-0000-4000-8000-000000000000","version":"1.2.3","ping":25,"session":"5ec4e700-0000-4000-8000-000000000000"}}
+        [12.5 s]
+        server> (ping frame)
+        [15 s]
+        client> (pong frame)
+        [37.5 s]
+        server> (ping frame)
+        [45.5 s]
+        closed: 3012 no pong
+    "#]]);
+}
+
+/// UNI-03: such pings do not depend on those of the protocol.
+#[test]
+fn a_listener_is_pinged_by_its_transport_even_if_pings_are_off() {
+    let mut rig = Rig::with(|config, init| {
+        init.direction = Direction::Unidirectional;
+        init.native_ping = true;
+        config.ping_interval = None;
+        config.pong_timeout = Duration::ZERO;
+    });
+    rig.send(r#"{"id":1,"connect":{}}"#);
+    rig.answer(Answer::Connect(Ok(Accepted::default())));
+    assert!(!rig.session.pings_in_messages());
+    rig.advance(60.0);
+    rig.expect(expect![[r#"
+        client> {"id":1,"connect":{}}
+        - call 1: connect
+        - answer 1: accepted
+        server> {"connect":{"client":"00000000-0000-4000-8000-000000000000","version":"1.2.3","session":"5ec4e700-0000-4000-8000-000000000000"}}
+        [12.5 s]
+        server> (ping frame)
+        [22.5 s]
+        closed: 3012 no pong
     "#]]);
 }

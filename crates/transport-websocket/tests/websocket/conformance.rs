@@ -100,9 +100,9 @@ impl Harness for Layered {
     }
 }
 
-struct Client<S> {
-    socket: WebSocket<S>,
-    opcode: OpCode,
+pub(crate) struct Client<S> {
+    pub(crate) socket: WebSocket<S>,
+    pub(crate) opcode: OpCode,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Peer for Client<S> {

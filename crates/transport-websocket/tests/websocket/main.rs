@@ -8,5 +8,7 @@ mod conformance;
 mod embedding;
 mod frames;
 mod handshake;
+mod http2;
 mod streams;
 mod support;
+mod uni;

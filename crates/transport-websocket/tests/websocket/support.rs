@@ -1,9 +1,13 @@
 //! A server to connect to, and a client that sends exactly the bytes a test says.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -13,7 +17,10 @@ use tokio::sync::mpsc;
 use tourbillon_transport::{
     Accept, ConnContext, Message, MessageQueue, Received, Transport, TransportReader, TransportWriter,
 };
-use tourbillon_transport_websocket::{WebSocketConfig, WebSocketService, WebSocketTransport};
+use tourbillon_transport_websocket::{
+    UniWebSocketConfig, UniWebSocketService, UniWebSocketTransport, WebSocketConfig, WebSocketService,
+    WebSocketTransport,
+};
 use tourbillon_types::Disconnect;
 use tower_service::Service;
 
@@ -25,19 +32,24 @@ pub(crate) fn block_on(future: impl Future<Output = ()>) {
 }
 
 /// Hands every connection to the test.
-#[derive(Clone)]
-pub(crate) struct ToTest(mpsc::UnboundedSender<(WebSocketTransport, ConnContext)>);
+pub(crate) struct ToTest<T = WebSocketTransport>(mpsc::UnboundedSender<(T, ConnContext)>);
 
-impl Accept<WebSocketTransport> for ToTest {
-    fn accept(&self, transport: WebSocketTransport, context: ConnContext) {
+impl<T> Clone for ToTest<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: Transport> Accept<T> for ToTest<T> {
+    fn accept(&self, transport: T, context: ConnContext) {
         let _ = self.0.send((transport, context));
     }
 }
 
 /// A hyper server on a port of its own.
-pub(crate) struct Server {
+pub(crate) struct Server<T = WebSocketTransport> {
     pub(crate) address: SocketAddr,
-    accepted: mpsc::UnboundedReceiver<(WebSocketTransport, ConnContext)>,
+    accepted: mpsc::UnboundedReceiver<(T, ConnContext)>,
 }
 
 pub(crate) fn service(
@@ -47,15 +59,33 @@ pub(crate) fn service(
     (WebSocketService::new(ToTest(accept), config), accepted)
 }
 
+impl Server<UniWebSocketTransport> {
+    pub(crate) async fn uni(config: UniWebSocketConfig) -> Self {
+        let (accept, accepted) = mpsc::unbounded_channel();
+        Self::serve(UniWebSocketService::new(ToTest(accept), config), accepted).await
+    }
+}
+
 impl Server {
     pub(crate) async fn start(config: WebSocketConfig) -> Self {
         let (service, accepted) = service(config);
+        Self::serve(service, accepted).await
+    }
+}
+
+impl<T: Transport> Server<T> {
+    async fn serve<S>(service: S, accepted: mpsc::UnboundedReceiver<(T, ConnContext)>) -> Self
+    where
+        S: Service<hyper::Request<Incoming>, Response = hyper::Response<Full<Bytes>>, Error = Infallible>,
+        S: Clone + Send + 'static,
+        S::Future: Send,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         tokio::spawn(async move {
             while let Ok((stream, peer)) = listener.accept().await {
                 let service = service.clone();
-                let answer = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+                let answer = service_fn(move |mut request: hyper::Request<Incoming>| {
                     request.extensions_mut().insert(peer);
                     service.clone().call(request)
                 });
@@ -66,10 +96,12 @@ impl Server {
         Self { address, accepted }
     }
 
-    pub(crate) async fn accept(&mut self) -> (WebSocketTransport, ConnContext) {
+    pub(crate) async fn accept(&mut self) -> (T, ConnContext) {
         self.accepted.recv().await.expect("a connection")
     }
+}
 
+impl Server {
     /// Answers every message with itself, on this connection and all that follow.
     pub(crate) fn echo(mut self) -> SocketAddr {
         let address = self.address;
