@@ -160,13 +160,12 @@ impl Inner {
         let Some(policy) = &options.history else {
             return Ok(Appended::Kept { publication: Arc::new(publication), previous: None });
         };
-        let data = publication.data.detached();
         let append = Append {
             policy,
             version: options.version,
             version_epoch: &options.version_epoch,
             delta: options.delta,
-            publication: Publication { data, ..publication },
+            publication,
         };
         #[cfg(feature = "persistence")]
         if let Some(journal) = &self.journal {

@@ -7,9 +7,9 @@
 //!
 //! # What it keeps, and for how long
 //!
-//! * The newest publications of a stream, up to the policy's `size`, until nothing was published for `ttl`. They are
-//!   shared: delivering one, keeping it and reading it later all refer to the same bytes, which are a copy that does
-//!   not hold on to the buffer they arrived in.
+//! * The newest publications of a stream, up to the policy's `size`, until nothing was published for `ttl`. They take
+//!   56 bytes besides their data, and a place in a list; all who read one share the bytes that are kept, which are a
+//!   copy that does not hold on to the buffer they arrived in.
 //! * A stream's offset and epoch until it was neither published to nor read for `meta_ttl`. Reading a channel that has
 //!   no stream makes one, so that what its subscribers were told stays true; this costs about as much memory as the
 //!   channel's name and 200 bytes, for `meta_ttl`.

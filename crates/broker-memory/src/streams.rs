@@ -85,7 +85,7 @@ impl Streams {
         if stream.log.is_stale(version, version_epoch) {
             return Appended::Stale(stream.log.position());
         }
-        let previous = stream.log.latest(now).filter(|_| delta).cloned();
+        let previous = if delta { stream.log.latest(now) } else { None };
         let publication = stream.log.append(now, policy, publication);
         stream.log.set_version(version, version_epoch);
         if !stream.noted {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tourbillon_types::{Epoch, HistoryPolicy, HistoryQuery, Instant, Page, Publication, StreamPosition};
 
+use crate::entry::Entry;
+
 /// The first publications of a log are given room for this many.
 const FIRST_CAPACITY: usize = 4;
 
@@ -15,7 +17,9 @@ const FIRST_CAPACITY: usize = 4;
 /// for `ttl`. The position outlives them for `meta_ttl` after the last use; a log of which that has passed is
 /// [expired](Self::is_expired) and must be replaced by a new one with a new epoch.
 ///
-/// Appending and trimming are O(1) and allocate the entry only, reading costs what it gives. Lifetimes are judged by
+/// A publication takes 56 bytes besides its data, and its place in the list; one that has a publisher, tags or something
+/// as rare takes more. Appending and trimming are O(1) and allocate the entry only. Reading makes the publications anew
+/// around the bytes that are kept, and costs what it gives. Lifetimes are judged by
 /// the instants that are passed in, never later than they are due, so a caller that drops expired logs late wastes
 /// memory and nothing else. Where instants go back, lifetimes are off by as much, and nothing else is.
 #[derive(Debug)]
@@ -23,7 +27,7 @@ pub struct StreamLog {
     epoch: Epoch,
     top: u64,
     /// Consecutive offsets; the last one is `top`.
-    entries: VecDeque<Arc<Publication>>,
+    entries: VecDeque<Entry>,
     entries_due: Instant,
     due: Instant,
     /// Most channels have no versions.
@@ -65,8 +69,8 @@ impl StreamLog {
         let kept = newest_first
             .take_while(|(from_top, publication)| Some(publication.offset) == expected(*from_top))
             .count();
-        let mut entries = VecDeque::from(publications);
-        entries.drain(..entries.len() - kept);
+        let kept = publications.iter().skip(publications.len() - kept);
+        let entries = kept.map(|publication| Entry::new(publication)).collect();
         Self { epoch, top, entries, entries_due, due, version: None }
     }
 
@@ -107,7 +111,7 @@ impl StreamLog {
         }
         if policy.keeps() {
             self.reserve(policy.size);
-            self.entries.push_back(publication.clone());
+            self.entries.push_back(Entry::new(&publication));
         }
         self.entries_due = now + policy.ttl;
         self.due = now + policy.meta_ttl.max(policy.ttl);
@@ -127,8 +131,9 @@ impl StreamLog {
 
     /// The newest publication, if it is kept still.
     #[must_use]
-    pub fn latest(&self, now: Instant) -> Option<&Arc<Publication>> {
-        if self.entries_due <= now { None } else { self.entries.back() }
+    pub fn latest(&self, now: Instant) -> Option<Arc<Publication>> {
+        let latest = self.entries.back().filter(|_| self.entries_due > now)?;
+        Some(latest.publication(self.top, &self.epoch))
     }
 
     /// Answers a query. Being read is a use: the position is kept for `meta_ttl` from now (HID-92), and at least as
@@ -146,12 +151,18 @@ impl StreamLog {
         }
         let limit = query.limit.unwrap_or(usize::MAX);
         let since = query.since.as_ref().map(|since| since.offset);
+        let first = position.offset.saturating_add(1).saturating_sub(self.entries.len() as u64);
+        let numbered = |from: usize| first.saturating_add(from as u64)..;
+        let made = |(offset, entry): (u64, &Entry)| entry.publication(offset, &self.epoch);
         let publications = if query.reverse {
             let end = since.map_or(self.entries.len(), |since| self.index_of(since));
-            self.entries.range(..end).rev().take(limit).cloned().collect()
+            let begin = end.saturating_sub(limit);
+            let mut made: Vec<_> = numbered(begin).zip(self.entries.range(begin..end)).map(made).collect();
+            made.reverse();
+            made
         } else {
             let start = since.map_or(0, |since| self.index_of(since.saturating_add(1)));
-            self.entries.range(start..).take(limit).cloned().collect()
+            numbered(start).zip(self.entries.range(start..).take(limit)).map(made).collect()
         };
         Page { publications, position }
     }

@@ -1,6 +1,7 @@
 //! Application data that passes through unread.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -33,6 +34,12 @@ impl Payload {
     #[must_use]
     pub const fn from_json(bytes: Bytes) -> Self {
         Self { bytes, known_json: true }
+    }
+
+    /// Bytes that others hold, too: they are shared, not copied. `known_json` as of [`from_json`](Self::from_json).
+    #[must_use]
+    pub fn shared(bytes: Arc<[u8]>, known_json: bool) -> Self {
+        Self { bytes: if bytes.is_empty() { Bytes::new() } else { Bytes::from_owner(bytes) }, known_json }
     }
 
     /// The bytes.
@@ -146,6 +153,16 @@ mod tests {
         // The frame is free again, though the copy lives on.
         drop(payload);
         assert!(frame.is_unique());
+    }
+
+    #[test]
+    fn shared_bytes_are_not_copied() {
+        let bytes: Arc<[u8]> = Arc::from(&b"[1]"[..]);
+        let (known, unknown) = (Payload::shared(bytes.clone(), true), Payload::shared(bytes.clone(), false));
+        assert_eq!(known.bytes().as_ptr(), bytes.as_ptr());
+        assert!(known.is_known_json() && !unknown.is_known_json());
+        assert_eq!(known, Payload::from("[1]"));
+        assert!(Payload::shared(Arc::from(&b""[..]), false).is_empty());
     }
 
     #[test]

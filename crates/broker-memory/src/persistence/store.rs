@@ -71,7 +71,9 @@ impl Inner {
             version: if newer { append.version } else { version },
             version_epoch: if newer { append.version_epoch.to_owned() } else { version_epoch },
         };
-        let publication = Box::new(Publication { offset: meta.top, ..append.publication.clone() });
+        // It may wait for long, and must not pin the buffer that it arrived in.
+        let data = append.publication.data.detached();
+        let publication = Box::new(Publication { offset: meta.top, data, ..append.publication.clone() });
         let expected = StreamPosition { offset: meta.top, epoch: meta.epoch.clone() };
         journal.store(Record::Append { channel: channel.clone(), meta, oldest, publication })?;
         let appended = streams.lock().append(now.instant, channel, append);

@@ -13,7 +13,7 @@ use tourbillon_types::{Channel, Encoding, Payload, UserId};
 
 use crate::wire::{Counts, Wire};
 
-/// Allows everything, and answers a call by its argument.
+/// Allows everything, and answers a call by its argument. Subscriptions to channels named `position` have one.
 struct Echo;
 
 impl Hooks for Echo {
@@ -21,8 +21,10 @@ impl Hooks for Echo {
         Ok(ConnectDecision::new(UserId::anonymous()))
     }
 
-    async fn subscribe(&self, _: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
-        Ok(SubscribeDecision::default())
+    async fn subscribe(&self, request: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
+        let mut decision = SubscribeDecision::default();
+        decision.options.positioned = request.channel.starts_with("position");
+        Ok(decision)
     }
 
     async fn publish(&self, _: PublishRequest) -> Result<PublishDecision, Refusal> {

@@ -50,6 +50,37 @@ fn bytes_of_an_idle_connection() {
     bench.end();
 }
 
+/// The place in the session, the one in the channel with the position, and the one in the index of the channel.
+#[test]
+fn bytes_of_a_subscription_with_a_position() {
+    let bench = Bench::new();
+    let (wires, mut ends) = wires(2 * COUNT);
+    bench.run(async {
+        for (wire, (reader, writer)) in wires.iter().zip(ends.drain(..)) {
+            bench.accept(reader, writer);
+            connect(wire).await;
+        }
+    });
+    let subscribe_all = |wires: &[Wire]| {
+        bench.cost(async {
+            for wire in wires {
+                subscribe(wire, "position:a_channel_with_a_name_of_usual_length").await;
+            }
+        })
+    };
+    // The second half is the slope: the stream is there, and what is made once.
+    let (first, second) = wires.split_at(COUNT);
+    subscribe_all(first);
+    let cost = subscribe_all(second);
+    within_so_far(
+        "bytes per subscription with a position",
+        cost.bytes_current as f64 / COUNT as f64,
+        115.0,
+        100.0,
+    );
+    bench.end();
+}
+
 #[test]
 fn nothing_is_left_of_connections_that_went() {
     let bench = Bench::new();

@@ -159,14 +159,17 @@ fn versions_ascend_within_their_epoch() {
 }
 
 #[test]
-fn a_page_shares_what_is_kept() {
+fn pages_share_what_is_kept_and_hold_no_buffer() {
     let mut log = log();
     let data = Payload::from(b"data".to_vec());
-    let publication = Publication { data: data.clone(), ..Publication::default() };
-    log.append(Instant::ZERO, &policy(1), publication);
-    let page = log.read(Instant::ZERO, &HistoryQuery::default(), META_TTL);
-    let read = page.publications.first().expect("a publication");
-    assert_eq!(read.data.bytes().as_ptr(), data.bytes().as_ptr());
+    log.append(Instant::ZERO, &policy(1), Publication { data: data.clone(), ..Publication::default() });
+    let mut read = || {
+        let page = log.read(Instant::ZERO, &HistoryQuery::default(), META_TTL);
+        page.publications.first().expect("a publication").data.clone()
+    };
+    let (one, other) = (read(), read());
+    assert_eq!((&one, one.bytes().as_ptr()), (&data, other.bytes().as_ptr()));
+    assert_ne!(one.bytes().as_ptr(), data.bytes().as_ptr());
 }
 
 #[test]
@@ -178,10 +181,11 @@ fn appending_allocates_the_entry_and_reading_the_page() {
             log.append(Instant::ZERO, &policy, Publication::default());
         }
     });
-    assert_eq!((appends.count_total, appends.bytes_current), (1000, 0), "one goes for one that comes");
+    // What is given back, and what is kept.
+    assert_eq!((appends.count_total, appends.bytes_current), (2000, 0), "one goes for one that comes");
     let query = HistoryQuery::since(StreamPosition { offset: 1950, epoch: Epoch::UNKNOWN });
     let reads = allocation_counter::measure(|| drop(log.read(Instant::ZERO, &query, META_TTL)));
-    assert_eq!(reads.count_total, 1);
+    assert!(reads.count_total <= 1 + 2 * 50, "{}", reads.count_total);
 }
 
 #[test]
@@ -190,13 +194,14 @@ fn room_grows_with_what_is_kept_and_goes_with_it() {
         let measured = allocation_counter::measure(|| drop(filled(count, size)));
         measured.bytes_max
     };
-    let entry = bytes(2, 1) - bytes(1, 1);
-    // One entry more than the size is alive while it replaces another.
-    assert!(bytes(1000, 10) <= 12 * (entry + 8), "no more than what is kept");
-    assert!(bytes(10, 1_000_000) <= 17 * (entry + 16), "a large size costs nothing before it is used");
+    // An entry, and the publication that is appended at the moment.
+    let (entry, appended) = (56, 200);
+    // Before it has its size the list grows once more, and both are there.
+    assert!(bytes(1000, 10) <= 20 * entry + appended, "no more than what is kept");
+    assert!(bytes(10, 1_000_000) <= 25 * entry + appended, "a large size costs nothing before it is used");
     let mut log = filled(1000, 1000);
     let freed = allocation_counter::measure(|| log.clear());
-    assert!(freed.bytes_current < -8 * 1000);
+    assert!(freed.bytes_current <= -56 * 1000);
 }
 
 #[test]
