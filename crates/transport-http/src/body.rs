@@ -9,8 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
-
-use crate::slot::Slot;
+use tourbillon_transport::slot::Slot;
 
 /// How long a stream's end keeps back after all that it said. Where both arrive at once, the official SDK notices the
 /// end of an HTTP stream before it has looked at the disconnect in front of it, and does not know why it was closed.

@@ -1,7 +1,6 @@
 //! What a stream looks like.
 
-use bytes::Bytes;
-use tourbillon_transport::{Entry, Message};
+use tourbillon_transport::slot::Form;
 
 /// How messages are told apart in a stream (HID-01).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,15 +22,6 @@ impl Framing {
         }
     }
 
-    /// Chosen at random.
-    const fn key(self) -> u32 {
-        match self {
-            Self::Lines => 0x9e1c_52d7,
-            Self::Events => 0x63fa_08b1,
-            Self::Raw => 0xd25b_7746,
-        }
-    }
-
     /// What comes before the first message (EMU-04).
     pub(crate) const fn preamble(self) -> &'static [u8] {
         match self {
@@ -39,36 +29,27 @@ impl Framing {
             Self::Lines | Self::Raw => b"",
         }
     }
+}
 
-    pub(crate) const fn length(self, message: usize) -> usize {
-        let (before, after) = self.around();
-        before.len() + message + after.len()
+impl Form for Framing {
+    /// Chosen at random.
+    fn key(self) -> u32 {
+        match self {
+            Self::Lines => 0x9e1c_52d7,
+            Self::Events => 0x63fa_08b1,
+            Self::Raw => 0xd25b_7746,
+        }
     }
 
-    pub(crate) fn append(self, message: &[u8], to: &mut Vec<u8>) {
+    fn length(self, message: &[u8]) -> usize {
+        let (before, after) = self.around();
+        before.len() + message.len() + after.len()
+    }
+
+    fn append(self, message: &[u8], to: &mut Vec<u8>) {
         let (before, after) = self.around();
         to.extend_from_slice(before);
         to.extend_from_slice(message);
         to.extend_from_slice(after);
-    }
-
-    fn join(self, messages: &[Message]) -> Bytes {
-        let length = messages.iter().map(|message| self.length(message.len())).sum();
-        let mut joined = Vec::with_capacity(length);
-        for message in messages {
-            self.append(message.as_bytes(), &mut joined);
-        }
-        Bytes::from(joined)
-    }
-
-    /// What waits at one place of a queue, in the form of the stream, which all connections of this kind share.
-    pub(crate) fn shared(self, entry: Entry<'_>) -> Bytes {
-        match entry {
-            Entry::Message(message) => {
-                message.derived(self.key(), |_| self.join(std::slice::from_ref(message)))
-            }
-            Entry::Run(run) => run.joined(self.key(), |messages| self.join(messages)),
-            Entry::Rest(messages) => self.join(messages),
-        }
     }
 }

@@ -33,7 +33,6 @@ mod framing;
 mod init;
 mod request;
 mod service;
-mod slot;
 mod transport;
 
 pub use body::HttpBody;

@@ -13,6 +13,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use tourbillon_protocol::connect_frame;
+use tourbillon_transport::slot::Slot;
 use tourbillon_transport::{Accept, ConnContext, TransportInfo};
 use tourbillon_types::{Direction, Encoding};
 use tower_service::Service;
@@ -20,7 +21,6 @@ use tower_service::Service;
 use crate::failure::{Refused, Verdict};
 use crate::framing::Framing;
 use crate::request::{Answer, BoxError, Cors, answer, encoding, other_method, query_value, read};
-use crate::slot::Slot;
 use crate::{HttpBody, HttpConfig, HttpTransport};
 
 /// Begins connections whose messages to the client are the body of the answer, and hands them to `A`.

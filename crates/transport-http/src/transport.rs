@@ -1,10 +1,10 @@
 //! One response as a transport.
 
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use tourbillon_transport::slot::Slot;
 use tourbillon_transport::{
     MessageQueue, Received, Transport, TransportError, TransportInfo, TransportReader, TransportWriter,
 };
@@ -12,7 +12,6 @@ use tourbillon_types::Disconnect;
 
 use crate::failure::Verdict;
 use crate::framing::Framing;
-use crate::slot::{Gone, Slot};
 
 /// A connection whose messages to the client are the body of a response. The first message of the client is what came
 /// with the request; what it sends later comes in other requests, and not through here.
@@ -74,12 +73,6 @@ pub struct HttpWriter {
     framing: Framing,
     verdict: Verdict,
     slot: Arc<Slot>,
-}
-
-impl From<Gone> for TransportError {
-    fn from(_: Gone) -> Self {
-        Self::Io(ErrorKind::BrokenPipe.into())
-    }
 }
 
 impl TransportWriter for HttpWriter {

@@ -28,6 +28,7 @@ mod run;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod memory;
+pub mod slot;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;

@@ -1,19 +1,55 @@
-//! What a connection's two halves and the body of its response share.
+//! What the writer of a connection and whoever takes its messages away share, where that is not the operating system
+//! but a library that asks for more when it has room: the body of an HTTP response, as a rule.
+//!
+//! The writer puts in what is queued, in the [`Form`] of the stream, all in one piece; the library takes the piece. While
+//! the slot is full the writer is pending, so that a client that does not read makes the node's queue grow and no buffer
+//! of ours. At rest the slot is empty and holds no storage. A message for many connections is put into its form once.
 
+use std::fmt::Debug;
+use std::io::ErrorKind;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tourbillon_transport::{Entry, MessageQueue};
 
-use crate::framing::Framing;
+use crate::{Entry, Message, MessageQueue, TransportError};
 
-/// How many bytes wait for the HTTP library before the writer is pending. A single message or run always fits.
-pub(crate) const CAPACITY: usize = 16 * 1024;
+/// What a message looks like in a stream.
+pub trait Form: Copy + Debug + Send + Sync + 'static {
+    /// Names the form among those that are kept with a message ([`Message::derived`]). Chosen at random, each its own.
+    fn key(self) -> u32;
 
-/// Holds what the writer has handed over and the HTTP library has not taken yet.
+    /// How many bytes [`append`](Self::append) appends for a message.
+    fn length(self, message: &[u8]) -> usize;
+
+    /// Appends a message with what belongs around it.
+    fn append(self, message: &[u8], to: &mut Vec<u8>);
+}
+
+fn join<F: Form>(form: F, messages: &[Message]) -> Bytes {
+    let length = messages.iter().map(|message| form.length(message.as_bytes())).sum();
+    let mut joined = Vec::with_capacity(length);
+    for message in messages {
+        form.append(message.as_bytes(), &mut joined);
+    }
+    Bytes::from(joined)
+}
+
+/// What waits at one place of a queue, in a form, which all connections of this kind share.
+pub fn shared<F: Form>(form: F, entry: Entry<'_>) -> Bytes {
+    match entry {
+        Entry::Message(message) => message.derived(form.key(), |_| join(form, std::slice::from_ref(message))),
+        Entry::Run(run) => run.joined(form.key(), |messages| join(form, messages)),
+        Entry::Rest(messages) => join(form, messages),
+    }
+}
+
+/// How many bytes wait for the other side before the writer is pending. A single message or run always fits.
+const CAPACITY: usize = 16 * 1024;
+
+/// Holds what the writer has handed over and the other side has not taken yet.
 #[derive(Debug)]
-pub(crate) struct Slot(Mutex<State>);
+pub struct Slot(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
@@ -70,21 +106,21 @@ impl Pending {
     }
 
     /// Appends an entry if that leaves it within the capacity, or if it is empty.
-    fn append(&mut self, framing: Framing, entry: Entry<'_>) -> bool {
+    fn append<F: Form>(&mut self, form: F, entry: Entry<'_>) -> bool {
         if let Self::Empty = self {
-            *self = Self::One(framing.shared(entry));
+            *self = Self::One(shared(form, entry));
             return true;
         }
         match entry {
             Entry::Message(message) => {
-                let length = framing.length(message.len());
+                let length = form.length(message.as_bytes());
                 self.reserve(length).is_some_and(|many| {
-                    framing.append(message.as_bytes(), many);
+                    form.append(message.as_bytes(), many);
                     true
                 })
             }
             Entry::Run(_) | Entry::Rest(_) => {
-                let joined = framing.shared(entry);
+                let joined = shared(form, entry);
                 self.reserve(joined.len()).is_some_and(|many| {
                     many.extend_from_slice(&joined);
                     true
@@ -121,11 +157,18 @@ impl Pending {
 
 /// The other side takes nothing any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Gone;
+pub struct Gone;
+
+impl From<Gone> for TransportError {
+    fn from(_: Gone) -> Self {
+        Self::Io(ErrorKind::BrokenPipe.into())
+    }
+}
 
 impl Slot {
     /// A slot with what comes before the first message.
-    pub(crate) fn new(preamble: &'static [u8]) -> Self {
+    #[must_use]
+    pub fn new(preamble: &'static [u8]) -> Self {
         let pending =
             if preamble.is_empty() { Pending::Empty } else { Pending::One(Bytes::from_static(preamble)) };
         Self(Mutex::new(State {
@@ -138,11 +181,16 @@ impl Slot {
         }))
     }
 
-    /// Puts in what has room.
-    pub(crate) fn poll_put(
+    /// Puts in what has room, and takes it off the queue. `Pending`: there is more, and the waker is woken when there
+    /// is room for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`]: nothing is taken out any more.
+    pub fn poll_put<F: Form>(
         &self,
         cx: &Context<'_>,
-        framing: Framing,
+        form: F,
         queue: &mut MessageQueue,
     ) -> Poll<Result<(), Gone>> {
         let mut state = self.0.lock();
@@ -152,7 +200,7 @@ impl Slot {
         let mut outcome = Poll::Ready(Ok(()));
         loop {
             let Some(entry) = queue.entries().next() else { break };
-            if !state.pending.append(framing, entry) {
+            if !state.pending.append(form, entry) {
                 state.writer.wait(cx);
                 outcome = Poll::Pending;
                 break;
@@ -164,7 +212,7 @@ impl Slot {
     }
 
     /// Takes out all that is there; `None` at the end.
-    pub(crate) fn poll_take(&self, cx: &Context<'_>) -> Poll<Option<Bytes>> {
+    pub fn poll_take(&self, cx: &Context<'_>) -> Poll<Option<Bytes>> {
         let mut state = self.0.lock();
         if let Some(bytes) = state.pending.take() {
             state.writer.wake();
@@ -179,7 +227,7 @@ impl Slot {
     }
 
     /// Waits until the other side takes nothing any more.
-    pub(crate) fn poll_gone(&self, cx: &Context<'_>) -> Poll<()> {
+    pub fn poll_gone(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.0.lock();
         if state.gone {
             return Poll::Ready(());
@@ -188,8 +236,12 @@ impl Slot {
         Poll::Pending
     }
 
-    /// Nothing more is put in.
-    pub(crate) fn end(&self) -> Result<(), Gone> {
+    /// Nothing more is put in. What is there is still taken.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone`]: it is not.
+    pub fn end(&self) -> Result<(), Gone> {
         let mut state = self.0.lock();
         state.ended = true;
         state.body.wake();
@@ -197,7 +249,7 @@ impl Slot {
     }
 
     /// Nothing more is taken out.
-    pub(crate) fn leave(&self) {
+    pub fn leave(&self) {
         self.0.lock().leave();
     }
 }
@@ -213,9 +265,31 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use tourbillon_transport::{Message, Run};
-
     use super::*;
+    use crate::Run;
+
+    /// What comes before and after each message.
+    #[derive(Clone, Copy, Debug)]
+    struct Around(&'static str, &'static str);
+
+    impl Form for Around {
+        fn key(self) -> u32 {
+            0
+        }
+
+        fn length(self, message: &[u8]) -> usize {
+            self.0.len() + message.len() + self.1.len()
+        }
+
+        fn append(self, message: &[u8], to: &mut Vec<u8>) {
+            to.extend_from_slice(self.0.as_bytes());
+            to.extend_from_slice(message);
+            to.extend_from_slice(self.1.as_bytes());
+        }
+    }
+
+    const LINES: Around = Around("", "\n");
+    const EVENTS: Around = Around("data: ", "\n\n");
 
     fn queue(messages: &[&str]) -> MessageQueue {
         let mut queue = MessageQueue::new();
@@ -228,14 +302,14 @@ mod tests {
     #[test]
     fn what_is_queued_together_goes_out_in_one_piece() {
         let cx = &Context::from_waker(Waker::noop());
-        for (framing, expected) in [
-            (Framing::Lines, "{\"a\":1}\n{}\n3\n"),
-            (Framing::Events, "\r\ndata: {\"a\":1}\n\ndata: {}\n\ndata: 3\n\n"),
-            (Framing::Raw, "{\"a\":1}{}3"),
+        for (form, preamble, expected) in [
+            (LINES, &b""[..], "{\"a\":1}\n{}\n3\n"),
+            (EVENTS, b"\r\n", "\r\ndata: {\"a\":1}\n\ndata: {}\n\ndata: 3\n\n"),
+            (Around("", ""), b"", "{\"a\":1}{}3"),
         ] {
-            let slot = Slot::new(framing.preamble());
-            assert_eq!(slot.poll_put(cx, framing, &mut queue(&["{\"a\":1}", "{}"])), Poll::Ready(Ok(())));
-            assert_eq!(slot.poll_put(cx, framing, &mut queue(&["3"])), Poll::Ready(Ok(())));
+            let slot = Slot::new(preamble);
+            assert_eq!(slot.poll_put(cx, form, &mut queue(&["{\"a\":1}", "{}"])), Poll::Ready(Ok(())));
+            assert_eq!(slot.poll_put(cx, form, &mut queue(&["3"])), Poll::Ready(Ok(())));
             assert_eq!(slot.poll_take(cx), Poll::Ready(Some(Bytes::from(expected))));
             assert!(slot.poll_take(cx).is_pending());
             assert!(matches!(slot.0.lock().pending, Pending::Empty), "no storage at rest");
@@ -249,7 +323,7 @@ mod tests {
         let taken = [Slot::new(b""), Slot::new(b"")].map(|slot| {
             let mut queue = MessageQueue::new();
             queue.push(message.clone());
-            assert!(slot.poll_put(cx, Framing::Events, &mut queue).is_ready());
+            assert!(slot.poll_put(cx, EVENTS, &mut queue).is_ready());
             match slot.poll_take(cx) {
                 Poll::Ready(Some(bytes)) => bytes,
                 other => unreachable!("{other:?}"),
@@ -272,7 +346,7 @@ mod tests {
             if rest {
                 queue.pop();
             }
-            assert!(slot.poll_put(cx, Framing::Lines, &mut queue).is_ready());
+            assert!(slot.poll_put(cx, LINES, &mut queue).is_ready());
             slot.0.lock().pending.take().expect("something")
         };
         assert_eq!(
@@ -283,7 +357,7 @@ mod tests {
             let slot = Slot::new(b"");
             let mut queue = MessageQueue::new();
             queue.push_run(run.clone());
-            assert!(slot.poll_put(cx, Framing::Lines, &mut queue).is_ready());
+            assert!(slot.poll_put(cx, LINES, &mut queue).is_ready());
             slot.0.lock().pending.take().expect("something")
         });
         assert_eq!(shared[0].as_ptr(), shared[1].as_ptr());
@@ -295,16 +369,16 @@ mod tests {
         let slot = Slot::new(b"");
         let large = "x".repeat(CAPACITY * 2);
         let mut queue = queue(&[&large, "1", "2"]);
-        assert!(slot.poll_put(cx, Framing::Lines, &mut queue).is_pending(), "one always fits, and no more");
+        assert!(slot.poll_put(cx, LINES, &mut queue).is_pending(), "one always fits, and no more");
         assert_eq!(queue.len(), 2);
         assert_eq!(slot.poll_take(cx), Poll::Ready(Some(Bytes::from(large + "\n"))));
-        assert!(slot.poll_put(cx, Framing::Lines, &mut queue).is_ready());
+        assert!(slot.poll_put(cx, LINES, &mut queue).is_ready());
         assert_eq!(slot.end(), Ok(()));
         assert_eq!(slot.poll_take(cx), Poll::Ready(Some(Bytes::from_static(b"1\n2\n"))));
         assert!(slot.poll_gone(cx).is_pending());
         assert_eq!(slot.poll_take(cx), Poll::Ready(None));
         assert!(slot.poll_gone(cx).is_ready());
-        assert_eq!(slot.poll_put(cx, Framing::Lines, &mut queue), Poll::Ready(Err(Gone)));
+        assert_eq!(slot.poll_put(cx, LINES, &mut queue), Poll::Ready(Err(Gone)));
     }
 
     #[test]
