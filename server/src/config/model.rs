@@ -389,7 +389,8 @@ options! {
         keep_latest_publication: bool = false,
         /// Subscribers may have a filter on the tags of publications.
         allow_tags_filter: bool = false,
-        /// Subscribers that ask for it get a number in place of the channel's name. An option of Centrifugo PRO.
+        /// Subscribers that ask for it get a number in place of the channel's name; the JavaScript SDK 5.7 cannot take
+        /// that over Protobuf. An option of Centrifugo PRO.
         allow_channel_compaction: bool = false,
         /// By how much clients are asked to debounce their publishing, in whole milliseconds; zero for not at all. An
         /// option of Centrifugo PRO.

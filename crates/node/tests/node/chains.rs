@@ -200,6 +200,7 @@ impl World {
                     subscribe.delta = if delta { "fossil".to_owned() } else { String::new() };
                     subscribe.filter = filter.then(|| Box::new(shown()));
                     subscribe.recover = recover;
+                    subscribe.flag = 1;
                     subscribe.position = position;
                 });
                 let result = result.await.expect("subscribed");
