@@ -81,6 +81,19 @@ pub struct ChannelConfig {
     pub force_recovery_mode: String,
     /// The latest publication comes without being asked for (OPT-09). Needs `force_recovery` in mode `cache`.
     pub auto_cache_recover: bool,
+    /// The kinds of deltas that subscribers may negotiate; there is only `fossil` (OPT-10).
+    pub allowed_delta_types: Vec<String>,
+    /// Every publication may be sent as a delta, not only those that ask for it (OPT-11).
+    pub delta_publish: bool,
+    /// The node keeps the latest publication of a channel with subscribers, so that there are deltas without a history
+    /// (DELTA-07).
+    pub keep_latest_publication: bool,
+    /// Subscribers may have filters on tags (OPT-12).
+    pub allow_tags_filter: bool,
+    /// Subscribers may ask for a number in place of the channel's name (COMP-01).
+    pub allow_channel_compaction: bool,
+    /// By how much clients are asked to debounce their publishing, in whole milliseconds; 0 for not at all (DEB-01).
+    pub client_publish_debounce_interval: Duration,
     /// Users may subscribe (OPT-13).
     pub allow_subscribe_for_client: bool,
     /// Where users may subscribe, so may clients without a name (OPT-13).
@@ -143,6 +156,12 @@ pub enum ConfigProblem {
     /// An unknown recovery mode.
     #[error("unknown recovery mode {0:?}: it must be \"\", \"stream\" or \"cache\"")]
     RecoveryMode(String),
+    /// An unknown kind of deltas.
+    #[error("unknown delta type {0:?}: it must be \"fossil\"")]
+    DeltaType(String),
+    /// A time that the protocol cannot tell.
+    #[error("must be whole milliseconds, and at most 2^32 - 1 of them")]
+    Milliseconds,
     /// A regular expression does not compile.
     #[error(transparent)]
     Pattern(#[from] PatternError),

@@ -54,6 +54,18 @@ pub struct ChannelRules {
     pub recovery_mode: RecoveryMode,
     /// `auto_cache_recover`
     pub auto_cache_recover: bool,
+    /// Whether `allowed_delta_types` has `fossil`.
+    pub allow_delta: bool,
+    /// `delta_publish`
+    pub delta_publish: bool,
+    /// `keep_latest_publication`
+    pub keep_latest_publication: bool,
+    /// `allow_tags_filter`
+    pub allow_tags_filter: bool,
+    /// `allow_channel_compaction`
+    pub allow_channel_compaction: bool,
+    /// `client_publish_debounce_interval`
+    pub publish_debounce: Duration,
     /// `allow_subscribe_for_client`
     pub allow_subscribe_for_client: bool,
     /// `allow_subscribe_for_anonymous`
@@ -169,6 +181,12 @@ impl Namespaces {
         options.presence = rules.presence;
         options.join_leave = rules.join_leave;
         options.force_push_join_leave = rules.force_push_join_leave;
+        options.allow_delta = rules.allow_delta;
+        options.delta_publish = rules.delta_publish;
+        options.keep_latest_publication = rules.keep_latest_publication;
+        options.allow_tags_filter = rules.allow_tags_filter;
+        options.allow_channel_compaction = rules.allow_channel_compaction;
+        options.publish_debounce = rules.publish_debounce;
         Ok(options)
     }
 
@@ -276,6 +294,12 @@ impl ChannelRules {
             history_meta_ttl,
             recovery_mode: recovery_mode(path, config)?,
             auto_cache_recover: config.auto_cache_recover,
+            allow_delta: allow_delta(path, config)?,
+            delta_publish: config.delta_publish,
+            keep_latest_publication: config.keep_latest_publication,
+            allow_tags_filter: config.allow_tags_filter,
+            allow_channel_compaction: config.allow_channel_compaction,
+            publish_debounce: debounce(path, config.client_publish_debounce_interval)?,
             presence: config.presence,
             join_leave: config.join_leave,
             force_push_join_leave: config.force_push_join_leave,
@@ -331,6 +355,26 @@ fn recovery_mode(path: &str, config: &ChannelConfig) -> Result<RecoveryMode, Con
         return wrong("auto_cache_recover", ConfigProblem::Needs("force_recovery_mode: cache"));
     }
     Ok(mode)
+}
+
+fn allow_delta(path: &str, config: &ChannelConfig) -> Result<bool, ConfigError> {
+    if let Some(other) = config.allowed_delta_types.iter().find(|kind| *kind != "fossil") {
+        return Err(ConfigError {
+            path: format!("{path}.allowed_delta_types"),
+            problem: ConfigProblem::DeltaType(other.clone()),
+        });
+    }
+    Ok(!config.allowed_delta_types.is_empty())
+}
+
+/// What clients are told fits into 32 bits of milliseconds.
+fn debounce(path: &str, interval: Duration) -> Result<Duration, ConfigError> {
+    let whole = interval.subsec_nanos().is_multiple_of(1_000_000);
+    if whole && u32::try_from(interval.as_millis()).is_ok() {
+        return Ok(interval);
+    }
+    let path = format!("{path}.client_publish_debounce_interval");
+    Err(ConfigError { path, problem: ConfigProblem::Milliseconds })
 }
 
 /// Reads a data format; `None` for the empty one, which leaves the choice to the default.

@@ -189,10 +189,7 @@ impl ApiService {
         if !rules.data_format.accepts(&content.data) {
             return Err(bad("data does not have the format of the channel"));
         }
-        // Nobody can have asked for deltas, and nothing compares versions, where they are not there yet.
-        if content.delta {
-            return Err(absent("delta"));
-        }
+        // Nothing compares versions where none are kept.
         if rules.history.is_none() && (content.version != 0 || !content.version_epoch.is_empty()) {
             return Err(ApiError::NOT_AVAILABLE
                 .with_message("not available: version needs a channel that keeps history"));
@@ -201,7 +198,7 @@ impl ApiService {
         options.tags.clone_from(&content.tags);
         options.history = rules.history.filter(|_| !content.skip_history);
         options.idempotency_key.clone_from(&content.idempotency_key);
-        options.delta = rules.delta_publish;
+        options.delta = rules.delta_publish || content.delta;
         options.version = content.version;
         options.version_epoch.clone_from(&content.version_epoch);
         self.node.publish(channel.clone(), content.data.clone(), options).await.map_err(|error| {

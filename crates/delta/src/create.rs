@@ -1,5 +1,7 @@
 //! From source and target to the delta.
 
+use std::cell::Cell;
+
 use crate::compare::{common_prefix, common_suffix, word};
 use crate::format::{checksum, digits, put};
 use crate::index::{Index, WINDOW};
@@ -15,6 +17,9 @@ const NEAR: usize = 24;
 
 /// From this length of a literal on not every place of the target is looked up.
 const SPARSE: usize = 256;
+
+/// What comparing two ranges costs, in places looked up; and the bytes that are compared in the time of one of these.
+const COMPARE: usize = 8;
 
 /// Candidates looked at for a longer copy. What tells places apart occurs in few of them.
 const FEW: usize = 4;
@@ -57,27 +62,47 @@ impl Creator {
     /// Takes time linear in both, whatever they contain. Targets of 4 GiB and more yield deltas that decoders,
     /// [`apply`](crate::apply) included, do not take: [`create_if_smaller`](Self::create_if_smaller) says so.
     pub fn create_into(&mut self, source: &[u8], target: &[u8], out: &mut Vec<u8>) {
+        self.create_with(usize::MAX, source, target, out);
+    }
+
+    fn create_with(&mut self, work: usize, source: &[u8], target: &[u8], out: &mut Vec<u8>) {
         out.clear();
         put(target.len(), out);
         out.push(b'\n');
         let source = source.get(..MAX_SOURCE).unwrap_or(source);
         let mut writer = Writer { target, out, written: 0, is_text: None };
-        Search { source, target, index: &mut self.index, is_indexed: false }.run(&mut writer);
-        writer.literal(target.len());
-        put(checksum(target) as usize, out);
-        out.push(b';');
+        let work = Cell::new(work);
+        Search { source, target, index: &mut self.index, is_indexed: false, work }.run(&mut writer);
+        writer.finish();
     }
 
     /// As [`create_into`](Self::create_into), and whether the delta is worth sending, which is when it is smaller
     /// than the target (HID-09). When it is not, send the target.
     #[must_use]
     pub fn create_if_smaller(&mut self, source: &[u8], target: &[u8], out: &mut Vec<u8>) -> bool {
+        self.create_if_smaller_within(usize::MAX, source, target, out)
+    }
+
+    /// As [`create_if_smaller`](Self::create_if_smaller), for whoever cannot wait: no more than so much `work` is done to
+    /// find what can be copied, and what is not found by then is written as it is.
+    ///
+    /// One unit is about one place of the target that is looked up; comparing ranges costs by their length. Changes in a
+    /// few places of a large document cost little wherever they are. Beside this, time linear in source and target is
+    /// taken to read both and to index the source, which is little.
+    #[must_use]
+    pub fn create_if_smaller_within(
+        &mut self,
+        work: usize,
+        source: &[u8],
+        target: &[u8],
+        out: &mut Vec<u8>,
+    ) -> bool {
         // Not even length, one copy and checksum would be smaller; or no decoder takes it.
         if target.len() <= "9\n9@0,0;".len() || target.len() > MAX_SOURCE {
             out.clear();
             return false;
         }
-        self.create_into(source, target, out);
+        self.create_with(work, source, target, out);
         out.len() < target.len()
     }
 }
@@ -128,6 +153,13 @@ impl Writer<'_> {
         self.written = end;
     }
 
+    /// Writes the rest, and what ends a delta.
+    fn finish(mut self) {
+        self.literal(self.target.len());
+        put(checksum(self.target) as usize, self.out);
+        self.out.push(b';');
+    }
+
     /// Writes a copy, and before it as a literal what is missing. No longer, in a text, than whole characters.
     fn copy(&mut self, copy: Copy) {
         let begin = self.boundary(copy.at, 1);
@@ -168,9 +200,15 @@ struct Search<'a> {
     target: &'a [u8],
     index: &'a mut Index,
     is_indexed: bool,
+    /// What may still be done.
+    work: Cell<usize>,
 }
 
 impl Search<'_> {
+    fn spend(&self, work: usize) {
+        self.work.set(self.work.get().saturating_sub(work));
+    }
+
     fn run(&mut self, writer: &mut Writer<'_>) {
         // Most changes are in one place: what is equal before and after it needs no search.
         let prefix = common_prefix(self.source, self.target);
@@ -196,7 +234,8 @@ impl Search<'_> {
     fn middle(&mut self, begin: usize, end: usize, writer: &mut Writer<'_>) {
         let mut gap = Gap { begin, end, expected: (begin > 0).then_some(begin) };
         let mut at = begin;
-        while at + WINDOW <= end {
+        while at + WINDOW <= end && self.work.get() > 0 {
+            self.spend(if self.is_indexed { COMPARE } else { 1 });
             if let Some(copy) = self.longest(at, gap) {
                 let copy = self.look_ahead(at, copy, gap);
                 writer.copy(copy);
@@ -235,7 +274,7 @@ impl Search<'_> {
                     best = longer(best, self.extend(place, at, gap));
                 }
             }
-            if best.length >= LONG {
+            if best.length >= LONG || self.work.get() == 0 {
                 break;
             }
         }
@@ -265,6 +304,7 @@ impl Search<'_> {
         let forward = common_prefix(self.source.get(place..)?, self.target.get(at..gap.end)?);
         let back = common_suffix(self.source.get(..place)?, self.target.get(gap.begin..at)?);
         let copy = Copy { at: at - back, offset: place - back, length: back + forward };
+        self.spend(COMPARE + copy.length / COMPARE);
         copy.pays(copy.at > gap.begin && copy.end() < gap.end).then_some(copy)
     }
 }

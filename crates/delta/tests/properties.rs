@@ -173,3 +173,32 @@ fn the_shortest_targets_are_not_worth_it() {
         assert_eq!(smaller, create(&data, &data).len() < length, "{length}");
     }
 }
+
+/// Changes in few places are found with little work, wherever they are. Whatever the work, a delta is right.
+#[test]
+fn work_is_bounded() {
+    let source: Vec<u8> = (0..1 << 20).map(|i: u32| (i.wrapping_mul(0x9e37_79b9) >> 11) as u8).collect();
+    let mut creator = Creator::new();
+    let mut delta = Vec::new();
+    for places in [vec![], vec![500_000], vec![1, 70_000, 500_000, (1 << 20) - 2]] {
+        let mut target = source.clone();
+        for at in &places {
+            target[*at] ^= 1;
+        }
+        assert!(creator.create_if_smaller_within(1_000_000, &source, &target, &mut delta));
+        assert_eq!(delta, create(&source, &target), "the same as with all the time in the world");
+        assert!(delta.len() < 200, "{} bytes for {places:?}", delta.len());
+        assert_eq!(apply(&source, &delta, target.len()), Ok(target));
+    }
+    // Each thing is found, and costs: with less work less is found.
+    let target: Vec<u8> =
+        source.chunks(16).enumerate().flat_map(|(at, chunk)| [&[at as u8][..], chunk].concat()).collect();
+    let mut sizes = Vec::new();
+    for work in [usize::MAX, 1_000_000, 10_000, 100, 0] {
+        let smaller = creator.create_if_smaller_within(work, &source, &target, &mut delta);
+        assert_eq!(smaller, delta.len() < target.len());
+        assert_eq!(apply(&source, &delta, target.len()).as_ref(), Ok(&target));
+        sizes.push(delta.len());
+    }
+    assert!(sizes.is_sorted() && sizes[4] > sizes[3] && sizes[3] > sizes[0], "{sizes:?}");
+}

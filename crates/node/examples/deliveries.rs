@@ -2,8 +2,9 @@
 //! `cargo xtask test --only counts` runs it under callgrind for the instructions and under strace for the system
 //! calls, with two numbers of publications, so that the start-up drops out of the difference.
 //!
-//! `deliveries <subscribers> <publications> <together>` publishes `together` at a time and waits for them to be
-//! written. The clients are in a process of their own, so that their work is not counted.
+//! `deliveries <subscribers> <publications> <together> <kind>` publishes `together` at a time and waits for them to be
+//! written. Of kind 0 subscribers are plain, of kind 1 they have a position and a filter on tags. The clients are in a
+//! process of their own, so that their work is not counted.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "it is run by a test")]
 
@@ -13,39 +14,65 @@ use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::AsyncWrite;
 use tokio::net::TcpListener;
 use tokio::net::tcp::OwnedWriteHalf;
 use tourbillon_broker_memory::MemoryEngine;
-use tourbillon_node::{AllowAll, Node};
+use tourbillon_node::{
+    ConnectDecision, ConnectRequest, HistoryPolicy, Hooks, Node, PublishOptions, Refusal, SubscribeDecision,
+    SubscribeRequest,
+};
 use tourbillon_protocol::{Envelope, encode_publication};
 use tourbillon_transport::{Accept, ConnContext, TransportInfo};
 use tourbillon_transport_websocket::{WebSocketConfig, WebSocketTransport};
-use tourbillon_types::{Channel, Encoding, Payload, Publication};
+use tourbillon_types::{Channel, Encoding, Payload, Publication, Tags, UserId};
+
+/// What subscribers ask for, by kind.
+const ASKED: [&str; 2] = ["", r#","positioned":true,"tf":{"key":"place","cmp":"eq","val":"here"}"#];
+
+/// Gives whatever is asked for.
+struct Generous;
+
+impl Hooks for Generous {
+    async fn connect(&self, _: ConnectRequest) -> std::result::Result<ConnectDecision, Refusal> {
+        Ok(ConnectDecision::new(UserId::anonymous()))
+    }
+
+    async fn subscribe(&self, request: SubscribeRequest) -> std::result::Result<SubscribeDecision, Refusal> {
+        let mut decision = SubscribeDecision::default();
+        decision.options.positioned = request.positioned;
+        decision.options.allow_tags_filter = true;
+        Ok(decision)
+    }
+}
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let number = |at: usize| arguments.get(at).and_then(|text| text.parse::<usize>().ok());
-    if let (Some("clients"), Some(address), Some(count)) =
-        (arguments.first().map(String::as_str), arguments.get(1), number(2))
+    let asked = number(3).and_then(|kind| ASKED.get(kind));
+    if let (Some("clients"), Some(address), Some(count), Some(asked)) =
+        (arguments.first().map(String::as_str), arguments.get(1), number(2), asked)
     {
-        return clients(address, count);
+        return clients(address, count, asked);
     }
-    let (Some(subscribers), Some(publications), Some(together)) = (number(0), number(1), number(2)) else {
-        panic!("deliveries <subscribers> <publications> <together>");
+    let (Some(subscribers), Some(publications), Some(together), Some(kind)) =
+        (number(0), number(1), number(2), number(3))
+    else {
+        panic!("deliveries <subscribers> <publications> <together> <kind>");
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(serve(subscribers, publications, together));
+    runtime.expect("a runtime").block_on(serve(subscribers, publications, together, kind));
 }
 
-async fn serve(subscribers: usize, publications: usize, together: usize) {
+async fn serve(subscribers: usize, publications: usize, together: usize, kind: usize) {
     let (node, driver) =
-        Node::builder(MemoryEngine::default()).hooks(AllowAll).flush_workers(1).build().expect("a node");
+        Node::builder(MemoryEngine::default()).hooks(Generous).flush_workers(1).build().expect("a node");
     tokio::spawn(driver);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
-    let mut clients = start_clients(&address, subscribers);
+    let mut clients = start_clients(&address, subscribers, kind);
     let written =
         Arc::new(Written { replies: AtomicUsize::new(2 * subscribers), bytes: AtomicUsize::new(0) });
     for _ in 0..subscribers {
@@ -65,18 +92,29 @@ async fn serve(subscribers: usize, publications: usize, together: usize) {
             r#"{"text":"one hundred and twenty bytes or so of an ordinary message, which says little but says it at some length"}"#,
         ),
     );
-    // Every delivery is a frame of this size, however many are written together.
-    let publication = Publication { data: data.clone(), ..Publication::default() };
-    let push =
-        encode_publication(Encoding::Json, Envelope::Reply, &channel, 0, &publication).expect("a push");
-    let frame = push.len() + if push.len() > 125 { 4 } else { 2 };
-    let before = written.bytes.load(Ordering::Relaxed);
-    for round in 1..=publications / together {
+    let mut options = PublishOptions::default();
+    if kind == 1 {
+        let (ttl, meta_ttl) = (Duration::from_secs(60), Duration::from_secs(3600));
+        options.history = Some(HistoryPolicy { size: 10, ttl, meta_ttl });
+        options.tags = Some(Arc::new(Tags::from([("place".to_owned(), "here".to_owned())])));
+    }
+    let mut expected = written.bytes.load(Ordering::Relaxed);
+    for _ in 0..publications / together {
         for _ in 0..together {
-            let published = node.publish(channel.clone(), data.clone(), Default::default()).await;
-            published.expect("published");
+            let published = node.publish(channel.clone(), data.clone(), options.clone()).await;
+            let position = published.expect("published").position;
+            // Every delivery is a frame of this size, however many are written together.
+            let publication = Publication {
+                data: data.clone(),
+                tags: options.tags.clone(),
+                offset: position.offset,
+                epoch: position.epoch,
+                ..Publication::default()
+            };
+            let push = encode_publication(Encoding::Json, Envelope::Reply, &channel, 0, &publication);
+            let length = push.expect("a push").len();
+            expected += subscribers * (length + if length > 125 { 4 } else { 2 });
         }
-        let expected = before + frame * subscribers * round * together;
         until(|| written.bytes.load(Ordering::Relaxed) >= expected).await;
     }
     clients.kill().expect("the clients run");
@@ -167,16 +205,20 @@ impl AsyncWrite for Counted {
     }
 }
 
-fn start_clients(address: &str, count: usize) -> Child {
+fn start_clients(address: &str, count: usize, kind: usize) -> Child {
     let own = std::env::current_exe().expect("this program has a path");
-    Command::new(own).args(["clients", address, &count.to_string()]).spawn().expect("it runs again")
+    Command::new(own)
+        .args(["clients", address, &count.to_string(), &kind.to_string()])
+        .spawn()
+        .expect("it runs again")
 }
 
 /// Subscribes so many times, and reads until the server goes.
-fn clients(address: &str, count: usize) {
+fn clients(address: &str, count: usize, asked: &str) {
     let connect = || {
         let mut stream = std::net::TcpStream::connect(address).expect("the server listens");
-        for command in [r#"{"id":1,"connect":{}}"#, r#"{"id":2,"subscribe":{"channel":"news"}}"#] {
+        let subscribe = format!(r#"{{"id":2,"subscribe":{{"channel":"news"{asked}}}}}"#);
+        for command in [r#"{"id":1,"connect":{}}"#, &subscribe] {
             let length = u8::try_from(command.len()).expect("a short command");
             // A masked text frame; a mask of zeros changes nothing.
             let mut frame = vec![0x81, 0x80 | length, 0, 0, 0, 0];

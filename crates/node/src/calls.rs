@@ -11,8 +11,13 @@ use tokio_util::sync::ReusableBoxFuture;
 use tourbillon_broker::{BrokerError, Publish};
 use tourbillon_protocol::command;
 use tourbillon_recovery::{Ask, Plan, REJECT_UNRECOVERED, ResumeError, Terms};
-use tourbillon_session::{Accepted, Answer, Call, CallId, Granted, Refreshed, Refusal, ServerOp};
-use tourbillon_types::{Channel, ClientInfo, Disconnect, Payload, ReplyError, Unsubscribe, UserId};
+use tourbillon_session::{
+    Accepted, Answer, CHANNEL_COMPACTION, Call, CallId, FOSSIL, Granted, Refreshed, Refusal, ServerOp,
+};
+use tourbillon_types::{
+    Channel, ClientInfo, Disconnect, FilterLimits, Payload, ReplyError, TagFilter, TagMatcher, Unsubscribe,
+    UserId,
+};
 
 use crate::boot::{Boot, Known};
 use crate::conn::{Conn, Done};
@@ -20,7 +25,7 @@ use crate::hooks::{
     Client, ConnectDecision, MessageRequest, PublishDecision, PublishRequest, RefreshDecision,
     RefreshRequest, RpcRequest, SubRefreshRequest, SubscribeRequest, SubscriptionOptions, TokenMark,
 };
-use crate::hub::Place;
+use crate::hub::{Place, chain};
 use crate::members::Membership;
 use crate::pool::{self, Pool};
 use crate::queries;
@@ -119,7 +124,7 @@ impl Attachment {
         shared: &Arc<Shared>,
         conn: &Arc<Conn>,
         channel: &Channel,
-        place: Place,
+        place: &Place,
     ) -> Result<Self, Refusal> {
         // Made first, so that giving up half way leaves nothing behind.
         let attachment = Self {
@@ -237,7 +242,7 @@ async fn answer(shared: &Arc<Shared>, conn: &Arc<Conn>, client: Arc<Client>, cal
         Call::Connect(_) => (Answer::Connect(Err(Disconnect::BAD_REQUEST.into())), Effect::None),
         Call::Subscribe(subscribe) => split(subscribe_call(shared, conn, client, *subscribe).await),
         Call::Attach { channel, granted } => {
-            split(attach(shared, conn, &client, &channel, granted, Ask::default()).await)
+            split(attach(shared, conn, &client, &channel, granted, Wish::default()).await)
         }
         Call::Publish { channel, data, channel_info, subscribed } => {
             let publish = PublishRequest { client, channel, data, subscribed };
@@ -312,8 +317,22 @@ pub(crate) fn granted(options: SubscriptionOptions, client_side_refresh: bool) -
         push_join_leave: options.push_join_leave,
         recover_since: options.recover_since.map(Box::new),
         recovering: false,
+        delta: options.allow_delta,
+        id: 0,
+        publish_debounce: u32::try_from(options.publish_debounce.as_millis()).unwrap_or(u32::MAX),
+        keep_latest_publication: options.keep_latest_publication,
         resumed: None,
     }
+}
+
+/// What a client asks for as it subscribes, beside what the application decides about.
+#[derive(Clone, Default)]
+struct Wish {
+    ask: Ask,
+    delta: bool,
+    /// That, and it is allowed to have it.
+    compact: bool,
+    filter: Option<Arc<TagMatcher>>,
 }
 
 /// Attaches a connection to a channel that it was granted, gate closed, and finds out where it begins.
@@ -323,8 +342,9 @@ async fn attach(
     client: &Client,
     channel: &Channel,
     mut granted: Granted,
-    mut ask: Ask,
+    wish: Wish,
 ) -> Result<(Granted, Attachment), Refusal> {
+    let Wish { mut ask, delta, compact, filter } = wish;
     granted.recovering = ask.recover;
     if let (false, Some(position)) = (ask.recover, granted.recover_since.take()) {
         ask = Ask { recover: true, position: *position, ..ask };
@@ -340,12 +360,21 @@ async fn attach(
         mode: granted.recovery_mode,
         auto_cache_recover: granted.auto_cache_recover,
     };
-    let place = if terms.has_position() || granted.push_join_leave {
-        Place::Tracked { listens: granted.push_join_leave }
-    } else {
-        Place::Plain
+    granted.delta &= delta;
+    ask.delta = granted.delta;
+    ask.filtered = filter.is_some();
+    let place = Place {
+        compact,
+        positioned: terms.has_position(),
+        listens: granted.push_join_leave,
+        delta: granted.delta,
+        keeps_latest: granted.keep_latest_publication,
+        filter,
     };
-    let mut attachment = Attachment::make(shared, conn, channel, place).await?;
+    let mut attachment = Attachment::make(shared, conn, channel, &place).await?;
+    if compact {
+        granted.id = shared.hub.number(channel);
+    }
     let plan = Plan::new(&terms, ask, shared.config.recovery_max_publication_limit);
     if let (Some(plan), Some(streams)) = (plan, shared.engine.history()) {
         let meta_ttl = shared.hooks.channel_options(channel)?.history_meta_ttl;
@@ -354,7 +383,11 @@ async fn attach(
         let page = page.map_err(|error| refusal(&error))?;
         // The channel was attached above and is still.
         let resumed = shared.hub.resume(channel, conn, plan, page).ok_or(ReplyError::INTERNAL)?;
-        granted.resumed = Some(Box::new(resumed.map_err(|error| not_resumed(&error))?));
+        let mut resumed = resumed.map_err(|error| not_resumed(&error))?;
+        if granted.delta {
+            resumed.publications = chain(conn.variant.encoding, &resumed.publications)?;
+        }
+        granted.resumed = Some(Box::new(resumed));
     }
     if granted.presence || granted.join_leave {
         let info = ClientInfo {
@@ -380,14 +413,15 @@ fn not_resumed(error: &ResumeError) -> Refusal {
     }
 }
 
-/// What a client asks for that was here before.
-fn ask_of(subscribe: &command::Subscribe) -> Ask {
-    Ask {
+/// What a client asks for by itself or as it connects: filters and numbers are for the former only.
+fn wish_of(subscribe: &command::Subscribe) -> Wish {
+    let ask = Ask {
         recover: subscribe.recover,
         position: subscribe.position.clone(),
         reject_unrecovered: subscribe.flag & REJECT_UNRECOVERED != 0,
         ..Ask::default()
-    }
+    };
+    Wish { ask, delta: subscribe.delta == FOSSIL, ..Wish::default() }
 }
 
 async fn subscribe_call(
@@ -396,7 +430,9 @@ async fn subscribe_call(
     client: Arc<Client>,
     subscribe: command::Subscribe,
 ) -> Result<(Granted, Attachment), Refusal> {
-    let ask = ask_of(&subscribe);
+    let mut wish = wish_of(&subscribe);
+    let compact = subscribe.flag & CHANNEL_COMPACTION != 0;
+    let filter: Option<Arc<TagFilter>> = subscribe.filter.map(Arc::from);
     let channel = Channel::from(subscribe.channel);
     let request = SubscribeRequest {
         client: client.clone(),
@@ -407,12 +443,29 @@ async fn subscribe_call(
         recoverable: subscribe.recoverable,
         join_leave: subscribe.join_leave,
         kind: subscribe.kind,
-        filter: subscribe.filter.map(Arc::from),
+        filter: filter.clone(),
         unix_seconds: shared.clock.now().unix_seconds(),
     };
     let decision = shared.deadline(shared.hooks.clone().subscribe(request)).await?;
+    wish.compact = compact && decision.options.allow_channel_compaction;
+    wish.filter = match filter {
+        Some(filter) if decision.options.allow_tags_filter => Some(matcher(&client, &channel, &filter)?),
+        Some(_) => return Err(ReplyError::BAD_REQUEST.into()),
+        None => None,
+    };
     let granted = granted(decision.options, decision.client_side_refresh);
-    attach(shared, conn, &client, &channel, granted, ask).await
+    attach(shared, conn, &client, &channel, granted, wish).await
+}
+
+/// The filter in the form in which it is evaluated (TF-02).
+fn matcher(client: &Client, channel: &Channel, filter: &TagFilter) -> Result<Arc<TagMatcher>, Refusal> {
+    match TagMatcher::new(filter, FilterLimits::default()) {
+        Ok(matcher) => Ok(Arc::new(matcher)),
+        Err(error) => {
+            tracing::debug!(client = %client.id, %channel, %error, "tags filter refused");
+            Err(ReplyError::BAD_REQUEST.into())
+        }
+    }
 }
 
 async fn publish_call(
@@ -473,11 +526,11 @@ async fn try_connect(
 ) -> Result<(Accepted, Effect), Refusal> {
     let kept = boot.kept_headers(&shared.config.keep_headers);
     let now = shared.clock.now();
-    let asks: HashMap<Channel, Ask> = connect
+    let wishes: HashMap<Channel, Wish> = connect
         .subs
         .iter()
-        .filter(|(_, subscribe)| subscribe.recover)
-        .map(|(channel, subscribe)| (Channel::from(channel.as_str()), ask_of(subscribe)))
+        .filter(|(_, subscribe)| subscribe.recover || !subscribe.delta.is_empty())
+        .map(|(channel, subscribe)| (Channel::from(channel.as_str()), wish_of(subscribe)))
         .collect();
     let (request, identity) = boot.into_request(conn, connect, now);
     let decision = shared.deadline(shared.hooks.clone().connect(request)).await?;
@@ -496,11 +549,11 @@ async fn try_connect(
     let client = Arc::new(identity.into_client(conn, known, kept));
     // All at once; one that fails fails the connect (HID-21), and the rest are detached by their guards.
     let attaching = subscriptions.into_iter().map(|(channel, options)| {
-        let ask = asks.get(&channel).cloned().unwrap_or_default();
+        let wish = wishes.get(&channel).cloned().unwrap_or_default();
         // Only a client that asked for a subscription can refresh it.
         let granted = granted(options, false);
         let client = &client;
-        async move { attach(shared, conn, client, &channel, granted, ask).await.map(|done| (channel, done)) }
+        async move { attach(shared, conn, client, &channel, granted, wish).await.map(|done| (channel, done)) }
     });
     let begun = join_all(attaching).await.into_iter().collect::<Result<Vec<_>, _>>()?;
     let mut subscriptions = Vec::with_capacity(begun.len());

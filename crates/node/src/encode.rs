@@ -22,12 +22,16 @@ pub(crate) fn push(variant: Variant, push: &Push) -> Result<Message, EncodeError
         .with_borrow_mut(|encoder| encoder.push(variant.encoding, variant.envelope, push).map(Message::new))
 }
 
+/// `number`, when not 0, stands for the channel's name.
 pub(crate) fn publication(
     variant: Variant,
     channel: &str,
+    number: i64,
     publication: &Publication,
 ) -> Result<Message, EncodeError> {
     ENCODER.with_borrow_mut(|encoder| {
-        encoder.publication(variant.encoding, variant.envelope, channel, 0, publication).map(Message::new)
+        encoder
+            .publication(variant.encoding, variant.envelope, channel, number, publication)
+            .map(Message::new)
     })
 }

@@ -4,21 +4,26 @@
 //! own, under which its subscribers change and its publications are queued. Holding it over a fan-out is what keeps
 //! every subscriber's order the same as every other's.
 
+mod bodies;
 mod channel;
 mod encodings;
+mod filters;
 mod flow;
 mod flowing;
 mod index;
+mod latest;
 mod tracked;
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
 
+use bodies::Encoder;
+pub(crate) use bodies::chain;
 use channel::Subscribers;
 pub(crate) use channel::{Entry, Place};
-use encodings::Encodings;
+use encodings::{Encodings, Form};
 pub(crate) use flow::FlowRules;
 use foldhash::fast::RandomState;
 use parking_lot::RwLock;
@@ -29,7 +34,7 @@ use tourbillon_transport::Message;
 use tourbillon_types::{Channel, Clock, Disconnect, Publication, StreamPosition};
 
 use crate::batches::Batches;
-use crate::conn::{Conn, Variant};
+use crate::conn::Conn;
 
 const SHARDS: usize = 64;
 
@@ -43,9 +48,22 @@ pub(crate) struct Hub {
     /// The number of the last channel whose publications may be missed.
     last_lane: AtomicU32,
     clock: Arc<dyn Clock>,
+    /// The last number that was given to a channel. 0 means none on the wire (HID-35).
+    last_number: AtomicI64,
 }
 
 type Shard = HashMap<Channel, Arc<Entry>, RandomState>;
+
+/// How a publication is passed on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    /// The flush workers' present pass.
+    pub(crate) pass: u64,
+    /// Whether it comes so late that positions are lost.
+    pub(crate) late: bool,
+    /// Whether it may be sent as its difference from the one before.
+    pub(crate) delta: bool,
+}
 
 /// What became of an [`attach`](Hub::attach).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +85,7 @@ impl Hub {
             batches: Batches::default(),
             last_lane: AtomicU32::new(0),
             clock,
+            last_number: AtomicI64::new(0),
         }
     }
 
@@ -91,7 +110,7 @@ impl Hub {
         &self,
         channel: &Channel,
         conn: &Arc<Conn>,
-        place: Place,
+        place: &Place,
         rules: FlowRules,
     ) -> Attached {
         loop {
@@ -104,9 +123,18 @@ impl Hub {
                 continue;
             }
             self.set_rules(channel, &entry, &mut subscribers, rules);
+            if place.compact && subscribers.number == 0 {
+                // Never one that a channel had before: a client may still take it for that channel's.
+                subscribers.number = self.last_number.fetch_add(1, Ordering::Relaxed) + 1;
+            }
             subscribers.add(conn, place);
             return if subscribers.delivered { Attached::Delivered } else { Attached::Undelivered };
         }
+    }
+
+    /// What stands for the channel's name with those who take that.
+    pub(crate) fn number(&self, channel: &str) -> i64 {
+        self.find(channel).map_or(0, |entry| entry.subscribers.lock().number)
     }
 
     /// Notes that the broker delivers this channel.
@@ -127,8 +155,7 @@ impl Hub {
     ) -> Option<Result<Resumed, ResumeError>> {
         let entry = self.find(channel)?;
         let mut subscribers = entry.subscribers.lock();
-        let gate = subscribers.tracked.as_deref_mut()?.gate(conn)?;
-        Some(plan.finish(page, gate, |_| false))
+        subscribers.tracked.as_deref_mut()?.resume(conn, plan, page)
     }
 
     /// Opens a connection's gate: what collected is queued, and from now on publications go straight to it. `live` is
@@ -143,8 +170,11 @@ impl Hub {
             None => collected.into_iter().for_each(|message| conn.send(message)),
             Some(flow) => collected.into_iter().for_each(|message| flow.sender().send(conn, message)),
         }
+        let number = subscribers.number;
         let Some(tracked) = &mut subscribers.tracked else { return false };
-        tracked.open(channel, conn, live, |publication| encode(conn.variant, channel, publication))
+        tracked.open(channel, conn, live, |publication, form| {
+            Encoder::new(channel, number, publication).encode(form)
+        })
     }
 
     /// Tells subscribers of a channel with such a position that it is lost.
@@ -181,12 +211,14 @@ impl Hub {
         if subscribers.tracked.is_some() {
             self.deliver_held(channel, &entry, &mut subscribers);
         }
+        let number = subscribers.number;
         let Some(tracked) = &mut subscribers.tracked else { return };
         // What is published next is not joined with what was before this.
         self.last.store(0, Ordering::Relaxed);
-        let push = Push { channel: Some(channel.clone()), id: 0, event: event.clone() };
-        tracked.notify(|variant| {
-            crate::encode::push(variant, &push).map_err(|_| Disconnect::INAPPROPRIATE_PROTOCOL)
+        let mut push = Push { channel: Some(channel.clone()), id: 0, event: event.clone() };
+        tracked.notify(|form| {
+            push.id = if form.compact { number } else { 0 };
+            crate::encode::push(form.variant, &push).map_err(|_| Disconnect::INAPPROPRIATE_PROTOCOL)
         });
     }
 
@@ -212,9 +244,9 @@ impl Hub {
         true
     }
 
-    /// Queues a publication for everybody who has the channel. Encodes once for each variant present; nothing is
-    /// allocated for a delivery. `pass` is the flush workers' present one. What is `late` has lost the positions.
-    pub(crate) fn broadcast(&self, channel: &Channel, publication: &Arc<Publication>, pass: u64, late: bool) {
+    /// Queues a publication for everybody who has the channel. Encodes once for each form present; nothing is allocated
+    /// for a delivery.
+    pub(crate) fn broadcast(&self, channel: &Channel, publication: &Arc<Publication>, manner: Manner) {
         let Some(entry) = self.find(channel) else { return };
         let mut subscribers = entry.subscribers.lock();
         // Publications that follow each other in one channel may be joined; one of another channel between them ends
@@ -225,15 +257,16 @@ impl Hub {
             self.last.store(key, Ordering::Relaxed);
         }
         if subscribers.flow.is_some() {
-            return self.flow(channel, &entry, &mut subscribers, publication, late);
+            return self.flow(channel, &entry, &mut subscribers, publication, manner.late);
         }
-        let mut encodings = Encodings::new(|variant| encode(variant, channel, publication));
-        subscribers.broadcast(again.then_some(pass), &mut encodings);
+        let encoder = Encoder::new(channel, subscribers.number, publication);
+        let mut encodings = Encodings::new(|form| encoder.encode(form));
+        subscribers.broadcast(again.then_some(manner.pass), &mut encodings);
         if let Some(tracked) = &mut subscribers.tracked {
-            if late {
+            if manner.late {
                 tracked.lose(channel, |_| true);
             }
-            tracked.publish(channel, publication, &mut encodings);
+            tracked.publish(channel, publication, manner.delta, &encoder, &mut encodings);
         }
     }
 
@@ -265,18 +298,14 @@ impl Hub {
     }
 }
 
-fn encode(variant: Variant, channel: &str, publication: &Publication) -> Result<Message, Disconnect> {
-    crate::encode::publication(variant, channel, publication).map_err(|_| Disconnect::INAPPROPRIATE_PROTOCOL)
-}
-
 impl Subscribers {
     fn broadcast(
         &mut self,
         pass: Option<u64>,
-        encodings: &mut Encodings<impl FnMut(Variant) -> Result<Message, Disconnect>>,
+        encodings: &mut Encodings<impl FnMut(Form) -> Result<Message, Disconnect>>,
     ) {
         for group in self.groups_mut() {
-            match encodings.of(group.variant) {
+            match encodings.of(group.form) {
                 Ok(message) => group.publish(message, pass),
                 Err(why) => group.fail(&why),
             }

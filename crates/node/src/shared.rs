@@ -18,7 +18,7 @@ use crate::conn::{Conn, Variant};
 use crate::emulation::Sessions;
 use crate::flush::Flushers;
 use crate::hooks::DynHooks;
-use crate::hub::{Attached, FlowRules, Hub, Place};
+use crate::hub::{Attached, FlowRules, Hub, Manner, Place};
 use crate::interest::Interest;
 use crate::members::Lanes;
 use crate::registry::Registry;
@@ -82,7 +82,9 @@ impl Shared {
         session_config.concurrency = config.concurrency;
         session_config.include_server_time = config.connect_include_server_time;
         session_config.unidirectional_disconnects.clone_from(&config.unidirectional_disconnects);
-        let limits = Limits::with_max_command_bytes(config.message_size_limit);
+        let mut limits = Limits::with_max_command_bytes(config.message_size_limit);
+        // Deeper than a filter may be, so that who asks for one that is too deep is told so (TF-02).
+        limits.max_filter_depth = 60;
         Self {
             id,
             session_config: Arc::new(session_config),
@@ -135,7 +137,7 @@ impl Shared {
         &self,
         channel: &Channel,
         conn: &Arc<Conn>,
-        place: Place,
+        place: &Place,
     ) -> Result<(), BrokerError> {
         // Of a channel without rules, nothing is collected and nothing missed.
         let flow = self.hooks.channel_options(channel).map_or_else(|_| FlowRules::default(), FlowRules::from);
@@ -170,13 +172,29 @@ impl Shared {
     }
 }
 
-impl BrokerEvents for Shared {
-    fn publication(&self, channel: &Channel, publication: Arc<Publication>) {
+impl Shared {
+    fn broadcast(&self, channel: &Channel, publication: &Arc<Publication>, delta: bool) {
         let late = self
             .config
             .channel_position_max_time_lag
-            .is_some_and(|lag| tourbillon_recovery::is_late(&publication, self.clock.now().unix_millis, lag));
-        self.hub.broadcast(channel, &publication, self.flushers.pass(), late);
+            .is_some_and(|lag| tourbillon_recovery::is_late(publication, self.clock.now().unix_millis, lag));
+        self.hub.broadcast(channel, publication, Manner { pass: self.flushers.pass(), late, delta });
+    }
+}
+
+impl BrokerEvents for Shared {
+    fn publication(&self, channel: &Channel, publication: Arc<Publication>) {
+        self.broadcast(channel, &publication, false);
+    }
+
+    /// The hub knows better than the broker what its subscribers had before.
+    fn delta_publication(
+        &self,
+        channel: &Channel,
+        publication: Arc<Publication>,
+        _: Option<Arc<Publication>>,
+    ) {
+        self.broadcast(channel, &publication, true);
     }
 
     fn join(&self, channel: &Channel, info: Arc<ClientInfo>) {

@@ -74,5 +74,5 @@ pub use encode::{
     EncodeError, Encoder, Envelope, encode_ping, encode_publication, encode_push, encode_reply,
 };
 pub use frame::Splitter;
-pub use json::is_json;
+pub use json::{is_json, json_string};
 pub use reply::{Push, PushEvent, Reply, ReplyResult};

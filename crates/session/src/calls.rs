@@ -158,7 +158,16 @@ pub struct Granted {
     pub positioned: bool,
     /// Whether the client may recover. Then it has a position, too.
     pub recoverable: bool,
-    /// How it recovers. This and what follows is the driver's: a session hands it on.
+    /// Whether publications may come as deltas (DELTA-01): both sides want them.
+    pub delta: bool,
+    /// The number that stands for the channel in pushes (COMP-01); 0 for none.
+    pub id: i64,
+    /// Milliseconds by which the client is asked to debounce its publishing (DEB-01).
+    pub publish_debounce: u32,
+    /// Whether the latest publication is kept for deltas where the stream keeps none (DELTA-07). This and what follows
+    /// is the driver's: a session hands it on.
+    pub keep_latest_publication: bool,
+    /// How it recovers.
     pub recovery_mode: RecoveryMode,
     /// Whether the latest publication comes without being asked for.
     pub auto_cache_recover: bool,

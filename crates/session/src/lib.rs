@@ -33,3 +33,4 @@ pub use calls::{Accepted, Answer, Call, CallId, Granted, Refreshed, Refusal};
 pub use config::{SessionConfig, SessionInit};
 pub use io::{Input, Output, Outputs, ServerOp};
 pub use session::Session;
+pub use subscribe::{CHANNEL_COMPACTION, FOSSIL};

@@ -11,8 +11,12 @@ use crate::refresh::{Expiry, expiry};
 use crate::session::{Asked, Purpose, Session};
 use crate::subscriptions::{State, Subscription, Undo};
 
-/// The only delta format there is.
-const FOSSIL: &str = "fossil";
+/// The only delta format there is (DELTA-01).
+pub const FOSSIL: &str = "fossil";
+
+/// The bit of a subscribe's `flag` by which a client asks for the channel's number in place of its name in pushes
+/// (COMP-01, HID-26).
+pub const CHANNEL_COMPACTION: i64 = 1;
 
 /// The kind of subscription that tracks keys (SUBT-05).
 const SHARED_POLL: i32 = 4;
@@ -104,6 +108,9 @@ impl Session {
             positioned: granted.positioned || granted.recoverable,
             recoverable: granted.recoverable,
             was_recovering: granted.recovering,
+            delta: granted.delta,
+            id: granted.id,
+            publish_debounce: granted.publish_debounce,
             ..SubscribeResult::default()
         };
         let live = granted.resumed.map(|resumed| {

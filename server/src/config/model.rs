@@ -380,6 +380,21 @@ options! {
         force_recovery_mode: String = String::new(),
         /// The latest publication comes without being asked for; needs `force_recovery` in mode `cache`.
         auto_cache_recover: bool = false,
+        /// The kinds of deltas that subscribers may negotiate: none, or `fossil`.
+        allowed_delta_types: Vec<String> = Vec::new(),
+        /// Every publication may go as its difference from the one before to subscribers that negotiated it.
+        delta_publish: bool = false,
+        /// The latest publication is kept while there are subscribers, so that deltas need no history. An option of
+        /// Centrifugo PRO.
+        keep_latest_publication: bool = false,
+        /// Subscribers may have a filter on the tags of publications.
+        allow_tags_filter: bool = false,
+        /// Subscribers that ask for it get a number in place of the channel's name; the JavaScript SDK 5.7 cannot take
+        /// that over Protobuf. An option of Centrifugo PRO.
+        allow_channel_compaction: bool = false,
+        /// By how much clients are asked to debounce their publishing, in whole milliseconds; zero for not at all. An
+        /// option of Centrifugo PRO.
+        client_publish_debounce_interval: GoDuration = GoDuration::default(),
         /// Users may read the history.
         allow_history_for_client: bool = false,
         /// Users may read the history while subscribed.

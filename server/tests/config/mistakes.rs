@@ -314,15 +314,15 @@ fn what_is_not_known_comes_with_the_name_that_was_meant() {
 fn what_is_not_there_yet_is_refused() {
     for (text, expected) in [
         (
-            r#"{"channel":{"without_namespace":{"allow_tags_filter":true,"delta_publish":true,"history_ttl":"0s"}}}"#,
+            r#"{"channel":{"without_namespace":{"map_clients_presence_channel_prefix":"x:","subscribe_stream_proxy_enabled":true,"history_ttl":"0s"}}}"#,
             expect![[r#"
-                channel.without_namespace.allow_tags_filter: an option of Centrifugo that is not implemented yet (in FILE)
-                channel.without_namespace.delta_publish: an option of Centrifugo that is not implemented yet (in FILE)"#]],
+                channel.without_namespace.map_clients_presence_channel_prefix: an option of Centrifugo that is not implemented yet (in FILE)
+                channel.without_namespace.subscribe_stream_proxy_enabled: an option of Centrifugo that is not implemented yet (in FILE)"#]],
         ),
         (
-            r#"{"channel":{"namespaces":[{"name":"aa","delta_publish":true,"subscription_type":"map"}]}}"#,
+            r#"{"channel":{"namespaces":[{"name":"aa","subscribe_stream_proxy_enabled":true,"subscription_type":"map"}]}}"#,
             expect![[r#"
-                channel.namespaces[0].delta_publish: an option of Centrifugo that is not implemented yet (in FILE)
+                channel.namespaces[0].subscribe_stream_proxy_enabled: an option of Centrifugo that is not implemented yet (in FILE)
                 channel.namespaces[0].subscription_type: an option of Centrifugo that is not implemented yet (in FILE)"#]],
         ),
         (

@@ -71,14 +71,14 @@ fn what_means_nothing_is_an_error_that_says_so() {
     let text = r#"{
         "clinet": {"insecure": true},
         "client": {"alowed_origins": [], "proxy": {"connect": {"enabled": true}}, "channel_limit": "many"},
-        "channel": {"namespaces": [{"name": "a1", "delta_publish": true, "histroy_size": 10}]},
+        "channel": {"namespaces": [{"name": "a1", "subscribe_stream_proxy_enabled": true, "histroy_size": 10}]},
         "engine": {"redis": {"address": "redis://10.0.0.1:6379"}},
         "admin": {"enabled": false, "password": "secret"},
         "websocket": {"read_buffer_size": 512}
     }"#;
     expect![[r#"
-        channel.namespaces[0].delta_publish: an option of Centrifugo that is not implemented yet (in FILE)
         channel.namespaces[0].histroy_size: no such option (in FILE); did you mean channel.namespaces.history_size?
+        channel.namespaces[0].subscribe_stream_proxy_enabled: an option of Centrifugo that is not implemented yet (in FILE)
         client.alowed_origins: no such option (in FILE); did you mean client.allowed_origins?
         client.proxy.connect.enabled: an option of Centrifugo that is not implemented yet (in FILE)
         clinet.insecure: no such option (in FILE); did you mean client.insecure?
@@ -199,4 +199,51 @@ fn options_of_history_positions_and_presence_reach_the_channels() {
     assert_eq!((node.history_max_publication_limit, node.recovery_max_publication_limit), (8, 9));
     let defaults = Settings::new(&loaded("{}", &[]).options).expect("settings").node;
     assert_eq!(defaults.channel_position_max_time_lag, None);
+}
+
+#[test]
+fn options_of_deltas_filters_and_compaction_reach_the_channels() {
+    let text = r#"{"channel": {
+        "without_namespace": {"allowed_delta_types": ["fossil"], "delta_publish": true},
+        "namespaces": [{
+            "name": "ns", "allow_tags_filter": true, "keep_latest_publication": true, "allow_channel_compaction": true,
+            "client_publish_debounce_interval": "1.5s"
+        }]
+    }}"#;
+    let rules = |text: &str, channel: &str| {
+        let settings = Settings::new(&loaded(text, &[]).options).expect("settings");
+        settings.namespaces.channel_options(channel).expect("known")
+    };
+    let (plain, ns) = (rules(text, "a"), rules(text, "ns:a"));
+    assert!(
+        plain.allow_delta
+            && plain.delta_publish
+            && !plain.allow_tags_filter
+            && !plain.allow_channel_compaction
+    );
+    assert!(!ns.allow_delta && !ns.delta_publish && ns.allow_tags_filter && ns.allow_channel_compaction);
+    assert!(ns.keep_latest_publication && !plain.keep_latest_publication);
+    assert_eq!((ns.publish_debounce.as_millis(), plain.publish_debounce.as_millis()), (1500, 0));
+    for (option, value, expected) in [
+        (
+            "allowed_delta_types",
+            r#"["fossil","xdelta"]"#,
+            "unknown delta type \"xdelta\": it must be \"fossil\"",
+        ),
+        (
+            "client_publish_debounce_interval",
+            r#""1us""#,
+            "must be whole milliseconds, and at most 2^32 - 1 of them",
+        ),
+        (
+            "client_publish_debounce_interval",
+            r#""1500h""#,
+            "must be whole milliseconds, and at most 2^32 - 1 of them",
+        ),
+        ("client_publish_debounce_interval", r#""-1s""#, "must not be negative"),
+    ] {
+        let text = format!(r#"{{"channel":{{"without_namespace":{{"{option}":{value}}}}}}}"#);
+        let refused = Sources::json(&text).read().expect_err("refused");
+        assert_eq!(refused, format!("channel.without_namespace.{option}: {expected}"));
+    }
 }

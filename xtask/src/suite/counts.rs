@@ -17,15 +17,25 @@ struct Load {
     name: &'static str,
     /// How many publications are made before the writing is waited for.
     together: u32,
+    /// What subscribers have, as the example counts it.
+    kind: u32,
     instructions: f64,
     writes: f64,
     /// All system calls, those of the event loop included.
     calls: f64,
 }
 
-const LOADS: [Load; 2] = [
-    Load { name: "alone", together: 1, instructions: 700.0, writes: 1.0, calls: 1.05 },
-    Load { name: "32 at a time", together: 32, instructions: 150.0, writes: 0.05, calls: 0.05 },
+const LOADS: [Load; 3] = [
+    Load { name: "alone", together: 1, kind: 0, instructions: 700.0, writes: 1.0, calls: 1.05 },
+    Load { name: "32 at a time", together: 32, kind: 0, instructions: 150.0, writes: 0.05, calls: 0.05 },
+    Load {
+        name: "with position and filter",
+        together: 1,
+        kind: 1,
+        instructions: 1000.0,
+        writes: 1.0,
+        calls: 1.05,
+    },
 ];
 
 /// One figure and its budget.
@@ -68,7 +78,7 @@ fn figures(root: &Path, program: &Path, tools: Tools, load: &Load) -> Result<Vec
     let run = |tool: &str, publications: u32| {
         let program = program.to_string_lossy();
         let command = Command::new(root, tool).argument(program);
-        let numbers = [SUBSCRIBERS, publications, load.together];
+        let numbers = [SUBSCRIBERS, publications, load.together, load.kind];
         numbers.into_iter().fold(command, |command, number| command.argument(number.to_string())).capture()
     };
     let figure =

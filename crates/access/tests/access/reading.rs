@@ -101,6 +101,40 @@ fn opt_08_09_recovery_modes_are_checked() {
 }
 
 #[test]
+fn opt_10_to_12_deltas_filters_and_numbers_are_off_unless_allowed() {
+    let off = namespaces(|_| {}).channel_options("ns:x").expect("known");
+    let subscription = off.subscription();
+    assert!(!off.delta_publish && !subscription.allow_delta && !subscription.allow_tags_filter);
+    assert!(!subscription.allow_channel_compaction && !subscription.keep_latest_publication);
+    assert!(subscription.publish_debounce.is_zero());
+    let on = namespaces(|channel| {
+        channel.allowed_delta_types = vec!["fossil".to_owned()];
+        channel.delta_publish = true;
+        channel.keep_latest_publication = true;
+        channel.allow_tags_filter = true;
+        channel.allow_channel_compaction = true;
+        channel.client_publish_debounce_interval = Duration::from_millis(20);
+    });
+    let on = on.channel_options("ns:x").expect("known");
+    let subscription = on.subscription();
+    assert!(on.delta_publish && subscription.allow_delta && subscription.allow_tags_filter);
+    assert!(subscription.allow_channel_compaction && subscription.keep_latest_publication);
+    assert_eq!(subscription.publish_debounce, Duration::from_millis(20));
+    for (wrong, set) in [
+        (
+            "allowed_delta_types",
+            (|channel| channel.allowed_delta_types = vec!["xdelta".to_owned()]) as fn(&mut ChannelConfig),
+        ),
+        ("client_publish_debounce_interval", |channel| {
+            channel.client_publish_debounce_interval = Duration::from_micros(1);
+        }),
+    ] {
+        let error = Namespaces::new(&config(set)).expect_err("refused");
+        assert_eq!(error.path, format!("channel.without_namespace.{wrong}"));
+    }
+}
+
+#[test]
 fn opt_01_to_09_channels_behave_by_their_options() {
     let rules = namespaces(|channel| {
         history(channel);

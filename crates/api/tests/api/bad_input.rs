@@ -193,7 +193,6 @@ async fn members_that_are_not_known_are_passed_over() {
 async fn what_is_not_there_yet_is_refused_by_name() {
     let test = start();
     let cases = [
-        ("publish", json!({"channel": "a", "data": 1, "delta": true}), "delta"),
         ("publish", json!({"channel": "a", "data": 1, "version": 1}), "version"),
         ("publish", json!({"channel": "a", "data": 1, "version_epoch": "e"}), "version"),
         ("subscribe", json!({"user": "a", "channel": "a", "label_filter": {}}), "label_filter"),

@@ -51,6 +51,7 @@ impl Hooks for Names {
                     meta_ttl: Duration::from_secs(600),
                 });
                 options.presence = true;
+                options.allow_delta = true;
                 DataFormat::Binary
             }
             Some(_) => return Err(ReplyError::UNKNOWN_CHANNEL),

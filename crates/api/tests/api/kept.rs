@@ -54,6 +54,25 @@ async fn pubs_01_02_repeated_keys_and_old_versions_have_no_effect() {
     test.end().await;
 }
 
+/// PUBS-04: what asks for it goes out as a delta, to whoever negotiated that.
+#[tokio::test(start_paused = true)]
+async fn pubs_04_a_publication_may_ask_to_be_sent_as_a_delta() {
+    let test = start();
+    let mut client = test.client("ann", &[]).await;
+    let subscribed = client.call(r#"{"id":2,"subscribe":{"channel":"kept:a","delta":"fossil"}}"#).await;
+    assert_eq!(subscribed["subscribe"]["delta"], true, "{subscribed}");
+    let mut deltas = Vec::new();
+    for (number, delta) in [(1, true), (2, false), (3, true), (4, true)] {
+        let data = json!({"number": number, "text": "the same in all of them, and long enough"});
+        let params = json!({"channels": [CHANNEL], "data": data, "delta": delta});
+        test.call("broadcast", params).await;
+        let push = client.push().await;
+        deltas.push(push["pub"]["delta"].as_bool().unwrap_or_default());
+    }
+    assert_eq!(deltas, [false, false, true, true]);
+    test.end().await;
+}
+
 #[tokio::test]
 async fn api_28_history_is_read_in_pages_both_ways_and_without_a_cap() {
     let test = start();

@@ -99,6 +99,16 @@ pub struct ChannelOptions {
     pub force_push_join_leave: bool,
     /// Whether publications may be sent as deltas without being asked one by one.
     pub delta_publish: bool,
+    /// Whether subscribers may negotiate deltas (OPT-10).
+    pub allow_delta: bool,
+    /// Whether subscribers may have filters on tags (OPT-12).
+    pub allow_tags_filter: bool,
+    /// Whether subscribers may ask for a number in place of the channel's name (COMP-01).
+    pub allow_channel_compaction: bool,
+    /// Whether the node keeps the latest publication, for deltas where no stream does (DELTA-07).
+    pub keep_latest_publication: bool,
+    /// By how much clients are asked to debounce their publishing (DEB-01); zero for not at all.
+    pub publish_debounce: Duration,
     /// Which payloads the channel takes.
     pub data_format: DataFormat,
     /// How publications are collected; `None` delivers each at once.
@@ -122,6 +132,11 @@ impl ChannelOptions {
             presence: self.presence,
             join_leave: self.join_leave,
             push_join_leave: self.force_push_join_leave,
+            allow_delta: self.allow_delta,
+            allow_tags_filter: self.allow_tags_filter,
+            allow_channel_compaction: self.allow_channel_compaction,
+            keep_latest_publication: self.keep_latest_publication,
+            publish_debounce: self.publish_debounce,
             ..SubscriptionOptions::default()
         }
     }
@@ -140,6 +155,11 @@ impl Default for ChannelOptions {
             join_leave: false,
             force_push_join_leave: false,
             delta_publish: false,
+            allow_delta: false,
+            allow_tags_filter: false,
+            allow_channel_compaction: false,
+            keep_latest_publication: false,
+            publish_debounce: Duration::ZERO,
             data_format: DataFormat::default(),
             batching: None,
             overflow: OverflowPolicy::Disconnect,

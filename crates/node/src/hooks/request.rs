@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use http::HeaderMap;
 use tourbillon_broker::{HistoryQuery, PublishOptions, Published};
@@ -298,6 +299,17 @@ pub struct SubscriptionOptions {
     pub push_join_leave: bool,
     /// Where it catches up from, if it recovers and the client does not say where (API-22, REC-12).
     pub recover_since: Option<StreamPosition>,
+    /// Its publications come as deltas if the client asks for that (OPT-10).
+    pub allow_delta: bool,
+    /// The client may have a filter on tags (OPT-12). One that asks for a filter otherwise is refused.
+    pub allow_tags_filter: bool,
+    /// Pushes name the channel by a number if the client asks for that (COMP-01).
+    pub allow_channel_compaction: bool,
+    /// The node keeps the channel's latest publication, so that deltas come of publications outside a stream, too
+    /// (DELTA-07).
+    pub keep_latest_publication: bool,
+    /// By how much the client is asked to debounce its publishing (DEB-01); whole milliseconds, zero for not at all.
+    pub publish_debounce: Duration,
 }
 
 /// A subscription is granted.

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tourbillon_transport::{Message, Run};
-use tourbillon_types::Disconnect;
+use tourbillon_types::{Disconnect, TagMatcher};
 
+use super::encodings::{Body, Form};
 use super::flow::{Flow, Sender};
 use super::index::Index;
 use super::tracked::Tracked;
-use crate::conn::{Conn, Variant};
+use crate::conn::Conn;
 
 /// One channel.
 #[derive(Debug, Default)]
@@ -22,32 +23,47 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Subscribers {
     groups: SmallVec<[Group; 1]>,
-    /// Those that have a position, or listen to joins and leaves. Most channels have none.
+    /// Those that are looked at one by one. Most channels have none.
     pub(super) tracked: Option<Box<Tracked>>,
     /// Of a channel whose publications are not all delivered at once.
     pub(super) flow: Option<Box<Flow>>,
+    /// What stands for the channel's name with those who take that; 0 until somebody does.
+    pub(super) number: i64,
     /// Whether the broker is known to deliver this channel.
     pub(super) delivered: bool,
     /// Nobody is left, and the entry is taken off the map: whoever still finds it looks again.
     pub(super) dissolved: bool,
 }
 
-/// How a connection has a channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// It gets every publication.
-    Plain,
-    /// It has a position, or listens.
-    Tracked {
-        /// Whether joins and leaves are told to it.
-        listens: bool,
-    },
+/// How a connection has a channel. By default it gets every publication as it is, and no more.
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
+pub(crate) struct Place {
+    /// Whether it takes the channel's number for its name.
+    pub(crate) compact: bool,
+    /// Whether it has a position.
+    pub(crate) positioned: bool,
+    /// Whether joins and leaves are told to it.
+    pub(crate) listens: bool,
+    /// Whether it takes deltas.
+    pub(crate) delta: bool,
+    /// Whether it takes deltas of publications outside a stream, too.
+    pub(crate) keeps_latest: bool,
+    /// Which publications it gets; `None` for all.
+    pub(crate) filter: Option<Arc<TagMatcher>>,
+}
+
+impl Place {
+    /// Whether nothing has to be looked at for a publication.
+    const fn is_plain(&self) -> bool {
+        !self.positioned && !self.listens && !self.delta && self.filter.is_none()
+    }
 }
 
 /// Subscribers that get the same bytes, densely.
 #[derive(Debug)]
 pub(super) struct Group {
-    pub(super) variant: Variant,
+    pub(super) form: Form,
     slots: Vec<Slot>,
     index: Index,
     /// How many gates are closed.
@@ -92,30 +108,33 @@ impl Subscribers {
         self.groups.iter_mut()
     }
 
-    fn group(&mut self, variant: Variant) -> Option<&mut Group> {
-        self.groups.iter_mut().find(|group| group.variant == variant)
+    /// The group that a connection is in.
+    fn group_of(&mut self, conn: &Conn) -> Option<&mut Group> {
+        self.groups.iter_mut().find(|group| group.has(conn))
     }
 
     /// Adds a connection with its gate closed. One that is there already stays as it is.
-    pub(super) fn add(&mut self, conn: &Arc<Conn>, place: Place) {
+    pub(super) fn add(&mut self, conn: &Arc<Conn>, place: &Place) {
         if self.has(conn) {
             return;
         }
-        if let Place::Tracked { listens } = place {
-            self.tracked.get_or_insert_default().add(conn, listens, GATE_LIMIT);
+        if !place.is_plain() {
+            self.tracked.get_or_insert_default().add(conn, place, GATE_LIMIT);
             return;
         }
-        if self.group(conn.variant).is_none() {
-            self.groups.push(Group::new(conn.variant));
-        }
-        if let Some(group) = self.group(conn.variant) {
+        let form = Form { variant: conn.variant, compact: place.compact, body: Body::Plain };
+        let at = self.groups.iter().position(|group| group.form == form).unwrap_or_else(|| {
+            self.groups.push(Group::new(form));
+            self.groups.len() - 1
+        });
+        if let Some(group) = self.groups.get_mut(at) {
             group.add(conn);
         }
     }
 
     /// Opens a connection's gate and gives what collected behind it.
     pub(super) fn open(&mut self, conn: &Conn) -> Vec<Message> {
-        let Some(group) = self.group(conn.variant) else { return Vec::new() };
+        let Some(group) = self.group_of(conn) else { return Vec::new() };
         let Some(gate) = group.slot_mut(conn).and_then(|slot| slot.gate.take()) else { return Vec::new() };
         group.gated -= 1;
         group.burst = Burst::default();
@@ -123,8 +142,7 @@ impl Subscribers {
     }
 
     fn has(&self, conn: &Conn) -> bool {
-        let group = self.groups.iter().find(|group| group.variant == conn.variant);
-        group.is_some_and(|group| group.position(conn).is_some())
+        self.groups.iter().any(|group| group.has(conn))
             || self.tracked.as_ref().is_some_and(|tracked| tracked.has(conn))
     }
 
@@ -138,7 +156,7 @@ impl Subscribers {
             }
             return true;
         }
-        let Some(group) = self.group(conn.variant) else { return false };
+        let Some(group) = self.group_of(conn) else { return false };
         let removed = group.remove(conn);
         self.groups.retain(|group| !group.slots.is_empty());
         removed
@@ -146,8 +164,8 @@ impl Subscribers {
 }
 
 impl Group {
-    fn new(variant: Variant) -> Self {
-        Self { variant, slots: Vec::new(), index: Index::default(), gated: 0, burst: Burst::default() }
+    fn new(form: Form) -> Self {
+        Self { form, slots: Vec::new(), index: Index::default(), gated: 0, burst: Burst::default() }
     }
 
     fn add(&mut self, conn: &Arc<Conn>) {
@@ -160,6 +178,10 @@ impl Group {
         self.burst = Burst::default();
         let slots = &self.slots;
         self.index.added(conn.key, slots.len(), || slots.iter().map(|slot| slot.conn.key));
+    }
+
+    fn has(&self, conn: &Conn) -> bool {
+        self.form.variant == conn.variant && self.position(conn).is_some()
     }
 
     fn position(&self, conn: &Conn) -> Option<usize> {

@@ -1,4 +1,4 @@
-//! One publication or push in the encodings that its subscribers want.
+//! One publication or push in the forms that its subscribers want.
 
 use std::sync::Arc;
 
@@ -8,30 +8,50 @@ use tourbillon_types::Disconnect;
 
 use crate::conn::{Conn, Variant};
 
-/// A message in each variant that was asked for, encoded once.
-pub(super) struct Encodings<F> {
-    encode: F,
-    done: SmallVec<[(Variant, Message); 2]>,
+/// How a push looks to a subscriber. Subscribers of one form share the same bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Form {
+    pub(super) variant: Variant,
+    /// The channel's number stands for its name (COMP-01).
+    pub(super) compact: bool,
+    pub(super) body: Body,
 }
 
-impl<F: FnMut(Variant) -> Result<Message, Disconnect>> Encodings<F> {
+/// How a publication's data looks. Pushes that are no publications have no other body than the plain one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Body {
+    /// As it is.
+    Plain,
+    /// In a JSON string (HID-08).
+    Text,
+    /// What is different from the publication before; in JSON in a string, too.
+    Delta,
+}
+
+/// A message in each form that was asked for, encoded once.
+pub(super) struct Encodings<F> {
+    encode: F,
+    done: SmallVec<[(Form, Message); 2]>,
+}
+
+impl<F: FnMut(Form) -> Result<Message, Disconnect>> Encodings<F> {
     pub(super) fn new(encode: F) -> Self {
         Self { encode, done: SmallVec::new() }
     }
 
-    /// The message for a variant.
-    pub(super) fn of(&mut self, variant: Variant) -> Result<Message, Disconnect> {
-        if let Some((_, message)) = self.done.iter().find(|(done, _)| *done == variant) {
+    /// The message in a form.
+    pub(super) fn of(&mut self, form: Form) -> Result<Message, Disconnect> {
+        if let Some((_, message)) = self.done.iter().find(|(done, _)| *done == form) {
             return Ok(message.clone());
         }
-        let message = (self.encode)(variant)?;
-        self.done.push((variant, message.clone()));
+        let message = (self.encode)(form)?;
+        self.done.push((form, message.clone()));
         Ok(message)
     }
 
     /// Queues the message for a connection.
-    pub(super) fn send(&mut self, conn: &Arc<Conn>) {
-        match self.of(conn.variant) {
+    pub(super) fn send(&mut self, conn: &Arc<Conn>, compact: bool, body: Body) {
+        match self.of(Form { variant: conn.variant, compact, body }) {
             Ok(message) => conn.send(message),
             Err(why) => conn.fail(why),
         }

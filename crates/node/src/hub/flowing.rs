@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 use tourbillon_transport::Message;
 use tourbillon_types::{Channel, Publication};
 
+use super::Hub;
+use super::bodies::Encoder;
 use super::channel::{Entry, Subscribers};
 use super::encodings::Encodings;
 use super::flow::{Flow, FlowRules, Held};
-use super::{Hub, encode};
 use crate::batches::{Batches, Due};
 
 impl Hub {
@@ -105,16 +106,18 @@ impl Hub {
         let Some(sender) = subscribers.flow.as_ref().map(|flow| flow.sender()) else { return };
         // Another channel's run, which stands before this in queues, takes nothing that comes after it.
         self.last.store(Arc::as_ptr(entry).addr(), Ordering::Relaxed);
+        let number = subscribers.number;
         let mut encoded: Vec<_> = held
             .publications()
             .map(|(publication, offsets)| {
-                ((publication, offsets), Encodings::new(move |variant| encode(variant, channel, publication)))
+                let encoder = Encoder::new(channel, number, publication);
+                ((publication, offsets), Encodings::new(move |form| encoder.encode(form)))
             })
             .collect();
         for group in subscribers.groups_mut() {
-            let variant = group.variant;
+            let form = group.form;
             let messages: Result<Vec<Message>, _> =
-                encoded.iter_mut().map(|(_, encodings)| encodings.of(variant)).collect();
+                encoded.iter_mut().map(|(_, encodings)| encodings.of(form)).collect();
             match messages {
                 Ok(messages) => group.deliver(&messages, sender),
                 Err(why) => group.fail(&why),
@@ -131,9 +134,10 @@ impl Hub {
 impl Subscribers {
     /// Has a publication wait behind the gates that are closed: what is held is for those whose gates are open.
     fn collect(&mut self, channel: &Channel, publication: &Arc<Publication>) {
-        let mut encodings = Encodings::new(|variant| encode(variant, channel, publication));
+        let encoder = Encoder::new(channel, self.number, publication);
+        let mut encodings = Encodings::new(|form| encoder.encode(form));
         for group in self.groups_mut().filter(|group| group.is_collecting()) {
-            match encodings.of(group.variant) {
+            match encodings.of(group.form) {
                 Ok(message) => group.collect(&message),
                 Err(why) => group.fail(&why),
             }

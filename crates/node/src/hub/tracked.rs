@@ -1,23 +1,34 @@
-//! Subscribers that are looked at one by one: those with a position, and those that listen to joins and leaves.
+//! Subscribers that are looked at one by one: those with a position, a filter or deltas, and those that listen to joins
+//! and leaves.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use tourbillon_recovery::{Gate, Offer, Opened};
+use tourbillon_recovery::{Gate, Offer, Opened, Plan, ResumeError, Resumed};
 use tourbillon_session::ServerOp;
 use tourbillon_transport::Message;
 use tourbillon_types::{Channel, Disconnect, Publication, StreamPosition};
 
-use super::encodings::Encodings;
+use super::bodies::{Encoder, whole};
+use super::channel::Place;
+use super::encodings::{Body, Encodings, Form};
+use super::filters::{FilterId, Filters};
 use super::flow::Sender;
 use super::index::Index;
-use crate::conn::{Conn, Variant};
+use super::latest::Latest;
+use crate::conn::Conn;
 
 /// Such subscribers of one channel, of all variants.
 #[derive(Debug, Default)]
 pub(super) struct Tracked {
     slots: Vec<Slot>,
+    /// What few channels have: empty, or of each slot at the same place.
+    extras: Vec<Extra>,
     index: Index,
+    filters: Filters,
+    latest: Latest,
+    /// How many take deltas.
+    deltas: usize,
     /// Whether it is known that there are positions to be checked.
     checked: bool,
 }
@@ -29,6 +40,18 @@ struct Slot {
     gate: Option<Gate>,
     /// Whether joins and leaves are told to it.
     listens: bool,
+    /// Whether it takes the channel's number for its name.
+    compact: bool,
+}
+
+/// What filters and deltas need.
+#[derive(Debug, Default)]
+struct Extra {
+    /// Which publication it has, as [`Latest`] counts them; 0 when that is not known.
+    has: u64,
+    filter: FilterId,
+    delta: bool,
+    keeps_latest: bool,
 }
 
 impl Slot {
@@ -36,6 +59,25 @@ impl Slot {
     fn lose(&mut self, channel: &Channel) {
         self.gate = None;
         self.conn.tell(ServerOp::Insufficient { channel: channel.clone() }, None);
+    }
+}
+
+impl Extra {
+    const fn is_none(&self) -> bool {
+        !self.delta && self.filter.is_none()
+    }
+
+    /// How a publication looks that the subscriber gets now. It has that one from here on.
+    fn body(&mut self, conn: &Conn, latest: &Latest, encoder: &Encoder<'_>, may_be_delta: bool) -> Body {
+        if !self.delta {
+            return Body::Plain;
+        }
+        let has = std::mem::replace(&mut self.has, latest.coming());
+        let may_be_delta = may_be_delta && (encoder.is_in_stream() || self.keeps_latest);
+        match latest.data(has).filter(|_| may_be_delta) {
+            Some(before) if encoder.is_smaller_than_whole(before) => Body::Delta,
+            _ => whole(conn.variant.encoding),
+        }
     }
 }
 
@@ -53,33 +95,71 @@ impl Tracked {
     }
 
     /// Adds a connection with its gate closed. It is not there yet.
-    pub(super) fn add(&mut self, conn: &Arc<Conn>, listens: bool, limit: usize) {
+    pub(super) fn add(&mut self, conn: &Arc<Conn>, place: &Place, limit: usize) {
         if self.slots.len() == self.slots.capacity() {
             self.slots.reserve_exact(self.slots.len().clamp(1, 4096));
         }
-        self.slots.push(Slot { conn: conn.clone(), gate: Some(Gate::buffering(limit)), listens });
+        let gate = Some(Gate::buffering(limit));
+        self.slots.push(Slot { conn: conn.clone(), gate, listens: place.listens, compact: place.compact });
         let slots = &self.slots;
         self.index.added(conn.key, slots.len(), || slots.iter().map(|slot| slot.conn.key));
+        let filter = place.filter.as_ref().map(|filter| self.filters.add(filter)).unwrap_or_default();
+        let extra = Extra { has: 0, filter, delta: place.delta, keeps_latest: place.keeps_latest };
+        if !extra.is_none() || !self.extras.is_empty() {
+            self.deltas += usize::from(extra.delta);
+            self.extras.resize_with(self.slots.len() - 1, Extra::default);
+            self.extras.push(extra);
+        }
     }
 
     pub(super) fn remove(&mut self, conn: &Conn) -> bool {
         let Some(at) = self.position(conn) else { return false };
         self.slots.swap_remove(at);
         self.index.removed(conn.key, self.slots.get(at).map(|moved| (moved.conn.key, at)), self.slots.len());
-        if self.slots.capacity() > 64 && self.slots.len() < self.slots.capacity() / 4 {
+        let shrink = self.slots.capacity() > 64 && self.slots.len() < self.slots.capacity() / 4;
+        if shrink {
             self.slots.shrink_to(self.slots.len() * 2);
+        }
+        if at < self.extras.len() {
+            let extra = self.extras.swap_remove(at);
+            self.filters.remove(extra.filter);
+            self.deltas -= usize::from(extra.delta);
+            if self.deltas == 0 {
+                self.latest.forget();
+                if self.filters.is_empty() {
+                    self.extras = Vec::new();
+                }
+            }
+            if shrink {
+                self.extras.shrink_to(self.slots.len() * 2);
+            }
         }
         true
     }
 
-    fn slot_mut(&mut self, conn: &Conn) -> Option<&mut Slot> {
+    /// Makes a beginning of what the broker answered, and of what collected at a connection's gate meanwhile. `None`:
+    /// the connection is not here, or has lost its position.
+    pub(super) fn resume(
+        &mut self,
+        conn: &Conn,
+        plan: Plan,
+        page: tourbillon_broker::Page,
+    ) -> Option<Result<Resumed, ResumeError>> {
         let at = self.position(conn)?;
-        self.slots.get_mut(at)
-    }
-
-    /// A connection's gate.
-    pub(super) fn gate(&mut self, conn: &Conn) -> Option<&mut Gate> {
-        self.slot_mut(conn)?.gate.as_mut()
+        let gate = self.slots.get_mut(at)?.gate.as_mut()?;
+        let mut extra = self.extras.get_mut(at);
+        let filter = extra.as_ref().and_then(|extra| self.filters.matcher(extra.filter));
+        let hidden = |publication: &Publication| {
+            filter.as_ref().is_some_and(|filter| !filter.matches_publication(publication))
+        };
+        let resumed = plan.finish(page, gate, hidden);
+        if let Some(extra) = extra.as_mut().filter(|extra| extra.delta)
+            && let Ok(resumed) = &resumed
+        {
+            // The next publication may be a delta against the last one of the reply.
+            extra.has = resumed.publications.last().map_or(0, |last| self.latest.number_of_stored(last));
+        }
+        Some(resumed)
     }
 
     /// Opens a connection's gate and queues what collected behind it. `true`: there are positions now, which nobody
@@ -89,17 +169,24 @@ impl Tracked {
         channel: &Channel,
         conn: &Conn,
         live: Option<StreamPosition>,
-        encode: impl Fn(&Publication) -> Result<Message, Disconnect>,
+        encode: impl Fn(&Publication, Form) -> Result<Message, Disconnect>,
     ) -> bool {
-        let Some(slot) = self.slot_mut(conn) else { return false };
+        let Some(at) = self.position(conn) else { return false };
+        let Some(slot) = self.slots.get_mut(at) else { return false };
         let Some(gate) = &mut slot.gate else { return false };
+        let extra = self.extras.get_mut(at).filter(|extra| extra.delta);
+        let body = if extra.is_some() { whole(conn.variant.encoding) } else { Body::Plain };
         let positioned = live.is_some();
         let Opened { publications, lost } = gate.open(live);
-        for publication in publications {
-            match encode(&publication) {
+        let form = Form { variant: conn.variant, compact: slot.compact, body };
+        for publication in &publications {
+            match encode(publication, form) {
                 Ok(message) => slot.conn.send(message),
                 Err(why) => slot.conn.fail(why),
             }
+        }
+        if let (Some(extra), Some(last)) = (extra, publications.last()) {
+            extra.has = self.latest.number_of_held(last);
         }
         if lost.is_some() {
             slot.lose(channel);
@@ -115,38 +202,71 @@ impl Tracked {
         &mut self,
         channel: &Channel,
         publication: &Arc<Publication>,
-        encodings: &mut Encodings<impl FnMut(Variant) -> Result<Message, Disconnect>>,
+        may_be_delta: bool,
+        encoder: &Encoder<'_>,
+        encodings: &mut Encodings<impl FnMut(Form) -> Result<Message, Disconnect>>,
     ) {
-        for slot in &mut self.slots {
+        if self.extras.is_empty() {
+            for slot in &mut self.slots {
+                let Some(gate) = &mut slot.gate else { continue };
+                match gate.offer(publication, false) {
+                    Offer::Deliver => encodings.send(&slot.conn, slot.compact, Body::Plain),
+                    Offer::Skip | Offer::Held => {}
+                    Offer::Full => slot.conn.fail(Disconnect::SLOW),
+                    Offer::Lost(_) => slot.lose(channel),
+                }
+            }
+            return;
+        }
+        self.filters.next();
+        for (slot, extra) in self.slots.iter_mut().zip(&mut self.extras) {
             let Some(gate) = &mut slot.gate else { continue };
-            match gate.offer(publication, false) {
-                Offer::Deliver => encodings.send(&slot.conn),
+            let hidden = self.filters.hides(extra.filter, publication);
+            match gate.offer(publication, hidden) {
+                Offer::Deliver => {
+                    let body = extra.body(&slot.conn, &self.latest, encoder, may_be_delta);
+                    encodings.send(&slot.conn, slot.compact, body);
+                }
                 Offer::Skip | Offer::Held => {}
                 Offer::Full => slot.conn.fail(Disconnect::SLOW),
                 Offer::Lost(_) => slot.lose(channel),
             }
         }
+        if self.deltas > 0 {
+            let keeps = publication.offset > 0 || self.extras.iter().any(|extra| extra.keeps_latest);
+            self.latest.advance(publication, keeps);
+        }
     }
 
     /// Offers a publication to every subscriber whose gate is closed.
     pub(super) fn collect(&mut self, publication: &Arc<Publication>) {
+        // What is collected and may be missed is not followed: there are no deltas against it.
+        self.latest.forget();
+        self.filters.next();
+        let mut extras = self.extras.iter();
         for slot in &mut self.slots {
+            let filter = extras.next().map_or_else(FilterId::default, |extra| extra.filter);
             let Some(gate) = slot.gate.as_mut().filter(|gate| gate.is_buffering()) else { continue };
-            if gate.offer(publication, false) == Offer::Full {
+            let hidden = self.filters.hides(filter, publication);
+            if gate.offer(publication, hidden) == Offer::Full {
                 slot.conn.fail(Disconnect::SLOW);
             }
         }
     }
 
-    /// Offers a publication that stands for these offsets to every subscriber whose gate is open.
+    /// Offers a publication that stands for these offsets to every subscriber whose gate is open. Filters see this one
+    /// only: where the newest counts, it counts for them, too.
     pub(super) fn deliver(
         &mut self,
         channel: &Channel,
         (publication, offsets): (&Arc<Publication>, RangeInclusive<u64>),
-        encodings: &mut Encodings<impl FnMut(Variant) -> Result<Message, Disconnect>>,
+        encodings: &mut Encodings<impl FnMut(Form) -> Result<Message, Disconnect>>,
         sender: Sender,
     ) {
+        self.filters.next();
+        let mut extras = self.extras.iter_mut();
         for slot in &mut self.slots {
+            let extra = extras.next();
             let Some(gate) = slot.gate.as_mut().filter(|gate| !gate.is_buffering()) else { continue };
             match gate.offer_newest(offsets.clone(), publication) {
                 Offer::Deliver => {}
@@ -156,8 +276,18 @@ impl Tracked {
                     continue;
                 }
             }
+            let mut body = Body::Plain;
+            if let Some(extra) = extra {
+                if self.filters.hides(extra.filter, publication) {
+                    continue;
+                }
+                if extra.delta {
+                    extra.has = 0;
+                    body = whole(slot.conn.variant.encoding);
+                }
+            }
             let has_position = gate.position().is_some();
-            match encodings.of(slot.conn.variant) {
+            match encodings.of(Form { variant: slot.conn.variant, compact: slot.compact, body }) {
                 Ok(message) if has_position => {
                     if !sender.send_next(&slot.conn, message) {
                         slot.lose(channel);
@@ -179,11 +309,11 @@ impl Tracked {
     }
 
     /// Queues a message for everybody who listens and has got its reply.
-    pub(super) fn notify(&self, encode: impl FnMut(Variant) -> Result<Message, Disconnect>) {
+    pub(super) fn notify(&self, encode: impl FnMut(Form) -> Result<Message, Disconnect>) {
         let mut encodings = Encodings::new(encode);
         for slot in &self.slots {
             if slot.listens && slot.gate.as_ref().is_some_and(|gate| !gate.is_buffering()) {
-                encodings.send(&slot.conn);
+                encodings.send(&slot.conn, slot.compact, Body::Plain);
             }
         }
     }
@@ -205,5 +335,6 @@ mod tests {
     #[cfg(target_pointer_width = "64")]
     fn a_slot_is_small() {
         assert!(size_of::<Slot>() <= 48, "a slot takes {} bytes", size_of::<Slot>());
+        assert!(size_of::<Extra>() <= 16, "what deltas and filters need takes {} bytes", size_of::<Extra>());
     }
 }

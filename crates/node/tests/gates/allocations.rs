@@ -1,6 +1,10 @@
 //! How often the memory allocator is asked.
 
-use tourbillon_types::{Channel, Payload};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tourbillon_node::{HistoryPolicy, PublishOptions};
+use tourbillon_types::{Channel, Payload, Tags};
 
 use crate::budget::{within, within_so_far};
 use crate::harness::{Bench, connect};
@@ -14,13 +18,18 @@ fn data() -> Payload {
 
 /// Allocations of a publish and all its deliveries.
 fn publishing(subscribers: usize) -> f64 {
+    publishing_to(subscribers, "", &PublishOptions::default())
+}
+
+/// The same for subscribers that ask for more.
+fn publishing_to(subscribers: usize, asked: &str, options: &PublishOptions) -> f64 {
     let bench = Bench::new();
     let (channel, data) = (Channel::from("news"), data());
-    let wires = bench.run(bench.subscribers(subscribers, "news"));
+    let wires = bench.run(bench.subscribers_of(subscribers, "news", asked));
     let publish = async |rounds: usize| {
         for _ in 0..rounds {
             let before = wires.first().map_or(0, |wire| wire.counts().messages);
-            bench.publish(&channel, &data).await;
+            bench.publish_with(&channel, &data, options.clone()).await;
             for wire in &wires {
                 wire.until(before + 1).await;
             }
@@ -38,6 +47,21 @@ fn a_delivery_allocates_nothing() {
     // Either is enough for the frame to be made once for all.
     let (few, many) = (publishing(20), publishing(120));
     within("allocations per delivery", (many - few) / 100.0, 0.0);
+}
+
+#[test]
+fn a_delivery_with_position_filter_and_delta_allocates_nothing() {
+    let mut options = PublishOptions::default();
+    let (ttl, meta_ttl) = (Duration::from_secs(60), Duration::from_secs(3600));
+    options.history = Some(HistoryPolicy { size: 10, ttl, meta_ttl });
+    options.tags = Some(Arc::new(Tags::from([("place".to_owned(), "here".to_owned())])));
+    options.delta = true;
+    let filter = r#","positioned":true,"tf":{"key":"place","cmp":"eq","val":"here"}"#;
+    let delta = r#","positioned":true,"delta":"fossil""#;
+    for (name, asked) in [("a filter", filter), ("deltas", delta)] {
+        let (few, many) = (publishing_to(20, asked, &options), publishing_to(120, asked, &options));
+        within(&format!("allocations per delivery with position and {name}"), (many - few) / 100.0, 0.0);
+    }
 }
 
 #[test]

@@ -4,8 +4,8 @@ use allocation_counter::{AllocationInfo, measure};
 use tokio::runtime::Runtime;
 use tourbillon_broker_memory::MemoryEngine;
 use tourbillon_node::{
-    ConnectDecision, ConnectRequest, Hooks, Node, PublishDecision, PublishRequest, Refusal, RpcDecision,
-    RpcRequest, SubscribeDecision, SubscribeRequest,
+    ConnectDecision, ConnectRequest, Hooks, Node, PublishDecision, PublishOptions, PublishRequest, Refusal,
+    RpcDecision, RpcRequest, SubscribeDecision, SubscribeRequest,
 };
 use tourbillon_transport::{Accept, ConnContext, TransportInfo};
 use tourbillon_transport_websocket::{WebSocketConfig, WebSocketTransport};
@@ -23,7 +23,9 @@ impl Hooks for Echo {
 
     async fn subscribe(&self, request: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
         let mut decision = SubscribeDecision::default();
-        decision.options.positioned = request.channel.starts_with("position");
+        decision.options.positioned = request.positioned || request.channel.starts_with("position");
+        decision.options.allow_delta = true;
+        decision.options.allow_tags_filter = true;
         Ok(decision)
     }
 
@@ -87,17 +89,26 @@ impl Bench {
 
     /// Connections that have a channel.
     pub(crate) async fn subscribers(&self, count: usize, channel: &str) -> Vec<Wire> {
+        self.subscribers_of(count, channel, "").await
+    }
+
+    /// The same, with what else they ask for.
+    pub(crate) async fn subscribers_of(&self, count: usize, channel: &str, asked: &str) -> Vec<Wire> {
         let mut wires = Vec::with_capacity(count);
         for _ in 0..count {
             let wire = self.client().await;
-            subscribe(&wire, channel).await;
+            subscribe_to(&wire, channel, asked).await;
             wires.push(wire);
         }
         wires
     }
 
     pub(crate) async fn publish(&self, channel: &Channel, data: &Payload) {
-        let published = self.node.publish(channel.clone(), data.clone(), Default::default()).await;
+        self.publish_with(channel, data, PublishOptions::default()).await;
+    }
+
+    pub(crate) async fn publish_with(&self, channel: &Channel, data: &Payload, options: PublishOptions) {
+        let published = self.node.publish(channel.clone(), data.clone(), options).await;
         assert!(published.is_ok(), "{published:?}");
     }
 
@@ -116,8 +127,12 @@ pub(crate) async fn connect(wire: &Wire) {
 }
 
 pub(crate) async fn subscribe(wire: &Wire, channel: &str) {
+    subscribe_to(wire, channel, "").await;
+}
+
+async fn subscribe_to(wire: &Wire, channel: &str, asked: &str) {
     let before = wire.counts().messages;
-    wire.send([format!(r#"{{"id":2,"subscribe":{{"channel":"{channel}"}}}}"#).as_bytes()]);
+    wire.send([format!(r#"{{"id":2,"subscribe":{{"channel":"{channel}"{asked}}}}}"#).as_bytes()]);
     wire.until(before + 1).await;
     assert!(wire.says(r#""subscribe""#), "{}", wire.last());
 }

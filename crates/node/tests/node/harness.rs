@@ -47,9 +47,22 @@ impl TestNode {
     }
 
     pub(crate) async fn publish(&self, channel: &str, data: &str) {
-        let data = Payload::from(data.as_bytes().to_vec());
+        let data = data.as_bytes().to_vec();
+        self.publish_with(channel, data, |_| {}).await;
+    }
+
+    pub(crate) async fn publish_with(
+        &self,
+        channel: &str,
+        data: impl Into<Payload>,
+        change: impl FnOnce(&mut PublishOptions),
+    ) {
+        let data = data.into();
         let mut options = PublishOptions::default();
-        options.history = self.node.channel_options(channel).expect("a channel").history;
+        let rules = self.node.channel_options(channel).expect("a channel");
+        options.history = rules.history;
+        options.delta = rules.delta_publish;
+        change(&mut options);
         let published = self.node.publish(Channel::from(channel), data, options).await;
         assert!(published.is_ok(), "{published:?}");
     }

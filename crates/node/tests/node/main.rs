@@ -3,9 +3,14 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test stops at what it did not expect")]
 
 mod bursts;
+mod chains;
 mod cluster;
+mod compaction;
+mod deltas;
 mod emulation;
+mod filters;
 mod flow;
+mod follower;
 mod harness;
 mod history;
 mod limits;

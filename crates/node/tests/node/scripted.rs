@@ -29,7 +29,7 @@ pub(crate) fn at(offset: u64, epoch: &str) -> StreamPosition {
 }
 
 /// Everybody may do everything. What a channel keeps is in its name, word by word: `history`, `position`, `recover`,
-/// `cache`, `auto`, `presence`, `joins`, `listen`.
+/// `cache`, `auto`, `presence`, `joins`, `listen`; and what it allows: `delta`, `keep`, `filter`, `compact`, `debounce`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ByName;
 
@@ -78,6 +78,12 @@ impl Hooks for ByName {
         options.presence = has("presence");
         options.join_leave = has("joins");
         options.force_push_join_leave = has("listen");
+        options.allow_delta = has("delta");
+        options.delta_publish = has("delta");
+        options.keep_latest_publication = has("keep");
+        options.allow_tags_filter = has("filter");
+        options.allow_channel_compaction = has("compact");
+        options.publish_debounce = Duration::from_millis(if has("debounce") { 250 } else { 0 });
         Ok(options)
     }
 }

@@ -182,6 +182,20 @@ fn an_unknown_delta_format_is_a_bad_request() {
 }
 
 #[test]
+fn subscribe_tells_deltas_numbers_and_advice() {
+    let mut rig = Rig::connected();
+    rig.send(r#"{"id":2,"subscribe":{"channel":"a","delta":"fossil","flag":1}}"#);
+    rig.answer(grant(Granted { delta: true, id: 7, publish_debounce: 250, ..positioned(5) }));
+    rig.expect(expect![[r#"
+        client> {"id":2,"subscribe":{"channel":"a","delta":"fossil","flag":1}}
+        - call 2: subscribe a
+        - answer 2: granted
+        server> {"id":2,"subscribe":{"recoverable":true,"epoch":"abcd","offset":5,"positioned":true,"delta":true,"id":7,"publish_debounce":250}}
+        - open a at 5 abcd
+    "#]]);
+}
+
+#[test]
 fn polled_channels_are_not_there() {
     let mut rig = Rig::connected();
     rig.send(r#"{"id":2,"subscribe":{"channel":"a","type":4}}"#);
