@@ -10,7 +10,7 @@ const INVALID = { code: 3500, reason: "invalid token" };
 
 describe("claims", () => {
   const server = useServer({
-    channel: { namespaces: [{ name: "open", allow_subscribe_for_client: true, allow_publish_for_client: true }, { name: "closed" }] },
+    channel: { namespaces: [{ name: "open", allow_subscribe_for_client: true, allow_publish_for_client: true }, { name: "closed" }, { name: "kept", presence: true, history_size: 10, history_ttl: "60s" }] },
   });
 
   inEveryEncoding((wire) => {
@@ -34,6 +34,27 @@ describe("claims", () => {
       await server.api("disconnect", { user, disconnect: { code: 4000, reason: "again" } });
       assert.equal((await client.events.next("subscribing")).channel, "closed:c");
       assert.equal((await client.events.next("subscribed")).channel, "closed:c");
+    });
+
+    test("what a token overrides holds for its subscriptions, the client's own and the server's", async (t) => {
+      const on = { value: true };
+      const override = { force_recovery: on, force_positioning: on };
+      const channel = `kept:${crypto.randomUUID()}`;
+      await server.api("publish", { channel, data: 1 });
+      const own = await connect(t, wire, server, { user: "own" });
+      const token = server.token({ sub: "own", channel, override });
+      const subscription = await subscribe(own, channel, { token });
+      const { context } = subscription.events.all.find(({ name }) => name === "subscribed");
+      assert.deepEqual([context.recoverable, context.positioned], [true, true]);
+      const given = newClient(t, wire, server, { token: server.token({ sub: "given", subs: { [channel]: { override } } }) });
+      given.connect();
+      const subscribed = await given.events.next("subscribed");
+      assert.deepEqual([subscribed.recoverable, subscribed.positioned], [true, true]);
+      const plain = newClient(t, wire, server, { token: server.token({ sub: "plain", subs: { [channel]: { override: { presence: { value: false } } } } }) });
+      plain.connect();
+      assert.equal((await plain.events.next("subscribed")).recoverable, false);
+      const { presence } = await server.api("presence", { channel });
+      assert.deepEqual(Object.values(presence).map(({ user }) => user).sort(), ["given", "own"]);
     });
 
     test("a channel in a namespace that does not exist gets error 102", async (t) => {

@@ -32,6 +32,42 @@ fn subt_10_to_13_a_token_grants_a_subscription() {
     assert!(asked.take().is_empty());
 }
 
+/// Overrides take the place of the namespace's options, and what is asked for comes on top (SUBT-13, SUBT-15).
+#[test]
+fn subt_15_a_tokens_overrides_replace_the_options_of_the_namespace() {
+    let (hooks, _) = chain(
+        tokens_config(),
+        namespaces(|channel| {
+            channel.presence = true;
+            channel.force_positioning = true;
+            channel.allow_recovery = true;
+        }),
+    );
+    let anna = client("anna");
+    let (on, off) = (json!({"value": true}), json!({"value": false}));
+    let claims = |overrides| json!({ "override": overrides });
+    let all_off = json!({"presence": off, "force_positioning": off});
+    let all_on = json!({"presence": on, "join_leave": on, "force_push_join_leave": on, "force_positioning": on, "force_recovery": on});
+    for (claims, asks, expected) in [
+        (json!({}), false, [true, false, false, true, false]),
+        (claims(all_off.clone()), false, [false; 5]),
+        (claims(all_on), false, [true; 5]),
+        (claims(all_off), true, [false, false, false, false, true]),
+    ] {
+        let mut request = subscribe_request(&anna, "x", &subscribe_token(KEY, "anna", "x", claims.clone()));
+        request.recoverable = asks;
+        let options = now(hooks.subscribe(request)).expect("is granted").options;
+        let found = [
+            options.presence,
+            options.join_leave,
+            options.push_join_leave,
+            options.positioned,
+            options.recoverable,
+        ];
+        assert_eq!(found, expected, "{claims}");
+    }
+}
+
 #[test]
 fn subt_11_an_anonymous_connection_has_anonymous_tokens() {
     let (hooks, _) = chain(tokens_config(), namespaces(|_| {}));

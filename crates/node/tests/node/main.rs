@@ -13,6 +13,7 @@ mod flow;
 mod follower;
 mod harness;
 mod history;
+mod interest;
 mod limits;
 mod positions;
 mod presence;
