@@ -200,6 +200,20 @@ impl Node {
         Ok(())
     }
 
+    /// Sends connections data that belongs to no channel (PUSH-05). Returns when it is queued for them.
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe`](Self::subscribe).
+    ///
+    /// # Cancel safety
+    ///
+    /// Connections already told go on.
+    pub async fn send(&self, target: &Target, data: Payload) -> Result<(), ReplyError> {
+        self.tell(target, &[], || ServerOp::Message(data.clone())).await;
+        Ok(())
+    }
+
     /// Tells the meant connections something and waits, within the deadline for calls, until it is done.
     async fn tell(&self, target: &Target, except: &[ClientId], op: impl Fn() -> ServerOp) {
         let (done, mut undone): (Done, _) = mpsc::channel(1);

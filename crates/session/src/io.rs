@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 use tourbillon_protocol::{Command, Push, Reply};
-use tourbillon_types::{Channel, Disconnect, StreamPosition, Unsubscribe};
+use tourbillon_types::{Channel, Disconnect, Payload, StreamPosition, Unsubscribe};
 
 use crate::calls::{Answer, Call, CallId, Granted, Refreshed};
 
@@ -53,6 +53,8 @@ pub enum ServerOp {
     },
     /// Change when the connection expires (API-25).
     Refresh(Refreshed),
+    /// Send it data that belongs to no channel (PUSH-05).
+    Message(Payload),
 }
 
 /// Something the driver has to do, in order.

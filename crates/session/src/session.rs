@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use tourbillon_protocol::{Command, Reply, ReplyResult, Request};
+use tourbillon_protocol::{Command, Push, PushEvent, Reply, ReplyResult, Request};
 use tourbillon_types::{Channel, ClientId, Direction, Disconnect, Instant, Now, ReplyError};
 
 use crate::calls::{Answer, Call, CallId, Refusal};
@@ -321,6 +321,10 @@ impl Session {
             ServerOp::Unsubscribe { channel, why } => self.server_unsubscribe(now, &channel, why, out),
             ServerOp::Insufficient { channel } => self.insufficient(&channel, out),
             ServerOp::Refresh(refreshed) => self.server_set_expiry(now, &refreshed, out),
+            ServerOp::Message(data) => {
+                let event = PushEvent::Message(data);
+                out.push(Output::Push(Push { channel: None, id: 0, event }));
+            }
         }
     }
 

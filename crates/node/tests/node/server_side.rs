@@ -266,3 +266,15 @@ async fn who_asks_to_recover_as_it_connects_is_told_so() {
     }
     test.end().await;
 }
+
+/// PUSH-05.
+#[tokio::test(start_paused = true)]
+async fn what_belongs_to_no_channel_is_sent_too() {
+    let test = start(Names, NodeConfig::default());
+    let mut ann = user(&test, "ann").await;
+    let mut bob = user(&test, "bob").await;
+    test.node.send(&target("ann"), Payload::from(r#"{"hello":1}"#)).await.expect("sent");
+    assert_eq!(ann.message().await, json!({"push": {"message": {"data": {"hello": 1}}}}));
+    bob.silence().await;
+    test.end().await;
+}

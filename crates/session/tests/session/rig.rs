@@ -141,6 +141,7 @@ impl Rig {
                 format!("unsubscribe {channel}: {} {}", why.code, why.reason)
             }
             ServerOp::Insufficient { channel } => format!("position lost in {channel}"),
+            ServerOp::Message(data) => format!("message of {} bytes", data.len()),
             ServerOp::Refresh(refreshed) => format!("refresh, {}", self.describe_refreshed(refreshed)),
         };
         self.note(&format!("- wish: {text}"));

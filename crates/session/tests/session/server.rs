@@ -215,3 +215,13 @@ fn nothing_comes_out_of_a_closed_session() {
         - answer 1: accepted
     "#]]);
 }
+
+#[test]
+fn the_server_sends_what_belongs_to_no_channel() {
+    let mut rig = Rig::connected();
+    rig.server(ServerOp::Message(Payload::from(r#"{"a":1}"#)));
+    rig.expect(expect![[r#"
+        - wish: message of 7 bytes
+        server> {"push":{"message":{"data":{"a":1}}}}
+    "#]]);
+}

@@ -85,6 +85,7 @@ fn other_inputs() -> Vec<(String, Input)> {
         ),
         ("server: insufficient".to_owned(), Input::Server(ServerOp::Insufficient { channel: channel() })),
         ("server: refresh".to_owned(), Input::Server(ServerOp::Refresh(Refreshed::default()))),
+        ("server: message".to_owned(), Input::Server(ServerOp::Message(Payload::from("1")))),
     ]
 }
 
@@ -240,6 +241,7 @@ fn every_other_input_in_every_phase() {
         server: unsubscribe  | -     | -          | push      | push   | -        | -      | -             | -          | push
         server: insufficient | -     | -          | -         | -      | -        | -      | -             | -          | -
         server: refresh      | -     | -          | push      | push   | -        | -      | -             | -          | push
+        server: message      | -     | -          | push      | push   | -        | -      | -             | -          | push
     "#]].assert_eq(&table(other_inputs(), &PHASES));
 }
 
