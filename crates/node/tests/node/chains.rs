@@ -278,7 +278,7 @@ proptest! {
     #[test]
     fn followers_get_what_was_published(
         steps in prop::collection::vec(step(), 1..60),
-        channel in prop::sample::select(vec!["recover_delta_filter", "position_delta_filter_compact", "delta_filter_keep", "delta_filter"]),
+        channel in prop::sample::select(vec!["recover_delta_filter", "position_delta_filter_compact", "delta_filter_keep", "recover_delta_filter_loose", "delta_filter_keep_compact_loose", "delta_filter"]),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.expect("a runtime").block_on(async move {

@@ -265,3 +265,32 @@ async fn large_publications_are_deltas_where_little_changes() {
     assert!(news[1].data == changed && news[2].data == noise(7));
     test.end().await;
 }
+
+/// What is collected, or may be missed, is not followed: it comes whole.
+#[tokio::test(start_paused = true)]
+async fn where_publications_are_collected_or_may_be_missed_all_are_whole() {
+    let test = start(ByName, NodeConfig::default());
+    for channel in
+        ["history_recover_delta_batch", "history_recover_delta_loose", "delta_keep_batch_compact_filter"]
+    {
+        for encoding in BOTH {
+            let mut follower = Follower::connect(&test, encoding, channel).await;
+            let subscribed = follower.subscribe(|subscribe| {
+                fossil(subscribe);
+                subscribe.flag = 1;
+            });
+            assert!(subscribed.await.expect("subscribed").delta);
+            publish(&test, channel, 1..=2).await;
+            let mut late = Follower::connect(&test, encoding, channel).await;
+            late.subscribe(fossil).await.expect("subscribed");
+            publish(&test, channel, 3..=4).await;
+            let news = follower.news().await;
+            let (deltas, data): (Vec<_>, Vec<_>) =
+                news.into_iter().map(|news| (news.delta, news.data)).unzip();
+            assert_eq!(deltas, [false; 4]);
+            assert_eq!(data, [1, 2, 3, 4].map(|number| document(number).into_bytes()));
+            assert_eq!(late.news().await.len(), 2);
+        }
+    }
+    test.end().await;
+}

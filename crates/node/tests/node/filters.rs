@@ -41,7 +41,14 @@ async fn numbers(follower: &mut Follower) -> Vec<u32> {
 #[tokio::test(start_paused = true)]
 async fn a_filter_shows_what_matches() {
     let test = start(ByName, NodeConfig::default());
-    for (channel, encoding) in [("filter", Encoding::Json), (STREAM, Encoding::Protobuf)] {
+    let channels = [
+        ("filter", Encoding::Json),
+        (STREAM, Encoding::Protobuf),
+        ("filter_batch", Encoding::Json),
+        ("history_recover_filter_batch", Encoding::Json),
+        ("history_recover_filter_loose", Encoding::Json),
+    ];
+    for (channel, encoding) in channels {
         let mut all = Follower::connect(&test, encoding, channel).await;
         all.subscribe(|_| {}).await.expect("subscribed");
         let mut one = Follower::connect(&test, encoding, channel).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tourbillon_protocol::client::{Replies, ServerMessage, encode_command};
-use tourbillon_protocol::command::{Command, Connect, Request, Subscribe, Unsubscribe};
+use tourbillon_protocol::command::{Command, Request, Subscribe, Unsubscribe};
 use tourbillon_protocol::reply::SubscribeResult;
 use tourbillon_protocol::{Envelope, Push, PushEvent, Reply, ReplyResult};
 use tourbillon_transport::memory::Sent;

@@ -1,5 +1,6 @@
 //! A broker that does what a test says, and channels whose names say what they keep.
 
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,8 +12,9 @@ use tourbillon_broker::{
     PresenceStats, Publish, Published, Stop,
 };
 use tourbillon_node::{
-    ChannelOptions, ConnectDecision, ConnectRequest, HistoryPolicy, HistoryRequest, Hooks, PresenceRequest,
-    PublishDecision, PublishRequest, RecoveryMode, Refusal, SubscribeDecision, SubscribeRequest,
+    Batching, ChannelOptions, ConnectDecision, ConnectRequest, HistoryPolicy, HistoryRequest, Hooks,
+    OverflowPolicy, PresenceRequest, PublishDecision, PublishRequest, RecoveryMode, Refusal,
+    SubscribeDecision, SubscribeRequest,
 };
 use tourbillon_types::{
     Channel, ClientId, ClientInfo, Epoch, Payload, Publication, ReplyError, StreamPosition, UserId,
@@ -29,7 +31,8 @@ pub(crate) fn at(offset: u64, epoch: &str) -> StreamPosition {
 }
 
 /// Everybody may do everything. What a channel keeps is in its name, word by word: `history`, `position`, `recover`,
-/// `cache`, `auto`, `presence`, `joins`, `listen`; and what it allows: `delta`, `keep`, `filter`, `compact`, `debounce`.
+/// `cache`, `auto`, `presence`, `joins`, `listen`; and what it allows: `delta`, `keep`, `filter`, `compact`, `debounce`;
+/// `batch` collects two publications, and of `loose` ones slow clients may miss some.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ByName;
 
@@ -83,6 +86,14 @@ impl Hooks for ByName {
         options.keep_latest_publication = has("keep");
         options.allow_tags_filter = has("filter");
         options.allow_channel_compaction = has("compact");
+        options.batching = has("batch").then_some(Batching {
+            max_size: NonZeroUsize::new(2),
+            max_delay: None,
+            flush_latest: false,
+        });
+        if has("loose") {
+            options.overflow = OverflowPolicy::DropOldest;
+        }
         options.publish_debounce = Duration::from_millis(if has("debounce") { 250 } else { 0 });
         Ok(options)
     }
