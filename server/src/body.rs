@@ -22,7 +22,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Timely {
     body: Incoming,
-    limit: Pin<Box<Sleep>>,
+    /// From the first wait on: most bodies are there with their heads.
+    limit: Option<Pin<Box<Sleep>>>,
 }
 
 /// Why the body of a request is not whole.
@@ -35,8 +36,8 @@ pub(crate) enum BodyError {
 }
 
 impl Timely {
-    pub(crate) fn new(body: Incoming) -> Self {
-        Self { body, limit: Box::pin(sleep(READ_TIMEOUT)) }
+    pub(crate) const fn new(body: Incoming) -> Self {
+        Self { body, limit: None }
     }
 }
 
@@ -50,7 +51,10 @@ impl Body for Timely {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from))),
-            Poll::Pending => self.limit.as_mut().poll(cx).map(|()| Some(Err(BodyError::Late))),
+            Poll::Pending => {
+                let limit = self.limit.get_or_insert_with(|| Box::pin(sleep(READ_TIMEOUT)));
+                limit.as_mut().poll(cx).map(|()| Some(Err(BodyError::Late)))
+            }
         }
     }
 

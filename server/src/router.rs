@@ -140,7 +140,7 @@ impl Router {
         if let Some((at, api)) = &self.api
             && path.strip_prefix(at.as_str()).is_some_and(|rest| at == "/" || rest.starts_with('/'))
         {
-            return answered(api.clone().call(request.map(Timely::new)).await);
+            return api.answer(request.map(Timely::new)).await;
         }
         if let Some(dev) = &self.dev
             && let Some(answer) = dev.answer(&request, peer)
@@ -165,13 +165,6 @@ fn following(
         });
     }
     answer
-}
-
-fn answered(answer: Result<Answer, Infallible>) -> Answer {
-    match answer {
-        Ok(answer) => answer,
-        Err(never) => match never {},
-    }
 }
 
 fn too_many(refused: Refused) -> Answer {

@@ -122,6 +122,15 @@ pub struct ChannelConfig {
     pub channel_regex: String,
     /// `""`, `json`, `json_object` or `binary` (OPT-19).
     pub publication_data_format: String,
+    /// How many publications are collected before they are delivered; 0 for any number (PRO-64).
+    pub batch_max_size: usize,
+    /// How long publications are collected before they are delivered; 0 for any time (PRO-64).
+    pub batch_max_delay: Duration,
+    /// Only the newest of the publications that were collected is delivered (PRO-64). Needs one of the two above.
+    pub batch_flush_latest: bool,
+    /// What becomes of publications for which a connection has no room: `""` and `disconnect`, `drop_oldest` or
+    /// `keep_latest`. Not an option of Centrifugo, which knows the first only.
+    pub overflow_policy: String,
 }
 
 /// An option that cannot be used.
@@ -150,6 +159,12 @@ pub enum ConfigProblem {
     /// An option without the other that it needs.
     #[error("needs `{0}`")]
     Needs(&'static str),
+    /// An option without any of two others, one of which it needs.
+    #[error("needs `{0}` or `{1}`")]
+    NeedsEither(&'static str, &'static str),
+    /// An unknown policy.
+    #[error("unknown policy {0:?}: it must be \"\", \"disconnect\", \"drop_oldest\" or \"keep_latest\"")]
+    OverflowPolicy(String),
     /// The publications would be kept longer than what they are found by.
     #[error("must not be longer than `history_meta_ttl`, {0:?}")]
     LongerThanMeta(Duration),

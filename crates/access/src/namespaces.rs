@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use tourbillon_auth::{Overrides, Pattern};
 use tourbillon_node::{
-    ChannelOptions, DataFormat, HistoryPolicy, RecoveryMode, Refusal, SubscriptionOptions,
+    Batching, ChannelOptions, DataFormat, HistoryPolicy, OverflowPolicy, RecoveryMode, Refusal,
+    SubscriptionOptions,
 };
 use tourbillon_types::{Channel, ReplyError};
 
@@ -94,6 +96,10 @@ pub struct ChannelRules {
     pub channel_regex: Option<Pattern>,
     /// `publication_data_format`, or else that of all namespaces.
     pub data_format: DataFormat,
+    /// What `batch_max_size`, `batch_max_delay` and `batch_flush_latest` say, if anything.
+    pub batching: Option<Batching>,
+    /// `overflow_policy`
+    pub overflow: OverflowPolicy,
 }
 
 /// A channel with its rules.
@@ -172,6 +178,8 @@ impl Namespaces {
         let rules = self.find(channel)?.rules;
         let mut options = ChannelOptions::default();
         options.data_format = rules.data_format;
+        options.batching = rules.batching;
+        options.overflow = rules.overflow;
         options.history = rules.history_policy;
         options.history_meta_ttl = rules.history_meta_ttl;
         options.force_positioning = rules.force_positioning;
@@ -322,6 +330,8 @@ impl ChannelRules {
             allow_user_limited_channels: config.allow_user_limited_channels,
             channel_regex,
             data_format: data_format(path, &config.publication_data_format)?.unwrap_or(default_format),
+            batching: batching(path, config)?,
+            overflow: overflow_policy(path, &config.overflow_policy)?,
         })
     }
 }
@@ -338,6 +348,33 @@ fn check_history(path: &str, config: &ChannelConfig, default_meta_ttl: Duration)
         }
         _ if config.history_ttl > meta_ttl => wrong("history_ttl", ConfigProblem::LongerThanMeta(meta_ttl)),
         _ => Ok(()),
+    }
+}
+
+fn batching(path: &str, config: &ChannelConfig) -> Result<Option<Batching>, ConfigError> {
+    let max_size = NonZeroUsize::new(config.batch_max_size);
+    let max_delay = Some(config.batch_max_delay).filter(|delay| !delay.is_zero());
+    let flush_latest = config.batch_flush_latest;
+    if max_size.is_some() || max_delay.is_some() {
+        return Ok(Some(Batching { max_size, max_delay, flush_latest }));
+    }
+    if flush_latest {
+        let path = format!("{path}.batch_flush_latest");
+        let problem = ConfigProblem::NeedsEither("batch_max_size", "batch_max_delay");
+        return Err(ConfigError { path, problem });
+    }
+    Ok(None)
+}
+
+fn overflow_policy(path: &str, name: &str) -> Result<OverflowPolicy, ConfigError> {
+    match name {
+        "" | "disconnect" => Ok(OverflowPolicy::Disconnect),
+        "drop_oldest" => Ok(OverflowPolicy::DropOldest),
+        "keep_latest" => Ok(OverflowPolicy::KeepLatest),
+        other => Err(ConfigError {
+            path: format!("{path}.overflow_policy"),
+            problem: ConfigProblem::OverflowPolicy(other.to_owned()),
+        }),
     }
 }
 

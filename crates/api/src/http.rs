@@ -2,15 +2,15 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full};
 use percent_encoding::percent_decode_str;
 use tower_service::Service;
 
@@ -82,7 +82,12 @@ impl HttpApi {
         Self { service, config: Arc::new(config) }
     }
 
-    async fn answer<B>(&self, request: Request<B>) -> Answer
+    /// Answers a request, as the service does, without a place of its own for the future.
+    ///
+    /// # Cancel safety
+    ///
+    /// What the request asks for may have taken effect.
+    pub async fn answer<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
     where
         B: Body,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -103,12 +108,14 @@ impl HttpApi {
         if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
             return text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
         }
-        let body = match Limited::new(body, limit).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
+        let body = match read(body, limit).await {
+            Ok(body) => body,
+            Err(Unread::TooLarge) => {
                 return text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
             }
-            Err(_) => return text(StatusCode::INTERNAL_SERVER_ERROR, "reading the body failed"),
+            Err(Unread::Broken) => {
+                return text(StatusCode::INTERNAL_SERVER_ERROR, "reading the body failed");
+            }
         };
         let command = match decode(method, &body) {
             Ok(command) => command,
@@ -147,6 +154,37 @@ impl HttpApi {
         };
         by_header || by_query(query).is_some_and(|shown| same(&shown, key))
     }
+}
+
+/// Why a body was not read.
+enum Unread {
+    TooLarge,
+    Broken,
+}
+
+/// Reads a body of up to `limit` bytes. One that comes in one piece, as most do, stays in its place.
+async fn read<B: Body>(body: B, limit: usize) -> Result<Bytes, Unread> {
+    let mut body = pin!(body);
+    let mut whole = Bytes::new();
+    let mut joined = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        // Trailers say nothing.
+        let Ok(mut data) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
+        let length = whole.len() + joined.len();
+        if data.remaining() > limit - length.min(limit) {
+            return Err(Unread::TooLarge);
+        }
+        let data = data.copy_to_bytes(data.remaining());
+        if length == 0 {
+            whole = data;
+            continue;
+        }
+        if joined.is_empty() {
+            joined.extend_from_slice(&std::mem::take(&mut whole));
+        }
+        joined.extend_from_slice(&data);
+    }
+    Ok(if joined.is_empty() { whole } else { joined.freeze() })
 }
 
 fn by_scheme(value: &HeaderValue) -> Option<&[u8]> {

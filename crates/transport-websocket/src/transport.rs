@@ -18,6 +18,7 @@ pub struct WebSocketTransport<R = UpgradedRead, W = UpgradedWrite> {
     write: W,
     limits: Limits,
     deflate: Option<Deflate>,
+    messages_in_frame: usize,
     /// What has been read already.
     early: BytesMut,
 }
@@ -28,7 +29,8 @@ impl<R, W> WebSocketTransport<R, W> {
     pub fn new(info: TransportInfo, read: R, write: W, config: &WebSocketConfig) -> Self {
         let mut limits = Limits::new(config.message_size_limit);
         limits.inflated = config.inflated_limit();
-        Self { info, read, write, limits, deflate: None, early: BytesMut::new() }
+        let messages_in_frame = config.max_messages_in_frame;
+        Self { info, read, write, limits, deflate: None, messages_in_frame, early: BytesMut::new() }
     }
 
     /// The same, with permessage-deflate agreed upon in the handshake, without context takeover on either side.
@@ -69,7 +71,8 @@ where
             Encoding::Json => Opcode::Text,
             Encoding::Protobuf => Opcode::Binary,
         };
-        let writer = WebSocketWriter::new(self.write, control.clone(), opcode, self.deflate);
+        let writer = WebSocketWriter::new(self.write, control.clone(), opcode, self.deflate)
+            .with_messages_in_frame(self.messages_in_frame);
         (WebSocketReader::new(self.read, control, self.limits, self.early), writer)
     }
 }

@@ -30,7 +30,7 @@ const GATHER: usize = 16 * 1024;
 /// cheaper than one that takes two by more than the copy costs.
 const SMALL: usize = 2 * 1024;
 
-/// How many bytes of messages become lines of one frame; one message always does.
+/// A frame of several messages, and what is gathered of such frames for one system call, ends above this many bytes.
 const JOINED: usize = 64 * 1024;
 
 /// The sending half of a WebSocket.
@@ -43,8 +43,8 @@ pub struct WebSocketWriter<W> {
     opcode: Opcode,
     deflate: Option<Deflate>,
     closing: Closing,
-    /// Whether messages that wait together become lines of one frame.
-    joins: bool,
+    /// How many messages a frame may carry.
+    per_frame: u16,
     /// Whether the connection ends without a close frame, where it is we who end it.
     silent: bool,
 }
@@ -153,9 +153,14 @@ impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
             opcode,
             deflate,
             closing: Closing::Not,
-            joins: false,
+            per_frame: 1,
             silent: false,
         }
+    }
+
+    /// Has a frame carry up to so many messages: text in lines, binary messages one behind the other.
+    pub(crate) fn with_messages_in_frame(self, messages: usize) -> Self {
+        Self { per_frame: u16::try_from(messages).unwrap_or(u16::MAX).max(1), ..self }
     }
 
     /// Sends the following messages as text or as binary.
@@ -165,34 +170,12 @@ impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
 
     /// Sends messages that wait together as lines of one frame (UNI-04).
     pub(crate) const fn join_lines(&mut self) {
-        self.joins = true;
+        self.per_frame = u16::MAX;
     }
 
     /// Ends the connection without a close frame (UNI-04).
     pub(crate) const fn close_silently(&mut self) {
         self.silent = true;
-    }
-
-    /// Makes one frame of messages that wait together.
-    fn join_queue(&mut self, queue: &mut MessageQueue) {
-        let mut lines = Vec::new();
-        loop {
-            let next = queue.iter().next().map(Message::len);
-            if next.is_none_or(|length| !lines.is_empty() && lines.len() + length >= JOINED) {
-                break;
-            }
-            let Some(message) = queue.pop() else { break };
-            if !lines.is_empty() {
-                lines.push(b'\n');
-            }
-            lines.extend_from_slice(message.as_bytes());
-        }
-        let message = Message::new(lines);
-        let frame = match self.deflated(&message) {
-            Some(deflated) => Frame::new(self.opcode, true, Body::Bytes(deflated)),
-            None => Frame::new(self.opcode, false, Body::Message(message)),
-        };
-        self.keep(frame);
     }
 
     /// What is to be written for an entry of the queue.
@@ -206,7 +189,7 @@ impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
             },
             Entry::Run(run) => {
                 let level = self.deflate.map_or(0, |agreed| agreed.compression.level + 1);
-                let key = (level << 8) | self.opcode as u32;
+                let key = (u32::from(self.per_frame) << 16) | (level << 8) | self.opcode as u32;
                 Piece { head: Head::NONE, body: Some(run.joined(key, |messages| self.join(messages))) }
             }
             Entry::Rest(messages) => Piece { head: Head::NONE, body: Some(self.join(messages)) },
@@ -224,13 +207,84 @@ impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
     fn join(&self, messages: &[Message]) -> Bytes {
         let bytes = messages.iter().map(|message| message.len() + MAX_SERVER_HEADER).sum();
         let mut joined = Vec::with_capacity(bytes);
-        for message in messages {
-            let deflated = self.deflated(message);
-            let body = deflated.as_deref().unwrap_or_else(|| message.as_bytes());
-            joined.extend_from_slice(Head::new(self.opcode, deflated.is_some(), body.len()).as_bytes());
+        let mut left = messages;
+        while let Some(message) = left.first() {
+            let together = self.fitting(left);
+            let (frame, rest) = left.split_at(together);
+            let made = self.frame(frame).or_else(|| Some((true, self.deflated(message)?)));
+            let (compressed, body) = match &made {
+                Some((compressed, body)) => (*compressed, body.as_ref()),
+                None => (false, message.as_bytes()),
+            };
+            joined.extend_from_slice(Head::new(self.opcode, compressed, body.len()).as_bytes());
             joined.extend_from_slice(body);
+            left = rest;
         }
         Bytes::from(joined)
+    }
+
+    /// How many of these messages go into the next frame; at least one.
+    fn fitting<'a>(&self, messages: impl IntoIterator<Item = &'a Message>) -> usize {
+        let mut bytes = 0;
+        let messages = messages.into_iter().take(usize::from(self.per_frame));
+        let fitting = messages.take_while(|message| {
+            bytes += message.len() + 1;
+            bytes <= JOINED
+        });
+        fitting.count().max(1)
+    }
+
+    /// The body of a frame of several messages, and whether it is compressed. `None` for a single one, which is sent
+    /// from where it lies.
+    fn frame(&self, messages: &[Message]) -> Option<(bool, Bytes)> {
+        if messages.len() < 2 {
+            return None;
+        }
+        let bytes = messages.iter().map(|message| message.len() + 1).sum();
+        let mut body = Vec::with_capacity(bytes);
+        for message in messages {
+            if !body.is_empty() && self.opcode == Opcode::Text {
+                body.push(b'\n');
+            }
+            body.extend_from_slice(message.as_bytes());
+        }
+        match self.deflate.filter(|agreed| agreed.takes(body.len())) {
+            Some(agreed) => Some((true, deflate(&body, agreed.compression.level))),
+            None => Some((false, Bytes::from(body))),
+        }
+    }
+
+    /// Takes messages off the front of the queue that go into one frame, unless it is one message only or a run, which
+    /// is joined for all connections. Yields the size of the frame.
+    fn take_frame(&mut self, queue: &mut MessageQueue) -> Option<usize> {
+        let until_run = queue.entries().take_while(|entry| !matches!(entry, Entry::Run(_)));
+        let messages = until_run.flat_map(|entry| match entry {
+            Entry::Message(message) => slice::from_ref(message),
+            Entry::Run(_) => &[],
+            Entry::Rest(messages) => messages,
+        });
+        let together = self.fitting(messages);
+        if together < 2 {
+            return None;
+        }
+        let taken: SmallVec<[Message; BATCH]> = (0..together).map_while(|_| queue.pop()).collect();
+        let (compressed, body) = self.frame(&taken)?;
+        let bytes = body.len();
+        self.keep(Frame::new(self.opcode, compressed, Body::Bytes(body)));
+        Some(bytes)
+    }
+
+    /// Puts frames of several messages in front of the queue, as many as are written with one call. `false`: what comes
+    /// next in the queue is no such frame.
+    #[cold]
+    fn take_frames(&mut self, queue: &mut MessageQueue) -> bool {
+        let mut bytes = 0;
+        while bytes < JOINED
+            && let Some(frame) = self.take_frame(queue)
+        {
+            bytes += frame;
+        }
+        bytes > 0
     }
 
     fn keep(&mut self, frame: Frame) {
@@ -303,7 +357,9 @@ impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
             return self.poll_single(cx, queue);
         }
         let mut pieces: SmallVec<[Piece; BATCH]> = SmallVec::new();
-        for entry in queue.entries().take(BATCH) {
+        // What follows may be joined.
+        let batch = if self.per_frame > 1 { 1 } else { BATCH };
+        for entry in queue.entries().take(batch) {
             pieces.push(self.piece(entry));
         }
         let written = {
@@ -470,9 +526,7 @@ impl<W: AsyncWrite + Unpin + Send + 'static> TransportWriter for WebSocketWriter
             ready!(self.poll_unfinished(cx))?;
         }
         while !queue.is_empty() {
-            if self.joins && queue.len() > 1 {
-                self.join_queue(queue);
-            } else {
+            if self.per_frame == 1 || !self.take_frames(queue) {
                 ready!(self.poll_queue(cx, queue))?;
             }
             if self.unfinished.is_some() {

@@ -260,6 +260,12 @@ fn node(check: &mut Checker, options: &Options) -> NodeConfig {
     node.channel_limit = client.channel_limit;
     node.channel_max_length = options.channel.max_length;
     node.queue_max_size = client.queue_max_size;
+    let delay = check.duration("client.write_delay", client.write_delay);
+    if delay > NodeConfig::MAX_WRITE_DELAY {
+        check.error("client.write_delay", format!("{} must be at most 1s", client.write_delay));
+    }
+    node.write_delay = Some(delay).filter(|delay| !delay.is_zero());
+    node.reply_without_queue = client.reply_without_queue;
     node.concurrency = client.concurrency.max(1);
     node.user_connection_limit = Some(client.user_connection_limit).filter(|limit| *limit > 0);
     node.history_max_publication_limit = client.history_max_publication_limit;
@@ -341,6 +347,10 @@ fn channel_config(check: &mut Checker, path: &str, rules: &ChannelRules) -> Chan
         allow_presence_for_client: rules.allow_presence_for_client,
         allow_presence_for_subscriber: rules.allow_presence_for_subscriber,
         allow_presence_for_anonymous: rules.allow_presence_for_anonymous,
+        batch_max_size: rules.batch_max_size,
+        batch_max_delay: check.duration(&format!("{path}.batch_max_delay"), rules.batch_max_delay),
+        batch_flush_latest: rules.batch_flush_latest,
+        overflow_policy: rules.overflow_policy.clone(),
     }
 }
 

@@ -177,6 +177,12 @@ options! {
         channel_limit: usize = 128,
         /// The most bytes that wait for a connection.
         queue_max_size: usize = 1_048_576,
+        /// How long messages are collected before they are written, up to `1s`; zero for not at all.
+        write_delay: GoDuration = GoDuration::default(),
+        /// How many messages a WebSocket frame may carry; negative for any number. The JavaScript SDK over the package `ws` may reorder those of one frame.
+        max_messages_in_frame: i64 = 1,
+        /// Replies do not wait for the end of `write_delay`.
+        reply_without_queue: bool = false,
         /// How often it is said anew who is subscribed.
         presence_update_interval: GoDuration = GoDuration::from_secs(27),
         /// How long after a position was known to be good it is compared with the broker's.
@@ -413,6 +419,14 @@ options! {
         allow_presence_for_subscriber: bool = false,
         /// Where users may know who is subscribed, so may clients without a name.
         allow_presence_for_anonymous: bool = false,
+        /// How many publications are collected before they are delivered; zero for any number.
+        batch_max_size: usize = 0,
+        /// How long publications are collected before they are delivered; zero for any time.
+        batch_max_delay: GoDuration = GoDuration::default(),
+        /// Only the newest of those that were collected is delivered; needs one of the two.
+        batch_flush_latest: bool = false,
+        /// For connections without room for a publication: empty or `disconnect` ends them, `drop_oldest` and `keep_latest` let older publications go. Who recovers loses nothing: its subscription begins anew.
+        overflow_policy: String = String::new(),
     }
 }
 

@@ -25,8 +25,19 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
 /// Options that Centrifugo's open edition does not have: our own and some of its paid one; these and all below them.
 const EXTENSIONS: &[&str] = &[
     "broker.memory",
+    "channel.namespaces[].batch_flush_latest",
+    "channel.namespaces[].batch_max_delay",
+    "channel.namespaces[].batch_max_size",
+    "channel.namespaces[].overflow_policy",
+    "channel.without_namespace.batch_flush_latest",
+    "channel.without_namespace.batch_max_delay",
+    "channel.without_namespace.batch_max_size",
+    "channel.without_namespace.overflow_policy",
     "client.half_open_limit",
+    "client.max_messages_in_frame",
     "client.rate_limit",
+    "client.reply_without_queue",
+    "client.write_delay",
     "token_revoke",
     "user_block",
     "user_tokens_invalidate",
@@ -205,7 +216,10 @@ mod tests {
             );
         }
         for name in namespace().keys() {
-            assert!(is_known(&format!("{NAMESPACES}.{name}")), "{name} is not an option of a namespace");
+            assert!(
+                is_known(&format!("{NAMESPACES}.{name}")) != is_extension(&format!("{NAMESPACES}[].{name}")),
+                "{name} is an option of Centrifugo's namespaces, or an extension"
+            );
         }
     }
 

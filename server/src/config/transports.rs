@@ -116,6 +116,9 @@ pub(super) fn websocket(check: &mut Checker, options: &Options) -> Option<(Strin
     let websocket = &options.websocket;
     let prefix = check.prefix("websocket.handler_prefix", &websocket.handler_prefix);
     let mut config = frames(check, "websocket", websocket);
+    // Below zero, any number.
+    config.max_messages_in_frame =
+        usize::try_from(options.client.max_messages_in_frame).unwrap_or(usize::MAX).max(1);
     let origins = OriginPolicy::patterns(&options.client.allowed_origins);
     config.origins = check.ok("client.allowed_origins", origins)?;
     (!websocket.disabled).then_some((prefix, config))

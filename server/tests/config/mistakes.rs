@@ -551,3 +551,19 @@ fn life_10_channels_of_users_own_need_their_namespace() {
     taken(&personal(r#"{"enabled":true,"personal_channel_namespace":"seen","single_connection":true}"#));
     taken(&personal(r#"{"enabled":true}"#));
 }
+
+#[test]
+fn what_is_collected_and_what_may_be_missed_is_checked() {
+    refused(
+        r#"{"client":{"write_delay":"2s"},"channel":{"without_namespace":{"batch_flush_latest":true}}}"#,
+        expect![[r#"
+            client.write_delay: 2s must be at most 1s
+            channel.without_namespace.batch_flush_latest: needs `batch_max_size` or `batch_max_delay`"#]],
+    );
+    refused(
+        r#"{"channel":{"namespaces":[{"name":"aa","overflow_policy":"drop","batch_max_delay":"-1s"}]}}"#,
+        expect![[r#"
+            channel.namespaces[0].batch_max_delay: must not be negative
+            channel.namespaces[0].overflow_policy: unknown policy "drop": it must be "", "disconnect", "drop_oldest" or "keep_latest""#]],
+    );
+}

@@ -247,3 +247,32 @@ fn options_of_deltas_filters_and_compaction_reach_the_channels() {
         assert_eq!(refused, format!("channel.without_namespace.{option}: {expected}"));
     }
 }
+
+#[test]
+fn pro_63_64_options_of_batches_reach_the_node_and_the_channels() {
+    let text = r#"{
+        "client": {"write_delay": "100ms", "max_messages_in_frame": 16, "reply_without_queue": true},
+        "channel": {"namespaces": [{
+            "name": "news", "batch_max_size": 10, "batch_max_delay": "200ms", "batch_flush_latest": true,
+            "overflow_policy": "keep_latest"
+        }]}
+    }"#;
+    let settings = Settings::new(&loaded(text, &[]).options).expect("sound");
+    assert_eq!(settings.node.write_delay, Some(std::time::Duration::from_millis(100)));
+    assert!(settings.node.reply_without_queue);
+    let frame = |settings: &Settings| settings.websocket.as_ref().expect("on").1.max_messages_in_frame;
+    assert_eq!(frame(&settings), 16);
+    let options = settings.namespaces.channel_options("news:x").expect("a channel");
+    let batching = options.batching.expect("it batches");
+    assert_eq!(batching.max_size.map(|size| size.get()), Some(10));
+    assert_eq!(
+        (batching.max_delay, batching.flush_latest),
+        (Some(std::time::Duration::from_millis(200)), true)
+    );
+    assert_eq!(format!("{:?}", options.overflow), "KeepLatest");
+    for (text, most) in [("{}", 1), (r#"{"client":{"max_messages_in_frame":-1}}"#, usize::MAX)] {
+        let settings = Settings::new(&loaded(text, &[]).options).expect("sound");
+        assert_eq!(frame(&settings), most, "{text}");
+        assert_eq!(settings.node.write_delay, None);
+    }
+}

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 use tourbillon_access::{ChannelConfig, DenyAll, Namespaced, Namespaces, NamespacesConfig};
 use tourbillon_node::{
-    ChannelOptions, HistoryPolicy, HistoryQuery, HistoryRequest, Hooks, PresenceRequest, RecoveryMode,
+    ChannelOptions, HistoryPolicy, HistoryQuery, HistoryRequest, Hooks, OverflowPolicy, PresenceRequest,
+    RecoveryMode,
 };
 use tourbillon_types::{Channel, Payload};
 
@@ -132,6 +133,38 @@ fn opt_10_to_12_deltas_filters_and_numbers_are_off_unless_allowed() {
         let error = Namespaces::new(&config(set)).expect_err("refused");
         assert_eq!(error.path, format!("channel.without_namespace.{wrong}"));
     }
+}
+
+#[test]
+fn pro_64_batches_and_policies_are_checked() {
+    let options = |set: &dyn Fn(&mut ChannelConfig)| {
+        let rules = Namespaces::new(&config(|channel| set(channel)));
+        rules.map(|rules| rules.channel_options("ns:x").expect("known"))
+    };
+    let both = options(&|channel| {
+        channel.batch_max_size = 10;
+        channel.batch_max_delay = Duration::from_millis(200);
+        channel.batch_flush_latest = true;
+        channel.overflow_policy = "drop_oldest".to_owned();
+    })
+    .expect("sound");
+    let batching = both.batching.expect("batches");
+    assert_eq!(batching.max_size.map(|size| size.get()), Some(10));
+    assert_eq!((batching.max_delay, batching.flush_latest), (Some(Duration::from_millis(200)), true));
+    assert_eq!(both.overflow, OverflowPolicy::DropOldest);
+    let size = options(&|channel| channel.batch_max_size = 1).expect("sound").batching.expect("batches");
+    assert_eq!((size.max_delay, size.flush_latest), (None, false));
+    let none = options(&|channel| channel.overflow_policy = "disconnect".to_owned()).expect("sound");
+    assert_eq!((none.batching, none.overflow), (None, OverflowPolicy::Disconnect));
+    let latest = options(&|channel| channel.overflow_policy = "keep_latest".to_owned()).expect("sound");
+    assert_eq!(latest.overflow, OverflowPolicy::KeepLatest);
+    let refused = |set: &dyn Fn(&mut ChannelConfig)| options(set).expect_err("refused").to_string();
+    assert_eq!(
+        refused(&|channel| channel.batch_flush_latest = true),
+        "channel.without_namespace.batch_flush_latest: needs `batch_max_size` or `batch_max_delay`"
+    );
+    let unknown = refused(&|channel| channel.overflow_policy = "drop".to_owned());
+    assert!(unknown.contains("overflow_policy: unknown policy \"drop\""), "{unknown}");
 }
 
 #[test]

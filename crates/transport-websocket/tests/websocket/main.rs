@@ -9,6 +9,7 @@ mod embedding;
 mod frames;
 mod handshake;
 mod http2;
+mod joined;
 mod streams;
 mod support;
 mod uni;
