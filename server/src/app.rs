@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tourbillon::grpc::UniStreamService;
 use tourbillon::http::{EmulationService, InitService, StreamService};
 use tourbillon::memory::{MemoryEngine, OpenError, Persistence};
 use tourbillon::node::{BuildError, Node, NodeDriver};
@@ -24,6 +25,7 @@ use crate::admission::{Admission, Rules};
 use crate::config::{HttpTransports, ListenerConfig, Settings};
 use crate::dev::Dev;
 use crate::explain::Explainer;
+use crate::grpc::{self, GrpcPort};
 use crate::http::serve;
 use crate::revoke::Revoker;
 use crate::router::{HttpRoutes, Router};
@@ -33,6 +35,7 @@ use crate::router::{HttpRoutes, Router};
 pub struct Listeners {
     external: TcpListener,
     internal: Option<TcpListener>,
+    uni_grpc: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -51,7 +54,29 @@ impl Listeners {
             Some(address) => Some(bind(address).await?),
             None => None,
         };
-        Ok(Self { external, internal })
+        Ok(Self { external, internal, uni_grpc: None })
+    }
+
+    /// Binds the port of the unidirectional GRPC stream, too. Without it the stream is not there.
+    ///
+    /// # Errors
+    ///
+    /// The address that cannot be bound, named in the message.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes what was bound.
+    pub async fn with_uni_grpc(self, address: SocketAddr) -> io::Result<Self> {
+        Ok(Self { uni_grpc: Some(bind(address).await?), ..self })
+    }
+
+    /// Where the unidirectional GRPC stream is, if it is.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub fn uni_grpc_address(&self) -> io::Result<Option<SocketAddr>> {
+        self.uni_grpc.as_ref().map(TcpListener::local_addr).transpose()
     }
 
     /// Where clients connect to.
@@ -169,6 +194,7 @@ pub struct App {
     node: Node,
     driver: NodeDriver,
     ports: Vec<(TcpListener, Router)>,
+    uni_grpc: Option<(TcpListener, GrpcPort)>,
     reload: Reload,
     shutdown_timeout: Duration,
 }
@@ -201,6 +227,7 @@ impl App {
                 half_open: settings.half_open_limit,
             },
         );
+        let grpc_admission = admission.clone();
         let http = http_routes(&node, settings.http);
         let websocket =
             settings.websocket.map(|(path, config)| (path, WebSocketService::new(node.clone(), config)));
@@ -223,6 +250,10 @@ impl App {
             admission: Some(admission),
             ..Router::default()
         };
+        let uni_grpc = listeners.uni_grpc.zip(settings.uni_grpc).map(|(listener, (_, config))| {
+            let service = UniStreamService::new(node.clone(), config);
+            (listener, GrpcPort { service, admission: grpc_admission })
+        });
         let mut ports = Vec::new();
         if let Some(listener) = listeners.internal {
             external.api = api.clone().filter(|_| settings.api_external);
@@ -236,6 +267,7 @@ impl App {
             node,
             driver,
             ports,
+            uni_grpc,
             reload: Reload { namespaces, tokens, connection_limit, dev: is_dev },
             shutdown_timeout: settings.shutdown_timeout,
         })
@@ -264,6 +296,9 @@ impl App {
         tasks.spawn(self.driver);
         for (listener, router) in self.ports {
             tasks.spawn(serve(listener, router, stop.clone()));
+        }
+        if let Some((listener, port)) = self.uni_grpc {
+            tasks.spawn(grpc::serve(listener, port, stop.clone()));
         }
         stop.cancelled().await;
         let ended = async {

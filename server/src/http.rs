@@ -33,7 +33,7 @@ const HEAD_LIMIT: usize = 16 * 1024;
 const AT_ONCE: u32 = 16;
 
 /// How long the listener rests when the system has no more file descriptors.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves one port until `stop` is cancelled, and then the requests that are under way.
 pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
@@ -80,7 +80,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
 }
 
 /// Whether an error of `accept` is about one connection and not about the listener.
-const fn is_about_one(kind: ErrorKind) -> bool {
+pub(crate) const fn is_about_one(kind: ErrorKind) -> bool {
     matches!(
         kind,
         ErrorKind::ConnectionAborted
@@ -91,7 +91,7 @@ const fn is_about_one(kind: ErrorKind) -> bool {
 }
 
 /// An IPv4 peer of a listener for both is an IPv4 peer.
-fn canonical(peer: SocketAddr) -> SocketAddr {
+pub(crate) fn canonical(peer: SocketAddr) -> SocketAddr {
     SocketAddr::new(peer.ip().to_canonical(), peer.port())
 }
 

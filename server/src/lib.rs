@@ -13,6 +13,7 @@ pub mod config;
 mod descriptors;
 pub mod dev;
 mod explain;
+mod grpc;
 mod http;
 pub mod logging;
 mod revoke;

@@ -75,7 +75,10 @@ async fn serve(
     settings: Settings,
 ) -> Result<(), String> {
     let text = |error: std::io::Error| error.to_string();
-    let listeners = Listeners::bind(settings.listeners).await.map_err(text)?;
+    let mut listeners = Listeners::bind(settings.listeners).await.map_err(text)?;
+    if let Some((address, _)) = settings.uni_grpc {
+        listeners = listeners.with_uni_grpc(address).await.map_err(text)?;
+    }
     let external = listeners.external_address().map_err(text)?;
     let internal = listeners.internal_address().map_err(text)?;
     if let Some(file) = &settings.pid_file {

@@ -9,6 +9,7 @@
 //! | `persistence` | streams of the embedded engine in a file | |
 //! | `websocket` | [`websocket`]: connections over WebSocket | yes |
 //! | `http` | [`http`]: connections over HTTP streaming and server-sent events | |
+//! | `grpc` | [`grpc`]: the unidirectional GRPC stream | |
 //! | `auth` | [`auth`]: connection and subscription tokens | |
 //! | `access` | [`access`]: namespaces and permissions as hooks | |
 //! | `api` | [`api`]: the server API as a tower service | |
@@ -53,6 +54,8 @@ pub use tourbillon_protocol as protocol;
 pub use tourbillon_recovery as recovery;
 pub use tourbillon_session as session;
 pub use tourbillon_transport as transport;
+#[cfg(feature = "grpc")]
+pub use tourbillon_transport_grpc as grpc;
 #[cfg(feature = "http")]
 pub use tourbillon_transport_http as http;
 #[cfg(feature = "websocket")]

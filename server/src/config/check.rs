@@ -9,6 +9,7 @@ use http::HeaderName;
 use tourbillon::auth::{
     FetchError, HttpJwksFetch, JwksConfig, JwksProvider, Secret, Verifier, VerifierConfig,
 };
+use tourbillon::grpc::GrpcConfig;
 use tourbillon::memory::Persistence;
 use tourbillon::node::NodeConfig;
 use tourbillon::websocket::{UniWebSocketConfig, WebSocketConfig};
@@ -44,6 +45,8 @@ pub struct Settings {
     pub websocket: Option<(String, WebSocketConfig)>,
     /// The path of the endpoint for WebSockets that go one way and how it behaves; `None` when it is off.
     pub uni_websocket: Option<(String, UniWebSocketConfig)>,
+    /// Where the unidirectional GRPC stream is and how it behaves; `None` when it is off.
+    pub uni_grpc: Option<(SocketAddr, GrpcConfig)>,
     /// The endpoints of connections over plain HTTP.
     pub http: HttpTransports,
     /// How the HTTP API behaves; `None` when it is off.
@@ -136,6 +139,7 @@ impl Settings {
         }
         let websocket = transports::websocket(&mut check, options);
         let uni_websocket = transports::uni_websocket(&mut check, options);
+        let uni_grpc = uni_grpc(&mut check, options);
         let http = transports::http(&mut check, options);
         let api = api(&mut check, options);
         let limits = limits::limits(&mut check, options);
@@ -167,6 +171,7 @@ impl Settings {
             tokens,
             websocket,
             uni_websocket,
+            uni_grpc,
             http,
             api,
             api_external: options.http_api.external,
@@ -215,6 +220,17 @@ fn listeners(check: &mut Checker, options: &Options) -> Option<ListenerConfig> {
     let (external, internal) = external.zip(internal)?;
     // Endpoints of the same address and port share a listener (NET-02).
     Some(ListenerConfig { external, internal: Some(internal).filter(|internal| *internal != external) })
+}
+
+/// UNI-07.
+fn uni_grpc(check: &mut Checker, options: &Options) -> Option<(SocketAddr, GrpcConfig)> {
+    let grpc = &options.uni_grpc;
+    let address = address(check, "uni_grpc.address", &grpc.address, grpc.port);
+    let mut config = GrpcConfig::default();
+    if grpc.max_receive_message_size > 0 {
+        config.max_receive_message_size = grpc.max_receive_message_size;
+    }
+    address.filter(|_| grpc.enabled).map(|address| (address, config))
 }
 
 fn address(check: &mut Checker, path: &str, text: &str, port: u16) -> Option<SocketAddr> {

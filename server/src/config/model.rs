@@ -66,6 +66,8 @@ options! {
         uni_sse: UniSse = UniSse::default(),
         /// WebSocket connections to clients that never send.
         uni_websocket: UniWebSocket = UniWebSocket::default(),
+        /// The unidirectional GRPC stream.
+        uni_grpc: UniGrpc = UniGrpc::default(),
         /// What a page may ask before it connects.
         init: Init = Init::default(),
         /// The server API over HTTP.
@@ -539,6 +541,20 @@ options! {
         disable_disconnect_push: bool = false,
         /// Messages that wait together are lines of one frame.
         join_push_messages: bool = false,
+    }
+}
+
+options! {
+    /// `uni_grpc`.
+    UniGrpc {
+        /// Switches the stream on.
+        enabled: bool = false,
+        /// The address to listen on; empty for all.
+        address: String = String::new(),
+        /// The port to listen on.
+        port: u16 = 11_000,
+        /// The largest message of a client, in bytes; 0 for 4 MiB.
+        max_receive_message_size: usize = 0,
     }
 }
 

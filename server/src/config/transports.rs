@@ -1,6 +1,7 @@
 //! The endpoints of connections.
 
 use http::StatusCode;
+use tourbillon::grpc::GrpcConfig;
 use tourbillon::http::{ErrorResponse, HttpConfig};
 use tourbillon::transport::OriginPolicy;
 use tourbillon::types::{Disconnect, ErrorCode};
@@ -35,7 +36,8 @@ const ENVELOPE: usize = 64;
 /// The longest command that these endpoints let through. Frames are bounded by the transport, on the wire and
 /// inflated; a command is no larger than its frame.
 pub(super) fn largest_command(options: &Options) -> usize {
-    let Options { websocket, http_stream, sse, uni_http_stream, uni_sse, uni_websocket, .. } = options;
+    let Options { websocket, http_stream, sse, uni_http_stream, uni_sse, uni_websocket, uni_grpc, .. } =
+        options;
     let inflated = |compression: bool, limit: usize, inflated: usize| match inflated {
         0 if compression => limit.saturating_mul(10),
         inflated => limit.max(inflated),
@@ -45,6 +47,10 @@ pub(super) fn largest_command(options: &Options) -> usize {
         websocket.message_size_limit,
         websocket.decompressed_message_size_limit,
     );
+    let uni_grpc_limit = match uni_grpc.max_receive_message_size {
+        0 => GrpcConfig::default().max_receive_message_size,
+        limit => limit,
+    };
     let one_way = inflated(
         uni_websocket.compression,
         uni_websocket.message_size_limit,
@@ -53,6 +59,7 @@ pub(super) fn largest_command(options: &Options) -> usize {
     [
         (true, both_ways),
         (uni_websocket.enabled, one_way.saturating_add(ENVELOPE)),
+        (uni_grpc.enabled, uni_grpc_limit.saturating_add(ENVELOPE)),
         (http_stream.enabled, http_stream.max_request_body_size),
         (sse.enabled, sse.max_request_body_size),
         (http_stream.enabled || sse.enabled, options.emulation.max_request_body_size),

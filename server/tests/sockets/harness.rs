@@ -20,6 +20,7 @@ const LONG: Duration = Duration::from_secs(60);
 pub(crate) struct Server {
     pub(crate) external: SocketAddr,
     pub(crate) internal: Option<SocketAddr>,
+    pub(crate) uni_grpc: Option<SocketAddr>,
     pub(crate) node: Node,
     pub(crate) options: Options,
     pub(crate) reload: Reload,
@@ -64,14 +65,19 @@ pub(crate) async fn start_on(
         dev::prepare(&mut options).expect("randomness");
     }
     let settings = Settings::new(&options).expect("sound options");
-    let listeners = Listeners::bind(listeners).await.expect("free ports");
+    let mut listeners = Listeners::bind(listeners).await.expect("free ports");
+    if settings.uni_grpc.is_some() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        listeners = listeners.with_uni_grpc(any).await.expect("a free port");
+    }
+    let uni_grpc = listeners.uni_grpc_address().expect("an address");
     let external = listeners.external_address().expect("an address");
     let internal = listeners.internal_address().expect("an address");
     let dev = dev.then(|| Dev::new(&options, external));
     let app = App::build(settings, listeners, dev).expect("a sound server");
     let (node, reload, stop) = (app.node().clone(), app.reload(), CancellationToken::new());
     let running = tokio::spawn(app.run(stop.clone()));
-    Server { external, internal, node, options, reload, stop, running }
+    Server { external, internal, uni_grpc, node, options, reload, stop, running }
 }
 
 impl Server {

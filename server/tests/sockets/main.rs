@@ -12,4 +12,5 @@ mod log;
 mod reload;
 mod stop;
 mod streams;
+mod uni_grpc;
 mod uni_websocket;

@@ -1,4 +1,4 @@
-//! What the run needs that cargo does not bring: Node, the npm packages of the SDK tests, a browser.
+//! What the run needs that cargo does not bring: Node, the npm packages of the SDK tests, a browser, Python's packages.
 //!
 //! What is missing is installed where that can be done. Where it cannot, the steps that need it are left out, and
 //! the run says so at the top, in its report and nowhere quietly.
@@ -9,6 +9,9 @@ use crate::command::Command;
 
 /// The folder with the tests that use the official SDK.
 pub(super) const SDK: &str = "tests/sdk";
+
+/// The folder with the tests in Python.
+pub(super) const PYTHON: &str = "tests/python";
 
 /// The program, and the Debian package that has it.
 const BROWSER: &str = "chromium";
@@ -62,6 +65,28 @@ fn packages(root: &Path) -> Result<(), String> {
     let install = Command::new(&folder, "npm ci --no-audit --no-fund");
     println!("$ {}", install.shown(root));
     if install.run()? { Ok(()) } else { Err(install.shown(root)) }
+}
+
+/// The Python of a virtual environment in `folder` that has the packages of the tests, or why there is none.
+pub(super) fn python(root: &Path, folder: &Path) -> Result<Result<String, String>, String> {
+    let program = folder.join("bin/python").to_string_lossy().into_owned();
+    if !Command::new(root, "python3 --version").answers() {
+        return Ok(Err("Python 3 is not installed".to_owned()));
+    }
+    if !Command::at(root, &program).argument("--version").answers() {
+        let make = Command::new(root, "python3 -m venv").argument(folder.to_string_lossy());
+        println!("$ {}", make.shown(root));
+        if !make.run()? {
+            return Ok(Err("Python 3 cannot make virtual environments (python3-venv)".to_owned()));
+        }
+    }
+    let mut install = Command::at(root, &program);
+    for argument in ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"] {
+        install = install.argument(argument);
+    }
+    let install = install.argument(format!("{PYTHON}/requirements.txt"));
+    println!("$ {}", install.shown(root));
+    Ok(if install.run()? { Ok(program) } else { Err(format!("no packages: {}", install.shown(root))) })
 }
 
 /// Why a program is missing that Debian has in a package of the same name, and that could not be installed.

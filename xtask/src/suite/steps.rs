@@ -112,6 +112,13 @@ pub(super) const STEPS: &[Step] = &[
         needs: &["prerequisites", "server"],
         run: browser,
     },
+    Step {
+        name: "python",
+        what: "Python's grpcio against the release build",
+        fast: false,
+        needs: &["server"],
+        run: python,
+    },
 ];
 
 impl<'a> World<'a> {
@@ -293,6 +300,21 @@ fn browser(world: &World<'_>, tally: &mut Tally) -> Result<Outcome, String> {
         Some(why) => Ok(Outcome::Skipped(why)),
         None => world.sdk_script("test:browser", tally),
     }
+}
+
+fn python(world: &World<'_>, tally: &mut Tally) -> Result<Outcome, String> {
+    let folder = Path::new(&world.metadata.target_directory).join("python");
+    let program = match prerequisites::python(world.root, &folder)? {
+        Ok(program) => program,
+        Err(why) => {
+            println!("\n!!! MISSING: {why}\n");
+            return Ok(Outcome::Skipped(why));
+        }
+    };
+    let command = Command::at(world.root, &program)
+        .argument(format!("{}/uni_grpc.py", prerequisites::PYTHON))
+        .environment("TOURBILLON_BIN", world.binary().to_string_lossy());
+    world.count(&command, tally)
 }
 
 #[cfg(test)]

@@ -1,0 +1,194 @@
+//! The port of the unidirectional GRPC stream (UNI-07).
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tourbillon::grpc::{GrpcBody, UniStreamService};
+use tourbillon::node::Node;
+use tower_service::Service;
+
+use crate::admission::{Admission, Opening, Permit};
+use crate::http::{PAUSE, canonical, is_about_one};
+
+/// Time between pings of a connection on which nothing comes, and time for their answers.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(25), Duration::from_secs(5));
+
+/// Time within which a connection must have brought its first call, and within which it must be gone once the server
+/// stops.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The largest head of a call, in bytes.
+const HEAD_LIMIT: u32 = 16 * 1024;
+
+/// Calls at once on one connection: a proxy has many clients behind it.
+const STREAMS: u32 = 1_000;
+
+/// How much of a stream the HTTP library takes in advance.
+const SEND_BUFFER: usize = 16 * 1024;
+
+/// What the calls of the port share.
+#[derive(Clone, Debug)]
+pub(crate) struct GrpcPort {
+    pub(crate) service: UniStreamService<Node>,
+    pub(crate) admission: Admission,
+}
+
+/// Serves the port until `stop` is cancelled, and then the calls that are under way.
+pub(crate) async fn serve(listener: TcpListener, port: GrpcPort, stop: CancellationToken) {
+    let connections = TaskTracker::new();
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .keep_alive_interval(KEEPALIVE.0)
+        .keep_alive_timeout(KEEPALIVE.1)
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEAD_LIMIT)
+        .max_send_buf_size(SEND_BUFFER);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let peer = canonical(peer);
+                // One that may not stand is closed by this, without a word.
+                if let Some(opening) = port.admission.open(peer) {
+                    let opening = Arc::new(Mutex::new(Some(opening)));
+                    let calls = Calls { port: port.clone(), peer, opening };
+                    connections.spawn(converse(&http, stream, calls, stop.clone()));
+                }
+            }
+            Err(error) if is_about_one(error.kind()) => tracing::debug!(%error, "a connection was not taken"),
+            Err(error) => {
+                tracing::warn!(%error, "connections cannot be accepted");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+/// Serves one connection.
+fn converse(
+    http: &http2::Builder<TokioExecutor>,
+    stream: TcpStream,
+    calls: Calls,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send + use<> {
+    let _ = stream.set_nodelay(true);
+    let (peer, opening) = (calls.peer, calls.opening.clone());
+    let served = http.serve_connection(TokioIo::new(stream), calls);
+    async move {
+        let mut served = pin!(served);
+        let mut patience = pin!(sleep(PATIENCE));
+        let (mut waits, mut stopping) = (true, false);
+        loop {
+            tokio::select! {
+                result = &mut served => {
+                    if let Err(error) = result {
+                        tracing::debug!(%peer, %error, "GRPC connection failed");
+                    }
+                    return;
+                }
+                () = stop.cancelled(), if !stopping => {
+                    stopping = true;
+                    waits = true;
+                    patience.set(sleep(PATIENCE));
+                    served.as_mut().graceful_shutdown();
+                }
+                () = &mut patience, if waits => {
+                    waits = false;
+                    // Calls have ended by now: the node has closed their streams.
+                    if stopping || opening.lock().is_some() {
+                        tracing::debug!(%peer, stopping, "GRPC connection ended: it did nothing in time");
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The calls of one connection.
+struct Calls {
+    port: GrpcPort,
+    peer: SocketAddr,
+    /// Until the first call.
+    opening: Arc<Mutex<Option<Opening>>>,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Calls {
+    type Response = Response<Held>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        *self.opening.lock() = None;
+        request.extensions_mut().insert(self.peer);
+        let permit = match self.port.admission.admit(self.peer, request.headers()) {
+            Ok(permit) => permit,
+            Err(refused) => return Box::pin(std::future::ready(Ok(too_many(refused.status())))),
+        };
+        let mut service = self.port.service.clone();
+        Box::pin(async move {
+            let answer = service.call(request).await;
+            answer.map(|answer| answer.map(|body| Held { body: Some(body), _permit: Some(permit) }))
+        })
+    }
+}
+
+/// A call that is not admitted: 8, resource exhausted, for one address; 14, unavailable, for all.
+fn too_many(status: StatusCode) -> Response<Held> {
+    let mut answer = Response::new(Held { body: None, _permit: None });
+    let code = if status == StatusCode::TOO_MANY_REQUESTS { "8" } else { "14" };
+    for (name, value) in [("grpc-status", code), ("grpc-message", "too many connections")] {
+        answer.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    answer
+}
+
+/// The answer to a call, which has its place for as long as it lasts.
+pub(crate) struct Held {
+    body: Option<GrpcBody>,
+    _permit: Option<Permit>,
+}
+
+impl Body for Held {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.body.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(cx))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}

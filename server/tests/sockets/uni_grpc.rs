@@ -1,0 +1,177 @@
+//! The unidirectional GRPC stream through the whole server, in raw HTTP/2 (UNI-07, UNI-08, UNI-10, UNI-11).
+
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use h2::RecvStream;
+use h2::client::SendRequest;
+use http::{HeaderMap, Request};
+use tokio::net::TcpStream;
+use tourbillon::protocol::client::{Replies, ServerMessage};
+use tourbillon::protocol::{Envelope, PushEvent};
+use tourbillon::types::Encoding;
+use tourbillon_server::config::Options;
+
+use crate::harness::{Server, start};
+
+const PATH: &str = "/centrifugal.centrifugo.unistream.CentrifugoUniStream/Consume";
+
+fn enabled(options: &mut Options) {
+    options.uni_grpc.enabled = true;
+}
+
+async fn client(server: &Server) -> SendRequest<Bytes> {
+    let address = server.uni_grpc.expect("a port of its own");
+    let stream = TcpStream::connect(address).await.expect("a connection");
+    let (requests, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
+    tokio::spawn(connection);
+    requests
+}
+
+/// One call.
+struct Stream {
+    head: HeaderMap,
+    body: RecvStream,
+    buffer: BytesMut,
+}
+
+impl Stream {
+    async fn open(requests: &SendRequest<Bytes>, message: &[u8]) -> Self {
+        let request =
+            Request::post(format!("http://localhost{PATH}")).header("content-type", "application/grpc");
+        let mut ready = requests.clone().ready().await.expect("room for a stream");
+        let (response, mut stream) =
+            ready.send_request(request.body(()).expect("a request"), false).expect("sent");
+        let length = u32::try_from(message.len()).expect("a short message").to_be_bytes();
+        let call = [&[0], &length[..], message].concat();
+        stream.send_data(Bytes::from(call), true).expect("sent");
+        let (head, body) = response.await.expect("an answer").into_parts();
+        assert_eq!(head.status, 200);
+        Self { head: head.headers, body, buffer: BytesMut::new() }
+    }
+
+    /// The next push; `None` for a ping.
+    async fn next(&mut self) -> Option<(String, PushEvent)> {
+        loop {
+            if let Some((prefix, rest)) = self.buffer.split_first_chunk::<5>() {
+                let [_, length @ ..] = *prefix;
+                let length = usize::try_from(u32::from_be_bytes(length)).expect("a length");
+                if rest.len() >= length {
+                    self.buffer.advance(5);
+                    return decoded(&self.buffer.split_to(length));
+                }
+            }
+            let data = self.body.data().await.expect("more").expect("whole");
+            self.body.flow_control().release_capacity(data.len()).expect("taken");
+            self.buffer.extend_from_slice(&data);
+        }
+    }
+
+    /// The status that ends the call, which must come next.
+    async fn end(&mut self) -> String {
+        assert!(self.body.data().await.is_none());
+        let trailers = self.body.trailers().await.expect("an end").expect("trailers");
+        trailers["grpc-status"].to_str().expect("text").to_owned()
+    }
+}
+
+fn decoded(message: &[u8]) -> Option<(String, PushEvent)> {
+    let length = u8::try_from(message.len()).ok().filter(|length| *length < 0x80);
+    let length = length.map_or_else(
+        || {
+            vec![
+                0x80 | u8::try_from(message.len() & 0x7f).expect("bits"),
+                u8::try_from(message.len() >> 7).expect("short"),
+            ]
+        },
+        |length| vec![length],
+    );
+    let frame = Bytes::from([&length[..], message].concat());
+    match Replies::new(Encoding::Protobuf, Envelope::Push, frame).next() {
+        Some(Ok(ServerMessage::Push(push))) => {
+            Some((push.channel.map(|channel| channel.to_string()).unwrap_or_default(), push.event))
+        }
+        Some(Ok(ServerMessage::Ping)) => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_call_gets_what_the_server_gives_to_the_end() {
+    let server = start(enabled).await;
+    let requests = client(&server).await;
+    let (mut first, mut second) =
+        (Stream::open(&requests, b"").await, Stream::open(&requests, b"\x22\x01x").await);
+    for stream in [&mut first, &mut second] {
+        let Some((_, PushEvent::Connect(connected))) = stream.next().await else { panic!("no connect push") };
+        assert_eq!((connected.ping, connected.pong, connected.node.as_str()), (25, false, ""));
+        assert_ne!(connected.session, connected.client);
+        let client = &connected.client;
+        let subscribe = format!(r#"{{"user":"","client":"{client}","channel":"b"}}"#);
+        assert_eq!(server.api("subscribe", &subscribe).await.status, 200);
+        assert!(matches!(stream.next().await, Some((channel, PushEvent::Subscribe(_))) if channel == "b"));
+    }
+    server.api("publish", r#"{"channel":"b","data":{"a":1}}"#).await;
+    for stream in [&mut first, &mut second] {
+        let Some((channel, PushEvent::Publication(publication))) = stream.next().await else {
+            panic!("none")
+        };
+        assert_eq!((channel.as_str(), publication.data.bytes().as_ref()), ("b", &br#"{"a":1}"#[..]));
+    }
+    server.api("disconnect", r#"{"user":""}"#).await;
+    for stream in [&mut first, &mut second] {
+        let Some((_, PushEvent::Disconnect(told))) = stream.next().await else { panic!("no disconnect") };
+        assert_eq!(told.code, 3503);
+        assert_eq!(stream.end().await, "0");
+    }
+    server.end().await;
+}
+
+/// UNI-08, LIM-05.
+#[tokio::test]
+async fn refusals_are_told_by_push_or_status() {
+    let server = start(|options| {
+        enabled(options);
+        options.client.allow_anonymous_connect_without_token = false;
+        options.client.connection_limit = 1;
+        options.uni_grpc.max_receive_message_size = 10;
+    })
+    .await;
+    let requests = client(&server).await;
+    let mut refused = Stream::open(&requests, b"").await;
+    let Some((_, PushEvent::Disconnect(told))) = refused.next().await else { panic!("no disconnect") };
+    assert!((3500..4500).contains(&told.code), "{told:?}");
+    assert_eq!(refused.end().await, "0");
+    let large = Stream::open(&requests, &[0; 11]).await;
+    assert_eq!(large.head["grpc-status"], "8");
+    server.end().await;
+    let server = start(|options| {
+        enabled(options);
+        options.client.connection_limit = 1;
+    })
+    .await;
+    let requests = client(&server).await;
+    let mut first = Stream::open(&requests, b"").await;
+    assert!(first.next().await.is_some());
+    assert_eq!(Stream::open(&requests, b"").await.head["grpc-status"], "14");
+    server.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn quiet_calls_are_pinged_and_quiet_connections_ended() {
+    let server = start(enabled).await;
+    let requests = client(&server).await;
+    let mut stream = Stream::open(&requests, b"").await;
+    assert!(stream.next().await.is_some());
+    for _ in 0..3 {
+        assert_eq!(stream.next().await.map(|(channel, _)| channel), None, "a ping");
+    }
+    // One that never calls is not kept.
+    let address = server.uni_grpc.expect("a port");
+    let mut silent = TcpStream::connect(address).await.expect("a connection");
+    let began = tokio::time::Instant::now();
+    let _ = crate::harness::all(&mut silent).await;
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+    drop(stream);
+    server.end().await;
+}
