@@ -208,7 +208,8 @@ impl App {
         let api = settings.api.map(|config| {
             let path = config.prefix.clone();
             let revoker = Arc::new(Revoker::new(node.clone(), revocations));
-            let service = ApiService::new(node.clone()).with_explanations(explainer).with_revocations(revoker);
+            let service =
+                ApiService::new(node.clone()).with_explanations(explainer).with_revocations(revoker);
             (path, HttpApi::new(service, config))
         });
         let mut external =

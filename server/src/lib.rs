@@ -20,6 +20,7 @@ mod router;
 mod signals;
 pub mod tools;
 
+pub use admission::{IpLimits, Networks};
 pub use app::{App, Listeners, Reload, StartError};
 pub use descriptors::raise_descriptor_limit;
 pub use signals::signals;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tourbillon_broker::BoxFuture;
 use tourbillon_protocol::{Command, Commands, Push, PushEvent, Reply};
 use tourbillon_session::{Input, Output, Outputs, Refreshed, Refusal, ServerOp, Session, SessionInit};
-use tourbillon_transport::{Message, PingMode, Received, TransportInfo, TransportReader};
+use tourbillon_transport::{Held, Message, PingMode, Received, TransportInfo, TransportReader};
 use tourbillon_types::{Channel, Direction, Disconnect, Now, Payload, ReplyError, Unsubscribe};
 
 use crate::boot::Boot;
@@ -44,6 +44,8 @@ pub(crate) struct Driver<R> {
     /// Whether something was queued since the last flush.
     unflushed: bool,
     closing: Option<BoxFuture<'static, ()>>,
+    /// Ends with the connection.
+    _held: Option<Held>,
 }
 
 // Nothing in it is ever pinned in place.
@@ -55,7 +57,7 @@ impl<R: TransportReader> Driver<R> {
         conn: Arc<Conn>,
         reader: R,
         info: &TransportInfo,
-        boot: Boot,
+        mut boot: Boot,
     ) -> Self {
         let init = SessionInit {
             client: conn.client,
@@ -65,6 +67,7 @@ impl<R: TransportReader> Driver<R> {
             emulation: info.emulation,
             connect_errors: info.connect_errors,
         };
+        let held = boot.take_held();
         let session = Session::new(shared.session_config.clone(), init, shared.clock.now());
         Self {
             shared,
@@ -81,6 +84,7 @@ impl<R: TransportReader> Driver<R> {
             native_ping: init.native_ping,
             unflushed: false,
             closing: None,
+            _held: held,
         }
     }
 
