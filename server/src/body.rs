@@ -12,7 +12,6 @@ use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 use tourbillon::http::HttpBody;
 
-use crate::admission::Permit;
 use crate::http::Pace;
 
 /// Time within which a request must have arrived whole (HTTP-01).
@@ -76,16 +75,12 @@ enum Kind {
     Full(Full<Bytes>),
     /// What may last as long as a connection does. It has all the time of the world while there is nothing to say, and
     /// not more than any answer while something is to be taken (HID-100).
-    Paced {
-        body: HttpBody,
-        pace: Pace,
-        _permit: Option<Permit>,
-    },
+    Paced(HttpBody, Pace),
 }
 
 impl Outgoing {
-    pub(crate) const fn new(body: HttpBody, pace: Pace, permit: Option<Permit>) -> Self {
-        Self(Kind::Paced { body, pace, _permit: permit })
+    pub(crate) const fn new(body: HttpBody, pace: Pace) -> Self {
+        Self(Kind::Paced(body, pace))
     }
 }
 
@@ -105,7 +100,7 @@ impl Body for Outgoing {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut self.0 {
             Kind::Full(body) => Pin::new(body).poll_frame(cx),
-            Kind::Paced { body, pace, .. } => {
+            Kind::Paced(body, pace) => {
                 let frame = Pin::new(body).poll_frame(cx);
                 // The HTTP library asks again as soon as it has room.
                 match &frame {
@@ -120,14 +115,14 @@ impl Body for Outgoing {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Full(body) => body.is_end_stream(),
-            Kind::Paced { body, .. } => body.is_end_stream(),
+            Kind::Paced(body, _) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Full(body) => body.size_hint(),
-            Kind::Paced { body, .. } => body.size_hint(),
+            Kind::Paced(body, _) => body.size_hint(),
         }
     }
 }

@@ -13,11 +13,12 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tourbillon::http::{EmulationService, HttpBody, InitService, StreamService};
 use tourbillon::node::Node;
+use tourbillon::transport::Held;
 use tourbillon::websocket::{UniWebSocketService, WebSocketService};
 use tourbillon_api::HttpApi;
 use tower_service::Service;
 
-use crate::admission::{Admission, Opening, Permit, Refused};
+use crate::admission::{Admission, Opening, Refused};
 use crate::body::{Outgoing, Timely};
 use crate::dev::Dev;
 use crate::http::Pace;
@@ -90,50 +91,54 @@ impl Router {
         self.admission.as_ref().map_or(Some(None), |admission| admission.open(peer).map(Some))
     }
 
-    fn admit(&self, peer: SocketAddr, request: &Request<Incoming>) -> Result<Option<Permit>, Refused> {
-        self.admission.as_ref().map(|admission| admission.admit(peer, request.headers())).transpose()
+    /// Gives a request that begins a connection its place, which lasts as long as the connection.
+    fn admit(&self, peer: SocketAddr, request: &mut Request<Incoming>) -> Result<(), Refused> {
+        if let Some(admission) = &self.admission {
+            let permit = admission.admit(peer, request.headers())?;
+            request.extensions_mut().insert(Held::new(permit));
+        }
+        Ok(())
     }
 
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr, pace: &Pace) -> Response<Outgoing> {
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        peer: SocketAddr,
+        pace: &Pace,
+    ) -> Response<Outgoing> {
         if let Some(http) = &self.http
             && let Some(route) = http.route(request.uri().path())
         {
-            let permit = if route.begins(request.method()) {
-                match self.admit(peer, &request) {
-                    Ok(permit) => permit,
-                    Err(refused) => return too_many(refused).map(Outgoing::from),
-                }
-            } else {
-                None
-            };
-            let answer = route.answer(request).await;
-            return answer.map(|body| Outgoing::new(body, pace.clone(), permit));
+            if route.begins(request.method())
+                && let Err(refused) = self.admit(peer, &mut request)
+            {
+                return too_many(refused).map(Outgoing::from);
+            }
+            return route.answer(request).await.map(|body| Outgoing::new(body, pace.clone()));
         }
         self.short_answer(request, peer, pace).await.map(Outgoing::from)
     }
 
-    async fn short_answer(&self, request: Request<Incoming>, peer: SocketAddr, pace: &Pace) -> Answer {
-        let path = request.uri().path();
+    async fn short_answer(&self, mut request: Request<Incoming>, peer: SocketAddr, pace: &Pace) -> Answer {
         if let Some((at, service)) = &self.websocket
-            && path == at
+            && request.uri().path() == at
         {
-            let permit = match self.admit(peer, &request) {
-                Ok(permit) => permit,
-                Err(refused) => return too_many(refused),
-            };
+            if let Err(refused) = self.admit(peer, &mut request) {
+                return too_many(refused);
+            }
             let (answer, after) = service.upgrade(request.map(drop));
-            return following(answer, after, permit, pace);
+            return following(answer, after, pace);
         }
         if let Some((at, service)) = &self.uni_websocket
-            && path == at
+            && request.uri().path() == at
         {
-            let permit = match self.admit(peer, &request) {
-                Ok(permit) => permit,
-                Err(refused) => return too_many(refused),
-            };
+            if let Err(refused) = self.admit(peer, &mut request) {
+                return too_many(refused);
+            }
             let (answer, after) = service.upgrade(request.map(drop));
-            return following(answer, after, permit, pace);
+            return following(answer, after, pace);
         }
+        let path = request.uri().path();
         if self.health.as_deref() == Some(path) {
             return reply(StatusCode::OK, "application/json", "{}");
         }
@@ -151,18 +156,14 @@ impl Router {
     }
 }
 
-/// The answer to a handshake, whose permit lasts until the connection is handed over.
+/// The answer to a handshake, with what becomes of the connection.
 fn following(
     answer: Answer,
     after: Option<impl Future<Output = ()> + Send + 'static>,
-    permit: Option<Permit>,
     pace: &Pace,
 ) -> Answer {
     if let Some(after) = after {
-        pace.set_after(async move {
-            let _permit = permit;
-            after.await;
-        });
+        pace.set_after(after);
     }
     answer
 }

@@ -216,7 +216,7 @@ impl<H: Hooks> Hooks for Tokens<H> {
             return Err(self.refuse(Disconnect::INVALID_TOKEN, &check.why()));
         }
         let mut decision = RefreshDecision::until(claims.expire_at);
-        decision.token = renewed(claims.token_id.as_deref(), claims.issued_at);
+        decision.token = TokenMark::new(claims.token_id.as_deref(), claims.issued_at);
         decision.info = Some(claims.subscription.info).filter(|info| !info.is_empty());
         Ok(decision)
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use http::{HeaderMap, HeaderName};
 use tourbillon_protocol::command;
-use tourbillon_transport::{ConnContext, TransportInfo};
+use tourbillon_transport::{ConnContext, Held, TransportInfo};
 use tourbillon_types::{Channel, Direction, Encoding, Now, Payload, UserId};
 
 use crate::conn::Conn;
@@ -58,6 +58,11 @@ impl Boot {
             peer: info.peer,
         };
         Self { identity, context, _half_open: HalfOpen(shared.clone()) }
+    }
+
+    /// What is to last as long as the connection.
+    pub(crate) fn take_held(&mut self) -> Option<Held> {
+        self.context.held.take()
     }
 
     /// The headers that hooks may want later.

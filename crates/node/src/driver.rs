@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tourbillon_broker::BoxFuture;
 use tourbillon_protocol::{Command, Commands, Push, PushEvent, Reply};
 use tourbillon_session::{Input, Output, Outputs, Refreshed, Refusal, ServerOp, Session, SessionInit};
-use tourbillon_transport::{Message, PingMode, Received, TransportInfo, TransportReader};
+use tourbillon_transport::{Held, Message, PingMode, Received, TransportInfo, TransportReader};
 use tourbillon_types::{Channel, Direction, Disconnect, Now, Payload, ReplyError, Unsubscribe};
 
 use crate::boot::Boot;
@@ -43,6 +43,8 @@ pub(crate) struct Driver<R> {
     native_ping: bool,
     unflushed: Unflushed,
     closing: Option<BoxFuture<'static, ()>>,
+    /// Ends with the connection.
+    _held: Option<Held>,
 }
 
 /// What was queued since the last flush.
@@ -64,7 +66,7 @@ impl<R: TransportReader> Driver<R> {
         conn: Arc<Conn>,
         reader: R,
         info: &TransportInfo,
-        boot: Boot,
+        mut boot: Boot,
     ) -> Self {
         let init = SessionInit {
             client: conn.client,
@@ -74,6 +76,7 @@ impl<R: TransportReader> Driver<R> {
             emulation: info.emulation,
             connect_errors: info.connect_errors,
         };
+        let held = boot.take_held();
         let session = Session::new(shared.session_config.clone(), init, shared.clock.now());
         Self {
             shared,
@@ -90,6 +93,7 @@ impl<R: TransportReader> Driver<R> {
             native_ping: init.native_ping,
             unflushed: Unflushed::Nothing,
             closing: None,
+            _held: held,
         }
     }
 

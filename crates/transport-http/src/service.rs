@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use http_body::Body;
 use tourbillon_protocol::connect_frame;
 use tourbillon_transport::slot::Slot;
-use tourbillon_transport::{Accept, ConnContext, TransportInfo};
+use tourbillon_transport::{Accept, ConnContext, Held, TransportInfo};
 use tourbillon_types::{Direction, Encoding};
 use tower_service::Service;
 
@@ -145,7 +145,7 @@ impl<A: Accept<HttpTransport>> StreamService<A> {
     }
 
     /// Hands the connection over, and begins its stream once there is one.
-    async fn begin(&self, head: Parts, first: Bytes) -> Answer {
+    async fn begin(&self, mut head: Parts, first: Bytes) -> Answer {
         let (framing, encoding) = match (self.kind, encoding(&head.headers)) {
             (Kind::Sse | Kind::UniSse, _) => (Framing::Events, Encoding::Json),
             (Kind::HttpStream, Encoding::Protobuf) => (Framing::Raw, Encoding::Protobuf),
@@ -164,7 +164,8 @@ impl<A: Accept<HttpTransport>> StreamService<A> {
         let slot = Arc::new(Slot::new(framing.preamble()));
         // Ends the connection if this future is dropped.
         let stream = HttpBody::stream(slot.clone());
-        let context = ConnContext::new(head.headers);
+        let mut context = ConnContext::new(head.headers);
+        context.held = head.extensions.remove::<Held>();
         let Some(errors) = errors else {
             let transport = HttpTransport::new(info, first, framing, Verdict::NONE, slot);
             self.accept.accept(transport, context);

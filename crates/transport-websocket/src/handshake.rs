@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Versi
 use http_body_util::Full;
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
-use tourbillon_transport::ConnContext;
+use tourbillon_transport::{ConnContext, Held};
 
 use crate::io::split;
 use crate::negotiate::{Deflate, Wanted, wanted};
@@ -67,7 +67,9 @@ impl Handshake {
             answer.headers_mut().insert(SEC_WEBSOCKET_EXTENSIONS, deflate.answer());
         }
         let peer = request.extensions().get::<SocketAddr>().copied();
-        let context = ConnContext::new(std::mem::take(request.headers_mut()));
+        let held = request.extensions_mut().remove::<Held>();
+        let mut context = ConnContext::new(std::mem::take(request.headers_mut()));
+        context.held = held;
         Ok(Self { answer, wanted, deflate, peer, context, upgrade })
     }
 

@@ -36,7 +36,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-pub use context::ConnContext;
+pub use context::{ConnContext, Held};
 pub use emulation::{Inject, InjectError, Mailbox, Mailed};
 pub use error::TransportError;
 pub use lane::Lane;

@@ -11,6 +11,7 @@ mod emulation;
 mod filters;
 mod flow;
 mod follower;
+mod gatekeeper;
 mod harness;
 mod history;
 mod interest;
