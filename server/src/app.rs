@@ -14,14 +14,18 @@ use tourbillon::memory::{MemoryEngine, OpenError, Persistence};
 use tourbillon::node::{BuildError, Node, NodeDriver};
 use tourbillon::types::SystemClock;
 use tourbillon::websocket::WebSocketService;
-use tourbillon_access::{DenyAll, Live, Namespaced, Namespaces, Tokens, TokensConfig};
+use tourbillon_access::{
+    DenyAll, Limits, LimitsError, Live, MemoryRevocations, Namespaced, Namespaces, Revocations, Revoked,
+    Tokens, TokensConfig,
+};
 use tourbillon_api::{ApiService, HttpApi};
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Rules};
 use crate::config::{HttpTransports, ListenerConfig, Settings};
 use crate::dev::Dev;
 use crate::explain::Explainer;
 use crate::http::serve;
+use crate::revoke::Revoker;
 use crate::router::{HttpRoutes, Router};
 
 /// Sockets that are bound and not yet served. Tests bring their own.
@@ -84,7 +88,7 @@ async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     bound.map_err(|error| io::Error::new(error.kind(), format!("listening on {address}: {error}")))
 }
 
-fn http_routes(node: &Node, settings: HttpTransports, admission: Admission) -> HttpRoutes {
+fn http_routes(node: &Node, settings: HttpTransports) -> HttpRoutes {
     let HttpTransports { http_stream, sse, emulation, uni_http_stream, uni_sse, init } = settings;
     let node = || node.clone();
     let streams = [
@@ -97,7 +101,6 @@ fn http_routes(node: &Node, settings: HttpTransports, admission: Admission) -> H
         streams: streams.into_iter().flatten().collect(),
         emulation: emulation.map(|(path, config)| (path, EmulationService::new(node(), config))),
         init: init.map(|(path, config)| (path, InitService::new(config))),
-        admission,
     }
 }
 
@@ -134,6 +137,9 @@ pub enum StartError {
     /// The node refuses its settings.
     #[error(transparent)]
     Node(#[from] BuildError),
+    /// A limit makes no sense.
+    #[error("client.rate_limit.{0}")]
+    Limits(#[from] LimitsError),
     /// The file of streams cannot be used.
     #[error("broker.memory.persistence.path: {}: {}", path.display(), chain(source))]
     Streams {
@@ -172,29 +178,42 @@ impl App {
     ///
     /// # Errors
     ///
-    /// Settings that the node refuses, or a file of streams that cannot be used.
+    /// Settings that the node or the limits refuse, or a file of streams that cannot be used.
     pub fn build(settings: Settings, listeners: Listeners, dev: Option<Dev>) -> Result<Self, StartError> {
         let is_dev = dev.is_some();
         let namespaces = Live::new(rules(settings.namespaces, is_dev));
         let tokens = Live::new(settings.tokens);
         let connection_limit = Live::new(settings.connection_limit);
+        let revocations: Arc<dyn Revocations> = Arc::new(MemoryRevocations::default());
         let hooks =
             Tokens::new(tokens.clone(), namespaces.clone(), Namespaced::new(namespaces.clone(), DenyAll));
+        let hooks = Revoked::new(revocations.clone(), hooks);
+        // Outermost: what is too much costs nothing else.
+        let hooks = Limits::new(&settings.limits, namespaces.clone(), hooks)?;
         let engine = engine(settings.persistence)?;
         let (node, driver) = Node::builder(engine).hooks(hooks).config(settings.node).build()?;
-        let admission =
-            Admission::new(node.clone(), connection_limit.clone(), settings.connection_rate_limit);
-        let http = http_routes(&node, settings.http, admission.clone());
-        let websocket = settings
-            .websocket
-            .map(|(path, config)| (path, WebSocketService::new(node.clone(), config), admission));
+        let admission = Admission::new(
+            node.clone(),
+            Rules {
+                limit: connection_limit.clone(),
+                rate: settings.connection_rate_limit,
+                addresses: settings.ip_limits,
+                half_open: settings.half_open_limit,
+            },
+        );
+        let http = http_routes(&node, settings.http);
+        let websocket =
+            settings.websocket.map(|(path, config)| (path, WebSocketService::new(node.clone(), config)));
         let explainer = Arc::new(Explainer { namespaces: namespaces.clone(), tokens: tokens.clone() });
         let api = settings.api.map(|config| {
             let path = config.prefix.clone();
-            let service = ApiService::new(node.clone()).with_explanations(explainer);
+            let revoker = Arc::new(Revoker::new(node.clone(), revocations));
+            let service =
+                ApiService::new(node.clone()).with_explanations(explainer).with_revocations(revoker);
             (path, HttpApi::new(service, config))
         });
-        let mut external = Router { websocket, http: Some(http), dev, ..Router::default() };
+        let mut external =
+            Router { websocket, http: Some(http), dev, admission: Some(admission), ..Router::default() };
         let mut ports = Vec::new();
         if let Some(listener) = listeners.internal {
             external.api = api.clone().filter(|_| settings.api_external);

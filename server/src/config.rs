@@ -8,6 +8,7 @@ mod describe;
 pub(crate) mod dotenv;
 mod duration;
 mod env;
+pub mod limits;
 mod load;
 pub mod model;
 mod namespace;

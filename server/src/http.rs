@@ -16,6 +16,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admission::Opening;
 use crate::router::{Routed, Router};
 
 /// Time within which a request's head must be there (HTTP-01). It bounds the wait between two requests too.
@@ -53,9 +54,12 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
         };
         match accepted {
             Ok((stream, peer)) => {
-                let routed =
-                    Routed { router: Arc::clone(&router), peer: canonical(peer), pace: Pace::default() };
-                connections.spawn(converse(&http, stream, routed, stop.clone()));
+                let peer = canonical(peer);
+                // One that may not stand is closed by this, without a word.
+                if let Some(opening) = router.open(peer) {
+                    let routed = Routed { router: Arc::clone(&router), peer, pace: Pace::new(opening) };
+                    connections.spawn(converse(&http, stream, routed, stop.clone()));
+                }
                 taken += 1;
                 if taken % AT_ONCE == 0 {
                     tokio::task::yield_now().await;
@@ -167,11 +171,19 @@ struct Shared {
     /// 0 while a request is awaited or worked on, else one more than the ticks since its answer.
     ticks: AtomicU32,
     after: Mutex<Option<After>>,
+    /// Until the first request.
+    opening: Mutex<Option<Opening>>,
 }
 
 impl Pace {
+    /// That of a connection that holds a place until its first request.
+    fn new(opening: Option<Opening>) -> Self {
+        Self(Arc::new(Shared { opening: Mutex::new(opening), ..Shared::default() }))
+    }
+
     /// A request came.
     pub(crate) fn asked(&self) {
+        drop(self.0.opening.lock().take());
         self.0.ticks.store(0, Ordering::Relaxed);
     }
 

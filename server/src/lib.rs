@@ -15,10 +15,12 @@ pub mod dev;
 mod explain;
 mod http;
 pub mod logging;
+mod revoke;
 mod router;
 mod signals;
 pub mod tools;
 
+pub use admission::{IpLimits, Networks};
 pub use app::{App, Listeners, Reload, StartError};
 pub use descriptors::raise_descriptor_limit;
 pub use signals::signals;

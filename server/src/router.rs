@@ -13,11 +13,12 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tourbillon::http::{EmulationService, HttpBody, InitService, StreamService};
 use tourbillon::node::Node;
+use tourbillon::transport::Held;
 use tourbillon::websocket::WebSocketService;
 use tourbillon_api::HttpApi;
 use tower_service::Service;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Opening, Refused};
 use crate::body::{Outgoing, Timely};
 use crate::dev::Dev;
 use crate::http::Pace;
@@ -27,11 +28,13 @@ pub(crate) type Answer = Response<Full<Bytes>>;
 /// The endpoints of one port.
 #[derive(Debug, Default)]
 pub(crate) struct Router {
-    pub(crate) websocket: Option<(String, WebSocketService<Node>, Admission)>,
+    pub(crate) websocket: Option<(String, WebSocketService<Node>)>,
     pub(crate) http: Option<HttpRoutes>,
     pub(crate) api: Option<(String, HttpApi)>,
     pub(crate) health: Option<String>,
     pub(crate) dev: Option<Dev>,
+    /// Who may connect; `None` for ports without endpoints for clients.
+    pub(crate) admission: Option<Admission>,
 }
 
 /// The endpoints of connections over plain HTTP.
@@ -40,7 +43,6 @@ pub(crate) struct HttpRoutes {
     pub(crate) streams: Vec<(String, StreamService<Node>)>,
     pub(crate) emulation: Option<(String, EmulationService<Node>)>,
     pub(crate) init: Option<(String, InitService)>,
-    pub(crate) admission: Admission,
 }
 
 /// One of them.
@@ -61,14 +63,14 @@ impl HttpRoutes {
             _ => None,
         }
     }
-
-    /// What begins a connection, or prepares for it, has to be admitted; not what a browser asks before.
-    fn admits(&self, route: &HttpRoute<'_>, method: &Method) -> bool {
-        matches!(route, HttpRoute::Emulation(_)) || method == Method::OPTIONS || self.admission.admit()
-    }
 }
 
 impl HttpRoute<'_> {
+    /// Whether a request begins a connection, or prepares for it: not if it is what a browser asks before.
+    fn begins(&self, method: &Method) -> bool {
+        !matches!(self, HttpRoute::Emulation(_)) && method != Method::OPTIONS
+    }
+
     async fn answer(self, request: Request<Incoming>) -> Response<HttpBody> {
         let answer = match self {
             Self::Stream(service) => service.clone().call(request).await,
@@ -83,25 +85,45 @@ impl HttpRoute<'_> {
 }
 
 impl Router {
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr, pace: &Pace) -> Response<Outgoing> {
+    /// Whether one more connection may stand. `Some(None)`: nobody counts.
+    pub(crate) fn open(&self, peer: SocketAddr) -> Option<Option<Opening>> {
+        self.admission.as_ref().map_or(Some(None), |admission| admission.open(peer).map(Some))
+    }
+
+    /// Gives a request that begins a connection its place, which lasts as long as the connection.
+    fn admit(&self, peer: SocketAddr, request: &mut Request<Incoming>) -> Result<(), Refused> {
+        if let Some(admission) = &self.admission {
+            let permit = admission.admit(peer, request.headers())?;
+            request.extensions_mut().insert(Held::new(permit));
+        }
+        Ok(())
+    }
+
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        peer: SocketAddr,
+        pace: &Pace,
+    ) -> Response<Outgoing> {
         if let Some(http) = &self.http
             && let Some(route) = http.route(request.uri().path())
         {
-            if !http.admits(&route, request.method()) {
-                return too_many().map(Outgoing::from);
+            if route.begins(request.method())
+                && let Err(refused) = self.admit(peer, &mut request)
+            {
+                return too_many(refused).map(Outgoing::from);
             }
             return route.answer(request).await.map(|body| Outgoing::new(body, pace.clone()));
         }
         self.short_answer(request, peer, pace).await.map(Outgoing::from)
     }
 
-    async fn short_answer(&self, request: Request<Incoming>, peer: SocketAddr, pace: &Pace) -> Answer {
-        let path = request.uri().path();
-        if let Some((at, service, admission)) = &self.websocket
-            && path == at
+    async fn short_answer(&self, mut request: Request<Incoming>, peer: SocketAddr, pace: &Pace) -> Answer {
+        if let Some((at, service)) = &self.websocket
+            && request.uri().path() == at
         {
-            if !admission.admit() {
-                return too_many();
+            if let Err(refused) = self.admit(peer, &mut request) {
+                return too_many(refused);
             }
             let (answer, after) = service.upgrade(request.map(drop));
             if let Some(after) = after {
@@ -109,6 +131,7 @@ impl Router {
             }
             return answer;
         }
+        let path = request.uri().path();
         if self.health.as_deref() == Some(path) {
             return reply(StatusCode::OK, "application/json", "{}");
         }
@@ -133,9 +156,8 @@ fn answered(answer: Result<Answer, Infallible>) -> Answer {
     }
 }
 
-fn too_many() -> Answer {
-    let mut answer =
-        reply(StatusCode::SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", "too many connections\n");
+fn too_many(refused: Refused) -> Answer {
+    let mut answer = reply(refused.status(), "text/plain; charset=utf-8", "too many connections\n");
     answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     answer
 }

@@ -6,6 +6,8 @@
 //! * [`explain`](explain()) says for a tool or an API what would be decided, by which rules.
 //! * [`Namespaced`] and [`Tokens`] are decorators of [`Hooks`](tourbillon_node::Hooks) that ask them. They compose:
 //!   `Tokens<Namespaced<Inner>>`, where `Inner` is the application, or [`DenyAll`] where there is none.
+//! * [`Revoked`] refuses blocked users and revoked tokens, and [`Limits`] whoever does too much:
+//!   `Limits<Revoked<Tokens<Namespaced<Inner>>>>`.
 //!
 //! What is in force can be replaced while connections go on: see [`Live`].
 
@@ -15,9 +17,12 @@ mod deny;
 mod explain;
 mod grammar;
 mod ladder;
+mod limits;
 mod live;
 mod namespaced;
 mod namespaces;
+mod revocations;
+mod revoked;
 mod tokens;
 
 pub use config::{ChannelConfig, ConfigError, ConfigProblem, NamespaceConfig, NamespacesConfig};
@@ -26,7 +31,13 @@ pub use deny::DenyAll;
 pub use explain::{Action, ExplainQuery, Explanation, TokenReport, explain};
 pub use grammar::{Grammar, Name};
 pub use ladder::{Asked, Features, PublishQuery, ReadQuery, SubscribeQuery, TokenCheck};
+pub use limits::{
+    Bucket, BucketProblem, Buckets, CommandBuckets, CommandLimits, ErrorLimits, Limits, LimitsConfig,
+    LimitsError, Operation, RateLimiter,
+};
 pub use live::Live;
 pub use namespaced::Namespaced;
 pub use namespaces::{ChannelRules, Namespaces, Resolved};
+pub use revocations::{BoxFuture, MemoryRevocations, Revocation, RevocationError, Revocations};
+pub use revoked::Revoked;
 pub use tokens::{Tokens, TokensConfig};

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tourbillon_auth::{InvalidToken, Overrides};
 use tourbillon_node::{
-    ChannelOptions, Client, ConnectDecision, ConnectRequest, HistoryRequest, Hooks, MessageRequest,
-    PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision,
-    RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
+    ChannelOptions, Client, ClientCommand, ConnectDecision, ConnectRequest, HistoryRequest, Hooks,
+    MessageRequest, PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest,
+    Refusal, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
 };
-use tourbillon_types::{Channel, Disconnect, ReplyError, Unsubscribe};
+use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe};
 
 use crate::ladder::{Asked, PublishQuery, ReadQuery, SubscribeQuery, TokenCheck};
 use crate::{Decision, Live, Namespaces};
@@ -115,6 +115,22 @@ impl<H: Hooks> Hooks for Namespaced<H> {
 
     fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {
         self.namespaces.with(|namespaces| namespaces.channel_options(channel))
+    }
+
+    fn command(&self, client: &Client, command: ClientCommand<'_>, now: Now) -> Result<(), Refusal> {
+        self.inner.command(client, command, now)
+    }
+
+    fn erred(&self, client: &Client, error: &ReplyError, now: Now) -> Result<(), Disconnect> {
+        self.inner.erred(client, error, now)
+    }
+
+    fn stays(&self, client: &Client, now: Now) -> Result<(), Disconnect> {
+        self.inner.stays(client, now)
+    }
+
+    fn tick(&self, now: Now) {
+        self.inner.tick(now);
     }
 
     fn answered(&self, client: &Client, after: Duration) {

@@ -7,11 +7,12 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName};
 use tourbillon_auth::{Overrides, SubscribeClaims, SubscriptionClaims, TokenError, Verifier};
 use tourbillon_node::{
-    ChannelOptions, Client, ConnectDecision, ConnectRequest, HistoryRequest, Hooks, MessageRequest,
-    PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision,
-    RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest, SubscriptionOptions,
+    ChannelOptions, Client, ClientCommand, ConnectDecision, ConnectRequest, HistoryRequest, Hooks,
+    MessageRequest, PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest,
+    Refusal, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
+    SubscriptionOptions, TokenMark,
 };
-use tourbillon_types::{Channel, Disconnect, ReplyError, Unsubscribe, UserId};
+use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe, UserId};
 
 use crate::ladder::{Asked, SubscribeQuery, TokenCheck};
 use crate::namespaced::log;
@@ -131,10 +132,12 @@ impl<H: Hooks> Hooks for Tokens<H> {
         self.namespaces.with(|namespaces| namespaces.answer(decision))?;
         let mut granted = SubscribeDecision::default();
         if let Ok(claims) = claims {
+            let mark = TokenMark::new(claims.token_id.as_deref(), claims.issued_at);
             granted.options = self
                 .namespaces
                 .with(|namespaces| options(namespaces, &channel, &client.user, asked, claims.subscription))?;
             granted.options.expire_at = claims.expire_at;
+            granted.token = mark;
         }
         Ok(granted)
     }
@@ -178,6 +181,7 @@ impl<H: Hooks> Hooks for Tokens<H> {
         }
         let insecure = self.namespaces.with(Namespaces::is_insecure);
         let mut decision = RefreshDecision::until(claims.expire_at.filter(|_| !insecure));
+        decision.token = renewed(claims.token_id.as_deref(), claims.issued_at);
         decision.info = (!claims.info.is_empty()).then_some(claims.info);
         Ok(decision)
     }
@@ -197,12 +201,29 @@ impl<H: Hooks> Hooks for Tokens<H> {
             return Err(self.refuse(Disconnect::INVALID_TOKEN, &check.why()));
         }
         let mut decision = RefreshDecision::until(claims.expire_at);
+        decision.token = TokenMark::new(claims.token_id.as_deref(), claims.issued_at);
         decision.info = Some(claims.subscription.info).filter(|info| !info.is_empty());
         Ok(decision)
     }
 
     fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {
         self.inner.channel_options(channel)
+    }
+
+    fn command(&self, client: &Client, command: ClientCommand<'_>, now: Now) -> Result<(), Refusal> {
+        self.inner.command(client, command, now)
+    }
+
+    fn erred(&self, client: &Client, error: &ReplyError, now: Now) -> Result<(), Disconnect> {
+        self.inner.erred(client, error, now)
+    }
+
+    fn stays(&self, client: &Client, now: Now) -> Result<(), Disconnect> {
+        self.inner.stays(client, now)
+    }
+
+    fn tick(&self, now: Now) {
+        self.inner.tick(now);
     }
 
     fn answered(&self, client: &Client, after: Duration) {
@@ -216,6 +237,11 @@ impl<H: Hooks> Hooks for Tokens<H> {
     async fn disconnected(&self, client: &Client, why: &Disconnect) {
         self.inner.disconnected(client, why).await;
     }
+}
+
+/// What a new token says of itself, which replaces what the last one said, if it says nothing, too.
+fn renewed(id: Option<&str>, issued_at: Option<i64>) -> Option<Box<TokenMark>> {
+    Some(TokenMark::new(id, issued_at).unwrap_or_default())
 }
 
 /// Decides about a connection. The first that applies: token, anonymous or insecure, header (MODE-01..06).
@@ -269,6 +295,7 @@ fn by_token(
     decision.expire_at = claims.expire_at.filter(|_| !namespaces.is_insecure());
     decision.info = claims.info;
     decision.meta = claims.meta;
+    decision.token = TokenMark::new(claims.token_id.as_deref(), claims.issued_at);
     decision.subscriptions = subscriptions;
     Ok(decision)
 }

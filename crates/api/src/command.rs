@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use tourbillon_node::{HistoryQuery, Member, NodeInfo, Page, PresenceStats, Published, Target};
-use tourbillon_types::{Channel, ClientId, Disconnect, Payload, ReplyError, Tags};
+use tourbillon_types::{Channel, ClientId, Disconnect, Payload, ReplyError, Tags, UserId};
 
 use crate::explain::{Explain, Explanation};
 
@@ -42,6 +42,14 @@ pub enum ApiCommand {
     PresenceStats(Channel),
     /// Why somebody may do something, or may not (ours).
     Explain(Box<Explain>),
+    /// Block a user (PRO-34).
+    BlockUser(BlockUser),
+    /// End that.
+    UnblockUser(UserId),
+    /// Revoke a token (PRO-35).
+    RevokeToken(RevokeToken),
+    /// Revoke older tokens of a user (PRO-36).
+    InvalidateUserTokens(InvalidateUserTokens),
     /// A command that can be read and is refused: why.
     Refused(ApiError),
 }
@@ -150,6 +158,35 @@ pub struct Refresh {
     pub info: Option<Payload>,
 }
 
+/// Block a user.
+#[derive(Clone, Debug)]
+pub struct BlockUser {
+    /// Whom.
+    pub user: UserId,
+    /// Until when, seconds since 1970 UTC; `None` for ever.
+    pub expire_at: Option<i64>,
+}
+
+/// Revoke a token.
+#[derive(Clone, Debug)]
+pub struct RevokeToken {
+    /// Its identifier, `jti`.
+    pub uid: String,
+    /// Until when, seconds since 1970 UTC; `None` for ever.
+    pub expire_at: Option<i64>,
+}
+
+/// Revoke older tokens of a user.
+#[derive(Clone, Debug)]
+pub struct InvalidateUserTokens {
+    /// Whose.
+    pub user: UserId,
+    /// Those issued before, by `iat` in seconds since 1970 UTC; `None` for now.
+    pub issued_before: Option<i64>,
+    /// Until when, seconds since 1970 UTC; `None` for ever.
+    pub expire_at: Option<i64>,
+}
+
 /// The channels.
 #[derive(Clone, Debug, Default)]
 pub struct Channels {
@@ -212,6 +249,14 @@ pub enum ApiReply {
     PresenceStats(PresenceStats),
     /// To [`ApiCommand::Explain`].
     Explain(Box<Explanation>),
+    /// To [`ApiCommand::BlockUser`].
+    BlockUser,
+    /// To [`ApiCommand::UnblockUser`].
+    UnblockUser,
+    /// To [`ApiCommand::RevokeToken`].
+    RevokeToken,
+    /// To [`ApiCommand::InvalidateUserTokens`].
+    InvalidateUserTokens,
     /// To [`ApiCommand::Batch`], in the order of the commands.
     Batch(Vec<Result<Self, ApiError>>),
 }
@@ -233,6 +278,8 @@ impl ApiError {
     pub const UNKNOWN_CHANNEL: Self = Self::new(102, "unknown channel");
     /// No such method.
     pub const NOT_FOUND: Self = Self::new(104, "not found");
+    /// There is no room for more of this.
+    pub const LIMIT_EXCEEDED: Self = Self::new(106, "limit exceeded");
     /// The command contradicts itself or the rules of the channel.
     pub const BAD_REQUEST: Self = Self::new(107, "bad request");
     /// The feature is not enabled.

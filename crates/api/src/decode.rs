@@ -19,8 +19,8 @@ use tourbillon_node::{HistoryQuery, Target};
 use tourbillon_types::{Channel, Disconnect, Epoch, Payload, StreamPosition, Tags, UserId};
 
 use crate::command::{
-    ApiCommand, ApiError, Batch, Broadcast, Channels, Content, DisconnectUser, History, Overrides, Publish,
-    Refresh, Rpc, Subscribe, Unsubscribe,
+    ApiCommand, ApiError, Batch, BlockUser, Broadcast, Channels, Content, DisconnectUser, History,
+    InvalidateUserTokens, Overrides, Publish, Refresh, RevokeToken, Rpc, Subscribe, Unsubscribe,
 };
 use crate::explain::WireExplain;
 use crate::method::Method;
@@ -50,6 +50,9 @@ pub(crate) fn decode(method: Method, body: &Bytes) -> Result<ApiCommand, DecodeE
         }
         Method::Batch => batch(body),
         Method::Explain => parse::<WireExplain<'_>>(body)?.into_command(body),
+        Method::BlockUser | Method::UnblockUser | Method::RevokeToken | Method::InvalidateUserTokens => {
+            Ok(parse::<WireRevocation>(body)?.into_command(method))
+        }
         Method::History => Ok(parse::<WireHistory>(body)?.into_command()),
         Method::HistoryRemove => channel(body).map(ApiCommand::HistoryRemove),
         Method::Presence => channel(body).map(ApiCommand::Presence),
@@ -489,4 +492,40 @@ impl WireRefresh<'_> {
 struct WireChannels {
     #[serde(default)]
     pattern: Option<String>,
+}
+
+/// What the methods about users and tokens take; they differ in what they look at.
+#[derive(Deserialize)]
+struct WireRevocation {
+    #[serde(default)]
+    user: Option<String>,
+    #[serde(default)]
+    uid: Option<String>,
+    #[serde(default)]
+    expire_at: Option<i64>,
+    #[serde(default)]
+    issued_before: Option<i64>,
+    #[serde(default)]
+    channel: Option<String>,
+}
+
+impl WireRevocation {
+    fn into_command(self, method: Method) -> ApiCommand {
+        let user = UserId::from(self.user.unwrap_or_default());
+        let expire_at = self.expire_at.filter(|at| *at != 0);
+        match method {
+            Method::BlockUser => ApiCommand::BlockUser(BlockUser { user, expire_at }),
+            Method::UnblockUser => ApiCommand::UnblockUser(user),
+            Method::RevokeToken => {
+                ApiCommand::RevokeToken(RevokeToken { uid: self.uid.unwrap_or_default(), expire_at })
+            }
+            // Subscriptions do not know by which token they were made.
+            _ if self.channel.is_some_and(|channel| !channel.is_empty()) => unavailable("channel"),
+            _ => ApiCommand::InvalidateUserTokens(InvalidateUserTokens {
+                user,
+                issued_before: self.issued_before.filter(|at| *at != 0),
+                expire_at,
+            }),
+        }
+    }
 }

@@ -78,6 +78,10 @@ const fn name(reply: &ApiReply) -> &'static str {
         ApiReply::Presence(_) => "presence",
         ApiReply::PresenceStats(_) => "presence_stats",
         ApiReply::Explain(_) => "explain",
+        ApiReply::BlockUser => "block_user",
+        ApiReply::UnblockUser => "unblock_user",
+        ApiReply::RevokeToken => "revoke_token",
+        ApiReply::InvalidateUserTokens => "invalidate_user_tokens",
         ApiReply::Batch(_) => "batch",
     }
 }
@@ -107,7 +111,11 @@ impl Serialize for Body<'_> {
             | ApiReply::Unsubscribe
             | ApiReply::Disconnect
             | ApiReply::Refresh
-            | ApiReply::HistoryRemove => serializer.serialize_map(Some(0))?.end(),
+            | ApiReply::HistoryRemove
+            | ApiReply::BlockUser
+            | ApiReply::UnblockUser
+            | ApiReply::RevokeToken
+            | ApiReply::InvalidateUserTokens => serializer.serialize_map(Some(0))?.end(),
         }
     }
 }

@@ -13,9 +13,11 @@ mod encode_channel;
 mod explain;
 mod http;
 mod method;
+mod revoke;
 mod service;
 
 pub use command::{ApiCommand, ApiError, ApiReply};
 pub use explain::{Explain, ExplainedRule, ExplainedToken, Explains, Explanation};
 pub use http::{HttpApi, HttpApiConfig};
+pub use revoke::Revoke;
 pub use service::ApiService;

@@ -16,6 +16,10 @@ pub(crate) enum Method {
     Rpc,
     Refresh,
     Channels,
+    BlockUser,
+    UnblockUser,
+    RevokeToken,
+    InvalidateUserTokens,
     Batch,
     /// Ours: no batch has it.
     Explain,
@@ -23,7 +27,7 @@ pub(crate) enum Method {
 
 impl Method {
     /// Those that a batch may hold. A command with several counts as the first of them.
-    pub(crate) const IN_BATCH: [Self; 13] = [
+    pub(crate) const IN_BATCH: [Self; 17] = [
         Self::Publish,
         Self::Broadcast,
         Self::Subscribe,
@@ -37,6 +41,10 @@ impl Method {
         Self::Rpc,
         Self::Refresh,
         Self::Channels,
+        Self::BlockUser,
+        Self::UnblockUser,
+        Self::RevokeToken,
+        Self::InvalidateUserTokens,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -54,6 +62,10 @@ impl Method {
             Self::Rpc => "rpc",
             Self::Refresh => "refresh",
             Self::Channels => "channels",
+            Self::BlockUser => "block_user",
+            Self::UnblockUser => "unblock_user",
+            Self::RevokeToken => "revoke_token",
+            Self::InvalidateUserTokens => "invalidate_user_tokens",
             Self::Batch => "batch",
             Self::Explain => "explain",
         }

@@ -9,14 +9,15 @@ use std::task::{Context, Poll};
 use futures_util::stream::{self, StreamExt};
 use globset::{GlobBuilder, GlobSetBuilder};
 use tourbillon_node::{Node, PublishOptions, Published, RefreshDecision};
-use tourbillon_types::{Channel, Unsubscribe};
+use tourbillon_types::{Channel, Unsubscribe, UserId};
 use tower_service::Service;
 
 use crate::command::{
-    ApiCommand, ApiError, ApiReply, Batch, Broadcast, Channels, Content, DisconnectUser, History, Publish,
-    Refresh, Subscribe,
+    ApiCommand, ApiError, ApiReply, Batch, BlockUser, Broadcast, Channels, Content, DisconnectUser, History,
+    InvalidateUserTokens, Publish, Refresh, RevokeToken, Subscribe,
 };
 use crate::explain::Explains;
+use crate::revoke::Revoke;
 
 /// How many parts of a broadcast or a parallel batch are under way at once (LIM-12).
 const PARALLEL: usize = 1024;
@@ -29,6 +30,7 @@ const PATTERN_LIMIT: usize = 4096;
 pub struct ApiService {
     node: Node,
     explains: Option<Arc<dyn Explains>>,
+    revoke: Option<Arc<dyn Revoke>>,
 }
 
 impl fmt::Debug for ApiService {
@@ -52,17 +54,28 @@ fn named(channel: &Channel) -> Result<(), ApiError> {
     if channel.is_empty() { Err(bad("channel is required")) } else { Ok(()) }
 }
 
+fn named_user(user: &UserId) -> Result<(), ApiError> {
+    if user.is_anonymous() { Err(bad("user is required")) } else { Ok(()) }
+}
+
 impl ApiService {
     /// A service on this node.
     #[must_use]
     pub const fn new(node: Node) -> Self {
-        Self { node, explains: None }
+        Self { node, explains: None, revoke: None }
     }
 
     /// Has questions about permissions answered by whoever decides. Without it, `explain` is not available (108).
     #[must_use]
     pub fn with_explanations(mut self, explains: Arc<dyn Explains>) -> Self {
         self.explains = Some(explains);
+        self
+    }
+
+    /// Lets this block users and revoke tokens. Without it, those methods are not available (108).
+    #[must_use]
+    pub fn with_revocations(mut self, revoke: Arc<dyn Revoke>) -> Self {
+        self.revoke = Some(revoke);
         self
     }
 
@@ -135,8 +148,33 @@ impl ApiService {
                 let Some(explains) = &self.explains else { return Err(ApiError::NOT_AVAILABLE) };
                 Ok(ApiReply::Explain(Box::new(explains.explain(*query).await?)))
             }
+            ApiCommand::BlockUser(BlockUser { user, expire_at }) => {
+                named_user(&user)?;
+                self.revoke()?.block_user(user, expire_at).await?;
+                Ok(ApiReply::BlockUser)
+            }
+            ApiCommand::UnblockUser(user) => {
+                named_user(&user)?;
+                self.revoke()?.unblock_user(user).await?;
+                Ok(ApiReply::UnblockUser)
+            }
+            ApiCommand::RevokeToken(RevokeToken { uid, .. }) if uid.is_empty() => Err(bad("uid is required")),
+            ApiCommand::RevokeToken(RevokeToken { uid, expire_at }) => {
+                self.revoke()?.revoke_token(uid, expire_at).await?;
+                Ok(ApiReply::RevokeToken)
+            }
+            ApiCommand::InvalidateUserTokens(command) => {
+                let InvalidateUserTokens { user, issued_before, expire_at } = command;
+                named_user(&user)?;
+                self.revoke()?.invalidate_user_tokens(user, issued_before, expire_at).await?;
+                Ok(ApiReply::InvalidateUserTokens)
+            }
             ApiCommand::Refused(why) => Err(why),
         }
+    }
+
+    fn revoke(&self) -> Result<&dyn Revoke, ApiError> {
+        self.revoke.as_deref().ok_or(ApiError::NOT_AVAILABLE)
     }
 
     fn check_channel(&self, channel: &Channel) -> Result<(), ApiError> {

@@ -1,20 +1,42 @@
 //! What is known of a connection before it is accepted.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::{HeaderMap, HeaderName};
 use tourbillon_protocol::command;
-use tourbillon_transport::{ConnContext, TransportInfo};
-use tourbillon_types::{Channel, Direction, Encoding, Payload, UserId};
+use tourbillon_transport::{ConnContext, Held, TransportInfo};
+use tourbillon_types::{Channel, Direction, Encoding, Now, Payload, UserId};
 
 use crate::conn::Conn;
-use crate::hooks::{Client, ConnectRequest, KeptHeaders};
+use crate::hooks::{Client, ConnectRequest, KeptHeaders, TokenMark};
+use crate::shared::Shared;
 
 /// What came with a connection. Given up when it connects, so that an idle connection does not hold it.
 #[derive(Debug)]
 pub(crate) struct Boot {
     identity: Identity,
     context: ConnContext,
+    _half_open: HalfOpen,
+}
+
+/// Counts a connection among those that have not said who they are. Ends with the value.
+#[derive(Debug)]
+struct HalfOpen(Arc<Shared>);
+
+impl Drop for HalfOpen {
+    fn drop(&mut self) {
+        self.0.half_open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What the application said of an accepted connection.
+pub(crate) struct Known {
+    pub(crate) user: UserId,
+    pub(crate) info: Payload,
+    pub(crate) meta: Payload,
+    pub(crate) token: Option<Box<TokenMark>>,
 }
 
 /// What of it stays.
@@ -27,14 +49,20 @@ pub(crate) struct Identity {
 }
 
 impl Boot {
-    pub(crate) const fn new(info: &TransportInfo, context: ConnContext) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>, info: &TransportInfo, context: ConnContext) -> Self {
+        shared.half_open.fetch_add(1, Ordering::Relaxed);
         let identity = Identity {
             transport: info.name,
             encoding: info.encoding,
             direction: info.direction,
             peer: info.peer,
         };
-        Self { identity, context }
+        Self { identity, context, _half_open: HalfOpen(shared.clone()) }
+    }
+
+    /// What is to last as long as the connection.
+    pub(crate) fn take_held(&mut self) -> Option<Held> {
+        self.context.held.take()
     }
 
     /// The headers that hooks may want later.
@@ -53,7 +81,7 @@ impl Boot {
         self,
         conn: &Conn,
         connect: command::Connect,
-        unix_seconds: i64,
+        now: Now,
     ) -> (ConnectRequest, Identity) {
         let identity = self.identity;
         let request = ConnectRequest {
@@ -69,21 +97,16 @@ impl Boot {
             name: connect.name,
             version: connect.version,
             channels: connect.subs.into_iter().map(|(channel, _)| Channel::from(channel)).collect(),
-            unix_seconds,
+            unix_seconds: now.unix_seconds(),
+            instant: now.instant,
         };
         (request, identity)
     }
 }
 
 impl Identity {
-    pub(crate) fn into_client(
-        self,
-        conn: &Conn,
-        user: UserId,
-        info: Payload,
-        meta: Payload,
-        headers: KeptHeaders,
-    ) -> Client {
+    pub(crate) fn into_client(self, conn: &Conn, known: Known, headers: KeptHeaders) -> Client {
+        let Known { user, info, meta, token } = known;
         Client {
             id: conn.client,
             session: conn.session,
@@ -96,6 +119,7 @@ impl Identity {
             direction: self.direction,
             peer: self.peer,
             headers,
+            token,
         }
     }
 }

@@ -14,11 +14,11 @@ use tourbillon_recovery::{Ask, Plan, REJECT_UNRECOVERED, ResumeError, Terms};
 use tourbillon_session::{Accepted, Answer, Call, CallId, Granted, Refreshed, Refusal};
 use tourbillon_types::{Channel, ClientInfo, Disconnect, Payload, ReplyError, Unsubscribe, UserId};
 
-use crate::boot::Boot;
+use crate::boot::{Boot, Known};
 use crate::conn::{Conn, Done};
 use crate::hooks::{
     Client, ConnectDecision, MessageRequest, PublishDecision, PublishRequest, RefreshDecision,
-    RefreshRequest, RpcRequest, SubRefreshRequest, SubscribeRequest, SubscriptionOptions,
+    RefreshRequest, RpcRequest, SubRefreshRequest, SubscribeRequest, SubscriptionOptions, TokenMark,
 };
 use crate::hub::Place;
 use crate::members::Membership;
@@ -57,8 +57,11 @@ pub(crate) enum Effect {
     },
     /// The connection was attached to a channel.
     Attached(Attachment),
-    /// What is told of the connection to others changed.
-    Info(Payload),
+    /// The connection has a new token: what is told of it to others from now on, and what the token says of itself.
+    Renewed {
+        info: Option<Payload>,
+        token: Option<Box<TokenMark>>,
+    },
 }
 
 impl Calls {
@@ -261,9 +264,11 @@ async fn answer(shared: &Arc<Shared>, conn: &Arc<Conn>, client: Arc<Client>, cal
         Call::Refresh { token } => {
             let now = shared.clock.now().unix_seconds();
             let decision = shared.hooks.clone().refresh(RefreshRequest::new(client, token, now));
-            let decision = shared.deadline(decision).await;
-            let info = decision.as_ref().ok().and_then(|decision| decision.info.clone());
-            let effect = info.map_or(Effect::None, Effect::Info);
+            let mut decision = shared.deadline(decision).await;
+            let effect = decision.as_mut().map_or(Effect::None, |decision| Effect::Renewed {
+                info: decision.info.clone(),
+                token: decision.token.take(),
+            });
             (Answer::Refresh(decision.map(refreshed)), effect)
         }
         Call::SubRefresh { channel, token } => {
@@ -276,7 +281,7 @@ async fn answer(shared: &Arc<Shared>, conn: &Arc<Conn>, client: Arc<Client>, cal
 }
 
 pub(crate) fn refreshed(decision: RefreshDecision) -> Refreshed {
-    let RefreshDecision { expired, expire_at, info } = decision;
+    let RefreshDecision { expired, expire_at, info, token: _ } = decision;
     Refreshed { expired, expire_at, info }
 }
 
@@ -460,22 +465,24 @@ async fn try_connect(
     boot: Boot,
 ) -> Result<(Accepted, Effect), Refusal> {
     let kept = boot.kept_headers(&shared.config.keep_headers);
-    let unix_seconds = shared.clock.now().unix_seconds();
+    let now = shared.clock.now();
     let asks: HashMap<Channel, Ask> = connect
         .subs
         .iter()
         .filter(|(_, subscribe)| subscribe.recover)
         .map(|(channel, subscribe)| (Channel::from(channel.as_str()), ask_of(subscribe)))
         .collect();
-    let (request, identity) = boot.into_request(conn, connect, unix_seconds);
+    let (request, identity) = boot.into_request(conn, connect, now);
     let decision = shared.deadline(shared.hooks.clone().connect(request)).await?;
-    let ConnectDecision { user, expire_at, client_side_refresh, info, data, meta, subscriptions } = decision;
+    let ConnectDecision { user, expire_at, client_side_refresh, info, data, meta, token, subscriptions } =
+        decision;
     let limit = shared.config.user_connection_limit.filter(|_| !user.is_anonymous());
     if !shared.registry.accept(&user, conn, limit) {
         return Err(Disconnect::CONNECTION_LIMIT.into());
     }
     let registration = Registration { shared: shared.clone(), conn: conn.clone(), user: user.clone() };
-    let client = Arc::new(identity.into_client(conn, user, info, meta, kept));
+    let known = Known { user, info, meta, token };
+    let client = Arc::new(identity.into_client(conn, known, kept));
     // All at once; one that fails fails the connect (HID-21), and the rest are detached by their guards.
     let attaching = subscriptions.into_iter().map(|(channel, options)| {
         let ask = asks.get(&channel).cloned().unwrap_or_default();

@@ -45,9 +45,18 @@ pub(crate) struct Conn {
 /// Something the server side wants of a connection, and who waits for it to be done.
 #[derive(Debug)]
 pub(crate) struct Told {
-    pub(crate) op: ServerOp,
+    pub(crate) op: Wish,
     /// Dropped when the wish is carried out.
     pub(crate) done: Option<Done>,
+}
+
+/// What the server side wants of a connection.
+#[derive(Debug)]
+pub(crate) enum Wish {
+    /// This of its session.
+    Op(ServerOp),
+    /// That it asks the application whether it may stay.
+    Recheck,
 }
 
 /// Held by whoever has yet to carry out a wish. The wisher waits until all are dropped.
@@ -189,6 +198,11 @@ impl Conn {
 
     /// Tells the connection's driver what the server side wants.
     pub(crate) fn tell(&self, op: ServerOp, done: Option<Done>) {
+        self.wish(Wish::Op(op), done);
+    }
+
+    /// Tells it this or something else.
+    pub(crate) fn wish(&self, op: Wish, done: Option<Done>) {
         self.inbox.lock().push(Told { op, done });
         self.wake_driver();
     }

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tourbillon_broker::BoxFuture;
-use tourbillon_protocol::{Commands, Push, PushEvent, Reply};
-use tourbillon_session::{Input, Output, Outputs, Refreshed, ServerOp, Session, SessionInit};
-use tourbillon_transport::{Message, PingMode, Received, TransportInfo, TransportReader};
-use tourbillon_types::{Channel, Disconnect, Now, Payload, Unsubscribe};
+use tourbillon_protocol::{Command, Commands, Push, PushEvent, Reply};
+use tourbillon_session::{Input, Output, Outputs, Refreshed, Refusal, ServerOp, Session, SessionInit};
+use tourbillon_transport::{Held, Message, PingMode, Received, TransportInfo, TransportReader};
+use tourbillon_types::{Channel, Direction, Disconnect, Now, Payload, ReplyError, Unsubscribe};
 
 use crate::boot::Boot;
 use crate::calls::{Caller, Calls, Completed, Effect, Registration};
 use crate::close::Closing;
-use crate::conn::{Conn, Done};
+use crate::conn::{Conn, Done, Wish};
 use crate::encode;
-use crate::hooks::Client;
+use crate::hooks::{Client, ClientCommand};
 use crate::members::Memberships;
 use crate::shared::Shared;
 
@@ -44,6 +44,8 @@ pub(crate) struct Driver<R> {
     /// Whether something was queued since the last flush.
     unflushed: bool,
     closing: Option<BoxFuture<'static, ()>>,
+    /// Ends with the connection.
+    _held: Option<Held>,
 }
 
 // Nothing in it is ever pinned in place.
@@ -55,7 +57,7 @@ impl<R: TransportReader> Driver<R> {
         conn: Arc<Conn>,
         reader: R,
         info: &TransportInfo,
-        boot: Boot,
+        mut boot: Boot,
     ) -> Self {
         let init = SessionInit {
             client: conn.client,
@@ -65,6 +67,7 @@ impl<R: TransportReader> Driver<R> {
             emulation: info.emulation,
             connect_errors: info.connect_errors,
         };
+        let held = boot.take_held();
         let session = Session::new(shared.session_config.clone(), init, shared.clock.now());
         Self {
             shared,
@@ -81,6 +84,7 @@ impl<R: TransportReader> Driver<R> {
             native_ping: init.native_ping,
             unflushed: false,
             closing: None,
+            _held: held,
         }
     }
 
@@ -103,7 +107,9 @@ impl<R: TransportReader> Driver<R> {
                 if let Some(input) = self.poll_input(cx) {
                     budget -= 1;
                     progress = true;
-                    self.handle(now, input, None)?;
+                    if self.admit(now, &input)? {
+                        self.handle(now, input, None)?;
+                    }
                 }
             }
             if !progress {
@@ -118,10 +124,15 @@ impl<R: TransportReader> Driver<R> {
             return Err(fault);
         }
         for told in self.conn.told() {
-            if let ServerOp::Refresh(Refreshed { info: Some(info), .. }) = &told.op {
-                self.change_info(info.clone());
+            match told.op {
+                Wish::Op(op) => {
+                    if let ServerOp::Refresh(Refreshed { info: Some(info), .. }) = &op {
+                        self.change_info(info.clone());
+                    }
+                    self.handle(now, Input::Server(op), told.done)?;
+                }
+                Wish::Recheck => self.recheck(now)?,
             }
-            self.handle(now, Input::Server(told.op), told.done)?;
         }
         if now.instant >= self.conn.stalled_until() {
             return Err(Disconnect::WRITE_ERROR);
@@ -163,6 +174,33 @@ impl<R: TransportReader> Driver<R> {
         }
     }
 
+    /// Whether the application lets a command of an accepted client pass. If not, it is answered here, and the session
+    /// does not hear of it. A decorator of the other hooks could not do this: it is asked only about what the session
+    /// found to be in order, not at all about the end of a subscription, and never hears of errors.
+    fn admit(&mut self, now: Now, input: &Input) -> Result<bool, Disconnect> {
+        let (Some(client), Input::Command(command)) = (&self.client, input) else { return Ok(true) };
+        // What a unidirectional client says is ignored.
+        let Some(asked) =
+            ClientCommand::of(command).filter(|_| client.direction != Direction::Unidirectional)
+        else {
+            return Ok(true);
+        };
+        match self.shared.hooks.command(client, asked, now) {
+            Ok(()) => Ok(true),
+            Err(Refusal::Error(error)) => self.refuse(command, error).map(|()| false),
+            Err(Refusal::Disconnect(why)) => Err(why),
+        }
+    }
+
+    fn refuse(&mut self, command: &Command, error: ReplyError) -> Result<(), Disconnect> {
+        self.send_reply(&Reply { id: command.id, result: Err(error) })
+    }
+
+    /// Asks the application whether this connection may stay.
+    fn recheck(&self, now: Now) -> Result<(), Disconnect> {
+        self.client.as_ref().map_or(Ok(()), |client| self.shared.hooks.stays(client, now))
+    }
+
     fn handle(&mut self, now: Now, input: Input, done: Option<Done>) -> Result<(), Disconnect> {
         let mut outputs = Outputs::new();
         self.session.handle(now, input, &mut outputs);
@@ -176,7 +214,14 @@ impl<R: TransportReader> Driver<R> {
         match effect {
             Effect::None => {}
             Effect::Attached(attachment) => attached.push(attachment),
-            Effect::Info(info) => self.change_info(info),
+            Effect::Renewed { info, token } => {
+                if let (Some(client), Some(token)) = (&mut self.client, token) {
+                    Arc::make_mut(client).token = Some(token);
+                }
+                if let Some(info) = info {
+                    self.change_info(info);
+                }
+            }
             Effect::Accepted { client, registration, attached: all } => {
                 tracing::debug!(
                     target: "tourbillon::_events::connect",
@@ -185,6 +230,8 @@ impl<R: TransportReader> Driver<R> {
                 self.client = Some(client);
                 self.registration = Some(registration);
                 attached = all;
+                // It is found by its user from now on; what was said of it before found nobody.
+                self.recheck(now)?;
             }
         }
         let Some((id, answer)) = answer else { return Ok(()) };
@@ -261,7 +308,10 @@ impl<R: TransportReader> Driver<R> {
         let encoded = encode::reply(self.conn.variant.encoding, reply)
             .map_err(|_| Disconnect::INAPPROPRIATE_PROTOCOL)?;
         self.send(encoded);
-        Ok(())
+        match (&reply.result, &self.client) {
+            (Err(error), Some(client)) => self.shared.hooks.erred(client, error, self.shared.clock.now()),
+            _ => Ok(()),
+        }
     }
 
     fn send_push(&mut self, push: &Push) -> Result<(), Disconnect> {

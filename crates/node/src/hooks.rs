@@ -9,6 +9,7 @@
 //! at any `.await`.
 
 mod channel;
+mod command;
 mod dynamic;
 mod request;
 
@@ -16,13 +17,14 @@ use std::future::{Future, ready};
 use std::time::Duration;
 
 pub use channel::{ChannelOptions, DataFormat};
+pub use command::{ClientCommand, TokenMark};
 pub use dynamic::DynHooks;
 pub use request::{
     Client, ConnectDecision, ConnectRequest, HistoryRequest, KeptHeaders, MessageRequest, PresenceRequest,
     PublishDecision, PublishRequest, RecoveryMode, RefreshDecision, RefreshRequest, Refusal, RpcDecision,
     RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest, SubscriptionOptions,
 };
-use tourbillon_types::{Channel, Disconnect, ReplyError, Unsubscribe, UserId};
+use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe, UserId};
 
 pub use crate::pool::HookCall;
 
@@ -109,6 +111,47 @@ pub trait Hooks: Send + Sync + 'static {
     fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {
         let _ = channel;
         Ok(ChannelOptions::default())
+    }
+
+    /// A client sent a command: asked before anything is done for it, so that refusing costs next to nothing. A
+    /// refused command is answered by the error, or ends the connection. Not asked about pongs and messages, which
+    /// have no answer, nor about the first command, which is [`connect`](Self::connect)'s. Called from the
+    /// connection's own task, which waits: it must not block. Default: every command is worked on.
+    ///
+    /// # Errors
+    ///
+    /// Why the command is refused.
+    fn command(&self, client: &Client, command: ClientCommand<'_>, now: Now) -> Result<(), Refusal> {
+        let _ = (client, command, now);
+        Ok(())
+    }
+
+    /// A command of a client is about to be answered by an error. Called like [`command`](Self::command). Default:
+    /// nothing follows from it.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection ends after this answer.
+    fn erred(&self, client: &Client, error: &ReplyError, now: Now) -> Result<(), Disconnect> {
+        let _ = (client, error, now);
+        Ok(())
+    }
+
+    /// Whether a connection that was accepted may stay: asked when it is, and again by
+    /// [`Node::recheck`](crate::Node::recheck). Called like [`command`](Self::command). Default: it may.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection ends.
+    fn stays(&self, client: &Client, now: Now) -> Result<(), Disconnect> {
+        let _ = (client, now);
+        Ok(())
+    }
+
+    /// The node's timing wheel went on, about a second after the last time: the moment to forget what is over. It must
+    /// not block. Default: nothing.
+    fn tick(&self, now: Now) {
+        let _ = now;
     }
 
     /// A client answered a ping, `after` it was sent (PING-03): what its latency is. Called from the connection's

@@ -59,13 +59,14 @@ mod wheel;
 
 pub use config::NodeConfig;
 pub use hooks::{
-    AllowAll, ChannelOptions, Client, ConnectDecision, ConnectRequest, DataFormat, HistoryRequest, Hooks,
-    KeptHeaders, MessageRequest, PresenceRequest, PublishDecision, PublishRequest, RecoveryMode,
-    RefreshDecision, RefreshRequest, Refusal, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision,
-    SubscribeRequest, SubscriptionOptions,
+    AllowAll, ChannelOptions, Client, ClientCommand, ConnectDecision, ConnectRequest, DataFormat,
+    HistoryRequest, Hooks, KeptHeaders, MessageRequest, PresenceRequest, PublishDecision, PublishRequest,
+    RecoveryMode, RefreshDecision, RefreshRequest, Refusal, RpcDecision, RpcRequest, SubRefreshRequest,
+    SubscribeDecision, SubscribeRequest, SubscriptionOptions, TokenMark,
 };
 pub use node::{BuildError, Node, NodeBuilder, NodeDriver};
 pub use server_api::{NodeInfo, PublishError, Stats, Target};
 pub use tourbillon_broker::{
-    HistoryPolicy, HistoryQuery, Member, Page, PresenceStats, PublishOptions, Published, Suppressed,
+    BoxFuture, HistoryPolicy, HistoryQuery, Member, Page, PresenceStats, PublishOptions, Published,
+    Suppressed,
 };

@@ -4,6 +4,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 use tourbillon_broker::{BoxFuture, Engine, EventSink};
@@ -105,7 +106,7 @@ impl<T: Transport> Accept<T> for Node {
             conn.tell(ServerOp::Disconnect(Disconnect::SHUTDOWN), None);
         }
         let tracker = shared.connections.clone();
-        let boot = Boot::new(&info, context);
+        let boot = Boot::new(&shared, &info, context);
         if info.emulation {
             let reader = Listed::new(&shared, conn.session, reader);
             tracker.spawn(Driver::new(shared, conn, reader, &info, boot));
@@ -258,11 +259,20 @@ async fn run(shared: Arc<Shared>, requests: Option<Requests>) {
     tasks.wait().await;
 }
 
+/// How often the application is told that time passes.
+const SECOND: Duration = Duration::from_secs(1);
+
 async fn turn_wheel(shared: &Shared) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut told = shared.clock.now().instant;
     loop {
         ticks.tick().await;
-        shared.wheel.advance(shared.clock.now().instant);
+        let now = shared.clock.now();
+        shared.wheel.advance(now.instant);
+        if now.instant - told >= SECOND {
+            told = now.instant;
+            shared.hooks.tick(now);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What the server side can want of a node: publish, and change connections.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -11,7 +12,7 @@ use tourbillon_types::{
 
 use crate::Node;
 use crate::calls::{granted, refreshed};
-use crate::conn::Done;
+use crate::conn::{Done, Wish};
 use crate::hooks::{ChannelOptions, RefreshDecision, SubscriptionOptions};
 
 /// Which connections are meant: those of a user, or one of them.
@@ -212,6 +213,23 @@ impl Node {
         let _ = tokio::time::timeout(self.shared.config.call_timeout, undone.recv()).await;
     }
 
+    /// Has every connection of a user, or of all users, ask [`Hooks::stays`](crate::Hooks::stays) whether it may stay,
+    /// and waits, within the deadline for calls, until they have. What makes `stays` answer otherwise must be in force
+    /// before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Connections already told go on.
+    pub async fn recheck(&self, user: Option<&UserId>) {
+        let (done, mut undone): (Done, _) = mpsc::channel(1);
+        let registry = &self.shared.registry;
+        for conn in user.map_or_else(|| registry.all(), |user| registry.of_user(user)) {
+            conn.wish(Wish::Recheck, Some(done.clone()));
+        }
+        drop(done);
+        let _ = tokio::time::timeout(self.shared.config.call_timeout, undone.recv()).await;
+    }
+
     /// The nodes of the cluster.
     pub async fn nodes(&self) -> Vec<NodeInfo> {
         std::future::ready(vec![self.info()]).await
@@ -248,6 +266,12 @@ impl Node {
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.registry.connections()
+    }
+
+    /// The number of connections that have not sent their connect command yet.
+    #[must_use]
+    pub fn half_open(&self) -> usize {
+        self.shared.half_open.load(Ordering::Relaxed)
     }
 
     /// What this node carries. Walks through all channels: not for every connection.

@@ -1,7 +1,7 @@
 //! What all parts of a node share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -45,6 +45,8 @@ pub(crate) struct Shared {
     pub(crate) connections: TaskTracker,
     /// Cancelled when the node's own tasks are to end.
     pub(crate) stopped: CancellationToken,
+    /// Connections that have not sent their connect command.
+    pub(crate) half_open: AtomicUsize,
     draining: AtomicBool,
     last_key: AtomicU64,
 }
@@ -93,6 +95,7 @@ impl Shared {
             checks: Checks::default(),
             connections: TaskTracker::new(),
             stopped: CancellationToken::new(),
+            half_open: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             last_key: AtomicU64::new(0),
             config,

@@ -13,7 +13,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use tourbillon_protocol::{Commands, Limits, Request as Asked, is_json};
-use tourbillon_transport::{Accept, ConnContext, TransportInfo};
+use tourbillon_transport::{Accept, ConnContext, Held, TransportInfo};
 use tourbillon_types::{Direction, Encoding, Payload};
 use tower_service::Service;
 
@@ -146,7 +146,7 @@ impl<A: Accept<HttpTransport>> StreamService<A> {
     }
 
     /// Hands the connection over, and begins its stream once there is one.
-    async fn begin(&self, head: Parts, first: Bytes) -> Answer {
+    async fn begin(&self, mut head: Parts, first: Bytes) -> Answer {
         let (framing, encoding) = match (self.kind, encoding(&head.headers)) {
             (Kind::Sse | Kind::UniSse, _) => (Framing::Events, Encoding::Json),
             (Kind::HttpStream, Encoding::Protobuf) => (Framing::Raw, Encoding::Protobuf),
@@ -165,7 +165,8 @@ impl<A: Accept<HttpTransport>> StreamService<A> {
         let slot = Arc::new(Slot::new(framing.preamble()));
         // Ends the connection if this future is dropped.
         let stream = HttpBody::stream(slot.clone());
-        let context = ConnContext::new(head.headers);
+        let mut context = ConnContext::new(head.headers);
+        context.held = head.extensions.remove::<Held>();
         let Some(errors) = errors else {
             let transport = HttpTransport::new(info, first, framing, Verdict::NONE, slot);
             self.accept.accept(transport, context);

@@ -14,7 +14,7 @@ use http::header::{
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::upgrade::OnUpgrade;
-use tourbillon_transport::{Accept, ConnContext, TransportInfo};
+use tourbillon_transport::{Accept, ConnContext, Held, TransportInfo};
 use tower_service::Service;
 
 use crate::io::split;
@@ -113,7 +113,9 @@ impl<A: Accept<WebSocketTransport>> WebSocketService<A> {
         }
         let peer = request.extensions().get::<SocketAddr>().copied();
         let info = info(wanted, peer);
-        let context = ConnContext::new(std::mem::take(request.headers_mut()));
+        let held = request.extensions_mut().remove::<Held>();
+        let mut context = ConnContext::new(std::mem::take(request.headers_mut()));
+        context.held = held;
         let service = self.clone();
         // The upgrade completes after this answer has been sent.
         let after = async move {

@@ -1,5 +1,9 @@
 //! What came with a connection besides its frames.
 
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
 use http::HeaderMap;
 
 /// What the transport's handshake told about a connection.
@@ -13,18 +17,42 @@ pub struct ConnContext {
     pub headers: HeaderMap,
     /// A connect command that came with the request itself rather than in a first frame.
     pub connect: Option<bytes::Bytes>,
+    /// What is to last as long as the connection does.
+    pub held: Option<Held>,
+}
+
+/// A value that ends with a connection, such as its place among a limited number. Whoever lets a connection in puts it
+/// into the extensions of its HTTP request; services hand it on, and what serves the connection drops it.
+#[derive(Clone)]
+pub struct Held {
+    // Boxed so that a connection has one word for it.
+    _value: Arc<Box<dyn Any + Send + Sync>>,
+}
+
+impl Held {
+    /// Holds a value.
+    #[must_use]
+    pub fn new(value: impl Any + Send + Sync) -> Self {
+        Self { _value: Arc::new(Box::new(value)) }
+    }
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Held")
+    }
 }
 
 impl ConnContext {
     /// The context of a connection that came with these headers.
     #[must_use]
     pub const fn new(headers: HeaderMap) -> Self {
-        Self { headers, connect: None }
+        Self { headers, connect: None, held: None }
     }
 }
 
-impl std::fmt::Debug for ConnContext {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for ConnContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnContext").field("headers", &self.headers.keys()).finish_non_exhaustive()
     }
 }

@@ -33,7 +33,7 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-pub use context::ConnContext;
+pub use context::{ConnContext, Held};
 pub use emulation::{Inject, InjectError, Mailbox, Mailed};
 pub use error::TransportError;
 pub use message::Message;

@@ -12,14 +12,18 @@ use tourbillon::auth::{
 use tourbillon::memory::Persistence;
 use tourbillon::node::NodeConfig;
 use tourbillon::websocket::{Compression, OriginPolicy, WebSocketConfig};
-use tourbillon_access::{ChannelConfig, NamespaceConfig, Namespaces, NamespacesConfig, TokensConfig};
+use tourbillon_access::{
+    ChannelConfig, LimitsConfig, NamespaceConfig, Namespaces, NamespacesConfig, TokensConfig,
+};
 use tourbillon_api::HttpApiConfig;
 
 use super::duration::GoDuration;
+use super::limits;
 use super::load::{ConfigError, Problem, Source};
 use super::model::{ChannelRules, Options, SubscriptionToken, Token};
 use super::streams;
 use super::transports::{self, HttpTransports};
+use crate::admission::IpLimits;
 use crate::logging::LEVELS;
 
 /// Everything a server is built from.
@@ -49,6 +53,12 @@ pub struct Settings {
     pub connection_limit: Option<usize>,
     /// Connections taken at once, refilled by one a second; `None` for any number.
     pub connection_rate_limit: Option<u32>,
+    /// What clients may do in which time.
+    pub limits: LimitsConfig,
+    /// How often and how many times at once an address may connect; `None` for as it likes.
+    pub ip_limits: Option<IpLimits>,
+    /// The most connections that have not said yet who they are; `None` for any number.
+    pub half_open_limit: Option<usize>,
     /// How long a graceful stop may take.
     pub shutdown_timeout: Duration,
     /// Where the process id is written.
@@ -121,6 +131,9 @@ impl Settings {
         let websocket = websocket(&mut check, options);
         let http = transports::http(&mut check, options);
         let api = api(&mut check, options);
+        let limits = limits::limits(&mut check, options);
+        let ip_limits = limits::ip_limits(&mut check, options);
+        revocations(&mut check, options);
         if options.engine.r#type != "memory" {
             let message = format!("{:?} is not implemented yet: only \"memory\" is", options.engine.r#type);
             check.error("engine.type", message);
@@ -152,10 +165,28 @@ impl Settings {
             health,
             connection_limit: Some(client.connection_limit).filter(|limit| *limit > 0),
             connection_rate_limit: Some(client.connection_rate_limit).filter(|limit| *limit > 0),
+            limits,
+            ip_limits,
+            half_open_limit: Some(client.half_open_limit).filter(|limit| *limit > 0),
             shutdown_timeout,
             pid_file: Some(&options.pid_file).filter(|path| !path.is_empty()).map(PathBuf::from),
             warnings: warnings(options),
         })
+    }
+}
+
+/// Where revocations are kept.
+fn revocations(check: &mut Checker, options: &Options) {
+    let types = [
+        ("user_block", &options.user_block.storage_type),
+        ("token_revoke", &options.token_revoke.storage_type),
+        ("user_tokens_invalidate", &options.user_tokens_invalidate.storage_type),
+    ];
+    for (feature, storage) in types {
+        if storage != "memory" {
+            let message = format!("{storage:?} is not implemented yet: only \"memory\" is");
+            check.error(&format!("{feature}.storage_type"), message);
+        }
     }
 }
 
@@ -494,6 +525,12 @@ fn warnings(options: &Options) -> Vec<String> {
     warn(
         client.allowed_origins.iter().any(|origin| origin == "*"),
         "client.allowed_origins has \"*\": pages of anybody may connect",
+    );
+    let commands = &client.rate_limit.client_command;
+    warn(
+        commands.enabled && commands.disconnect_on_accounted_limit && !client.rate_limit.ip_connect.enabled,
+        "client.rate_limit.client_command.disconnect_on_accounted_limit: without client.rate_limit.ip_connect clients \
+         that are disconnected can come back as often as they like",
     );
     let token = &client.token;
     let no_set = token.jwks_public_endpoint.is_empty();

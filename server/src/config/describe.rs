@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::duration::GoDuration;
+use super::limits::{BucketOption, MethodOverride, NamespaceOverride};
 use super::model::ConnectCodeTransform;
 use super::namespace::Namespace;
 use super::secret::SecretText;
@@ -38,7 +39,10 @@ leaves!(
     SecretText,
     GoDuration,
     Vec<String>,
-    Vec<ConnectCodeTransform>
+    Vec<ConnectCodeTransform>,
+    Vec<BucketOption>,
+    Vec<NamespaceOverride>,
+    Vec<MethodOverride>
 );
 
 impl Describe for Vec<Namespace> {

@@ -34,7 +34,7 @@ pub(super) fn apply<'a>(
             if flagged(path) {
                 continue;
             }
-            match parse(default, text, path == NAMESPACES || path.ends_with(".transforms")) {
+            match parse(default, text, has_objects(path)) {
                 Ok(value) => insert(tree, path, value),
                 Err(problem) => {
                     errors.push(wrong(path.clone(), variable, problem));
@@ -47,6 +47,12 @@ pub(super) fn apply<'a>(
         }
     }
     (rest, namespaces)
+}
+
+/// Whether the elements of a list are objects.
+fn has_objects(path: &str) -> bool {
+    let lists = [".transforms", ".buckets", ".namespace_overrides", ".method_overrides"];
+    path == NAMESPACES || lists.iter().any(|list| path.ends_with(list))
 }
 
 /// What a variable that is left stands for.

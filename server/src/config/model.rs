@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::describe::{Describe, Texts, path_of};
 use super::duration::GoDuration;
+use super::limits::RateLimit;
 use super::secret::SecretText;
 
 pub use super::namespace::Namespace;
@@ -33,6 +34,8 @@ macro_rules! options {
         }
     };
 }
+
+pub(super) use options;
 
 options! {
     /// Everything.
@@ -67,6 +70,12 @@ options! {
         http_api: HttpApi = HttpApi::default(),
         /// The health endpoint.
         health: Health = Health::default(),
+        /// Blocked users.
+        user_block: UserBlock = UserBlock::default(),
+        /// Revoked tokens.
+        token_revoke: TokenRevoke = TokenRevoke::default(),
+        /// Older tokens of users that are revoked together.
+        user_tokens_invalidate: UserTokensInvalidate = UserTokensInvalidate::default(),
         /// This node.
         node: Node = Node::default(),
         /// Graceful stop.
@@ -184,6 +193,10 @@ options! {
         user_connection_limit: usize = 0,
         /// Connections taken at once, refilled by one a second; 0 for any number.
         connection_rate_limit: u32 = 0,
+        /// The most connections of the node that have not said yet who they are; 0 for any number. An extension.
+        half_open_limit: usize = 16_384,
+        /// What clients may do in which time.
+        rate_limit: RateLimit = RateLimit::default(),
         /// The connect result tells the time.
         connect_include_server_time: bool = false,
         /// Signatures of tokens are not checked: for development.
@@ -489,6 +502,30 @@ options! {
         enabled: bool = false,
         /// The path.
         handler_prefix: String = "/health".to_owned(),
+    }
+}
+
+options! {
+    /// `user_block`.
+    UserBlock {
+        /// Only `memory`: who is blocked is forgotten when the process ends, and known to this node alone.
+        storage_type: String = "memory".to_owned(),
+    }
+}
+
+options! {
+    /// `token_revoke`.
+    TokenRevoke {
+        /// Only `memory`: what is revoked is forgotten when the process ends, and known to this node alone.
+        storage_type: String = "memory".to_owned(),
+    }
+}
+
+options! {
+    /// `user_tokens_invalidate`.
+    UserTokensInvalidate {
+        /// Only `memory`: what is revoked is forgotten when the process ends, and known to this node alone.
+        storage_type: String = "memory".to_owned(),
     }
 }
 

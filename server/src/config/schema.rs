@@ -19,8 +19,15 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("usage_stats.disabled", "this server sends no usage statistics"),
 ];
 
-/// Options of our own, which Centrifugo does not have: these and all below them.
-const EXTENSIONS: &[&str] = &["broker.memory"];
+/// Options that Centrifugo's open edition does not have: our own and some of its paid one; these and all below them.
+const EXTENSIONS: &[&str] = &[
+    "broker.memory",
+    "client.half_open_limit",
+    "client.rate_limit",
+    "token_revoke",
+    "user_block",
+    "user_tokens_invalidate",
+];
 
 /// Whether an option is one of our own.
 pub(super) fn is_extension(path: &str) -> bool {

@@ -4,6 +4,7 @@
 
 mod harness;
 mod http;
+mod limits;
 mod mistakes;
 mod options;
 mod reference;

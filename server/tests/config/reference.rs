@@ -42,6 +42,15 @@ fn every_variable_of_the_reference_is_read() {
                 (r#"[{"name":"seven"}]"#, format!("{place}/0/name"), json!("seven"))
             }
             _ if path.ends_with(".transforms") => (r#"[{"code":7}]"#, format!("{place}/0/code"), json!(7)),
+            _ if path.ends_with(".buckets") => {
+                (r#"[{"interval":"7s","rate":7}]"#, format!("{place}/0/rate"), json!(7))
+            }
+            _ if path.ends_with(".namespace_overrides") => {
+                (r#"[{"namespace_name":"seven"}]"#, format!("{place}/0/namespace_name"), json!("seven"))
+            }
+            _ if path.ends_with(".method_overrides") => {
+                (r#"[{"method":"seven"}]"#, format!("{place}/0/method"), json!("seven"))
+            }
             "true" | "false" => ("true", place, json!(true)),
             "[]" => ("six seven", place, json!(["six", "seven"])),
             _ if default.parse::<i64>().is_ok() => ("7", place, json!(7)),

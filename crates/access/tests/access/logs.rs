@@ -13,10 +13,28 @@ use crate::harness::{
     subscribe_token, tokens_config,
 };
 
+/// What this test's thread logs.
 #[derive(Clone, Default)]
-struct Written(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Log(Arc<Mutex<Vec<u8>>>);
 
-impl io::Write for Written {
+impl Log {
+    /// Collects everything while it is held.
+    pub(crate) fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        let writer = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().clone()).expect("text")
+    }
+}
+
+impl io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
@@ -29,17 +47,12 @@ impl io::Write for Written {
 
 #[test]
 fn refusals_are_explained_and_secrets_are_not_told() {
-    let written = Written::default();
-    let writer = written.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
+    let log = Log::default();
     let planted = json!({"info": {"planted": 1}, "meta": {"planted": 1}, "exp": NOW});
     let connection = connect_token("anna", None, planted.clone());
     let subscription = subscribe_token(KEY, "anna", "x", planted);
-    tracing::subscriber::with_default(subscriber, || {
+    {
+        let _guard = log.listen();
         let (hooks, _) = chain(tokens_config(), namespaces(|_| {}));
         let anna = client("anna");
         let channel = Channel::from("x");
@@ -54,8 +67,8 @@ fn refusals_are_explained_and_secrets_are_not_told() {
             let data = Payload::from("planted");
             let _ = now(hooks.publish(PublishRequest::new(anna.clone(), channel.clone(), data, false)));
         }
-    });
-    let log = String::from_utf8(written.0.lock().clone()).expect("is text");
+    }
+    let log = log.text();
     for told in ["token expired", "no credentials", "otherwise: refuses (no rule allows it)", "channel=x"] {
         assert!(log.contains(told), "{told}: {log}");
     }

@@ -25,6 +25,13 @@ fn sub_refresh(channel: &str, token: &str) -> Result<RefreshDecision, Refusal> {
     decision
 }
 
+/// Goes on until then, by a token that says nothing of itself.
+fn until(expire_at: Option<i64>) -> RefreshDecision {
+    let mut decision = RefreshDecision::until(expire_at);
+    decision.token = Some(Box::default());
+    decision
+}
+
 fn expired() -> RefreshDecision {
     let mut decision = RefreshDecision::default();
     decision.expired = true;
@@ -34,7 +41,7 @@ fn expired() -> RefreshDecision {
 #[test]
 fn cmd_14_a_token_prolongs_the_connection() {
     let decision = refresh(&connect_token("anna", Some(NOW + 60), json!({}))).expect("goes on");
-    assert_eq!(decision, RefreshDecision::until(Some(NOW + 60)));
+    assert_eq!(decision, until(Some(NOW + 60)));
     let decision = refresh(&connect_token("anna", None, json!({"info": {"a": 1}}))).expect("goes on");
     assert_eq!((decision.expire_at, decision.info), (None, Some(Payload::from(r#"{"a":1}"#))));
 }
@@ -58,7 +65,7 @@ fn mode_03_nothing_expires_in_insecure_mode() {
     let (hooks, _) = chain(tokens_config(), insecure(|_| {}));
     let token = connect_token("anna", Some(NOW + 60), json!({}));
     let decision = now(hooks.refresh(RefreshRequest::new(client("anna"), token, NOW)));
-    assert_eq!(decision, Ok(RefreshDecision::until(None)));
+    assert_eq!(decision, Ok(until(None)));
 }
 
 #[test]

@@ -99,7 +99,7 @@ async fn what_is_no_method_is_not_found_with_or_without_a_key() {
         "/api/map_read_state",
         "/api/shared_poll_publish",
         "/api/connections",
-        "/api/block_user",
+        "/api/user_block",
         "/api/send_push_notification",
     ] {
         assert_eq!(test.send(post(path).body("{}").expect("a request")).await.status, 404, "{path}");

@@ -83,7 +83,16 @@ pub(crate) fn start() -> Test {
     start_with(|config| KEY.clone_into(&mut config.key))
 }
 
+/// The same with a service that is made more of.
+pub(crate) fn start_with_service(more: impl FnOnce(ApiService) -> ApiService) -> Test {
+    start_as(|config| KEY.clone_into(&mut config.key), more)
+}
+
 pub(crate) fn start_with(change: impl FnOnce(&mut HttpApiConfig)) -> Test {
+    start_as(change, |service| service)
+}
+
+fn start_as(change: impl FnOnce(&mut HttpApiConfig), more: impl FnOnce(ApiService) -> ApiService) -> Test {
     let mut node = NodeConfig::default();
     "test".clone_into(&mut node.name);
     "1.2.3".clone_into(&mut node.version);
@@ -95,7 +104,7 @@ pub(crate) fn start_with(change: impl FnOnce(&mut HttpApiConfig)) -> Test {
     tokio::spawn(driver);
     let mut config = HttpApiConfig::default();
     change(&mut config);
-    Test { api: HttpApi::new(ApiService::new(node.clone()), config), node }
+    Test { api: HttpApi::new(more(ApiService::new(node.clone())), config), node }
 }
 
 pub(crate) fn post(path: &str) -> http::request::Builder {

@@ -11,3 +11,4 @@ mod harness;
 mod kept;
 mod publish;
 mod queries;
+mod revoke;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tourbillon_broker::BoxFuture;
-use tourbillon_types::{Channel, Disconnect, ReplyError, Unsubscribe};
+use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe};
 
 use super::{
-    ChannelOptions, Client, ConnectDecision, ConnectRequest, HistoryRequest, Hooks, MessageRequest,
-    PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision,
-    RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
+    ChannelOptions, Client, ClientCommand, ConnectDecision, ConnectRequest, HistoryRequest, Hooks,
+    MessageRequest, PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest,
+    Refusal, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
 };
 use crate::pool::{HookCall, Pool};
 
@@ -49,6 +49,14 @@ pub trait DynHooks: Send + Sync + 'static {
     -> HookCall<Result<RefreshDecision, Refusal>>;
     /// See [`Hooks::channel_options`].
     fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError>;
+    /// See [`Hooks::command`].
+    fn command(&self, client: &Client, command: ClientCommand<'_>, now: Now) -> Result<(), Refusal>;
+    /// See [`Hooks::erred`].
+    fn erred(&self, client: &Client, error: &ReplyError, now: Now) -> Result<(), Disconnect>;
+    /// See [`Hooks::stays`].
+    fn stays(&self, client: &Client, now: Now) -> Result<(), Disconnect>;
+    /// See [`Hooks::tick`].
+    fn tick(&self, now: Now);
     /// See [`Hooks::answered`].
     fn answered(&self, client: &Client, after: Duration);
     /// See [`Hooks::unsubscribed`].
@@ -104,6 +112,22 @@ impl<H: Hooks> DynHooks for H {
 
     fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {
         Hooks::channel_options(self, channel)
+    }
+
+    fn command(&self, client: &Client, command: ClientCommand<'_>, now: Now) -> Result<(), Refusal> {
+        Hooks::command(self, client, command, now)
+    }
+
+    fn erred(&self, client: &Client, error: &ReplyError, now: Now) -> Result<(), Disconnect> {
+        Hooks::erred(self, client, error, now)
+    }
+
+    fn stays(&self, client: &Client, now: Now) -> Result<(), Disconnect> {
+        Hooks::stays(self, client, now)
+    }
+
+    fn tick(&self, now: Now) {
+        Hooks::tick(self, now);
     }
 
     fn answered(&self, client: &Client, after: Duration) {

@@ -9,7 +9,11 @@ use http::HeaderMap;
 use tourbillon_broker::{HistoryQuery, PublishOptions, Published};
 pub use tourbillon_recovery::RecoveryMode;
 pub use tourbillon_session::Refusal;
-use tourbillon_types::{Channel, ClientId, Direction, Encoding, Payload, SessionId, TagFilter, Text, UserId};
+use tourbillon_types::{
+    Channel, ClientId, Direction, Encoding, Instant, Payload, SessionId, TagFilter, Text, UserId,
+};
+
+use super::TokenMark;
 
 /// An accepted connection, as hooks see it. Shared, not copied.
 #[derive(Clone)]
@@ -36,6 +40,8 @@ pub struct Client {
     /// The headers of its HTTP request that the node was told to keep
     /// ([`NodeConfig::keep_headers`](crate::NodeConfig::keep_headers)). Never logged.
     pub headers: KeptHeaders,
+    /// What its token said of itself; `None` for a connection without a token, or whose token says nothing.
+    pub token: Option<Box<TokenMark>>,
 }
 
 /// Headers that are kept for as long as a connection lasts. Where there are none, as in most programs, they take one
@@ -80,6 +86,7 @@ impl Client {
             direction: Direction::Bidirectional,
             peer: None,
             headers: KeptHeaders::default(),
+            token: None,
         }
     }
 }
@@ -125,6 +132,8 @@ pub struct ConnectRequest {
     pub channels: Vec<Channel>,
     /// The present, seconds since 1970 UTC: what expiry is measured by.
     pub unix_seconds: i64,
+    /// The same moment on the node's monotonic clock: what rates are measured by.
+    pub instant: Instant,
 }
 
 impl ConnectRequest {
@@ -145,6 +154,7 @@ impl ConnectRequest {
             version: Text::new(),
             channels: Vec::new(),
             unix_seconds: 0,
+            instant: Instant::ZERO,
         }
     }
 }
@@ -178,6 +188,8 @@ pub struct ConnectDecision {
     pub data: Payload,
     /// What the program keeps about it.
     pub meta: Payload,
+    /// What its token said of itself, if that is to be remembered.
+    pub token: Option<Box<TokenMark>>,
     /// Channels that the server subscribes it to at once.
     pub subscriptions: Vec<(Channel, SubscriptionOptions)>,
 }
@@ -193,6 +205,7 @@ impl ConnectDecision {
             info: Payload::empty(),
             data: Payload::empty(),
             meta: Payload::empty(),
+            token: None,
             subscriptions: Vec::new(),
         }
     }
@@ -289,11 +302,13 @@ pub struct SubscribeDecision {
     /// Whether the client is told to refresh before it expires, instead of the server asking
     /// [`Hooks::sub_refresh`](super::Hooks::sub_refresh) by itself.
     pub client_side_refresh: bool,
+    /// What its token said of itself. For decorators; the node does not keep it.
+    pub token: Option<Box<TokenMark>>,
 }
 
 impl Default for SubscribeDecision {
     fn default() -> Self {
-        Self { options: SubscriptionOptions::default(), client_side_refresh: true }
+        Self { options: SubscriptionOptions::default(), client_side_refresh: true, token: None }
     }
 }
 
@@ -493,12 +508,14 @@ pub struct RefreshDecision {
     pub expire_at: Option<i64>,
     /// What is told of it to others from now on; `None` leaves it.
     pub info: Option<Payload>,
+    /// What its new token said of itself; `None` leaves what is known. The node keeps it for connections.
+    pub token: Option<Box<TokenMark>>,
 }
 
 impl RefreshDecision {
     /// Goes on until the given time, seconds since 1970 UTC; `None` for ever.
     #[must_use]
     pub const fn until(expire_at: Option<i64>) -> Self {
-        Self { expired: false, expire_at, info: None }
+        Self { expired: false, expire_at, info: None, token: None }
     }
 }

@@ -4,6 +4,7 @@
 
 mod bursts;
 mod emulation;
+mod gatekeeper;
 mod harness;
 mod history;
 mod limits;

@@ -1,0 +1,320 @@
+//! Limits of what clients may do in which time, as a decorator.
+//!
+//! Three layers, asked in this order: what a connection does, what a user does on this node, and how many errors a
+//! connection causes. Each is off by default and then takes no memory; where it is on, only whoever used something up
+//! takes some, until it has come back. What each layer found to be too much is told in the log every ten seconds.
+//!
+//! Commands are judged before anything is done for them, by [`Hooks::command`]. A user's `connect` is judged once the
+//! user is known, which takes the check of a token: what comes before that, [`RateLimiter`] is for.
+
+mod bucket;
+mod config;
+mod layer;
+mod tally;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tourbillon_node::{
+    ChannelOptions, Client, ClientCommand, ConnectDecision, ConnectRequest, HistoryRequest, Hooks,
+    MessageRequest, PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest,
+    Refusal, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
+};
+use tourbillon_types::{
+    Channel, ClientId, Disconnect, ErrorCode, Instant, Now, ReplyError, Unsubscribe, UserId,
+};
+
+use self::bucket::{Meter, Set};
+use self::layer::{Layer, Verdict, Wanted};
+use crate::{Live, Namespaces};
+
+pub use self::bucket::RateLimiter;
+pub use self::config::{
+    Bucket, BucketProblem, Buckets, CommandBuckets, CommandLimits, ErrorLimits, LimitsConfig, LimitsError,
+    Operation,
+};
+
+/// The most connections that are followed by each layer at once.
+const CONNECTIONS: usize = 1 << 20;
+
+/// The most users that are followed at once.
+const USERS: usize = 1 << 18;
+
+/// How often what was too much is told.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
+/// Bounds what clients may do in which time, and leaves the rest to `H`.
+///
+/// | too much of what | what follows |
+/// |---|---|
+/// | commands of a connection or a user | error 111, which is temporary |
+/// | `unsubscribe`, which is never refused | nothing, or 3503 where `disconnect_on_accounted_limit` is set |
+/// | connects of a user | error 111; 3013 for unidirectional clients |
+/// | errors, but for internal ones | 3509 |
+#[derive(Debug)]
+pub struct Limits<H> {
+    connections: Option<Followed<ClientId>>,
+    users: Option<Followed<UserId>>,
+    errors: Option<Errors>,
+    namespaces: Live<Namespaces>,
+    told: AtomicU64,
+    inner: H,
+}
+
+/// A layer with whom it follows.
+#[derive(Debug)]
+struct Followed<K> {
+    layer: Layer,
+    meter: Meter<K>,
+}
+
+#[derive(Debug)]
+struct Errors {
+    set: Set,
+    meter: Meter<ClientId>,
+    dry_run: bool,
+    count: AtomicU64,
+}
+
+impl<K: std::hash::Hash + Eq + Clone> Followed<K> {
+    fn new(path: &str, config: &CommandLimits, limit: usize) -> Result<Option<Self>, LimitsError> {
+        Ok(Layer::new(path, config)?.map(|layer| Self { layer, meter: Meter::new(limit) }))
+    }
+
+    /// What is to be done about a command. Counts it where it is too much.
+    fn ask(&self, key: &K, wanted: Wanted<'_>, now: Instant) -> Verdict {
+        let verdict = self.meter.with(key, now, |levels| self.layer.ask(wanted, levels, now));
+        if verdict == Verdict::Within {
+            return verdict;
+        }
+        self.layer.tally.count(wanted.operation);
+        if self.layer.dry_run { Verdict::Within } else { verdict }
+    }
+
+    fn tell(&self, name: &'static str) {
+        for (operation, hits) in self.layer.tally.take() {
+            let dry_run = self.layer.dry_run;
+            tracing::warn!(
+                layer = name,
+                command = operation.name(),
+                hits,
+                dry_run,
+                "a rate limit was exceeded"
+            );
+        }
+    }
+}
+
+impl Errors {
+    fn new(config: &ErrorLimits) -> Result<Option<Self>, LimitsError> {
+        let wrong = |problem| LimitsError { path: "client_error.total.buckets".to_owned(), problem };
+        let set = Set::new(&config.total.buckets, &mut 0).map_err(wrong)?;
+        let on = config.enabled && config.total.enabled && !config.total.buckets.is_empty();
+        let (dry_run, count) = (config.dry_run, AtomicU64::new(0));
+        Ok(on.then(|| Self { set, meter: Meter::new(CONNECTIONS), dry_run, count }))
+    }
+
+    fn ask(&self, client: ClientId, now: Instant) -> Result<(), Disconnect> {
+        if self.meter.with(&client, now, |levels| levels.take(&[Some(&self.set)], now)) {
+            return Ok(());
+        }
+        self.count.fetch_add(1, Ordering::Relaxed);
+        if self.dry_run { Ok(()) } else { Err(Disconnect::TOO_MANY_ERRORS) }
+    }
+
+    fn tell(&self) {
+        let hits = self.count.swap(0, Ordering::Relaxed);
+        if hits > 0 {
+            let dry_run = self.dry_run;
+            tracing::warn!(
+                layer = "client_error",
+                command = "error",
+                hits,
+                dry_run,
+                "a rate limit was exceeded"
+            );
+        }
+    }
+}
+
+impl LimitsConfig {
+    /// Looks whether limits can be made of it.
+    ///
+    /// # Errors
+    ///
+    /// The first bucket that cannot be used, of layers that are off, too.
+    pub fn check(&self) -> Result<(), LimitsError> {
+        Layer::new("client_command", &self.client_command)?;
+        Layer::new("user_command", &self.user_command)?;
+        Errors::new(&self.client_error).map(drop)
+    }
+}
+
+impl<H> Limits<H> {
+    /// Puts limits before `inner`. The namespaces tell those of channels apart.
+    ///
+    /// # Errors
+    ///
+    /// The first bucket that cannot be used, of layers that are off, too.
+    pub fn new(
+        config: &LimitsConfig,
+        namespaces: impl Into<Live<Namespaces>>,
+        inner: H,
+    ) -> Result<Self, LimitsError> {
+        Ok(Self {
+            connections: Followed::new("client_command", &config.client_command, CONNECTIONS)?,
+            users: Followed::new("user_command", &config.user_command, USERS)?,
+            errors: Errors::new(&config.client_error)?,
+            namespaces: namespaces.into(),
+            told: AtomicU64::new(0),
+            inner,
+        })
+    }
+
+    /// How many connections and users take memory: those that used something up which has not come back yet.
+    #[must_use]
+    pub fn followed(&self) -> usize {
+        self.connections.as_ref().map_or(0, |followed| followed.meter.len())
+            + self.users.as_ref().map_or(0, |followed| followed.meter.len())
+            + self.errors.as_ref().map_or(0, |errors| errors.meter.len())
+    }
+
+    fn judge(&self, client: &Client, command: ClientCommand<'_>, now: Instant) -> Result<(), Refusal> {
+        let Some(operation) = Operation::of(command) else { return Ok(()) };
+        let judge = |namespace: &str| {
+            let method = if let ClientCommand::Rpc(method) = command { method } else { "" };
+            let wanted = Wanted { operation, namespace, method };
+            if let Some(connections) = &self.connections {
+                match connections.ask(&client.id, wanted, now) {
+                    Verdict::Over => return Err(ReplyError::TOO_MANY_REQUESTS.into()),
+                    Verdict::OverButDone if connections.layer.disconnect_on_accounted_limit => {
+                        return Err(Disconnect::FORCE_DISCONNECT.into());
+                    }
+                    Verdict::Within | Verdict::OverButDone => {}
+                }
+            }
+            match &self.users {
+                Some(users)
+                    if !client.user.is_anonymous()
+                        && users.ask(&client.user, wanted, now) == Verdict::Over =>
+                {
+                    Err(ReplyError::TOO_MANY_REQUESTS.into())
+                }
+                _ => Ok(()),
+            }
+        };
+        match command.channel() {
+            Some(channel) => {
+                self.namespaces.with(|namespaces| judge(namespaces.grammar().parse(channel).namespace))
+            }
+            None => judge(""),
+        }
+    }
+}
+
+impl<H: Hooks> Hooks for Limits<H> {
+    async fn connect(&self, request: ConnectRequest) -> Result<ConnectDecision, Refusal> {
+        let now = request.instant;
+        let decision = self.inner.connect(request).await?;
+        if let Some(users) = self.users.as_ref().filter(|_| !decision.user.is_anonymous()) {
+            let wanted = Wanted { operation: Operation::Connect, namespace: "", method: "" };
+            if users.ask(&decision.user, wanted, now) == Verdict::Over {
+                return Err(ReplyError::TOO_MANY_REQUESTS.into());
+            }
+        }
+        Ok(decision)
+    }
+
+    fn command(&self, client: &Client, command: ClientCommand<'_>, now: Now) -> Result<(), Refusal> {
+        if self.connections.is_some() || self.users.is_some() {
+            self.judge(client, command, now.instant)?;
+        }
+        self.inner.command(client, command, now)
+    }
+
+    fn erred(&self, client: &Client, error: &ReplyError, now: Now) -> Result<(), Disconnect> {
+        // What the server did wrong is not the client's fault.
+        if let Some(errors) = self.errors.as_ref().filter(|_| error.code != ErrorCode::INTERNAL) {
+            errors.ask(client.id, now.instant)?;
+        }
+        self.inner.erred(client, error, now)
+    }
+
+    fn stays(&self, client: &Client, now: Now) -> Result<(), Disconnect> {
+        self.inner.stays(client, now)
+    }
+
+    fn tick(&self, now: Now) {
+        let tell = now.instant.as_nanos() >= self.told.load(Ordering::Relaxed);
+        if tell {
+            self.told.store((now.instant + TELL_EVERY).as_nanos(), Ordering::Relaxed);
+        }
+        if let Some(connections) = &self.connections {
+            connections.meter.sweep(now.instant);
+            if tell {
+                connections.tell("client_command");
+            }
+        }
+        if let Some(users) = &self.users {
+            users.meter.sweep(now.instant);
+            if tell {
+                users.tell("user_command");
+            }
+        }
+        if let Some(errors) = &self.errors {
+            errors.meter.sweep(now.instant);
+            if tell {
+                errors.tell();
+            }
+        }
+        self.inner.tick(now);
+    }
+
+    async fn subscribe(&self, request: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
+        self.inner.subscribe(request).await
+    }
+
+    async fn history(&self, request: HistoryRequest) -> Result<(), Refusal> {
+        self.inner.history(request).await
+    }
+
+    async fn presence(&self, request: PresenceRequest) -> Result<(), Refusal> {
+        self.inner.presence(request).await
+    }
+
+    async fn publish(&self, request: PublishRequest) -> Result<PublishDecision, Refusal> {
+        self.inner.publish(request).await
+    }
+
+    async fn rpc(&self, request: RpcRequest) -> Result<RpcDecision, Refusal> {
+        self.inner.rpc(request).await
+    }
+
+    async fn message(&self, request: MessageRequest) -> Result<(), Disconnect> {
+        self.inner.message(request).await
+    }
+
+    async fn refresh(&self, request: RefreshRequest) -> Result<RefreshDecision, Refusal> {
+        self.inner.refresh(request).await
+    }
+
+    async fn sub_refresh(&self, request: SubRefreshRequest) -> Result<RefreshDecision, Refusal> {
+        self.inner.sub_refresh(request).await
+    }
+
+    fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {
+        self.inner.channel_options(channel)
+    }
+
+    fn answered(&self, client: &Client, after: Duration) {
+        self.inner.answered(client, after);
+    }
+
+    async fn unsubscribed(&self, client: &Client, channel: &Channel, why: &Unsubscribe) {
+        self.inner.unsubscribed(client, channel, why).await;
+    }
+
+    async fn disconnected(&self, client: &Client, why: &Disconnect) {
+        self.inner.disconnected(client, why).await;
+    }
+}

@@ -1,0 +1,265 @@
+//! Blocked users and revoked tokens: what is kept of them, and by whom.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::future::ready;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use foldhash::fast::RandomState;
+use parking_lot::RwLock;
+use tourbillon_node::TokenMark;
+use tourbillon_types::{Text, UserId};
+
+pub use tourbillon_node::BoxFuture;
+
+/// Something that was allowed and is not any more.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Revocation {
+    /// This user may not connect (PRO-34).
+    User(UserId),
+    /// The token with this identifier, its `jti`, counts as expired (PRO-35).
+    Token(Text),
+    /// Connection tokens of this user that were issued, by their `iat`, before a time count as expired (PRO-36).
+    TokensOf {
+        /// Whose.
+        user: UserId,
+        /// Seconds since 1970 UTC.
+        issued_before: i64,
+    },
+}
+
+/// Why a revocation is not kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RevocationError {
+    /// There is no room for it.
+    #[error("{0} revocations are kept already, which is the limit")]
+    Full(usize),
+    /// What keeps them cannot be reached, or failed.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// What keeps revocations.
+///
+/// The questions come with every connect and every token: they are answered from memory, at once. A store whose
+/// revocations outlive the process, or are shared by several, keeps a [`MemoryRevocations`] for that and brings it up to
+/// date by itself. An answer that is late lets somebody in who should not be; one that is wrong the other way locks a
+/// user out.
+pub trait Revocations: fmt::Debug + Send + Sync + 'static {
+    /// Whether a user is blocked.
+    fn is_blocked(&self, user: &UserId, unix_seconds: i64) -> bool;
+
+    /// Whether a token is revoked: by its identifier, or with others of its user where `of_user` says whose connection
+    /// token it is.
+    fn is_revoked(&self, token: &TokenMark, of_user: Option<&UserId>, unix_seconds: i64) -> bool;
+
+    /// Keeps a revocation until `expire_at`, seconds since 1970 UTC; `None` for ever. Of what is there already, the
+    /// stricter counts. In force, on this node, when the future ends.
+    ///
+    /// # Errors
+    ///
+    /// [`RevocationError`]: then nothing is changed.
+    fn keep(
+        &self,
+        revocation: Revocation,
+        expire_at: Option<i64>,
+    ) -> BoxFuture<'_, Result<(), RevocationError>>;
+
+    /// Forgets a revocation; which does nothing where there is none. Of [`Revocation::TokensOf`], the time is not looked
+    /// at.
+    ///
+    /// # Errors
+    ///
+    /// [`RevocationError::Unavailable`].
+    fn forget(&self, revocation: &Revocation) -> BoxFuture<'_, Result<(), RevocationError>>;
+
+    /// About a second has passed: the moment to forget what is over.
+    fn tick(&self, unix_seconds: i64);
+}
+
+/// Keeps revocations in the memory of the process: they are gone when it ends, and known to this node alone.
+///
+/// Their number is bounded. Each is forgotten when it expires.
+#[derive(Debug)]
+pub struct MemoryRevocations {
+    kept: RwLock<Kept>,
+    /// How many there are: most nodes have none, and need no lock to know.
+    count: AtomicUsize,
+    limit: usize,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    users: HashMap<UserId, Until, RandomState>,
+    tokens: HashMap<Text, Until, RandomState>,
+    of_users: HashMap<UserId, (i64, Until), RandomState>,
+    /// What expires, by the time at which it does. The time in a [`Revocation::TokensOf`] is zero.
+    schedule: BTreeSet<(i64, Revocation)>,
+}
+
+/// Until when something holds; `None` for ever.
+type Until = Option<i64>;
+
+fn holds(until: Until, unix_seconds: i64) -> bool {
+    until.is_none_or(|until| unix_seconds < until)
+}
+
+fn later(one: Until, other: Until) -> Until {
+    one.zip(other).map(|(one, other)| one.max(other))
+}
+
+impl Default for MemoryRevocations {
+    /// Room for 262,144 revocations, which take up to 100 MB.
+    fn default() -> Self {
+        Self::new(1 << 18)
+    }
+}
+
+impl MemoryRevocations {
+    /// Room for so many revocations.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { kept: RwLock::default(), count: AtomicUsize::new(0), limit }
+    }
+
+    /// How many are kept.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Whether none is kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Keeps a revocation: what [`Revocations::keep`] does, at once.
+    ///
+    /// # Errors
+    ///
+    /// [`RevocationError::Full`].
+    pub fn keep_now(&self, revocation: Revocation, expire_at: Option<i64>) -> Result<(), RevocationError> {
+        let mut kept = self.kept.write();
+        let before = kept.until(&revocation);
+        if before.is_none() && kept.len() >= self.limit {
+            return Err(RevocationError::Full(self.limit));
+        }
+        let until = before.map_or(expire_at, |before| later(before, expire_at));
+        kept.unschedule(&revocation, before.flatten());
+        if let Some(until) = until {
+            kept.schedule.insert((until, revocation.key()));
+        }
+        match revocation {
+            Revocation::User(user) => drop(kept.users.insert(user, until)),
+            Revocation::Token(id) => drop(kept.tokens.insert(id, until)),
+            Revocation::TokensOf { user, issued_before } => {
+                let place = kept.of_users.entry(user).or_insert((issued_before, until));
+                *place = (place.0.max(issued_before), until);
+            }
+        }
+        self.count.store(kept.len(), Ordering::Release);
+        Ok(())
+    }
+
+    /// Forgets a revocation: what [`Revocations::forget`] does, at once.
+    pub fn forget_now(&self, revocation: &Revocation) {
+        let mut kept = self.kept.write();
+        let until = kept.until(revocation);
+        kept.unschedule(revocation, until.flatten());
+        kept.remove(revocation);
+        self.count.store(kept.len(), Ordering::Release);
+    }
+}
+
+impl Revocation {
+    /// The same for all revocations that replace each other.
+    fn key(&self) -> Self {
+        match self {
+            Self::TokensOf { user, .. } => Self::TokensOf { user: user.clone(), issued_before: 0 },
+            other => other.clone(),
+        }
+    }
+}
+
+impl Kept {
+    fn len(&self) -> usize {
+        self.users.len() + self.tokens.len() + self.of_users.len()
+    }
+
+    /// Until when a revocation that is kept holds.
+    fn until(&self, revocation: &Revocation) -> Option<Until> {
+        match revocation {
+            Revocation::User(user) => self.users.get(user).copied(),
+            Revocation::Token(id) => self.tokens.get(id).copied(),
+            Revocation::TokensOf { user, .. } => self.of_users.get(user).map(|(_, until)| *until),
+        }
+    }
+
+    fn unschedule(&mut self, revocation: &Revocation, until: Until) {
+        if let Some(until) = until {
+            self.schedule.remove(&(until, revocation.key()));
+        }
+    }
+
+    fn remove(&mut self, revocation: &Revocation) {
+        match revocation {
+            Revocation::User(user) => drop(self.users.remove(user)),
+            Revocation::Token(id) => drop(self.tokens.remove(id)),
+            Revocation::TokensOf { user, .. } => drop(self.of_users.remove(user)),
+        }
+    }
+
+    fn expire(&mut self, unix_seconds: i64) {
+        while let Some((until, _)) = self.schedule.first()
+            && *until <= unix_seconds
+            && let Some((_, revocation)) = self.schedule.pop_first()
+        {
+            self.remove(&revocation);
+        }
+    }
+}
+
+impl Revocations for MemoryRevocations {
+    fn is_blocked(&self, user: &UserId, unix_seconds: i64) -> bool {
+        !self.is_empty() && self.kept.read().users.get(user).is_some_and(|until| holds(*until, unix_seconds))
+    }
+
+    fn is_revoked(&self, token: &TokenMark, of_user: Option<&UserId>, unix_seconds: i64) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let kept = self.kept.read();
+        let by_id = kept.tokens.get(&token.id).is_some_and(|until| holds(*until, unix_seconds));
+        by_id
+            || of_user.zip(token.issued_at).is_some_and(|(user, issued_at)| {
+                kept.of_users
+                    .get(user)
+                    .is_some_and(|(before, until)| issued_at < *before && holds(*until, unix_seconds))
+            })
+    }
+
+    fn keep(
+        &self,
+        revocation: Revocation,
+        expire_at: Option<i64>,
+    ) -> BoxFuture<'_, Result<(), RevocationError>> {
+        Box::pin(ready(self.keep_now(revocation, expire_at)))
+    }
+
+    fn forget(&self, revocation: &Revocation) -> BoxFuture<'_, Result<(), RevocationError>> {
+        self.forget_now(revocation);
+        Box::pin(ready(Ok(())))
+    }
+
+    fn tick(&self, unix_seconds: i64) {
+        if self.is_empty() || self.kept.read().schedule.first().is_none_or(|(at, _)| *at > unix_seconds) {
+            return;
+        }
+        let mut kept = self.kept.write();
+        kept.expire(unix_seconds);
+        self.count.store(kept.len(), Ordering::Release);
+    }
+}

@@ -1,0 +1,195 @@
+//! Blocked users and revoked tokens (PRO-34..36).
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tourbillon_access::{
+    MemoryRevocations, Namespaced, Revocation, RevocationError, Revocations, Revoked, Tokens,
+};
+use tourbillon_node::{Client, Hooks, RefreshRequest, SubRefreshRequest, TokenMark};
+use tourbillon_types::{Channel, ClientId, Now, Text, UserId};
+
+use crate::harness::{
+    Asked, End, KEY, NOW, client, connect_request, connect_token, end, namespaces, now, subscribe_request,
+    subscribe_token, tokens_config,
+};
+
+type Chain = Revoked<Tokens<Namespaced<Asked>>>;
+
+fn chain() -> (Chain, Arc<MemoryRevocations>) {
+    let store = Arc::new(MemoryRevocations::new(100));
+    let namespaces = Arc::new(namespaces(|channel| channel.allow_subscribe_for_client = true));
+    let inner = Namespaced::new(namespaces.clone(), Asked::default());
+    (Revoked::new(store.clone(), Tokens::new(tokens_config(), namespaces, inner)), store)
+}
+
+fn user(name: &str) -> Revocation {
+    Revocation::User(UserId::from(name))
+}
+
+fn token(id: &str) -> Revocation {
+    Revocation::Token(Text::from(id))
+}
+
+fn tokens_of(name: &str, issued_before: i64) -> Revocation {
+    Revocation::TokensOf { user: UserId::from(name), issued_before }
+}
+
+fn connect(chain: &Chain, token: &str) -> End {
+    end(&now(chain.connect(connect_request(token))))
+}
+
+fn at(seconds: i64) -> Now {
+    Now { unix_millis: seconds * 1_000, ..Now::default() }
+}
+
+/// How a connection that is there fares when it is looked at.
+fn stays(chain: &Chain, client: &Client, seconds: i64) -> Result<(), u32> {
+    chain.stays(client, at(seconds)).map_err(|why| why.code)
+}
+
+fn with_token(name: &str, id: Option<&str>, issued_at: Option<i64>) -> Client {
+    let mut client = Client::new(ClientId::random(), UserId::from(name), "test");
+    client.token = TokenMark::new(id, issued_at);
+    client
+}
+
+#[test]
+fn pro_34_a_blocked_user_may_not_connect_and_not_stay() {
+    let (chain, store) = chain();
+    let ann = connect_token("ann", None, json!({}));
+    assert_eq!(connect(&chain, &ann), End::Allowed);
+    store.keep_now(user("ann"), Some(NOW + 10)).expect("kept");
+    assert_eq!(connect(&chain, &ann), End::Disconnect(3507));
+    assert_eq!(connect(&chain, &connect_token("bob", None, json!({}))), End::Allowed);
+    assert_eq!(stays(&chain, &with_token("ann", None, None), NOW), Err(3507));
+    assert_eq!(stays(&chain, &with_token("bob", None, None), NOW), Ok(()));
+    assert_eq!(stays(&chain, &with_token("ann", None, None), NOW + 10), Ok(()), "it is over");
+    store.forget_now(&user("ann"));
+    assert_eq!(connect(&chain, &ann), End::Allowed);
+    assert!(store.is_empty());
+}
+
+#[test]
+fn pro_35_a_revoked_token_counts_as_expired() {
+    let (chain, store) = chain();
+    let (good, bad) = (
+        connect_token("ann", None, json!({"jti": "good"})),
+        connect_token("ann", None, json!({"jti": "bad"})),
+    );
+    store.keep_now(token("bad"), None).expect("kept");
+    assert_eq!(connect(&chain, &good), End::Allowed);
+    assert_eq!(connect(&chain, &bad), End::Error(109));
+    assert_eq!(connect(&chain, &connect_token("ann", None, json!({}))), End::Allowed);
+    assert_eq!(stays(&chain, &with_token("ann", Some("bad"), None), NOW), Err(3014));
+    assert_eq!(stays(&chain, &with_token("ann", Some("good"), None), NOW), Ok(()));
+    assert_eq!(stays(&chain, &with_token("ann", None, Some(1)), NOW), Ok(()));
+    let refresh = |token: &str| {
+        now(chain.refresh(RefreshRequest::new(client("ann"), token.to_owned(), NOW)))
+            .expect("decided")
+            .expired
+    };
+    assert_eq!([refresh(&good), refresh(&bad)], [false, true]);
+    // Subscription tokens, too.
+    let of_channel = |id: &str| subscribe_token(KEY, "ann", "a", json!({"jti": id}));
+    let subscribe = |token: &str| end(&now(chain.subscribe(subscribe_request(&client("ann"), "a", token))));
+    assert_eq!(subscribe(&of_channel("good")), End::Allowed);
+    assert_eq!(subscribe(&of_channel("bad")), End::Error(109));
+    assert_eq!(subscribe(""), End::Allowed);
+    let sub_refresh = |token: String| {
+        let request = SubRefreshRequest::new(client("ann"), Channel::from("a"), token, NOW);
+        now(chain.sub_refresh(request)).expect("decided").expired
+    };
+    assert_eq!([sub_refresh(of_channel("good")), sub_refresh(of_channel("bad"))], [false, true]);
+}
+
+#[test]
+fn pro_36_older_tokens_of_a_user_count_as_expired() {
+    let (chain, store) = chain();
+    let issued = |name: &str, at: i64| connect_token(name, None, json!({"iat": at}));
+    store.keep_now(tokens_of("ann", NOW), Some(NOW + 100)).expect("kept");
+    assert_eq!(connect(&chain, &issued("ann", NOW - 1)), End::Error(109));
+    assert_eq!(connect(&chain, &issued("ann", NOW)), End::Allowed);
+    assert_eq!(connect(&chain, &issued("bob", NOW - 1)), End::Allowed);
+    assert_eq!(connect(&chain, &connect_token("ann", None, json!({}))), End::Allowed, "it says no time");
+    assert_eq!(stays(&chain, &with_token("ann", None, Some(NOW - 1)), NOW), Err(3014));
+    assert_eq!(stays(&chain, &with_token("ann", None, Some(NOW)), NOW), Ok(()));
+    assert_eq!(stays(&chain, &with_token("ann", None, None), NOW), Ok(()));
+    let old = RefreshRequest::new(client("ann"), issued("ann", NOW - 1), NOW);
+    assert!(now(chain.refresh(old)).expect("decided").expired);
+    // Tokens of subscriptions are others.
+    let token = subscribe_token(KEY, "ann", "a", json!({"iat": NOW - 1}));
+    assert_eq!(end(&now(chain.subscribe(subscribe_request(&client("ann"), "a", &token)))), End::Allowed);
+    // The stricter counts.
+    store.keep_now(tokens_of("ann", NOW - 50), Some(NOW + 10)).expect("kept");
+    assert_eq!(stays(&chain, &with_token("ann", None, Some(NOW - 1)), NOW + 50), Err(3014));
+    assert_eq!(stays(&chain, &with_token("ann", None, Some(NOW - 1)), NOW + 100), Ok(()));
+}
+
+#[test]
+fn revocations_end_by_the_nodes_time() {
+    let (chain, store) = chain();
+    for (revocation, until) in [
+        (user("a"), Some(NOW + 1)),
+        (user("b"), None),
+        (token("c"), Some(NOW + 2)),
+        (tokens_of("d", NOW), Some(NOW + 3)),
+        // Again, and for longer.
+        (user("a"), Some(NOW + 2)),
+        // Again, and for a shorter time: the longer counts.
+        (token("c"), Some(NOW + 1)),
+        (user("b"), Some(NOW + 1)),
+    ] {
+        store.keep_now(revocation, until).expect("kept");
+    }
+    let left = (0..5).map(|second| {
+        chain.tick(at(NOW + second));
+        store.len()
+    });
+    assert_eq!(left.collect::<Vec<_>>(), [4, 4, 2, 1, 1]);
+    assert!(store.is_blocked(&UserId::from("b"), i64::MAX));
+    store.forget_now(&user("b"));
+    assert!(store.is_empty());
+}
+
+#[test]
+fn revocations_are_bounded_and_what_is_there_can_still_change() {
+    let store = MemoryRevocations::new(2);
+    store.keep_now(user("a"), Some(NOW)).expect("kept");
+    store.keep_now(token("b"), Some(NOW)).expect("kept");
+    assert_eq!(store.keep_now(tokens_of("c", 1), None), Err(RevocationError::Full(2)));
+    assert_eq!(store.keep_now(user("a"), None), Ok(()));
+    store.forget_now(&token("b"));
+    assert_eq!(now(store.keep(tokens_of("c", 1), None)), Ok(()));
+    now(store.forget(&user("none"))).expect("nothing to forget");
+    assert_eq!(store.len(), 2);
+}
+
+proptest::proptest! {
+    /// Whatever is kept, forgotten and over, each question is answered as by a list that is gone through.
+    #[test]
+    fn the_store_agrees_with_a_list(
+        steps in proptest::collection::vec((0_u8..3, 0_u8..3, proptest::option::of(1_i64..50), 0_i64..3), 1..60),
+    ) {
+        let store = MemoryRevocations::new(1_000);
+        let mut list: Vec<(Revocation, Option<i64>)> = Vec::new();
+        let mut time = 0;
+        for (action, name, until, passes) in steps {
+            time += passes;
+            store.tick(time);
+            list.retain(|(_, until)| until.is_none_or(|until| time < until));
+            let revocation = user(&name.to_string());
+            if action == 0 {
+                store.forget_now(&revocation);
+                list.retain(|(of, _)| *of != revocation);
+            } else {
+                store.keep_now(revocation.clone(), until.map(|until| time + until)).expect("kept");
+                list.push((revocation, until.map(|until| time + until)));
+            }
+            for name in ["0", "1", "2"] {
+                let expected = list.iter().any(|(of, _)| *of == user(name));
+                proptest::prop_assert_eq!(store.is_blocked(&UserId::from(name), time), expected);
+            }
+        }
+    }
+}

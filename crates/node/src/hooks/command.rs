@@ -1,0 +1,85 @@
+//! What is known of a command before anything is done for it, and of the token that somebody came with.
+
+use tourbillon_protocol::{Command, Request};
+use tourbillon_types::Text;
+
+/// A command of an accepted client, before anything was done for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClientCommand<'a> {
+    /// It wants this channel.
+    Subscribe(&'a str),
+    /// It gives this channel up.
+    Unsubscribe(&'a str),
+    /// It wants to publish into this channel.
+    Publish(&'a str),
+    /// It wants to know what was published in this channel.
+    History(&'a str),
+    /// It wants to know who is in this channel.
+    Presence(&'a str),
+    /// It wants to know how many are in this channel.
+    PresenceStats(&'a str),
+    /// It calls this method.
+    Rpc(&'a str),
+    /// It has a new connection token.
+    Refresh,
+    /// It has a new subscription token for this channel.
+    SubRefresh(&'a str),
+}
+
+impl<'a> ClientCommand<'a> {
+    /// What a command asks for; `None` for pongs, messages without an answer, and what is always an error.
+    pub(crate) fn of(command: &'a Command) -> Option<Self> {
+        if command.id == 0 {
+            return None;
+        }
+        Some(match &command.request {
+            Request::Subscribe(subscribe) => Self::Subscribe(&subscribe.channel),
+            Request::Unsubscribe(unsubscribe) => Self::Unsubscribe(&unsubscribe.channel),
+            Request::Publish(publish) => Self::Publish(&publish.channel),
+            Request::History(history) => Self::History(&history.channel),
+            Request::Presence(presence) => Self::Presence(&presence.channel),
+            Request::PresenceStats(stats) => Self::PresenceStats(&stats.channel),
+            Request::Rpc(rpc) => Self::Rpc(&rpc.method),
+            Request::Refresh(_) => Self::Refresh,
+            Request::SubRefresh(refresh) => Self::SubRefresh(&refresh.channel),
+            Request::Pong | Request::Empty | Request::Connect(_) | Request::Ping | Request::Send(_) => {
+                return None;
+            }
+        })
+    }
+
+    /// The channel that it is about.
+    #[must_use]
+    pub const fn channel(self) -> Option<&'a str> {
+        match self {
+            Self::Subscribe(channel)
+            | Self::Unsubscribe(channel)
+            | Self::Publish(channel)
+            | Self::History(channel)
+            | Self::Presence(channel)
+            | Self::PresenceStats(channel)
+            | Self::SubRefresh(channel) => Some(channel),
+            Self::Rpc(_) | Self::Refresh => None,
+        }
+    }
+}
+
+/// What the token of a connection said of itself: by it the connection is found again once that token is revoked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TokenMark {
+    /// The token's identifier (`jti`); empty for a token without one.
+    pub id: Text,
+    /// When it was issued (`iat`), seconds since 1970 UTC.
+    pub issued_at: Option<i64>,
+}
+
+impl TokenMark {
+    /// The mark of a token. `None` for one that says nothing of itself: there is nothing to find it by.
+    #[must_use]
+    pub fn new(id: Option<&str>, issued_at: Option<i64>) -> Option<Box<Self>> {
+        let id = Text::from(id.unwrap_or_default());
+        (!id.is_empty() || issued_at.is_some()).then(|| Box::new(Self { id, issued_at }))
+    }
+}

@@ -1,0 +1,379 @@
+//! `client.rate_limit`: what clients may do in which time.
+//!
+//! These options are those of Centrifugo's paid edition.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use tourbillon_access::{
+    Bucket, Buckets, CommandBuckets, CommandLimits, ErrorLimits, LimitsConfig, Operation,
+};
+
+use super::check::Checker;
+use super::describe::{Describe, Texts, path_of};
+use super::duration::GoDuration;
+use super::model::{Options, options};
+use crate::admission::{IpLimits, Networks};
+
+options! {
+    /// `client.rate_limit`.
+    RateLimit {
+        /// What each connection may do.
+        client_command: ClientCommand = ClientCommand::default(),
+        /// What each user may do on this node, by all its connections.
+        user_command: UserCommand = UserCommand::default(),
+        /// How many errors a connection may cause.
+        client_error: ClientError = ClientError::default(),
+        /// How often an address may connect.
+        ip_connect: IpConnect = IpConnect::default(),
+    }
+}
+
+options! {
+    /// `client.rate_limit.client_command`.
+    ClientCommand {
+        /// Switches the layer on.
+        enabled: bool = false,
+        /// Counts and tells what is too much, and refuses nothing.
+        dry_run: bool = false,
+        /// Disconnects for good with 3503 who exceeds what is counted and never refused.
+        disconnect_on_accounted_limit: bool = false,
+        /// All commands together.
+        total: Plain = Plain::default(),
+        /// Each command without buckets of its own.
+        default: Plain = Plain::default(),
+        /// Subscribe.
+        subscribe: InChannel = InChannel::default(),
+        /// Unsubscribe; is counted and never refused.
+        unsubscribe: InChannel = InChannel::default(),
+        /// Publish.
+        publish: InChannel = InChannel::default(),
+        /// History.
+        history: InChannel = InChannel::default(),
+        /// Presence.
+        presence: InChannel = InChannel::default(),
+        /// Numbers of those present.
+        presence_stats: InChannel = InChannel::default(),
+        /// Refresh of the connection.
+        refresh: Plain = Plain::default(),
+        /// Refresh of a subscription.
+        sub_refresh: InChannel = InChannel::default(),
+        /// Calls.
+        rpc: OfMethods = OfMethods::default(),
+    }
+}
+
+options! {
+    /// `client.rate_limit.user_command`.
+    UserCommand {
+        /// Switches the layer on.
+        enabled: bool = false,
+        /// Counts and tells what is too much, and refuses nothing.
+        dry_run: bool = false,
+        /// All commands together.
+        total: Plain = Plain::default(),
+        /// Each command without buckets of its own.
+        default: Plain = Plain::default(),
+        /// Connections.
+        connect: Plain = Plain::default(),
+        /// Subscribe.
+        subscribe: InChannel = InChannel::default(),
+        /// Unsubscribe; is counted and never refused.
+        unsubscribe: InChannel = InChannel::default(),
+        /// Publish.
+        publish: InChannel = InChannel::default(),
+        /// History.
+        history: InChannel = InChannel::default(),
+        /// Presence.
+        presence: InChannel = InChannel::default(),
+        /// Numbers of those present.
+        presence_stats: InChannel = InChannel::default(),
+        /// Refresh of the connection.
+        refresh: Plain = Plain::default(),
+        /// Refresh of a subscription.
+        sub_refresh: InChannel = InChannel::default(),
+        /// Calls.
+        rpc: OfMethods = OfMethods::default(),
+    }
+}
+
+options! {
+    /// `client.rate_limit.client_error`.
+    ClientError {
+        /// Switches the layer on: who exceeds it is disconnected for good with 3509.
+        enabled: bool = false,
+        /// Counts and tells what is too much, and disconnects nobody.
+        dry_run: bool = false,
+        /// All errors but internal ones.
+        total: Plain = Plain::default(),
+    }
+}
+
+options! {
+    /// `client.rate_limit.ip_connect`.
+    IpConnect {
+        /// Switches the layer on: before anything else is looked at, who exceeds it gets the HTTP status 429.
+        enabled: bool = false,
+        /// Counts and tells what is too much, and refuses nobody.
+        dry_run: bool = false,
+        /// Objects of `interval`, 1s to 1h, and `rate`: how often an address may connect. All must have room.
+        buckets: Vec<BucketOption> = Vec::new(),
+        /// The most connections of an address at once; 0 for any number. IPv6 counts by networks of 64 bits.
+        max_concurrent_per_ip: usize = 0,
+        /// The most addresses that are followed at once; others are let pass.
+        max_tracked_ips: usize = 100_000,
+        /// Addresses and networks whose `X-Forwarded-For` and `X-Real-IP` are believed; empty for loopback and private
+        /// ones, `none` for nobody's. An extension.
+        trusted_proxies: Vec<String> = Vec::new(),
+    }
+}
+
+options! {
+    /// Limits without exceptions.
+    Plain {
+        /// Switches the limit on.
+        enabled: bool = false,
+        /// Objects of `interval`, 1s to 1h, and `rate`. All must have room.
+        buckets: Vec<BucketOption> = Vec::new(),
+    }
+}
+
+options! {
+    /// Limits of what is done in a channel.
+    InChannel {
+        /// Switches the limit on.
+        enabled: bool = false,
+        /// Objects of `interval`, 1s to 1h, and `rate`. All must have room.
+        buckets: Vec<BucketOption> = Vec::new(),
+        /// What counts instead in a namespace: objects of `namespace_name`, `enabled` and `buckets`.
+        namespace_overrides: Vec<NamespaceOverride> = Vec::new(),
+    }
+}
+
+options! {
+    /// Limits of calls.
+    OfMethods {
+        /// Switches the limit on.
+        enabled: bool = false,
+        /// Objects of `interval`, 1s to 1h, and `rate`. All must have room.
+        buckets: Vec<BucketOption> = Vec::new(),
+        /// What counts instead for a method: objects of `method`, `enabled` and `buckets`.
+        method_overrides: Vec<MethodOverride> = Vec::new(),
+    }
+}
+
+/// An element of `buckets`.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BucketOption {
+    /// The time in which an empty bucket gets full.
+    pub interval: GoDuration,
+    /// How much it holds.
+    pub rate: u32,
+}
+
+/// An element of `namespace_overrides`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NamespaceOverride {
+    /// Of which namespace.
+    pub namespace_name: String,
+    /// Whether it counts.
+    pub enabled: bool,
+    /// What counts; empty for what counts by default.
+    pub buckets: Vec<BucketOption>,
+}
+
+/// An element of `method_overrides`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MethodOverride {
+    /// Of which method.
+    pub method: String,
+    /// Whether it counts.
+    pub enabled: bool,
+    /// What counts; empty for what counts by default.
+    pub buckets: Vec<BucketOption>,
+}
+
+fn buckets(enabled: bool, options: &[BucketOption]) -> Buckets {
+    let bucket = |option: &BucketOption| Bucket {
+        // What is negative is too short.
+        interval: option.interval.to_std().unwrap_or_default(),
+        rate: option.rate,
+    };
+    Buckets { enabled, buckets: options.iter().map(bucket).collect() }
+}
+
+impl From<&Plain> for CommandBuckets {
+    fn from(plain: &Plain) -> Self {
+        Self { base: buckets(plain.enabled, &plain.buckets), ..Self::default() }
+    }
+}
+
+impl From<&InChannel> for CommandBuckets {
+    fn from(option: &InChannel) -> Self {
+        let namespaces = option
+            .namespace_overrides
+            .iter()
+            .map(|instead| (instead.namespace_name.clone(), buckets(instead.enabled, &instead.buckets)));
+        Self {
+            base: buckets(option.enabled, &option.buckets),
+            namespaces: namespaces.collect(),
+            methods: Vec::new(),
+        }
+    }
+}
+
+impl From<&OfMethods> for CommandBuckets {
+    fn from(option: &OfMethods) -> Self {
+        let methods = option
+            .method_overrides
+            .iter()
+            .map(|instead| (instead.method.clone(), buckets(instead.enabled, &instead.buckets)));
+        Self {
+            base: buckets(option.enabled, &option.buckets),
+            namespaces: Vec::new(),
+            methods: methods.collect(),
+        }
+    }
+}
+
+fn client_commands(option: &ClientCommand) -> CommandLimits {
+    CommandLimits {
+        enabled: option.enabled,
+        dry_run: option.dry_run,
+        disconnect_on_accounted_limit: option.disconnect_on_accounted_limit,
+        total: buckets(option.total.enabled, &option.total.buckets),
+        default: buckets(option.default.enabled, &option.default.buckets),
+        commands: vec![
+            (Operation::Subscribe, (&option.subscribe).into()),
+            (Operation::Unsubscribe, (&option.unsubscribe).into()),
+            (Operation::Publish, (&option.publish).into()),
+            (Operation::History, (&option.history).into()),
+            (Operation::Presence, (&option.presence).into()),
+            (Operation::PresenceStats, (&option.presence_stats).into()),
+            (Operation::Refresh, (&option.refresh).into()),
+            (Operation::SubRefresh, (&option.sub_refresh).into()),
+            (Operation::Rpc, (&option.rpc).into()),
+        ],
+    }
+}
+
+fn user_commands(option: &UserCommand) -> CommandLimits {
+    CommandLimits {
+        enabled: option.enabled,
+        dry_run: option.dry_run,
+        // One connection must not end the others of its user.
+        disconnect_on_accounted_limit: false,
+        total: buckets(option.total.enabled, &option.total.buckets),
+        default: buckets(option.default.enabled, &option.default.buckets),
+        commands: vec![
+            (Operation::Connect, (&option.connect).into()),
+            (Operation::Subscribe, (&option.subscribe).into()),
+            (Operation::Unsubscribe, (&option.unsubscribe).into()),
+            (Operation::Publish, (&option.publish).into()),
+            (Operation::History, (&option.history).into()),
+            (Operation::Presence, (&option.presence).into()),
+            (Operation::PresenceStats, (&option.presence_stats).into()),
+            (Operation::Refresh, (&option.refresh).into()),
+            (Operation::SubRefresh, (&option.sub_refresh).into()),
+            (Operation::Rpc, (&option.rpc).into()),
+        ],
+    }
+}
+
+/// What the options say of commands and errors. Whether buckets make sense, is found by who makes limits of them.
+pub(super) fn limits(check: &mut Checker, options: &Options) -> LimitsConfig {
+    let option = &options.client.rate_limit;
+    let config = LimitsConfig {
+        client_command: client_commands(&option.client_command),
+        user_command: user_commands(&option.user_command),
+        client_error: ErrorLimits {
+            enabled: option.client_error.enabled,
+            dry_run: option.client_error.dry_run,
+            total: buckets(option.client_error.total.enabled, &option.client_error.total.buckets),
+        },
+    };
+    for (layer, limits) in
+        [("client_command", &config.client_command), ("user_command", &config.user_command)]
+    {
+        for (operation, buckets) in &limits.commands {
+            let path = format!("client.rate_limit.{layer}.{}", operation.name());
+            for (at, (name, _)) in buckets.namespaces.iter().enumerate() {
+                if !options.channel.namespaces.iter().any(|namespace| namespace.name == *name) {
+                    let path = format!("{path}.namespace_overrides[{at}].namespace_name");
+                    check.error(&path, format!("{name:?} is no namespace"));
+                }
+            }
+            for (at, (name, _)) in buckets.methods.iter().enumerate() {
+                if name.is_empty() {
+                    check.error(&format!("{path}.method_overrides[{at}].method"), "must be set");
+                }
+            }
+        }
+    }
+    if let Err(error) = config.check() {
+        check.error(&format!("client.rate_limit.{}", error.path), error.problem.to_string());
+    }
+    config
+}
+
+/// What the options say of addresses; `None` where the layer is off.
+pub(super) fn ip_limits(check: &mut Checker, options: &Options) -> Option<IpLimits> {
+    let option = &options.client.rate_limit.ip_connect;
+    let path = "client.rate_limit.ip_connect";
+    let trusted = trusted(check, &format!("{path}.trusted_proxies"), &option.trusted_proxies);
+    if option.max_tracked_ips == 0 {
+        check.error(&format!("{path}.max_tracked_ips"), "must not be zero");
+    }
+    let buckets = buckets(true, &option.buckets).buckets;
+    let limits = IpLimits::new(&buckets, option.max_concurrent_per_ip, option.max_tracked_ips, trusted);
+    let mut limits = check.ok(&format!("{path}.buckets"), limits)?;
+    limits.dry_run = option.dry_run;
+    option.enabled.then_some(limits)
+}
+
+fn trusted(check: &mut Checker, path: &str, list: &[String]) -> Networks {
+    if list.is_empty() {
+        return Networks::private();
+    }
+    if list == ["none"] {
+        return Networks::default();
+    }
+    let mut networks = Networks::default();
+    for text in list {
+        match network(text) {
+            Some((address, bits)) => networks.add(address, bits),
+            None => check.error(path, format!("{text:?} is no address and no network such as 10.0.0.0/8")),
+        }
+    }
+    networks
+}
+
+fn network(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, bits) = match text.split_once('/') {
+        Some((address, bits)) => (address, Some(bits.parse::<u8>().ok()?)),
+        None => (text, None),
+    };
+    let address: IpAddr = address.parse().ok()?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let bits = bits.unwrap_or(most);
+    (bits <= most).then_some((address, bits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_are_read() {
+        let v4: IpAddr = [10, 0, 0, 0].into();
+        assert_eq!(network("10.0.0.0/8"), Some((v4, 8)));
+        assert_eq!(network("10.0.0.0"), Some((v4, 32)));
+        assert_eq!(network("::1/128").map(|(_, bits)| bits), Some(128));
+        for wrong in ["", "10.0.0.0/33", "10.0.0/8", "x/8", "10.0.0.0/", "::1/129", "10.0.0.0/-1"] {
+            assert_eq!(network(wrong), None, "{wrong}");
+        }
+    }
+}
