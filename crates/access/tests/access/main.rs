@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test stops at what it did not expect")]
 
+mod capabilities;
 mod config;
 mod connect;
 mod explain;
@@ -9,6 +10,7 @@ mod grammar;
 mod harness;
 mod logs;
 mod namespaced;
+mod patterns;
 mod properties;
 mod publish;
 mod reading;
