@@ -42,6 +42,14 @@ fn every_variable_of_the_reference_is_read() {
                 (r#"[{"name":"seven"}]"#, format!("{place}/0/name"), json!("seven"))
             }
             _ if path.ends_with(".transforms") => (r#"[{"code":7}]"#, format!("{place}/0/code"), json!(7)),
+            _ if path.ends_with("_from_claim") => {
+                (r#"[{"key":"six"}]"#, format!("{place}/0/key"), json!("six"))
+            }
+            _ if path.ends_with(".providers") => {
+                (r#"[{"name":"six"}]"#, format!("{place}/0/name"), json!("six"))
+            }
+            _ if path.ends_with(".buckets") => (r#"[{"rate":7}]"#, format!("{place}/0/rate"), json!(7)),
+            _ if path.ends_with("_overrides") => (r"[{}]", format!("{place}/0/buckets"), json!([])),
             "true" | "false" => ("true", place, json!(true)),
             "[]" => ("six seven", place, json!(["six", "seven"])),
             _ if default.parse::<i64>().is_ok() => ("7", place, json!(7)),
