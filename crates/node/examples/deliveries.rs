@@ -27,7 +27,7 @@ use tourbillon_node::{
 use tourbillon_protocol::{Envelope, encode_publication};
 use tourbillon_transport::{Accept, ConnContext, TransportInfo};
 use tourbillon_transport_websocket::{WebSocketConfig, WebSocketTransport};
-use tourbillon_types::{Channel, Encoding, Payload, Publication, Tags, UserId};
+use tourbillon_types::{Channel, Encoding, Payload, Publication, StreamPosition, Tags, UserId};
 
 /// What subscribers ask for, by kind.
 const ASKED: [&str; 2] = ["", r#","positioned":true,"tf":{"key":"place","cmp":"eq","val":"here"}"#];
@@ -98,22 +98,22 @@ async fn serve(subscribers: usize, publications: usize, together: usize, kind: u
         options.history = Some(HistoryPolicy { size: 10, ttl, meta_ttl });
         options.tags = Some(Arc::new(Tags::from([("place".to_owned(), "here".to_owned())])));
     }
+    // Every delivery is a frame of this size, however many are written together.
+    let frame = |position: StreamPosition| {
+        let (data, tags, offset) = (data.clone(), options.tags.clone(), position.offset);
+        let publication = Publication { data, tags, offset, epoch: position.epoch, ..Publication::default() };
+        let push = encode_publication(Encoding::Json, Envelope::Reply, &channel, 0, &publication);
+        let length = push.expect("a push").len();
+        length + if length > 125 { 4 } else { 2 }
+    };
+    // Without a position they are all of one size, and finding it out is not counted.
+    let plain = frame(StreamPosition::default());
     let mut expected = written.bytes.load(Ordering::Relaxed);
     for _ in 0..publications / together {
         for _ in 0..together {
             let published = node.publish(channel.clone(), data.clone(), options.clone()).await;
             let position = published.expect("published").position;
-            // Every delivery is a frame of this size, however many are written together.
-            let publication = Publication {
-                data: data.clone(),
-                tags: options.tags.clone(),
-                offset: position.offset,
-                epoch: position.epoch,
-                ..Publication::default()
-            };
-            let push = encode_publication(Encoding::Json, Envelope::Reply, &channel, 0, &publication);
-            let length = push.expect("a push").len();
-            expected += subscribers * (length + if length > 125 { 4 } else { 2 });
+            expected += subscribers * if position.offset == 0 { plain } else { frame(position) };
         }
         until(|| written.bytes.load(Ordering::Relaxed) >= expected).await;
     }
