@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tourbillon::types::Encoding;
 use tourbillon_load::mode::{self, Arrive, FanOut, HttpPublish, HttpRequest, Idle, Rpc};
 use tourbillon_load::process::Process;
+use tourbillon_load::siege::{Besieged, Siege, siege};
 use tourbillon_load::{Endpoint, Figures, Progress, Target};
 
 /// Where the load goes and how it speaks.
@@ -132,6 +133,27 @@ pub enum Bench {
     },
     /// Connections come, vanish all at once and come again.
     Storm(Arriving),
+    /// Clients are served while so many others a second want in: what the first feel of it.
+    Siege {
+        /// Where and how.
+        #[command(flatten)]
+        common: Common,
+        /// Clients that are served.
+        #[arg(short, long, default_value_t = 900)]
+        subscribers: usize,
+        /// Publications a second to them.
+        #[arg(short, long, default_value_t = 50)]
+        rate: u64,
+        /// Connections offered a second.
+        #[arg(long, default_value_t = 10_000)]
+        offered: u64,
+        /// Offer them to this address of HTTP streaming instead, each with a connect, and go once it is answered.
+        #[arg(long)]
+        http_stream: Option<String>,
+        /// For how many seconds, without and with the others.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+    },
     /// Publications over the server's HTTP API.
     HttpPublish {
         /// Where and how.
@@ -168,6 +190,15 @@ pub fn bench(bench: &Bench) -> Result<String, String> {
     let process = common.pid.map(Process::new).transpose();
     let process = process.map_err(|error| format!("--pid {}: {error}", common.pid.unwrap_or_default()))?;
     let mut bar = Bar::new();
+    if let Some(how) = bench.siege()? {
+        let found = siege(&common.target()?, process, &how, &mut bar).map_err(|error| error.to_string());
+        bar.0.finish_and_clear();
+        let found = found?;
+        if common.json {
+            return serde_json::to_string_pretty(&found).map_err(|error| error.to_string());
+        }
+        return Ok(bench.report_siege(&found));
+    }
     let figures = bench.run(process, &mut bar);
     bar.0.finish_and_clear();
     let figures = figures?;
@@ -198,6 +229,7 @@ impl Bench {
             | Self::Fanout { common, .. }
             | Self::Channels { common, .. }
             | Self::Rpc { common, .. }
+            | Self::Siege { common, .. }
             | Self::Storm(Arriving { common, .. })
             | Self::HttpPublish { common, .. } => common,
         }
@@ -218,6 +250,8 @@ impl Bench {
             }
             Self::Connect(ref arriving) => mode::connect(&target()?, process, &arriving.load(), bar),
             Self::Storm(ref arriving) => mode::storm(&target()?, process, &arriving.load(), bar),
+            // It has a report of its own.
+            Self::Siege { .. } => return Ok(Figures::default()),
             Self::Fanout { subscribers, rate, publications, payload, .. } => {
                 let how = FanOut { subscribers, rate, publications, payload, ..FanOut::default() };
                 mode::fan_out(&target()?, process, &how, bar)
@@ -246,6 +280,38 @@ impl Bench {
         .map_err(|error| error.to_string())
     }
 
+    fn siege(&self) -> Result<Option<Siege>, String> {
+        let Self::Siege { subscribers, rate, offered, ref http_stream, seconds, .. } = *self else {
+            return Ok(None);
+        };
+        let stream = http_stream.as_ref().map(|url| Endpoint::parse(url, "http")).transpose();
+        let stream = stream.map_err(|error| format!("--http-stream {error}"))?;
+        let time = Duration::from_secs(seconds);
+        Ok(Some(Siege { subscribers, rate, offered, time, stream }))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "figures are rounded anyway")]
+    fn report_siege(&self, found: &Besieged) -> String {
+        let offers = &found.offers;
+        let mut out = format!(
+            "undisturbed\n{}\n\nbesieged\n{}\n\n",
+            self.report(&found.before),
+            self.report(&found.during)
+        );
+        let _ = writeln!(
+            out,
+            "offered             {} connections ({:.0} a second)",
+            offers.begun,
+            offers.begun as f64 / offers.seconds
+        );
+        let _ = write!(
+            out,
+            "                    {} taken, {} refused, {} failed",
+            offers.taken, offers.refused, offers.failed
+        );
+        out
+    }
+
     /// What is counted in this mode, and its name.
     const fn counted(&self, figures: &Figures) -> (u64, &'static str, &'static str) {
         match self {
@@ -255,7 +321,7 @@ impl Bench {
             Self::Rpc { .. } => (figures.replies, "calls", "of a call"),
             Self::HttpPublish { .. } => (figures.replies, "requests", "of a request"),
             Self::Connect(_) | Self::Storm(_) => (figures.replies, "arrivals", "of an arrival"),
-            Self::Idle { .. } => (0, "", ""),
+            Self::Idle { .. } | Self::Siege { .. } => (0, "", ""),
         }
     }
 

@@ -32,6 +32,7 @@ mod meter;
 pub mod mode;
 pub mod process;
 mod report;
+pub mod siege;
 pub mod streams;
 mod target;
 mod unsent;

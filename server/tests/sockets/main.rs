@@ -10,6 +10,7 @@ mod harness;
 mod http;
 mod log;
 mod reload;
+mod revoke;
 mod stop;
 mod streams;
 mod uni_grpc;
