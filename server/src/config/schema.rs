@@ -38,6 +38,7 @@ const EXTENSIONS: &[&str] = &[
     "client.rate_limit",
     "client.reply_without_queue",
     "client.write_delay",
+    "ticket",
     "token_revoke",
     "user_block",
     "user_tokens_invalidate",
