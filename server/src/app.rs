@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tourbillon::grpc::UniStreamService;
-use tourbillon::http::{EmulationService, InitService, StreamService};
+use tourbillon::http::{EmulationService, InitService, StreamService, TicketService};
 use tourbillon::memory::{MemoryEngine, OpenError, Persistence};
 use tourbillon::node::{BuildError, Node, NodeDriver};
 use tourbillon::types::SystemClock;
@@ -114,18 +114,24 @@ async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 fn http_routes(node: &Node, settings: HttpTransports) -> HttpRoutes {
-    let HttpTransports { http_stream, sse, emulation, uni_http_stream, uni_sse, init } = settings;
+    let HttpTransports { http_stream, sse, emulation, uni_http_stream, uni_sse, init, ticket } = settings;
     let node = || node.clone();
+    let tickets = ticket.as_ref().map(|(_, tickets)| tickets.clone());
+    let ticketed = |service: StreamService<Node>| match &tickets {
+        Some(tickets) => service.with_tickets(tickets.clone()),
+        None => service,
+    };
     let streams = [
         http_stream.map(|(path, config)| (path, StreamService::http_stream(node(), config))),
-        sse.map(|(path, config)| (path, StreamService::sse(node(), config))),
+        sse.map(|(path, config)| (path, ticketed(StreamService::sse(node(), config)))),
         uni_http_stream.map(|(path, config)| (path, StreamService::uni_http_stream(node(), config))),
-        uni_sse.map(|(path, config)| (path, StreamService::uni_sse(node(), config))),
+        uni_sse.map(|(path, config)| (path, ticketed(StreamService::uni_sse(node(), config)))),
     ];
     HttpRoutes {
         streams: streams.into_iter().flatten().collect(),
         emulation: emulation.map(|(path, config)| (path, EmulationService::new(node(), config))),
         init: init.map(|(path, config)| (path, InitService::new(config))),
+        ticket: ticket.map(|((path, config), tickets)| (path, TicketService::new(tickets, config))),
     }
 }
 

@@ -11,7 +11,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tourbillon::http::{EmulationService, HttpBody, InitService, StreamService};
+use tourbillon::http::{EmulationService, HttpBody, InitService, StreamService, TicketService};
 use tourbillon::node::Node;
 use tourbillon::transport::Held;
 use tourbillon::websocket::{UniWebSocketService, WebSocketService};
@@ -44,6 +44,7 @@ pub(crate) struct HttpRoutes {
     pub(crate) streams: Vec<(String, StreamService<Node>)>,
     pub(crate) emulation: Option<(String, EmulationService<Node>)>,
     pub(crate) init: Option<(String, InitService)>,
+    pub(crate) ticket: Option<(String, TicketService)>,
 }
 
 /// One of them.
@@ -51,12 +52,18 @@ enum HttpRoute<'a> {
     Stream(&'a StreamService<Node>),
     Emulation(&'a EmulationService<Node>),
     Init(&'a InitService),
+    Ticket(&'a TicketService),
 }
 
 impl HttpRoutes {
     fn route(&self, path: &str) -> Option<HttpRoute<'_>> {
         if let Some((_, stream)) = self.streams.iter().find(|(at, _)| at == path) {
             return Some(HttpRoute::Stream(stream));
+        }
+        if let Some((at, ticket)) = &self.ticket
+            && at == path
+        {
+            return Some(HttpRoute::Ticket(ticket));
         }
         match (&self.emulation, &self.init) {
             (Some((at, emulation)), _) if at == path => Some(HttpRoute::Emulation(emulation)),
@@ -69,7 +76,7 @@ impl HttpRoutes {
 impl HttpRoute<'_> {
     /// Whether a request begins a connection, or prepares for it: not if it is what a browser asks before.
     fn begins(&self, method: &Method) -> bool {
-        !matches!(self, HttpRoute::Emulation(_)) && method != Method::OPTIONS
+        !matches!(self, HttpRoute::Emulation(_) | HttpRoute::Ticket(_)) && method != Method::OPTIONS
     }
 
     async fn answer(self, request: Request<Incoming>) -> Response<HttpBody> {
@@ -77,6 +84,7 @@ impl HttpRoute<'_> {
             Self::Stream(service) => service.clone().call(request).await,
             Self::Emulation(service) => service.clone().call(request).await,
             Self::Init(service) => service.clone().call(request).await,
+            Self::Ticket(service) => service.clone().call(request).await,
         };
         match answer {
             Ok(answer) => answer,

@@ -8,6 +8,7 @@
 //! | [`StreamService::uni_sse`] | `/connection/uni_sse` | to the client |
 //! | [`EmulationService`] | `/emulation` | to the server |
 //! | [`InitService`] | `/connection/init` | none |
+//! | [`TicketService`] | an extension, `/connection/ticket` | none |
 //!
 //! All are [`tower` services](tower_service::Service) for HTTP requests and run in a plain hyper server, in HTTP/1 and
 //! HTTP/2, and as routes of an axum router. They must be called within a tokio runtime, whose timer they use.
@@ -33,6 +34,7 @@ mod framing;
 mod init;
 mod request;
 mod service;
+mod tickets;
 mod transport;
 
 pub use body::HttpBody;
@@ -40,4 +42,5 @@ pub use config::{ErrorResponse, HttpConfig};
 pub use emulation::EmulationService;
 pub use init::InitService;
 pub use service::StreamService;
+pub use tickets::{TicketService, Tickets};
 pub use transport::{HttpReader, HttpTransport, HttpWriter};

@@ -21,7 +21,7 @@ use tower_service::Service;
 use crate::failure::{Refused, Verdict};
 use crate::framing::Framing;
 use crate::request::{Answer, BoxError, Cors, answer, encoding, other_method, query_value, read};
-use crate::{HttpBody, HttpConfig, HttpTransport};
+use crate::{HttpBody, HttpConfig, HttpTransport, Tickets};
 
 /// Begins connections whose messages to the client are the body of the answer, and hands them to `A`.
 ///
@@ -30,6 +30,7 @@ use crate::{HttpBody, HttpConfig, HttpTransport};
 /// | 200 | the connection begins; whether it is accepted, the stream tells |
 /// | 204 | `OPTIONS` |
 /// | 400 | there is no first command, or it is none |
+/// | 403 | there is no such ticket, or no more |
 /// | 405 | another method |
 /// | 408 | the body did not arrive in time |
 /// | 413 | the body is too large |
@@ -41,6 +42,7 @@ pub struct StreamService<A> {
     kind: Kind,
     accept: A,
     config: Arc<HttpConfig>,
+    tickets: Option<Tickets>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +101,14 @@ impl<A> StreamService<A> {
     }
 
     fn new(kind: Kind, accept: A, config: HttpConfig) -> Self {
-        Self { kind, accept, config: Arc::new(config) }
+        Self { kind, accept, config: Arc::new(config), tickets: None }
+    }
+
+    /// The same, with tickets that stand for the body of a `POST`, as `ticket` in the query of a `GET`. On endpoints
+    /// for events only; on others a `GET` is no request.
+    #[must_use]
+    pub fn with_tickets(self, tickets: Tickets) -> Self {
+        Self { tickets: Some(tickets), ..self }
     }
 }
 
@@ -127,12 +136,31 @@ impl<A: Accept<HttpTransport>> StreamService<A> {
             let HttpConfig { max_request_body_size, body_timeout, .. } = *self.config;
             Some(read(body, max_request_body_size, body_timeout, head.version).await?)
         } else if head.method == Method::GET && self.kind.is_events() {
+            if let Some(found) = self.by_ticket(head.uri.query()) {
+                let first = found?;
+                return self.command(Some(first));
+            }
             let first = query_value(head.uri.query(), "cf_connect");
             let first = first.map_err(|()| bad("cf_connect is not percent-encoded as it should be\n"))?;
             first.filter(|first| !first.is_empty())
         } else {
             return Err(Box::new(other_method(&head.method, self.kind.methods())));
         };
+        self.command(first)
+    }
+
+    /// What a ticket in the query stands for; `None` where there is no ticket.
+    fn by_ticket(&self, query: Option<&str>) -> Option<Result<Bytes, Box<Answer>>> {
+        let tickets = self.tickets.as_ref()?;
+        let ticket = query_value(query, "ticket").ok()??;
+        let refused =
+            || Box::new(answer(StatusCode::FORBIDDEN, "this ticket is not known, used, or too old\n"));
+        Some(tickets.redeem(&ticket).ok_or_else(refused))
+    }
+
+    /// The frame that what came with the request is, or stands for.
+    fn command(&self, first: Option<Bytes>) -> Result<Bytes, Box<Answer>> {
+        let bad = |text: &'static str| Box::new(answer(StatusCode::BAD_REQUEST, text));
         match (first, self.kind) {
             (Some(request), Kind::UniHttpStream | Kind::UniSse) => connect_frame(Encoding::Json, &request)
                 .map_err(|_| bad("this is not a connect request in JSON\n")),

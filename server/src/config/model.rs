@@ -66,6 +66,8 @@ options! {
         uni_sse: UniSse = UniSse::default(),
         /// WebSocket connections to clients that never send.
         uni_websocket: UniWebSocket = UniWebSocket::default(),
+        /// Tickets for the endpoints of server-sent events.
+        ticket: Ticket = Ticket::default(),
         /// The unidirectional GRPC stream.
         uni_grpc: UniGrpc = UniGrpc::default(),
         /// What a page may ask before it connects.
@@ -602,6 +604,22 @@ options! {
         disable_disconnect_push: bool = false,
         /// Messages that wait together are lines of one frame.
         join_push_messages: bool = false,
+    }
+}
+
+options! {
+    /// `ticket`.
+    Ticket {
+        /// Switches the endpoint on, where clients put down what an address should not hold.
+        enabled: bool = false,
+        /// The path.
+        handler_prefix: String = "/connection/ticket".to_owned(),
+        /// How long a ticket is good, in whole seconds.
+        ttl: GoDuration = GoDuration::from_secs(30),
+        /// The largest body of a request, in bytes.
+        max_request_body_size: usize = 65_536,
+        /// How much all tickets together may take, in bytes.
+        max_memory: usize = 16_777_216,
     }
 }
 

@@ -52,6 +52,7 @@ const EXTENSIONS: &[&str] = &[
     "client.token.labels_from_claim",
     "client.token.meta_from_claim",
     "client.write_delay",
+    "ticket",
     "token_revoke",
     "user_block",
     "user_tokens_invalidate",

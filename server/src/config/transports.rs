@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use tourbillon::grpc::GrpcConfig;
-use tourbillon::http::{ErrorResponse, HttpConfig};
+use tourbillon::http::{ErrorResponse, HttpConfig, Tickets};
 use tourbillon::transport::OriginPolicy;
 use tourbillon::types::{Disconnect, ErrorCode};
 use tourbillon::websocket::{Compression, UniWebSocketConfig, WebSocketConfig};
@@ -28,6 +28,8 @@ pub struct HttpTransports {
     pub uni_sse: Option<Endpoint>,
     /// What a page may ask before it connects.
     pub init: Option<Endpoint>,
+    /// Where tickets are made, and where they are kept.
+    pub ticket: Option<(Endpoint, Tickets)>,
 }
 
 /// The most that a connect request grows when it becomes a command.
@@ -100,6 +102,14 @@ pub(super) fn http(check: &mut Checker, options: &Options) -> HttpTransports {
     let limit = Some(uni_sse.max_request_body_size);
     let mut uni_events = endpoint("uni_sse", uni_sse.enabled, &uni_sse.handler_prefix, limit);
     let init = endpoint("init", init.enabled, &init.handler_prefix, None);
+    let ticket = &options.ticket;
+    let limit = Some(ticket.max_request_body_size);
+    let tickets = endpoint("ticket", ticket.enabled, &ticket.handler_prefix, limit);
+    let ttl = check.duration("ticket.ttl", ticket.ttl);
+    if ttl.as_secs() == 0 || ttl.subsec_nanos() > 0 {
+        check.error("ticket.ttl", "must be whole seconds, at least 1s");
+    }
+    let tickets = tickets.map(|endpoint| (endpoint, Tickets::new(ttl, ticket.max_memory)));
     for (name, endpoint, option) in [
         ("uni_http_stream", &mut uni_stream, &uni_http_stream.connect_code_to_http_response),
         ("uni_sse", &mut uni_events, &uni_sse.connect_code_to_http_response),
@@ -116,6 +126,7 @@ pub(super) fn http(check: &mut Checker, options: &Options) -> HttpTransports {
         uni_http_stream: uni_stream,
         uni_sse: uni_events,
         init,
+        ticket: tickets,
     }
 }
 

@@ -181,6 +181,41 @@ async fn a_refused_one_way_client_is_told_by_a_disconnect() {
     server.end().await;
 }
 
+/// A ticket stands for what was put down for it, once.
+#[tokio::test]
+async fn an_address_with_a_ticket_needs_hold_no_token() {
+    let server = start(|options| {
+        everything(options);
+        options.ticket.enabled = true;
+    })
+    .await;
+    let head = "POST /connection/ticket HTTP/1.1\r\nHost: localhost\r\n";
+    for (path, body, reply) in [
+        ("/connection/sse", r#"{"id":7,"connect":{}}"#, r#"{"id":7,"connect":{"#),
+        ("/connection/uni_sse", r#"{"name":"x"}"#, r#"{"connect":{"#),
+    ] {
+        let answer = server.ask(head, body).await;
+        assert_eq!((answer.status, answer.header("cache-control")), (200, Some("no-store")), "{path}");
+        assert!(answer.body.ends_with(r#","ttl":30}"#), "{}", answer.body);
+        let target = format!("{path}?ticket={}", field(&answer.body, "ticket"));
+        let mut stream = Stream::open(&server, "GET", &target, "").await;
+        assert_eq!(stream.head.status, 200);
+        let connected = stream.next("\n\n").await.expect("a reply");
+        assert!(connected.starts_with(reply), "{connected}");
+        assert_eq!(server.get(&target).await.status, 403, "once");
+    }
+    // What is put down is looked at when it is picked up.
+    let answer = server.ask(head, "{").await;
+    let target = format!("/connection/uni_sse?ticket={}", field(&answer.body, "ticket"));
+    assert_eq!(server.get(&target).await.status, 400);
+    assert_eq!(server.get("/connection/ticket").await.status, 405);
+    server.end().await;
+    let server = start(everything).await;
+    assert_eq!(server.ask(head, "{}").await.status, 404, "it is off");
+    assert_eq!(server.get("/connection/sse?ticket=a").await.status, 400, "and means nothing");
+    server.end().await;
+}
+
 /// UNI-08: unless the configuration says something else.
 #[tokio::test]
 async fn a_refused_one_way_client_is_told_what_is_configured() {

@@ -1,0 +1,231 @@
+//! Tickets, so that addresses need hold no token.
+//!
+//! An `EventSource` can only `GET`, and what its address holds ends up in the logs of whatever stands between. So a
+//! client may put down what it would have sent as the body of a `POST`, and gets a ticket for it, which is good once
+//! and for a short while: `GET /connection/sse?ticket=...` is then what a `POST` with that body would be.
+//!
+//! An extension: clients that do not know it do not meet it.
+
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use crate::request::{Answer, BoxError, Cors, answer, other_method, read};
+use crate::{HttpBody, HttpConfig};
+
+/// What a ticket takes beside what was put down for it, in bytes, generously.
+const OVERHEAD: usize = 256;
+
+type Key = [u8; 16];
+
+/// What was put down and not picked up, on this node. Clones are the same store.
+#[derive(Clone)]
+pub struct Tickets(Arc<Store>);
+
+struct Store {
+    life: Duration,
+    max_bytes: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: HashMap<Key, Bytes>,
+    /// When tickets end, in order: all live equally long. Those that were used are among them until then.
+    ends: VecDeque<(Instant, Key, usize)>,
+    /// What all of them take.
+    bytes: usize,
+}
+
+impl State {
+    fn sweep(&mut self, now: Instant) {
+        while self.ends.front().is_some_and(|(end, _, _)| *end <= now) {
+            let Some((_, key, size)) = self.ends.pop_front() else { break };
+            self.waiting.remove(&key);
+            self.bytes -= size;
+        }
+        if self.ends.is_empty() {
+            *self = Self::default();
+        }
+    }
+}
+
+impl Tickets {
+    /// A store whose tickets are good for `life`, and which takes no more than `max_bytes`, those included that were
+    /// used and whose time is not over.
+    #[must_use]
+    pub fn new(life: Duration, max_bytes: usize) -> Self {
+        Self(Arc::new(Store { life, max_bytes, state: Mutex::default() }))
+    }
+
+    /// A ticket for this. `None`: there is no room. An error: there is no randomness.
+    fn issue(&self, body: Bytes) -> Result<Option<String>, getrandom::Error> {
+        let mut key = Key::default();
+        getrandom::fill(&mut key)?;
+        let now = Instant::now();
+        let size = body.len() + OVERHEAD;
+        let mut state = self.0.state.lock();
+        state.sweep(now);
+        if state.bytes + size > self.0.max_bytes {
+            return Ok(None);
+        }
+        state.bytes += size;
+        state.waiting.insert(key, body);
+        state.ends.push_back((now + self.0.life, key, size));
+        Ok(Some(URL_SAFE_NO_PAD.encode(key)))
+    }
+
+    /// What was put down for a ticket, which is used with that. `None`: there is nothing, or no more.
+    pub(crate) fn redeem(&self, ticket: &[u8]) -> Option<Bytes> {
+        let key = Key::try_from(URL_SAFE_NO_PAD.decode(ticket).ok()?).ok()?;
+        let mut state = self.0.state.lock();
+        state.sweep(Instant::now());
+        state.waiting.remove(&key)
+    }
+}
+
+impl fmt::Debug for Tickets {
+    /// Shows how many there are: what they stand for holds tokens.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tickets").field("waiting", &self.0.state.lock().waiting.len()).finish_non_exhaustive()
+    }
+}
+
+/// Takes what a `POST` to one of the endpoints for events would have as its body, and answers with a ticket for it:
+/// `{"ticket":"...","ttl":30}`, where `ttl` is in seconds. What is put down is looked at when it is picked up.
+///
+/// | status | when |
+/// |---|---|
+/// | 200 | here is the ticket |
+/// | 204 | `OPTIONS` |
+/// | 405 | another method |
+/// | 408 | the body did not arrive in time |
+/// | 413 | the body is too large |
+/// | 503 | too many tickets wait |
+#[derive(Clone, Debug)]
+pub struct TicketService {
+    tickets: Tickets,
+    config: Arc<HttpConfig>,
+}
+
+impl TicketService {
+    /// A service that puts down into `tickets`.
+    #[must_use]
+    pub fn new(tickets: Tickets, config: HttpConfig) -> Self {
+        Self { tickets, config: Arc::new(config) }
+    }
+
+    async fn answer<B>(&self, request: Request<B>) -> Answer
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        let (head, body) = request.into_parts();
+        if head.method != Method::POST {
+            return other_method(&head.method, "POST, OPTIONS");
+        }
+        let HttpConfig { max_request_body_size, body_timeout, .. } = *self.config;
+        let body = match read(body, max_request_body_size, body_timeout, head.version).await {
+            Ok(body) => body,
+            Err(refused) => return *refused,
+        };
+        let ticket = match self.tickets.issue(body) {
+            Ok(Some(ticket)) => ticket,
+            Ok(None) => {
+                tracing::info!("no more tickets: those that wait take all the room there is");
+                let mut full = answer(StatusCode::SERVICE_UNAVAILABLE, "too many tickets wait\n");
+                full.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                return full;
+            }
+            Err(error) => {
+                tracing::error!(%error, "no randomness for a ticket");
+                return answer(StatusCode::INTERNAL_SERVER_ERROR, "there is no ticket\n");
+            }
+        };
+        let ttl = self.tickets.0.life.as_secs();
+        let mut told = answer(StatusCode::OK, format!("{{\"ticket\":\"{ticket}\",\"ttl\":{ttl}}}"));
+        let json = HeaderValue::from_static("application/json; charset=utf-8");
+        told.headers_mut().insert(CONTENT_TYPE, json);
+        told.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        told
+    }
+}
+
+impl<B> Service<Request<B>> for TicketService
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<HttpBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let service = self.clone();
+        Box::pin(async move {
+            let cors = Cors::new(&service.config.origins, request.headers());
+            let mut told = service.answer(request).await;
+            cors.apply(&mut told);
+            Ok(told)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ticket_is_good_once_and_for_a_while() {
+        let tickets = Tickets::new(Duration::from_secs(30), 100_000);
+        let issue = |body: &'static str| tickets.issue(Bytes::from(body)).expect("randomness").expect("room");
+        let (first, second) = (issue("a"), issue("b"));
+        assert_ne!(first, second);
+        assert_eq!(first.len(), 22, "fits into any address");
+        assert_eq!(tickets.redeem(second.as_bytes()).as_deref(), Some(&b"b"[..]));
+        assert_eq!(tickets.redeem(second.as_bytes()), None, "used");
+        for wrong in ["", "a", "!!!!!!!!!!!!!!!!!!!!!!", "AAAAAAAAAAAAAAAAAAAAAA"] {
+            assert_eq!(tickets.redeem(wrong.as_bytes()), None, "{wrong}");
+        }
+        tokio::time::advance(Duration::from_secs(29)).await;
+        assert!(tickets.redeem(first.as_bytes()).is_some());
+        let third = issue("c");
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert_eq!(tickets.redeem(third.as_bytes()), None, "too late");
+        assert_eq!(format!("{tickets:?}"), "Tickets { waiting: 0, .. }");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_is_bounded() {
+        let tickets = Tickets::new(Duration::from_secs(30), 4 * (OVERHEAD + 10));
+        let issue = || tickets.issue(Bytes::from_static(&[b'x'; 10])).expect("randomness");
+        let issued: Vec<String> = std::iter::from_fn(issue).take(100).collect();
+        assert_eq!(issued.len(), 4);
+        // One that is used has its place until its time is over: nobody goes round the bound.
+        assert!(tickets.redeem(issued[0].as_bytes()).is_some());
+        assert_eq!(issue(), None);
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert!(issue().is_some());
+        assert_eq!(tickets.0.state.lock().ends.len(), 1);
+    }
+}
