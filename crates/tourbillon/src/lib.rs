@@ -10,6 +10,7 @@
 //! | `websocket` | [`websocket`]: connections over WebSocket | yes |
 //! | `http` | [`http`]: connections over HTTP streaming and server-sent events | |
 //! | `grpc` | [`grpc`]: the unidirectional GRPC stream | |
+//! | `webtransport` | [`webtransport`]: HTTP/3, and connections over WebTransport | |
 //! | `auth` | [`auth`]: connection and subscription tokens | |
 //! | `access` | [`access`]: namespaces and permissions as hooks | |
 //! | `api` | [`api`]: the server API as a tower service | |
@@ -60,4 +61,6 @@ pub use tourbillon_transport_grpc as grpc;
 pub use tourbillon_transport_http as http;
 #[cfg(feature = "websocket")]
 pub use tourbillon_transport_websocket as websocket;
+#[cfg(feature = "webtransport")]
+pub use tourbillon_transport_webtransport as webtransport;
 pub use tourbillon_types::{self as types, *};

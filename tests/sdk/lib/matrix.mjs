@@ -4,9 +4,6 @@ import assert from "node:assert/strict";
 import { startServer, useServer } from "./server.mjs";
 import { Recorder } from "./wait.mjs";
 
-/** Whether deltas are part of the matrix. */
-const DELTAS = false;
-
 const EACH = 50;
 
 const open = {
@@ -27,7 +24,7 @@ export const MATRIX_SERVER = {
     namespaces: [
       { name: "open", ...open },
       { name: "stream", ...open, history_size: 100, history_ttl: "300s", force_recovery: true },
-      ...(DELTAS ? [{ name: "delta", ...open, history_size: 100, history_ttl: "300s", force_recovery: true, allowed_delta_types: ["fossil"], delta_publish: true }] : []),
+      { name: "delta", ...open, history_size: 100, history_ttl: "300s", force_recovery: true, allowed_delta_types: ["fossil"], delta_publish: true },
     ],
   },
 };
@@ -168,7 +165,7 @@ export function declareMatrix(start, { cells = CELLS, config = MATRIX_SERVER } =
         assert.deepEqual(await values(client, 1), [{ mine: true }]);
       });
 
-      test("publications come as what is different from those before", { skip: !DELTAS && "not part of the matrix yet" }, async (t) => {
+      test("publications come as what is different from those before", async (t) => {
         const channel = fresh("delta");
         const client = await connect(t, server, `delta-${channel}`);
         await subscribe(client, channel, { delta: "fossil" });

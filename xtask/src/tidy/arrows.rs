@@ -83,6 +83,15 @@ const RUNTIMES: &[&str] =
 /// Second providers of what aws-lc-rs and rustls do here.
 const BANNED: &[&str] = &["ring", "openssl", "openssl-sys", "native-tls"];
 
+/// What we are built for, as in `deny.toml`: on others, such as browsers, some crates know no other provider.
+const TARGETS: &[&str] = &[
+    "x86_64-unknown-linux-gnu",
+    "aarch64-unknown-linux-gnu",
+    "x86_64-unknown-linux-musl",
+    "aarch64-apple-darwin",
+    "x86_64-pc-windows-msvc",
+];
+
 /// Normal and build dependencies count; what a crate needs for its tests is its own affair.
 pub(super) fn check(metadata: &Metadata) -> Findings {
     let own: Vec<&str> = metadata.packages.iter().map(|package| package.name.as_str()).collect();
@@ -130,7 +139,8 @@ pub(super) fn pure(root: &Path) -> Result<Findings, String> {
 }
 
 pub(super) fn banned(root: &Path) -> Result<Findings, String> {
-    let names = tree_names(root, "--workspace --all-features --target all --edges normal,build,dev")?;
+    let targets: String = TARGETS.iter().map(|target| format!(" --target {target}")).collect();
+    let names = tree_names(root, &format!("--workspace --all-features --edges normal,build,dev{targets}"))?;
     Ok(forbidden("the workspace", &names, BANNED))
 }
 

@@ -1,0 +1,53 @@
+//! Ordinary requests over HTTP/3, on the same port (HTTP-03).
+
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use http::{Request, StatusCode};
+use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tourbillon_transport_webtransport::WebTransportConfig;
+use tourbillon_transport_webtransport::quinn::{self, crypto::rustls::QuicClientConfig};
+
+use crate::support::{Server, block_on};
+
+#[test]
+fn requests_are_answered_beside_sessions() {
+    block_on(async {
+        let server = Server::start(WebTransportConfig::default());
+        let mut roots = RootCertStore::empty();
+        roots.add(server.certificate.clone()).expect("a certificate");
+        let mut tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        tls.alpn_protocols = vec![b"h3".to_vec()];
+        let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).expect("TLS 1.3")));
+        let mut endpoint =
+            quinn::Endpoint::client("127.0.0.1:0".parse().expect("an address")).expect("a client");
+        endpoint.set_default_client_config(config);
+        let quic = endpoint.connect(server.address, "localhost").expect("begun").await.expect("connected");
+        let (mut connection, mut requests) =
+            h3::client::new(h3_quinn::Connection::new(quic)).await.expect("HTTP/3");
+        let driven = tokio::spawn(async move { std::future::poll_fn(|cx| connection.poll_close(cx)).await });
+        for (method, path) in [("GET", "/health"), ("POST", "/emulation")] {
+            let uri = format!("https://localhost{path}?a=b");
+            let request = Request::builder().method(method).uri(uri).body(()).expect("a request");
+            let mut stream = requests.send_request(request).await.expect("sent");
+            if method == "POST" {
+                stream.send_data(Bytes::from_static(b"{}")).await.expect("sent");
+            }
+            stream.finish().await.expect("sent");
+            let answer = stream.recv_response().await.expect("an answer");
+            assert_eq!(answer.status(), StatusCode::OK);
+            let mut body = Vec::new();
+            while let Some(mut data) = stream.recv_data().await.expect("the body") {
+                body.extend_from_slice(&data.copy_to_bytes(data.remaining()));
+            }
+            assert_eq!(String::from_utf8_lossy(&body), format!("{method} {path} peer: true"));
+        }
+        drop(requests);
+        driven.abort();
+    });
+}

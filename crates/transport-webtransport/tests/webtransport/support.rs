@@ -1,0 +1,120 @@
+//! A server on a port of its own, and clients of it.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use tokio::sync::mpsc;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tourbillon_transport::{Accept, ConnContext};
+use tourbillon_transport_webtransport::quinn::Endpoint;
+use tourbillon_transport_webtransport::{
+    Http3, RequestBody, ServeError, WebTransport, WebTransportConfig, endpoint,
+};
+use tower_service::Service;
+use wtransport::config::IpBindConfig;
+
+/// Runs a test to its end, or fails it if it hangs.
+pub(crate) fn block_on(future: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let limited = async { tokio::time::timeout(Duration::from_secs(60), future).await };
+    runtime.block_on(limited).expect("the test hangs");
+}
+
+/// Hands every connection to the test.
+#[derive(Clone)]
+struct ToTest(mpsc::UnboundedSender<(WebTransport, ConnContext)>);
+
+impl Accept<WebTransport> for ToTest {
+    fn accept(&self, transport: WebTransport, context: ConnContext) {
+        let _ = self.0.send((transport, context));
+    }
+}
+
+/// Tells what was asked for.
+#[derive(Clone)]
+struct Echo;
+
+impl Service<Request<RequestBody>> for Echo {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        let peer = request.extensions().get::<SocketAddr>().is_some();
+        let text = format!("{} {} peer: {peer}", request.method(), request.uri().path());
+        ready(Ok(Response::new(Full::from(text))))
+    }
+}
+
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) certificate: CertificateDer<'static>,
+    pub(crate) ended: mpsc::UnboundedReceiver<Result<(), ServeError>>,
+    accepted: mpsc::UnboundedReceiver<(WebTransport, ConnContext)>,
+    _endpoint: Endpoint,
+}
+
+impl Server {
+    pub(crate) fn start(config: WebTransportConfig) -> Self {
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).expect("a key");
+        let tls = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .expect("a certificate with its key");
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let address = socket.local_addr().expect("an address");
+        let endpoint = endpoint(socket, &tls).expect("an endpoint");
+        let (accept, accepted) = mpsc::unbounded_channel();
+        let (end, ended) = mpsc::unbounded_channel();
+        let http3 = Http3::new(ToTest(accept), Some(config));
+        tokio::spawn({
+            let endpoint = endpoint.clone();
+            async move {
+                while let Some(incoming) = endpoint.accept().await {
+                    let (http3, end) = (http3.clone(), end.clone());
+                    tokio::spawn(async move { end.send(http3.serve(incoming, Echo).await) });
+                }
+            }
+        });
+        Self { address, certificate: cert.der().clone(), ended, accepted, _endpoint: endpoint }
+    }
+
+    pub(crate) fn url(&self, path_and_query: &str) -> String {
+        format!("https://{}{path_and_query}", self.address)
+    }
+
+    pub(crate) async fn accept(&mut self) -> (WebTransport, ConnContext) {
+        self.accepted.recv().await.expect("a connection")
+    }
+
+    pub(crate) fn has_accepted_nothing(&mut self) -> bool {
+        self.accepted.try_recv().is_err()
+    }
+}
+
+/// A WebTransport client that trusts everybody.
+pub(crate) fn client() -> wtransport::Endpoint<wtransport::endpoint::endpoint_side::Client> {
+    let config = wtransport::ClientConfig::builder()
+        .with_bind_config(IpBindConfig::LocalV4)
+        .with_no_cert_validation()
+        .build();
+    wtransport::Endpoint::client(config).expect("a client")
+}
