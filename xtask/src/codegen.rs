@@ -16,7 +16,7 @@ const OUTPUTS: &[(&str, &str)] = &[
     ("client.proto", "crates/protocol/src/generated/client.rs"),
     ("control.proto", "crates/node/src/generated/control.rs"),
     // Only tests decode by it: the server sends what is encoded already.
-    ("unistream.proto", "crates/transport-grpc/tests/grpc/unistream.rs"),
+    ("unistream.proto", "crates/transport-grpc/tests/grpc/generated/unistream.rs"),
 ];
 
 /// One generated file as it should be.

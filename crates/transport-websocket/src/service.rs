@@ -88,9 +88,17 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (answer, after) = self.upgrade(request.map(drop));
-        if let Some(after) = after {
-            tokio::spawn(after);
-        }
-        ready(Ok(answer))
+        follow(answer, after)
     }
+}
+
+/// The answer; what comes after it gets a task.
+pub(crate) fn follow(
+    answer: Answer,
+    after: Option<impl Future<Output = ()> + Send + 'static>,
+) -> Ready<Result<Answer, Infallible>> {
+    if let Some(after) = after {
+        tokio::spawn(after);
+    }
+    ready(Ok(answer))
 }

@@ -1,9 +1,9 @@
 //! WebSockets that go one way: after its connect request the client has nothing more to say (UNI-01..04).
 
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::Ready;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready as ready_or_pending};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use tourbillon_types::{Direction, Encoding};
 use tower_service::Service;
 
 use crate::handshake::{Answer, Handshake, refuse};
+use crate::service::follow;
 use crate::{
     UpgradedRead, UpgradedWrite, WebSocketConfig, WebSocketReader, WebSocketTransport, WebSocketWriter,
 };
@@ -120,10 +121,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (answer, after) = self.upgrade(request.map(drop));
-        if let Some(after) = after {
-            tokio::spawn(after);
-        }
-        ready(Ok(answer))
+        follow(answer, after)
     }
 }
 
@@ -199,7 +197,7 @@ impl<R: AsyncRead + Unpin + Send + 'static> TransportReader for UniWebSocketRead
             return Poll::Ready(Ok(Received::Message(frame)));
         }
         loop {
-            let message = match ready_or_pending!(self.reader.poll_recv(cx))? {
+            let message = match ready!(self.reader.poll_recv(cx))? {
                 Received::Message(message) => message,
                 other => return Poll::Ready(Ok(other)),
             };

@@ -7,4 +7,5 @@ mod embedding;
 mod refusals;
 mod support;
 #[allow(missing_docs, unreachable_pub, reason = "generated")]
+#[path = "generated/unistream.rs"]
 mod unistream;
