@@ -1,6 +1,6 @@
 //! What tokens claim.
 
-use tourbillon_types::{Channel, Payload, UserId};
+use tourbillon_types::{Channel, Payload, Permissions, Tags, UserId};
 
 /// What a genuine connection token claims.
 ///
@@ -24,6 +24,34 @@ pub struct ConnectClaims {
     /// The channels that the server subscribes the connection to: `subs`, else `channels` (AUTH-07, AUTH-08).
     /// In the token's order, each once.
     pub subscriptions: Vec<(Channel, SubscriptionClaims)>,
+    /// What the connection may do (`caps`, PRO-40).
+    pub capabilities: Vec<Capability>,
+    /// Its labels (`labels` and `labels_from_claim`, PRO-44).
+    pub labels: Tags,
+}
+
+/// An element of `caps`: what may be done in some channels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capability {
+    /// The channels, or what stands for them.
+    pub channels: Vec<String>,
+    /// How these are read.
+    pub matching: Matching,
+    /// What may be done there.
+    pub allow: Permissions,
+}
+
+/// How the channels of a [`Capability`] are read (`match`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Matching {
+    /// They are names.
+    #[default]
+    Exact,
+    /// `*` stands for any text.
+    Wildcard,
+    /// They are regular expressions, unanchored.
+    Regex,
 }
 
 /// What a genuine subscription token claims.
@@ -45,6 +73,8 @@ pub struct SubscribeClaims {
     pub token_id: Option<String>,
     /// Info, data and overrides of the subscription (SUBT-13).
     pub subscription: SubscriptionClaims,
+    /// What the subscription lets its client do in the channel besides (`allow`, PRO-41).
+    pub allow: Permissions,
 }
 
 /// What a token says about one subscription.

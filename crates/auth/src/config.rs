@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::key::KeyError;
-use crate::{PatternError, Secret};
+use crate::{ClaimMapping, PatternError, Secret};
 
 /// What a [`Verifier`](crate::Verifier) is made of: the options of `client.token` and
 /// `client.subscription_token`, under their names. Empty texts mean "not set", as in Centrifugo.
@@ -31,6 +31,10 @@ pub struct VerifierConfig {
     pub issuer_regex: String,
     /// The claim that names the user instead of `sub` (AUTH-02): letters and underscores.
     pub user_id_claim: String,
+    /// Claims of connection tokens that get into the meta object (PRO-45).
+    pub meta_from_claim: Vec<ClaimMapping>,
+    /// Claims of connection tokens that become labels (PRO-44).
+    pub labels_from_claim: Vec<ClaimMapping>,
     /// Whether signatures go unchecked (MODE-04): for development only.
     pub insecure_skip_signature_verify: bool,
     /// The longest token, in bytes. Default 65,536.
@@ -50,6 +54,8 @@ impl Default for VerifierConfig {
             issuer: String::new(),
             issuer_regex: String::new(),
             user_id_claim: String::new(),
+            meta_from_claim: Vec::new(),
+            labels_from_claim: Vec::new(),
             insecure_skip_signature_verify: false,
             max_token_length: 65_536,
         }
@@ -102,6 +108,15 @@ pub enum ConfigProblem {
     /// A regular expression has classes of characters, although addresses are made with its groups (KEY-07).
     #[error("character classes are not allowed where groups fill placeholders of an address")]
     CharacterClass,
+    /// The name that a claim gets has other characters than allowed.
+    #[error("key {0:?} must match ^[A-Za-z_][A-Za-z0-9_]*$")]
+    MappingKey(String),
+    /// Two claims get the same name.
+    #[error("key {0:?} is there twice")]
+    MappingTwice(String),
+    /// What leads to no claim.
+    #[error("value {0:?} must be names joined by dots; one of @#[]{{}}*?!| needs a backslash before it")]
+    MappingPath(String),
     /// Something that must be there is not.
     #[error("must not be empty")]
     Empty,

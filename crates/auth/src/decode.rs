@@ -12,9 +12,11 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use tourbillon_types::{Channel, Payload, UserId};
+use tourbillon_types::{Channel, Payload, Permissions, Tags, UserId};
 
-use crate::{ConnectClaims, InvalidToken, Overrides, SubscribeClaims, SubscriptionClaims};
+use crate::{
+    Capability, ConnectClaims, InvalidToken, Matching, Overrides, SubscribeClaims, SubscriptionClaims,
+};
 
 /// The claims of a token, their values unread.
 #[derive(Default)]
@@ -46,7 +48,7 @@ known_claims! {
     sub = "sub", exp = "exp", nbf = "nbf", iat = "iat", jti = "jti", aud = "aud", iss = "iss",
     info = "info", b64info = "b64info", data = "data", b64data = "b64data", overrides = "override",
     channels = "channels", subs = "subs", meta = "meta", expire_at = "expire_at",
-    channel = "channel", client = "client",
+    channel = "channel", client = "client", caps = "caps", labels = "labels", allow = "allow",
 }
 
 fn put<'a>(
@@ -112,6 +114,8 @@ impl<'a> RawClaims<'a> {
             info: payload(self.known.info, text(self.known.b64info, "b64info")?, "b64info")?,
             meta: self.meta()?,
             subscriptions: self.subscriptions()?,
+            capabilities: self.capabilities()?,
+            labels: self.labels()?,
         })
     }
 
@@ -135,6 +139,7 @@ impl<'a> RawClaims<'a> {
             issued_at: self.issued_at()?,
             token_id: self.token_id()?,
             subscription: subscription.typed()?,
+            allow: self.allow()?,
         })
     }
 
@@ -172,6 +177,46 @@ impl<'a> RawClaims<'a> {
             Some(json) if json.starts_with('{') => Ok(json_payload(json)),
             Some(_) => Err(InvalidToken::Claim("meta")),
         }
+    }
+
+    /// PRO-40. A word that is not known is refused: it was meant to allow something.
+    fn capabilities(&self) -> Result<Vec<Capability>, InvalidToken> {
+        let Some(json) = present(self.known.caps) else { return Ok(Vec::new()) };
+        let wrong = InvalidToken::Claim("caps");
+        let capability = |raw: &RawValue| {
+            // Serde would take a list for the object's values in order.
+            if !raw.get().starts_with('{') {
+                return Err(wrong);
+            }
+            let RawCapability { channels, matching, allow } = parse(raw.get(), "caps")?;
+            let matching = match matching.as_ref().map_or("", |Text(name)| name) {
+                "" => Matching::Exact,
+                "wildcard" => Matching::Wildcard,
+                "regex" => Matching::Regex,
+                _ => return Err(wrong),
+            };
+            Ok(Capability {
+                channels: channels
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|Text(name)| name.into_owned())
+                    .collect(),
+                matching,
+                allow: permissions(&allow.unwrap_or_default()).ok_or(wrong)?,
+            })
+        };
+        parse::<Vec<&RawValue>>(json, "caps")?.into_iter().map(capability).collect()
+    }
+
+    /// PRO-41.
+    fn allow(&self) -> Result<Permissions, InvalidToken> {
+        let Some(json) = present(self.known.allow) else { return Ok(Permissions::NONE) };
+        permissions(&parse::<Vec<Text<'_>>>(json, "allow")?).ok_or(InvalidToken::Claim("allow"))
+    }
+
+    /// PRO-44.
+    fn labels(&self) -> Result<Tags, InvalidToken> {
+        present(self.known.labels).map_or(Ok(Tags::new()), |json| parse(json, "labels"))
     }
 
     fn subscriptions(&self) -> Result<Vec<(Channel, SubscriptionClaims)>, InvalidToken> {
@@ -234,7 +279,7 @@ impl Window {
 }
 
 /// An object's members, in order, repeats included.
-struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct Entries<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -288,6 +333,21 @@ impl RawSubscription<'_> {
             overrides: self.overrides.map(RawOverrides::typed).unwrap_or_default(),
         })
     }
+}
+
+/// An element of `caps`.
+#[derive(serde::Deserialize)]
+struct RawCapability<'a> {
+    #[serde(borrow, default)]
+    channels: Option<Vec<Text<'a>>>,
+    #[serde(borrow, default, rename = "match")]
+    matching: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    allow: Option<Vec<Text<'a>>>,
+}
+
+fn permissions(names: &[Text<'_>]) -> Option<Permissions> {
+    names.iter().map(|Text(name)| Permissions::named(name)).collect()
 }
 
 #[derive(Default, serde::Deserialize)]

@@ -29,7 +29,8 @@ pub use self::http::HttpJwksFetch;
 use self::set::KeySet;
 use crate::config::ConfigProblem;
 use crate::key::{Key, KeyQuery, KeySource, Loading, RemoteKeys};
-use crate::{ConfigError, InvalidToken, Pattern, TokenError, VerifierConfig};
+use crate::mapping::Mappings;
+use crate::{ClaimMapping, ConfigError, InvalidToken, Pattern, TokenError, VerifierConfig};
 
 /// Where key sets come from, and how long they are good.
 #[derive(Clone, Debug)]
@@ -78,6 +79,10 @@ pub struct JwksProvider {
     pub issuer: String,
     /// The audience (one of `aud`) for whom they sign; empty for any.
     pub audience: String,
+    /// What of its connection tokens gets into the meta object, in place of what all have (PRO-46).
+    pub meta_from_claim: Vec<ClaimMapping>,
+    /// What of its connection tokens becomes labels, in place of what all have (PRO-46).
+    pub labels_from_claim: Vec<ClaimMapping>,
 }
 
 /// Keys from sets that are fetched (KEY-05, KEY-06, KEY-07, PRO-46). Clones share the sets.
@@ -97,6 +102,8 @@ struct Provider {
     endpoint: Endpoint,
     issuer: String,
     audience: String,
+    meta: Mappings,
+    labels: Mappings,
 }
 
 /// What is known of the set at one address.
@@ -137,6 +144,8 @@ impl JwksKeys {
                 endpoint: Endpoint::new(&provider.endpoint, &groups, skip).map_err(wrong)?,
                 issuer: provider.issuer.clone(),
                 audience: provider.audience.clone(),
+                meta: Mappings::new("meta_from_claim", &provider.meta_from_claim)?,
+                labels: Mappings::new("labels_from_claim", &provider.labels_from_claim)?,
             })
         });
         Ok(Self(Arc::new(Inner {
@@ -175,16 +184,34 @@ impl JwksKeys {
     }
 }
 
+impl JwksKeys {
+    /// Whether whose keys they are depends on what tokens say of their issuer or audience.
+    pub(crate) fn is_for_issuers(&self) -> bool {
+        self.0.providers.iter().any(|provider| !provider.issuer.is_empty() || !provider.audience.is_empty())
+    }
+
+    /// What the claims of a token are turned into: those for the meta object, and those for labels.
+    pub(crate) fn mappings(&self, query: &KeyQuery<'_>) -> Result<(&Mappings, &Mappings), InvalidToken> {
+        self.0.provider(query).map(|provider| (&provider.meta, &provider.labels))
+    }
+}
+
 impl Inner {
-    /// The address of the set that has a token's keys. The issuer and audience decide, so they are checked.
-    fn address(&self, query: &KeyQuery<'_>) -> Result<String, InvalidToken> {
+    /// Whose keys may have signed a token.
+    fn provider(&self, query: &KeyQuery<'_>) -> Result<&Provider, InvalidToken> {
         let issuer = query.issuer.unwrap_or_default();
         let fits = |provider: &&Provider| {
             (provider.issuer.is_empty() || provider.issuer == issuer)
                 && (provider.audience.is_empty()
                     || query.audience.iter().any(|one| *one == provider.audience))
         };
-        let provider = self.providers.iter().find(fits).ok_or(InvalidToken::NoKeySet)?;
+        self.providers.iter().find(fits).ok_or(InvalidToken::NoKeySet)
+    }
+
+    /// The address of the set that has a token's keys. The issuer and audience decide, so they are checked.
+    fn address(&self, query: &KeyQuery<'_>) -> Result<String, InvalidToken> {
+        let issuer = query.issuer.unwrap_or_default();
+        let provider = self.provider(query)?;
         if !provider.endpoint.has_placeholders() {
             return provider.endpoint.fill(&|_| None).ok_or(InvalidToken::NoKeySet);
         }

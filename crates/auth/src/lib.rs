@@ -39,6 +39,7 @@ mod error;
 pub mod fuzzing;
 mod jwks;
 mod key;
+mod mapping;
 mod pattern;
 mod pem;
 mod secret;
@@ -47,13 +48,14 @@ mod token;
 mod verifier;
 
 pub use algorithm::{Algorithm, Family};
-pub use claims::{ConnectClaims, Overrides, SubscribeClaims, SubscriptionClaims};
+pub use claims::{Capability, ConnectClaims, Matching, Overrides, SubscribeClaims, SubscriptionClaims};
 pub use config::{ConfigError, ConfigProblem, VerifierConfig};
 pub use error::{InvalidToken, TokenError};
 #[cfg(feature = "jwks-http")]
 pub use jwks::HttpJwksFetch;
 pub use jwks::{FetchError, JwksConfig, JwksFetch, JwksKeys, JwksProvider};
 pub use key::{Key, KeyError, KeyQuery, KeySource, Loading, RemoteKeys, StaticKeys};
+pub use mapping::ClaimMapping;
 pub use pattern::{Pattern, PatternError};
 pub use secret::Secret;
 pub use sign::{ConnectToken, SignError, Signer, SubscribeToken};

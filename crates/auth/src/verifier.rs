@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::decode::{RawClaims, Window};
 use crate::key::{KeyQuery, KeySource, Loading, RemoteKeys, StaticKeys};
+use crate::mapping::Mappings;
 use crate::token::Compact;
 use crate::{
     ConfigError, ConfigProblem, ConnectClaims, InvalidToken, JwksConfig, JwksFetch, JwksKeys, Key, Pattern,
@@ -17,6 +18,8 @@ pub struct Verifier {
     audience: Option<Rule>,
     issuer: Option<Rule>,
     user_id_claim: Option<Box<str>>,
+    meta: Mappings,
+    labels: Mappings,
     skip_signature: bool,
     max_token_length: usize,
 }
@@ -75,6 +78,8 @@ impl Verifier {
         }
         Ok(Self {
             keys,
+            meta: Mappings::new("meta_from_claim", &config.meta_from_claim)?,
+            labels: Mappings::new("labels_from_claim", &config.labels_from_claim)?,
             audience: rule(config.audience, &config.audience_regex, ["audience", "audience_regex"])?,
             issuer: rule(config.issuer, &config.issuer_regex, ["issuer", "issuer_regex"])?,
             user_id_claim: (!claim.is_empty()).then(|| claim.into()),
@@ -94,7 +99,11 @@ impl Verifier {
         let raw = self.read(&compact)?;
         raw.check_no_channel()?;
         let window = self.admit(&raw, now_unix_seconds)?;
-        Ok(raw.connect_claims(window)?)
+        let mut claims = raw.connect_claims(window)?;
+        let (meta, labels) = self.mappings(&compact, now_unix_seconds)?;
+        claims.meta = meta.extend_meta(claims.meta, &compact.payload)?;
+        labels.extend_labels(&mut claims.labels, &compact.payload)?;
+        Ok(claims)
     }
 
     /// Checks a subscription token and says what it claims (SUBT-10..13). Whether user, channel and client are
@@ -188,6 +197,17 @@ impl Verifier {
             if candidates.iter().any(signed) { Ok(()) } else { Err(InvalidToken::Signature.into()) }
         })?;
         Ok(compact)
+    }
+
+    /// What a token's claims are turned into: as whoever has its keys says, else as all have it. Meta of a provider is
+    /// its own affair, labels are taken from all where it names none (PRO-46).
+    fn mappings(&self, compact: &Compact<'_>, now: i64) -> Result<(&Mappings, &Mappings), TokenError> {
+        let sets = self.keys.remote().and_then(RemoteKeys::key_sets).filter(|sets| sets.is_for_issuers());
+        let Some(sets) = sets else { return Ok((&self.meta, &self.labels)) };
+        self.query(compact, now, |query| {
+            let (meta, labels) = sets.mappings(query)?;
+            Ok((meta, if labels.is_empty() { &self.labels } else { labels }))
+        })
     }
 
     fn read<'a>(&self, compact: &'a Compact<'_>) -> Result<RawClaims<'a>, InvalidToken> {

@@ -10,7 +10,7 @@ use tourbillon_transport::{ConnContext, Held, TransportInfo};
 use tourbillon_types::{Channel, Direction, Encoding, Now, Payload, UserId};
 
 use crate::conn::Conn;
-use crate::hooks::{Client, ConnectRequest, KeptHeaders, TokenMark};
+use crate::hooks::{Client, ClientTerms, ConnectRequest, KeptHeaders, TokenMark};
 use crate::shared::Shared;
 
 /// What came with a connection. Given up when it connects, so that an idle connection does not hold it.
@@ -36,6 +36,7 @@ pub(crate) struct Known {
     pub(crate) user: UserId,
     pub(crate) info: Payload,
     pub(crate) meta: Payload,
+    pub(crate) terms: ClientTerms,
     pub(crate) token: Option<Box<TokenMark>>,
 }
 
@@ -106,7 +107,7 @@ impl Boot {
 
 impl Identity {
     pub(crate) fn into_client(self, conn: &Conn, known: Known, headers: KeptHeaders) -> Client {
-        let Known { user, info, meta, token } = known;
+        let Known { user, info, meta, terms, token } = known;
         Client {
             id: conn.client,
             session: conn.session,
@@ -114,6 +115,7 @@ impl Identity {
             // Kept for as long as the connection lasts, so it must not pin a read buffer.
             info: info.detached(),
             meta: meta.detached(),
+            terms,
             transport: self.transport,
             encoding: self.encoding,
             direction: self.direction,

@@ -22,13 +22,14 @@ use tourbillon_types::{
 use crate::boot::{Boot, Known};
 use crate::conn::{Conn, Done};
 use crate::hooks::{
-    Client, ConnectDecision, MessageRequest, PublishDecision, PublishRequest, RefreshDecision,
-    RefreshRequest, RpcRequest, SubRefreshRequest, SubscribeRequest, SubscriptionOptions, TokenMark,
+    Client, ClientRights, ClientTerms, ConnectDecision, MessageRequest, PublishDecision, PublishRequest,
+    RefreshDecision, RefreshRequest, RpcRequest, SubRefreshRequest, SubscribeRequest, SubscriptionOptions,
+    TokenMark,
 };
 use crate::hub::{Place, chain};
 use crate::members::Membership;
 use crate::pool::{self, Pool};
-use crate::queries;
+use crate::queries::{self, Standing};
 use crate::shared::Shared;
 
 /// The calls of one connection that are under way.
@@ -62,10 +63,12 @@ pub(crate) enum Effect {
     },
     /// The connection was attached to a channel.
     Attached(Attachment),
-    /// The connection has a new token: what is told of it to others from now on, and what the token says of itself.
+    /// The connection has a new token: what is told of it to others from now on, what the token says of itself, and what
+    /// it lets the connection do.
     Renewed {
         info: Option<Payload>,
         token: Option<Box<TokenMark>>,
+        rights: Option<ClientRights>,
     },
     /// What is told of it in one channel changed.
     ChannelInfo(Channel, Payload),
@@ -244,18 +247,21 @@ async fn answer(shared: &Arc<Shared>, conn: &Arc<Conn>, client: Arc<Client>, cal
         Call::Attach { channel, granted } => {
             split(attach(shared, conn, &client, &channel, granted, Wish::default()).await)
         }
-        Call::Publish { channel, data, channel_info, subscribed } => {
-            let publish = PublishRequest { client, channel, data, subscribed };
+        Call::Publish { channel, data, channel_info, subscribed, allow } => {
+            let publish = PublishRequest { client, channel, data, subscribed, allow };
             (Answer::Publish(publish_call(shared, publish, channel_info).await), Effect::None)
         }
-        Call::History { command, subscribed } => {
-            (Answer::History(queries::history(shared, client, *command, subscribed).await), Effect::None)
+        Call::History { command, subscribed, allow } => {
+            let standing = Standing { client, subscribed, allow };
+            (Answer::History(queries::history(shared, standing, *command).await), Effect::None)
         }
-        Call::Presence { channel, subscribed } => {
-            (Answer::Presence(queries::presence(shared, client, channel, subscribed).await), Effect::None)
+        Call::Presence { channel, subscribed, allow } => {
+            let standing = Standing { client, subscribed, allow };
+            (Answer::Presence(queries::presence(shared, standing, channel).await), Effect::None)
         }
-        Call::PresenceStats { channel, subscribed } => {
-            let stats = queries::presence_stats(shared, client, channel, subscribed).await;
+        Call::PresenceStats { channel, subscribed, allow } => {
+            let standing = Standing { client, subscribed, allow };
+            let stats = queries::presence_stats(shared, standing, channel).await;
             (Answer::PresenceStats(stats), Effect::None)
         }
         Call::Rpc(rpc) => {
@@ -275,6 +281,7 @@ async fn answer(shared: &Arc<Shared>, conn: &Arc<Conn>, client: Arc<Client>, cal
             let effect = decision.as_mut().map_or(Effect::None, |decision| Effect::Renewed {
                 info: decision.info.clone(),
                 token: decision.token.take(),
+                rights: decision.rights.take(),
             });
             (Answer::Refresh(decision.map(refreshed)), effect)
         }
@@ -290,8 +297,8 @@ async fn answer(shared: &Arc<Shared>, conn: &Arc<Conn>, client: Arc<Client>, cal
 }
 
 pub(crate) fn refreshed(decision: RefreshDecision) -> Refreshed {
-    let RefreshDecision { expired, expire_at, info, token: _ } = decision;
-    Refreshed { expired, expire_at, info }
+    let RefreshDecision { expired, expire_at, info, allow, .. } = decision;
+    Refreshed { expired, expire_at, info, allow }
 }
 
 fn split(result: Result<(Granted, Attachment), Refusal>) -> (Answer, Effect) {
@@ -321,6 +328,8 @@ pub(crate) fn granted(options: SubscriptionOptions, client_side_refresh: bool) -
         id: 0,
         publish_debounce: u32::try_from(options.publish_debounce.as_millis()).unwrap_or(u32::MAX),
         keep_latest_publication: options.keep_latest_publication,
+        allow: options.allow,
+        revocable: options.revocable,
         resumed: None,
     }
 }
@@ -535,6 +544,7 @@ async fn try_connect(
     let (request, identity) = boot.into_request(conn, connect, now);
     let decision = shared.deadline(shared.hooks.clone().connect(request)).await?;
     let ConnectDecision { user, expire_at, client_side_refresh, info, data, meta, token, .. } = decision;
+    let terms = ClientTerms::new(decision.labels, decision.rights);
     let subscriptions = decision.subscriptions;
     let limit = shared.config.user_connection_limit.filter(|_| !user.is_anonymous());
     if decision.single_connection && !user.is_anonymous() {
@@ -545,7 +555,7 @@ async fn try_connect(
         return Err(Disconnect::CONNECTION_LIMIT.into());
     }
     let registration = Registration { shared: shared.clone(), conn: conn.clone(), user: user.clone() };
-    let known = Known { user, info, meta, token };
+    let known = Known { user, info, meta, terms, token };
     let client = Arc::new(identity.into_client(conn, known, kept));
     // All at once; one that fails fails the connect (HID-21), and the rest are detached by their guards.
     let attaching = subscriptions.into_iter().map(|(channel, options)| {

@@ -220,12 +220,18 @@ impl<R: TransportReader> Driver<R> {
     fn complete(&mut self, now: Now, completed: Completed) -> Result<(), Disconnect> {
         let Completed { answer, effect, done } = completed;
         let mut attached = Vec::new();
+        let mut changed = false;
         match effect {
             Effect::None => {}
             Effect::Attached(attachment) => attached.push(attachment),
-            Effect::Renewed { info, token } => {
+            Effect::Renewed { info, token, rights } => {
                 if let (Some(client), Some(token)) = (&mut self.client, token) {
                     Arc::make_mut(client).token = Some(token);
+                }
+                changed = rights.is_some();
+                if let (Some(client), Some(rights)) = (&mut self.client, rights) {
+                    let client = Arc::make_mut(client);
+                    client.terms = client.terms.with_rights(rights);
                 }
                 if let Some(info) = info {
                     self.change_info(info);
@@ -263,7 +269,23 @@ impl<R: TransportReader> Driver<R> {
             self.registration = None;
         }
         drop(done);
+        if changed && handled.is_ok() {
+            return self.revoke(now);
+        }
         handled
+    }
+
+    /// Ends subscriptions that the connection's rights do not hold any more.
+    fn revoke(&mut self, now: Now) -> Result<(), Disconnect> {
+        let rights = self.client.as_ref().and_then(|client| client.terms.rights().cloned());
+        let Some(rights) = rights else { return Ok(()) };
+        let lost =
+            self.session.revocable().filter(|channel| !rights.holds(channel)).cloned().collect::<Vec<_>>();
+        for channel in lost {
+            let unsubscribe = ServerOp::Unsubscribe { channel, why: Unsubscribe::SERVER };
+            self.handle(now, Input::Server(unsubscribe), None)?;
+        }
+        Ok(())
     }
 
     /// What is told of this connection to others changed.

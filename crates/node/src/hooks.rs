@@ -12,6 +12,7 @@ mod channel;
 mod command;
 mod dynamic;
 mod request;
+mod rights;
 
 use std::future::{Future, ready};
 use std::time::Duration;
@@ -24,6 +25,7 @@ pub use request::{
     PublishDecision, PublishRequest, RecoveryMode, RefreshDecision, RefreshRequest, Refusal, RpcDecision,
     RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest, SubscriptionOptions,
 };
+pub use rights::{ClientRights, ClientTerms, Rights};
 use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe, UserId};
 
 pub use crate::pool::HookCall;

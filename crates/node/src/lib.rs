@@ -61,10 +61,11 @@ mod wheel;
 
 pub use config::NodeConfig;
 pub use hooks::{
-    AllowAll, Batching, ChannelOptions, Client, ClientCommand, ConnectDecision, ConnectRequest, DataFormat,
-    HistoryRequest, Hooks, KeptHeaders, MessageRequest, OverflowPolicy, PresenceRequest, PublishDecision,
-    PublishRequest, RecoveryMode, RefreshDecision, RefreshRequest, Refusal, RpcDecision, RpcRequest,
-    SubRefreshRequest, SubscribeDecision, SubscribeRequest, SubscriptionOptions, TokenMark,
+    AllowAll, Batching, ChannelOptions, Client, ClientCommand, ClientRights, ClientTerms, ConnectDecision,
+    ConnectRequest, DataFormat, HistoryRequest, Hooks, KeptHeaders, MessageRequest, OverflowPolicy,
+    PresenceRequest, PublishDecision, PublishRequest, RecoveryMode, RefreshDecision, RefreshRequest, Refusal,
+    Rights, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
+    SubscriptionOptions, TokenMark,
 };
 pub use node::{BuildError, Node, NodeBuilder, NodeDriver};
 pub use server_api::{NodeInfo, PublishError, Stats, Target};

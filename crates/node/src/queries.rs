@@ -8,19 +8,27 @@ use tourbillon_broker::{
 use tourbillon_protocol::command;
 use tourbillon_protocol::reply::{HistoryResult, PresenceResult, PresenceStatsResult};
 use tourbillon_session::Refusal;
-use tourbillon_types::{Channel, ReplyError};
+use tourbillon_types::{Channel, Permissions, ReplyError};
 
 use crate::Node;
 use crate::calls::refusal;
 use crate::hooks::{ChannelOptions, Client, HistoryRequest, PresenceRequest};
 use crate::shared::Shared;
 
+/// Who asks about a channel.
+pub(crate) struct Standing {
+    pub(crate) client: Arc<Client>,
+    /// Whether it is subscribed to the channel.
+    pub(crate) subscribed: bool,
+    /// What its subscription lets it do.
+    pub(crate) allow: Permissions,
+}
+
 /// Answers a client's `history` (CMD-10).
 pub(crate) async fn history(
     shared: &Arc<Shared>,
-    client: Arc<Client>,
+    standing: Standing,
     command: command::History,
-    subscribed: bool,
 ) -> Result<HistoryResult, Refusal> {
     let command::History { channel, limit, since, reverse } = command;
     let channel = Channel::from(channel);
@@ -28,7 +36,9 @@ pub(crate) async fn history(
     let query = HistoryQuery::of_client(since, limit, reverse, most);
     let rules = shared.hooks.channel_options(&channel)?;
     let streams = shared.streams_of(&rules)?;
-    let request = HistoryRequest::new(client, channel.clone(), query.clone(), subscribed);
+    let Standing { client, subscribed, allow } = standing;
+    let mut request = HistoryRequest::new(client, channel.clone(), query.clone(), subscribed);
+    request.allow = allow;
     shared.deadline(shared.hooks.clone().history(request)).await?;
     let Page { publications, position } = read(shared, streams, &channel, &query, &rules).await?;
     Ok(HistoryResult { publications, position })
@@ -37,11 +47,10 @@ pub(crate) async fn history(
 /// Answers a client's `presence` (CMD-08).
 pub(crate) async fn presence(
     shared: &Arc<Shared>,
-    client: Arc<Client>,
+    standing: Standing,
     channel: Channel,
-    subscribed: bool,
 ) -> Result<PresenceResult, Refusal> {
-    let members = permitted(shared, client, &channel, subscribed).await?;
+    let members = permitted(shared, standing, &channel).await?;
     let mut members = call(shared, "presence", members.presence(&channel)).await.map_err(|e| refusal(&e))?;
     // By name, so that the answer does not depend on where it is kept.
     members.sort_unstable_by_key(|(client, _)| *client);
@@ -52,11 +61,10 @@ pub(crate) async fn presence(
 /// Answers a client's `presence_stats` (CMD-09).
 pub(crate) async fn presence_stats(
     shared: &Arc<Shared>,
-    client: Arc<Client>,
+    standing: Standing,
     channel: Channel,
-    subscribed: bool,
 ) -> Result<PresenceStatsResult, Refusal> {
-    let members = permitted(shared, client, &channel, subscribed).await?;
+    let members = permitted(shared, standing, &channel).await?;
     let stats = call(shared, "presence", members.presence_stats(&channel)).await.map_err(|e| refusal(&e))?;
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     Ok(PresenceStatsResult { num_clients: number(stats.clients), num_users: number(stats.users) })
@@ -64,13 +72,14 @@ pub(crate) async fn presence_stats(
 
 async fn permitted<'a>(
     shared: &'a Arc<Shared>,
-    client: Arc<Client>,
+    standing: Standing,
     channel: &Channel,
-    subscribed: bool,
 ) -> Result<&'a SharedPresence, Refusal> {
     let rules = shared.hooks.channel_options(channel)?;
     let members = shared.members_of(&rules)?;
-    let request = PresenceRequest::new(client, channel.clone(), subscribed);
+    let Standing { client, subscribed, allow } = standing;
+    let mut request = PresenceRequest::new(client, channel.clone(), subscribed);
+    request.allow = allow;
     shared.deadline(shared.hooks.clone().presence(request)).await?;
     Ok(members)
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use tourbillon_protocol::command;
 use tourbillon_protocol::reply::{HistoryResult, PresenceResult, PresenceStatsResult};
 use tourbillon_recovery::{RecoveryMode, Resumed};
-use tourbillon_types::{Channel, Disconnect, Payload, ReplyError, StreamPosition};
+use tourbillon_types::{Channel, Disconnect, Payload, Permissions, ReplyError, StreamPosition};
 
 /// Names a [`Call`] within its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,6 +36,8 @@ pub enum Call {
         channel_info: Option<Payload>,
         /// Whether it is subscribed.
         subscribed: bool,
+        /// What its subscription lets it do.
+        allow: Permissions,
     },
     /// What was published in this channel?
     History {
@@ -43,6 +45,8 @@ pub enum Call {
         command: Box<command::History>,
         /// Whether it is subscribed.
         subscribed: bool,
+        /// What its subscription lets it do.
+        allow: Permissions,
     },
     /// Who is in this channel?
     Presence {
@@ -50,6 +54,8 @@ pub enum Call {
         channel: Channel,
         /// Whether it is subscribed.
         subscribed: bool,
+        /// What its subscription lets it do.
+        allow: Permissions,
     },
     /// How many are in this channel?
     PresenceStats {
@@ -57,6 +63,8 @@ pub enum Call {
         channel: Channel,
         /// Whether it is subscribed.
         subscribed: bool,
+        /// What its subscription lets it do.
+        allow: Permissions,
     },
     /// What does the application answer?
     Rpc(command::Rpc),
@@ -158,6 +166,10 @@ pub struct Granted {
     pub positioned: bool,
     /// Whether the client may recover. Then it has a position, too.
     pub recoverable: bool,
+    /// What it lets the client do in the channel besides (PRO-41).
+    pub allow: Permissions,
+    /// Whether it depends on the rights of the connection: see [`Session::revocable`](crate::Session::revocable).
+    pub revocable: bool,
     /// Whether publications may come as deltas (DELTA-01): both sides want them.
     pub delta: bool,
     /// The number that stands for the channel in pushes (COMP-01); 0 for none.
@@ -195,4 +207,6 @@ pub struct Refreshed {
     /// What is told of it to others from now on; `None` leaves it. For subscriptions; the driver keeps that of
     /// connections.
     pub info: Option<Payload>,
+    /// What the subscription lets the client do from now on; `None` leaves it. For subscriptions.
+    pub allow: Option<Permissions>,
 }

@@ -28,6 +28,7 @@ impl Session {
         let call = Call::Publish {
             channel_info: subscription.map(super::subscriptions::Subscription::info),
             subscribed: subscription.is_some(),
+            allow: subscription.map(|subscription| subscription.allow).unwrap_or_default(),
             channel: Channel::from(publish.channel),
             data: publish.data,
         };

@@ -191,6 +191,7 @@ impl Session {
         let Some(subscription) = subscription else { return expiry };
         if expiry != Expiry::Past {
             subscription.arm(now, expiry, grace);
+            subscription.allow = refreshed.allow.unwrap_or(subscription.allow);
             if let Some(info) = &refreshed.info {
                 subscription.rare().info = info.clone();
             }

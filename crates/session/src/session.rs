@@ -190,6 +190,13 @@ impl Session {
         subscribed.map(|(channel, _)| channel)
     }
 
+    /// The channels among them that the session has only for as long as the rights of its connection say so.
+    pub fn revocable(&self) -> impl Iterator<Item = &Channel> {
+        let revocable =
+            self.subscriptions.iter().filter(|(_, s)| s.revocable && s.state == State::Subscribed);
+        revocable.map(|(channel, _)| channel)
+    }
+
     /// Whether the session holds this channel, subscribed or being subscribed.
     #[must_use]
     pub fn holds(&self, channel: &str) -> bool {

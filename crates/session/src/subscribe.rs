@@ -99,6 +99,8 @@ impl Session {
         let subscription = self.subscriptions.get_mut(channel)?;
         subscription.state = State::Subscribed;
         subscription.client_side_refresh = granted.client_side_refresh;
+        subscription.allow = granted.allow;
+        subscription.revocable = granted.revocable;
         subscription.arm(now, expiry, grace);
         if !granted.info.is_empty() {
             subscription.rare().info = granted.info;

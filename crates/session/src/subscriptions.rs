@@ -1,6 +1,6 @@
 //! The channels of one session.
 
-use tourbillon_types::{Channel, Instant, Payload, Unsubscribe};
+use tourbillon_types::{Channel, Instant, Payload, Permissions, Unsubscribe};
 
 /// The channels of one session, sorted by name.
 ///
@@ -16,6 +16,10 @@ pub(crate) struct Subscription {
     /// The server made it, at connect or later.
     pub(crate) server_side: bool,
     pub(crate) client_side_refresh: bool,
+    /// It depends on the rights of the connection.
+    pub(crate) revocable: bool,
+    /// What it lets the client do.
+    pub(crate) allow: Permissions,
     /// What few subscriptions have.
     pub(crate) rare: Option<Box<Rare>>,
 }

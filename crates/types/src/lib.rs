@@ -12,6 +12,7 @@ pub mod filter;
 pub mod history;
 pub mod id;
 pub mod payload;
+pub mod permissions;
 pub mod publication;
 pub mod text;
 
@@ -23,5 +24,6 @@ pub use filter::{FilterError, FilterLimits, FilterProblem, TagFilter, TagMatcher
 pub use history::{HistoryPolicy, HistoryQuery, Page};
 pub use id::{ClientId, NodeId, ParseIdError, SessionId};
 pub use payload::Payload;
+pub use permissions::Permissions;
 pub use publication::{ClientInfo, Epoch, Publication, StreamPosition, Tags};
 pub use text::Text;

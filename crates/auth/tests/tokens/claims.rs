@@ -1,8 +1,8 @@
 //! What claims mean.
 
 use proptest::prelude::*;
-use tourbillon_auth::{InvalidToken, TokenError, Verifier, VerifierConfig};
-use tourbillon_types::{Channel, Payload};
+use tourbillon_auth::{ClaimMapping, InvalidToken, Matching, TokenError, Verifier, VerifierConfig};
+use tourbillon_types::{Channel, Payload, Permissions};
 
 use crate::{NOW, accepted, config, connect, invalid, subscribe, token};
 
@@ -263,5 +263,77 @@ proptest! {
             Ok(Some(at)) => prop_assert!(at as f64 <= exp && at > NOW),
             other => prop_assert!(other == Err(TokenError::Expired) && exp < 1.0e9_f64 + 700_000_001.0),
         }
+    }
+}
+
+#[test]
+fn pro_40_caps_say_what_may_be_done_where() {
+    let claims = accepted(
+        r#"{"caps":[{"channels":["news","user_42"],"allow":["sub"]},{"channels":["a:*"],"match":"wildcard",
+            "allow":["pub","prs","hst"]},{"channels":["^b$"],"match":"regex","allow":["sub"]},{"match":""},{}]}"#,
+    );
+    let seen: Vec<_> = claims
+        .capabilities
+        .iter()
+        .map(|one| (one.channels.join(" "), one.matching, format!("{:?}", one.allow)))
+        .collect();
+    let of = |channels: &str, matching, allow: &str| (channels.to_owned(), matching, allow.to_owned());
+    assert_eq!(
+        seen,
+        [
+            of("news user_42", Matching::Exact, r#"["sub"]"#),
+            of("a:*", Matching::Wildcard, r#"["pub", "prs", "hst"]"#),
+            of("^b$", Matching::Regex, r#"["sub"]"#),
+            of("", Matching::Exact, "[]"),
+            of("", Matching::Exact, "[]"),
+        ]
+    );
+    for none in ["{}", r#"{"caps":null}"#, r#"{"caps":[]}"#] {
+        assert_eq!(accepted(none).capabilities, [], "{none}");
+    }
+    for wrong in [
+        r#"{"caps":{}}"#,
+        r#"{"caps":[[["a"],"",["sub"]]]}"#,
+        r#"{"caps":[{"channels":"a"}]}"#,
+        r#"{"caps":[{"channels":["a"],"allow":["everything"]}]}"#,
+        r#"{"caps":[{"channels":["a"],"match":"glob"}]}"#,
+        r#"{"caps":[7]}"#,
+    ] {
+        assert_eq!(connect(wrong), invalid(InvalidToken::Claim("caps")), "{wrong}");
+    }
+    let twice = r#"{"caps":[],"caps":[{"channels":["*"],"match":"wildcard","allow":["sub"]}]}"#;
+    assert_eq!(connect(twice), invalid(InvalidToken::Repeated("caps")));
+}
+
+#[test]
+fn pro_41_a_subscription_token_may_allow_more() {
+    let allow = |claim: &str| subscribe(format!(r#"{{"channel":"a"{claim}}}"#)).map(|claims| claims.allow);
+    assert_eq!(allow(""), Ok(Permissions::NONE));
+    assert_eq!(allow(r#","allow":["pub","hst"]"#), Ok(Permissions::PUBLISH | Permissions::HISTORY));
+    for wrong in [r#","allow":["all"]"#, r#","allow":"pub""#, r#","allow":[1]"#] {
+        assert_eq!(allow(wrong), invalid(InvalidToken::Claim("allow")), "{wrong}");
+    }
+}
+
+#[test]
+fn pro_44_and_45_claims_become_labels_and_meta() {
+    let mapping = |key: &str, value: &str| ClaimMapping { key: key.to_owned(), value: value.to_owned() };
+    let config = VerifierConfig {
+        meta_from_claim: vec![mapping("role", "user.role"), mapping("none", "nothing")],
+        labels_from_claim: vec![mapping("tier", "plan.tier")],
+        ..config()
+    };
+    let verifier = Verifier::new(config).expect("is sound");
+    let claims = |payload: &str| verifier.verify_connect(&token(payload), NOW).expect("is genuine");
+    let both = claims(
+        r#"{"user":{"role":"admin"},"plan":{"tier":"pro"},"meta":{"role":"own","x":1},"labels":{"tier":"own","region":"eu"}}"#,
+    );
+    assert_eq!(both.meta, Payload::from(r#"{"x":1,"role":"admin"}"#));
+    let labels: Vec<_> = both.labels.iter().map(|(key, label)| format!("{key}={label}")).collect();
+    assert_eq!(labels, ["region=eu", "tier=pro"]);
+    let neither = claims(r#"{"meta":{"x":1}}"#);
+    assert_eq!((neither.meta, neither.labels.len()), (Payload::from(r#"{"x":1}"#), 0));
+    for wrong in [r#"{"labels":{"a":1}}"#, r#"{"labels":["a"]}"#, r#"{"labels":"a"}"#] {
+        assert_eq!(connect(wrong), invalid(InvalidToken::Claim("labels")), "{wrong}");
     }
 }

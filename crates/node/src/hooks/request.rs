@@ -11,11 +11,12 @@ use tourbillon_broker::{HistoryQuery, PublishOptions, Published};
 pub use tourbillon_recovery::RecoveryMode;
 pub use tourbillon_session::Refusal;
 use tourbillon_types::{
-    Channel, ClientId, Direction, Encoding, Instant, Payload, SessionId, StreamPosition, TagFilter, Text,
-    UserId,
+    Channel, ClientId, Direction, Encoding, Instant, Payload, Permissions, SessionId, StreamPosition, TagFilter,
+    Tags, Text, UserId,
 };
 
 use super::TokenMark;
+use super::rights::{ClientRights, ClientTerms};
 
 /// An accepted connection, as hooks see it. Shared, not copied.
 #[derive(Clone)]
@@ -31,6 +32,8 @@ pub struct Client {
     pub info: Payload,
     /// What the program keeps about it; told to nobody.
     pub meta: Payload,
+    /// Its labels, and what the program decided about it.
+    pub terms: ClientTerms,
     /// The transport's name.
     pub transport: &'static str,
     /// The encoding it speaks.
@@ -83,6 +86,7 @@ impl Client {
             user,
             info: Payload::empty(),
             meta: Payload::empty(),
+            terms: ClientTerms::default(),
             transport,
             encoding: Encoding::Json,
             direction: Direction::Bidirectional,
@@ -192,6 +196,10 @@ pub struct ConnectDecision {
     pub meta: Payload,
     /// What its token said of itself, if that is to be remembered.
     pub token: Option<Box<TokenMark>>,
+    /// Its labels (PRO-44); `None` for none.
+    pub labels: Option<Arc<Tags>>,
+    /// What the program decided about it, to find it with every request of [`Client`].
+    pub rights: Option<ClientRights>,
     /// Channels that the server subscribes it to at once.
     pub subscriptions: Vec<(Channel, SubscriptionOptions)>,
     /// Whether it takes the place of the user's other connections, which end with 3504 (LIFE-10). The limit of
@@ -211,6 +219,8 @@ impl ConnectDecision {
             data: Payload::empty(),
             meta: Payload::empty(),
             token: None,
+            labels: None,
+            rights: None,
             subscriptions: Vec::new(),
             single_connection: false,
         }
@@ -310,6 +320,10 @@ pub struct SubscriptionOptions {
     pub keep_latest_publication: bool,
     /// By how much the client is asked to debounce its publishing (DEB-01); whole milliseconds, zero for not at all.
     pub publish_debounce: Duration,
+    /// What it lets the client do in the channel besides (PRO-41); requests tell it.
+    pub allow: Permissions,
+    /// It ends when the rights of its connection change and no longer [hold](super::Rights::holds) it.
+    pub revocable: bool,
 }
 
 /// A subscription is granted.
@@ -343,13 +357,15 @@ pub struct PublishRequest {
     pub data: Payload,
     /// Whether the client is subscribed to the channel.
     pub subscribed: bool,
+    /// What its subscription lets it do.
+    pub allow: Permissions,
 }
 
 impl PublishRequest {
     /// A publication by a client.
     #[must_use]
     pub const fn new(client: Arc<Client>, channel: Channel, data: Payload, subscribed: bool) -> Self {
-        Self { client, channel, data, subscribed }
+        Self { client, channel, data, subscribed, allow: Permissions::NONE }
     }
 }
 
@@ -365,13 +381,15 @@ pub struct HistoryRequest {
     pub query: HistoryQuery,
     /// Whether the client is subscribed to the channel.
     pub subscribed: bool,
+    /// What its subscription lets it do.
+    pub allow: Permissions,
 }
 
 impl HistoryRequest {
     /// A client's request.
     #[must_use]
     pub const fn new(client: Arc<Client>, channel: Channel, query: HistoryQuery, subscribed: bool) -> Self {
-        Self { client, channel, query, subscribed }
+        Self { client, channel, query, subscribed, allow: Permissions::NONE }
     }
 }
 
@@ -385,13 +403,15 @@ pub struct PresenceRequest {
     pub channel: Channel,
     /// Whether the client is subscribed to the channel.
     pub subscribed: bool,
+    /// What its subscription lets it do.
+    pub allow: Permissions,
 }
 
 impl PresenceRequest {
     /// A client's request.
     #[must_use]
     pub const fn new(client: Arc<Client>, channel: Channel, subscribed: bool) -> Self {
-        Self { client, channel, subscribed }
+        Self { client, channel, subscribed, allow: Permissions::NONE }
     }
 }
 
@@ -529,12 +549,17 @@ pub struct RefreshDecision {
     pub info: Option<Payload>,
     /// What its new token said of itself; `None` leaves what is known. The node keeps it for connections.
     pub token: Option<Box<TokenMark>>,
+    /// What the program decided about the connection from now on; `None` leaves it. Subscriptions that depend on it and
+    /// are no longer held end with 2000. For connections.
+    pub rights: Option<ClientRights>,
+    /// What the subscription lets the client do from now on; `None` leaves it. For subscriptions.
+    pub allow: Option<Permissions>,
 }
 
 impl RefreshDecision {
     /// Goes on until the given time, seconds since 1970 UTC; `None` for ever.
     #[must_use]
     pub const fn until(expire_at: Option<i64>) -> Self {
-        Self { expired: false, expire_at, info: None, token: None }
+        Self { expired: false, expire_at, info: None, token: None, rights: None, allow: None }
     }
 }

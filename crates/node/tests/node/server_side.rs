@@ -1,13 +1,17 @@
 //! What the server side does to connections.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 use tourbillon_node::{
-    ConnectDecision, ConnectRequest, Hooks, NodeConfig, PublishDecision, PublishRequest, RefreshDecision,
-    Refusal, SubscribeDecision, SubscriptionOptions, Target,
+    ClientRights, ConnectDecision, ConnectRequest, Hooks, NodeConfig, PublishDecision, PublishRequest,
+    RefreshDecision, RefreshRequest, Refusal, Rights, SubscribeDecision, SubscribeRequest,
+    SubscriptionOptions, Target,
 };
-use tourbillon_types::{Channel, Disconnect, Epoch, Payload, StreamPosition, Unsubscribe, UserId};
+use tourbillon_types::{
+    Channel, Disconnect, Epoch, Payload, Permissions, ReplyError, StreamPosition, Unsubscribe, UserId,
+};
 
 use crate::harness::{Client, TestNode, start};
 use crate::scripted::ByName;
@@ -26,7 +30,7 @@ impl Hooks for Names {
         Ok(decision)
     }
 
-    async fn subscribe(&self, _: tourbillon_node::SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
+    async fn subscribe(&self, _: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
         Ok(SubscribeDecision::default())
     }
 
@@ -276,5 +280,76 @@ async fn what_belongs_to_no_channel_is_sent_too() {
     test.node.send(&target("ann"), Payload::from(r#"{"hello":1}"#)).await.expect("sent");
     assert_eq!(ann.message().await, json!({"push": {"message": {"data": {"hello": 1}}}}));
     bob.silence().await;
+    test.end().await;
+}
+
+/// The channels that a token lists, which may be left as long as it lists them.
+#[derive(Debug)]
+struct Listed(String);
+
+impl Rights for Listed {
+    fn holds(&self, channel: &str) -> bool {
+        self.0.split(',').any(|listed| listed == channel)
+    }
+}
+
+/// Tokens list channels; a subscription to one of them depends on that.
+struct Lists;
+
+impl Hooks for Lists {
+    async fn connect(&self, request: ConnectRequest) -> Result<ConnectDecision, Refusal> {
+        let mut decision = ConnectDecision::new(UserId::from("ann"));
+        decision.expire_at = Some(request.unix_seconds + 600);
+        decision.labels = Some(Arc::new([("tier".to_owned(), "pro".to_owned())].into()));
+        decision.rights = Some(ClientRights::new(Listed(request.token)));
+        Ok(decision)
+    }
+
+    async fn subscribe(&self, request: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
+        let mut decision = SubscribeDecision::default();
+        assert!(request.client.terms.labels().is_some_and(|labels| labels["tier"] == "pro"));
+        let listed = request.client.terms.rights().and_then(ClientRights::get::<Listed>);
+        decision.options.revocable = listed.is_some_and(|listed| listed.holds(&request.channel));
+        decision.options.allow = Permissions::PUBLISH;
+        Ok(decision)
+    }
+
+    async fn publish(&self, request: PublishRequest) -> Result<PublishDecision, Refusal> {
+        if request.allow.has(Permissions::PUBLISH) {
+            Ok(PublishDecision::default())
+        } else {
+            Err(ReplyError::PERMISSION_DENIED.into())
+        }
+    }
+
+    async fn refresh(&self, request: RefreshRequest) -> Result<RefreshDecision, Refusal> {
+        let mut decision = RefreshDecision::until(Some(request.unix_seconds + 600));
+        decision.rights = Some(ClientRights::new(Listed(request.token)));
+        Ok(decision)
+    }
+}
+
+/// PRO-40: what a connection loses by a refresh ends, and nothing else does.
+#[tokio::test(start_paused = true)]
+async fn subscriptions_end_with_the_rights_that_they_depend_on() {
+    let test = start(Lists, NodeConfig::default());
+    let mut client = test.open(1 << 20, |_| {});
+    client.call(r#""connect":{"token":"kept,lost"}"#).await;
+    for channel in ["kept", "lost", "own"] {
+        client.call(&format!(r#""subscribe":{{"channel":"{channel}"}}"#)).await;
+    }
+    client.send(r#"{"id":9,"publish":{"channel":"own","data":1}}"#);
+    assert_eq!(client.publication("own").await, 1);
+    assert_eq!(client.message().await, json!({"id": 9, "publish": {}}));
+    assert!(client.call(r#""refresh":{"token":"kept"}"#).await["refresh"]["expires"].is_boolean());
+    assert_eq!(
+        client.message().await,
+        json!({"push": {"channel": "lost", "unsubscribe": {"code": 2000, "reason": "server unsubscribe"}}})
+    );
+    client.silence().await;
+    assert_eq!(test.node.stats().subscriptions, 2);
+    let refused = client.call(r#""publish":{"channel":"lost","data":1}"#).await;
+    assert_eq!(refused["error"]["code"], 103);
+    drop(client);
     test.end().await;
 }

@@ -1,10 +1,10 @@
 //! Commands that carry data to the application, and those that a node does not have (CMD-06..13).
 
 use expect_test::expect;
-use tourbillon_session::{Answer, Granted};
-use tourbillon_types::{Disconnect, Payload, ReplyError};
+use tourbillon_session::{Answer, Granted, Refreshed};
+use tourbillon_types::{Disconnect, Payload, Permissions, ReplyError};
 
-use crate::rig::{Rig, refused, thrown_out};
+use crate::rig::{Rig, granted, refreshed, refused, thrown_out};
 
 #[test]
 fn publish_tells_the_publishers_channel_info_only_of_a_subscriber() {
@@ -176,4 +176,48 @@ fn the_empty_payload_is_left_out() {
         - answer 2:
         server> {"id":2,"rpc":{}}
     "#]]);
+}
+
+/// SUBT-14: what a subscription allows is told with every request, for as long as it lasts, and changes by a refresh.
+#[test]
+fn requests_tell_what_the_subscription_allows() {
+    let allow = Permissions::PUBLISH | Permissions::HISTORY;
+    let granted = Granted { allow, ..granted(60, true) };
+    let mut rig = Rig::connected().subscribe("chat", granted);
+    rig.send(r#"{"id":3,"publish":{"channel":"chat","data":1}}"#);
+    rig.answer(Answer::Publish(Ok(())));
+    rig.send(r#"{"id":4,"sub_refresh":{"channel":"chat","token":"t"}}"#);
+    rig.answer(Answer::Refresh(Ok(Refreshed { allow: Some(Permissions::PRESENCE), ..refreshed(120) })));
+    rig.send(r#"{"id":5,"presence":{"channel":"chat"}}"#);
+    rig.answer(Answer::Presence(Err(refused(ReplyError::PERMISSION_DENIED))));
+    rig.send(r#"{"id":6,"unsubscribe":{"channel":"chat"}}"#);
+    rig.send(r#"{"id":7,"presence_stats":{"channel":"chat"}}"#);
+    rig.expect(expect![[r#"
+        client> {"id":3,"publish":{"channel":"chat","data":1}}
+        - call 3: publish chat 1, subscribed: true, allow: ["pub", "hst"], info: Some("")
+        - answer 3: done
+        server> {"id":3,"publish":{}}
+        client> {"id":4,"sub_refresh":{"channel":"chat","token":"t"}}
+        - call 4: sub_refresh chat t
+        - answer 4: refreshed, for 120 s
+        server> {"id":4,"sub_refresh":{"expires":true,"ttl":120}}
+        client> {"id":5,"presence":{"channel":"chat"}}
+        - call 5: presence chat, subscribed: true, allow: ["prs"]
+        - answer 5: error 103
+        server> {"id":5,"error":{"code":103,"message":"permission denied"}}
+        client> {"id":6,"unsubscribe":{"channel":"chat"}}
+        - detach chat: 0 client unsubscribed
+        server> {"id":6,"unsubscribe":{}}
+        client> {"id":7,"presence_stats":{"channel":"chat"}}
+        - call 6: presence_stats chat, subscribed: false
+    "#]]);
+}
+
+#[test]
+fn subscriptions_that_depend_on_the_connections_rights_are_told_apart() {
+    let rig = Rig::connected()
+        .subscribe("lent", Granted { revocable: true, ..Granted::default() })
+        .subscribe("own", Granted::default());
+    let revocable: Vec<_> = rig.session.revocable().map(ToString::to_string).collect();
+    assert_eq!(revocable, ["lent"]);
 }

@@ -13,7 +13,7 @@ fn quiet() -> Rig {
     Rig::with(|config, _| config.ping_interval = None)
 }
 
-const EXPIRED: Refreshed = Refreshed { expired: true, expire_at: None, info: None };
+const EXPIRED: Refreshed = Refreshed { expired: true, expire_at: None, info: None, allow: None };
 
 fn extend(seconds: i64) -> Answer {
     Answer::Refresh(Ok(refreshed(seconds)))

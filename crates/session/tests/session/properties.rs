@@ -266,7 +266,7 @@ impl Outcome {
                 _ => Ok(()),
             }),
             Call::Refresh { .. } | Call::SubRefresh { .. } => {
-                Answer::Refresh(result(refusal, Refreshed { expired, expire_at, info: None }))
+                Answer::Refresh(result(refusal, Refreshed { expired, expire_at, info: None, allow: None }))
             }
         }
     }

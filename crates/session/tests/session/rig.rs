@@ -11,7 +11,8 @@ use tourbillon_session::{
     SessionConfig, SessionInit,
 };
 use tourbillon_types::{
-    Channel, ClientId, Direction, Disconnect, Instant, Now, Payload, ReplyError, StreamPosition, Unsubscribe,
+    Channel, ClientId, Direction, Disconnect, Instant, Now, Payload, Permissions, ReplyError, StreamPosition,
+    Unsubscribe,
 };
 
 use crate::audit::Audit;
@@ -283,21 +284,30 @@ fn show_payload(payload: &Payload) -> String {
     String::from_utf8_lossy(payload.bytes()).into_owned()
 }
 
+/// What the subscription allows, if it allows anything.
+fn show_allow(allow: Permissions) -> String {
+    if allow.is_empty() { String::new() } else { format!(", allow: {allow:?}") }
+}
+
 fn show_call(call: &Call) -> String {
     match call {
         Call::Connect(connect) => format!("connect {}", show_payload(&connect.data)),
         Call::Subscribe(subscribe) => format!("subscribe {}", subscribe.channel),
         Call::Attach { channel, .. } => format!("attach {channel}"),
-        Call::Publish { channel, data, channel_info, subscribed } => {
-            let info = channel_info.as_ref().map(show_payload);
-            format!("publish {channel} {}, subscribed: {subscribed}, info: {info:?}", show_payload(data))
+        Call::Publish { channel, data, channel_info, subscribed, allow } => {
+            let (info, allow) = (channel_info.as_ref().map(show_payload), show_allow(*allow));
+            let data = show_payload(data);
+            format!("publish {channel} {data}, subscribed: {subscribed}{allow}, info: {info:?}")
         }
-        Call::History { command, subscribed } => {
-            format!("history {}, limit {}, subscribed: {subscribed}", command.channel, command.limit)
+        Call::History { command, subscribed, allow } => {
+            let (limit, allow) = (command.limit, show_allow(*allow));
+            format!("history {}, limit {limit}, subscribed: {subscribed}{allow}", command.channel)
         }
-        Call::Presence { channel, subscribed } => format!("presence {channel}, subscribed: {subscribed}"),
-        Call::PresenceStats { channel, subscribed } => {
-            format!("presence_stats {channel}, subscribed: {subscribed}")
+        Call::Presence { channel, subscribed, allow } => {
+            format!("presence {channel}, subscribed: {subscribed}{}", show_allow(*allow))
+        }
+        Call::PresenceStats { channel, subscribed, allow } => {
+            format!("presence_stats {channel}, subscribed: {subscribed}{}", show_allow(*allow))
         }
         Call::Rpc(rpc) => format!("rpc {:?} {}", rpc.method, show_payload(&rpc.data)),
         Call::Message(data) => format!("message {}", show_payload(data)),
