@@ -18,6 +18,7 @@ mod schema;
 mod secret;
 mod sieve;
 mod streams;
+mod tokens;
 mod transports;
 mod tree;
 

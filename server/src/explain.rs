@@ -32,6 +32,7 @@ impl Explains for Explainer {
                 user: query.user.to_string(),
                 subscribed: query.subscribed,
                 token: query.token,
+                connection_token: query.connection_token,
                 data: query.data,
                 unix_seconds: SystemClock::unix_millis() / 1_000,
             };
@@ -60,7 +61,7 @@ fn told(explanation: tourbillon_access::Explanation) -> Explanation {
         rules: explanation.decision.steps().iter().map(rule).collect(),
         namespace: explanation.namespace,
         token: explanation.token.map(token),
-        connection_token: None,
+        connection_token: explanation.connection.map(token),
     }
 }
 

@@ -65,6 +65,9 @@ pub struct Explain {
     /// The subscription token that comes with the request.
     #[arg(long, default_value = "")]
     pub token: String,
+    /// The connection token that the client connected with: what it may do, its meta object and labels.
+    #[arg(long, default_value = "")]
+    pub connection_token: String,
     /// What the client wants.
     #[arg(long, value_parser = action(), default_value = Action::Subscribe.name())]
     pub action: Action,
@@ -236,6 +239,7 @@ impl Explain {
             user: self.user.clone(),
             subscribed: self.subscribed,
             token: self.token.clone(),
+            connection_token: self.connection_token.clone(),
             data: Payload::from(self.data.clone().into_bytes()),
             unix_seconds,
         };

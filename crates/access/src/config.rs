@@ -5,11 +5,16 @@ use std::time::Duration;
 
 use tourbillon_auth::PatternError;
 
+use crate::expression::ExpressionError;
+
 /// The options of `channel` that decide about access, under their names, and `client.insecure`.
 #[derive(Clone, Debug)]
 pub struct NamespacesConfig {
     /// `channel.without_namespace`: the rules of channels without a namespace.
     pub without_namespace: ChannelConfig,
+    /// `channel.patterns`: channels that begin with a slash belong to the namespace whose pattern they match, and to no
+    /// other (PRO-43).
+    pub patterns: bool,
     /// `channel.namespaces`.
     pub namespaces: Vec<NamespaceConfig>,
     /// `channel.publication_data_format`: for namespaces that leave theirs empty (OPT-26).
@@ -32,6 +37,7 @@ impl Default for NamespacesConfig {
     fn default() -> Self {
         Self {
             without_namespace: ChannelConfig::default(),
+            patterns: false,
             namespaces: Vec::new(),
             publication_data_format: String::new(),
             history_meta_ttl: Duration::from_secs(720 * 3_600),
@@ -49,6 +55,9 @@ impl Default for NamespacesConfig {
 pub struct NamespaceConfig {
     /// Its name: at least two of letters, digits, `-`, `_` and `.`; unique.
     pub name: String,
+    /// What its channels look like, such as `/users/:name`, instead of beginning with its name (PRO-43). Needs
+    /// `patterns`.
+    pub pattern: String,
     /// The rules of its channels.
     pub channel: ChannelConfig,
 }
@@ -118,6 +127,15 @@ pub struct ChannelConfig {
     pub allow_history_for_anonymous: bool,
     /// Channels may list the users who may subscribe (OPT-17, CH-05). Such channels then are for those only.
     pub allow_user_limited_channels: bool,
+    /// An expression that lets users subscribe where it is true (PRO-42). Like other rules of a namespace, it says nothing
+    /// about user-limited channels.
+    pub subscribe_cel: String,
+    /// An expression that lets users publish where it is true (PRO-42).
+    pub publish_cel: String,
+    /// An expression that lets users ask for past publications where it is true (PRO-42).
+    pub history_cel: String,
+    /// An expression that lets users ask who is in the channel where it is true (PRO-42).
+    pub presence_cel: String,
     /// What channel names must match, after the namespace, unanchored (OPT-18, CH-06). Empty: any ASCII name.
     pub channel_regex: String,
     /// `""`, `json`, `json_object` or `binary` (OPT-19).
@@ -180,4 +198,19 @@ pub enum ConfigProblem {
     /// A regular expression does not compile.
     #[error(transparent)]
     Pattern(#[from] PatternError),
+    /// An expression does not compile.
+    #[error(transparent)]
+    Expression(#[from] ExpressionError),
+    /// A pattern of channels has another form.
+    #[error("must begin with a slash and have at most 255 bytes of ASCII")]
+    NotAPattern,
+    /// A variable in a pattern of channels has another form.
+    #[error("invalid variable {0:?}: it must match ^[A-Za-z_][A-Za-z0-9_]*$ and end its segment")]
+    PatternVariable(String),
+    /// A variable is in a pattern twice.
+    #[error("the variable {0:?} is there twice")]
+    PatternVariableTwice(String),
+    /// A channel could match two patterns.
+    #[error("a channel could match {0:?} too")]
+    PatternConflict(String),
 }

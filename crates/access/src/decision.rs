@@ -20,6 +20,18 @@ pub enum Rule {
     PrivatePrefix,
     /// A subscription token decides (SUBT-10..13).
     Token,
+    /// What the connection's token lets it do (`caps`, PRO-40).
+    Capabilities,
+    /// What the subscription lets the client do (`allow`, PRO-41).
+    SubscriptionAllow,
+    /// `subscribe_cel` (PRO-42).
+    SubscribeCel,
+    /// `publish_cel` (PRO-42).
+    PublishCel,
+    /// `presence_cel` (PRO-42).
+    PresenceCel,
+    /// `history_cel` (PRO-42).
+    HistoryCel,
     /// The channel's name lists its users (`allow_user_limited_channels`, CH-05).
     UserLimited,
     /// `allow_subscribe_for_client`, with `allow_subscribe_for_anonymous` (OPT-13).
@@ -58,6 +70,12 @@ impl Rule {
             Self::SubscriptionType => "subscription_type",
             Self::PrivatePrefix => "private_prefix",
             Self::Token => "token",
+            Self::Capabilities => "caps",
+            Self::SubscriptionAllow => "allow",
+            Self::SubscribeCel => "subscribe_cel",
+            Self::PublishCel => "publish_cel",
+            Self::PresenceCel => "presence_cel",
+            Self::HistoryCel => "history_cel",
             Self::UserLimited => "allow_user_limited_channels",
             Self::AllowSubscribeForClient => "allow_subscribe_for_client",
             Self::DataFormat => "publication_data_format",
@@ -134,20 +152,21 @@ pub enum Verdict {
 pub struct Decision {
     verdict: Verdict,
     steps: Steps,
+    detail: Option<Box<str>>,
 }
 
-/// The longest ladder has eight rules.
-type Steps = SmallVec<[Step; 8]>;
+/// The longest ladder has nine rules.
+type Steps = SmallVec<[Step; 9]>;
 
 impl Decision {
     /// Decides by a function that notes its rules.
     pub(crate) fn make(decide: impl FnOnce(&mut Trail) -> Result<Rule, Refusal>) -> Self {
-        let mut trail = Trail(Steps::new());
+        let mut trail = Trail::default();
         let verdict = match decide(&mut trail) {
             Ok(rule) => Verdict::Allowed(rule),
             Err(refusal) => Verdict::Refused(refusal),
         };
-        Self { verdict, steps: trail.0 }
+        Self { verdict, steps: trail.steps, detail: trail.detail }
     }
 
     /// How the request ends.
@@ -160,6 +179,12 @@ impl Decision {
     #[must_use]
     pub fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// Why an expression of a rule could not be evaluated, if one could not.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
     }
 
     /// The rule that decided.
@@ -205,15 +230,24 @@ pub(crate) fn with_reason(refusal: Refusal, reason: &dyn fmt::Display) -> Refusa
 
 /// Notes rules while a decision is made.
 #[derive(Default)]
-pub(crate) struct Trail(Steps);
+pub(crate) struct Trail {
+    steps: Steps,
+    detail: Option<Box<str>>,
+}
 
 impl Trail {
     fn note(&mut self, rule: Rule, outcome: Outcome, why: &'static str) {
-        self.0.push(Step { rule, outcome, why });
+        self.steps.push(Step { rule, outcome, why });
     }
 
     pub(crate) fn silent(&mut self, rule: Rule, why: &'static str) {
         self.note(rule, Outcome::Silent, why);
+    }
+
+    /// Notes why an expression cannot be evaluated.
+    pub(crate) fn failed(&mut self, rule: Rule, why: String) {
+        self.silent(rule, "the expression cannot be evaluated");
+        self.detail = Some(why.into());
     }
 
     pub(crate) fn satisfied(&mut self, rule: Rule, why: &'static str) {

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use tourbillon_auth::{Unverified, unverified};
+use tourbillon_auth::{ConnectClaims, Unverified, unverified};
 use tourbillon_node::Refusal;
-use tourbillon_types::Payload;
+use tourbillon_types::{Payload, Permissions};
 
 use crate::decision::{Decision, Verdict};
-use crate::ladder::{PublishQuery, ReadQuery, SubscribeQuery, TokenCheck};
-use crate::{Live, Namespaces, TokensConfig};
+use crate::ladder::{Attributes, PublishQuery, ReadQuery, SubscribeQuery, TokenCheck};
+use crate::{Caps, Live, Namespaces, Patterns, TokensConfig};
 
 /// What a client may want of a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -59,6 +59,9 @@ pub struct ExplainQuery {
     pub subscribed: bool,
     /// The subscription token that comes with the request; empty without one. Never logged.
     pub token: String,
+    /// The connection token that the client connected with: what it may do, its meta object and its labels; empty
+    /// without one. Never logged.
+    pub connection_token: String,
     /// What would be published.
     pub data: Payload,
     /// The present, seconds since 1970 UTC.
@@ -129,6 +132,10 @@ pub struct Explanation {
     /// The name of the channel's namespace, as the channel's name has it; empty for channels without one. Whether it
     /// exists, the first rule says.
     pub namespace: String,
+    /// What the variables of the channel's pattern stand for.
+    pub variables: Vec<(String, String)>,
+    /// The connection token, if one came.
+    pub connection: Option<TokenReport>,
     /// The subscription token, if one came.
     pub token: Option<TokenReport>,
     /// Every rule that was looked at, and the verdict.
@@ -151,11 +158,17 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let namespace = if self.namespace.is_empty() { "(none)" } else { &self.namespace };
         writeln!(f, "namespace: {namespace}")?;
-        if let Some(token) = &self.token {
+        for (name, value) in &self.variables {
+            writeln!(f, "variable {name}: {value}")?;
+        }
+        for token in [&self.connection, &self.token].into_iter().flatten() {
             token.fmt(f)?;
         }
         for step in self.decision.steps() {
             writeln!(f, "{step}")?;
+        }
+        if let Some(detail) = self.decision.detail() {
+            writeln!(f, "expression: {detail}")?;
         }
         writeln!(f, "verdict: {}", self.verdict())
     }
@@ -171,46 +184,104 @@ pub async fn explain(
     tokens: &Live<TokensConfig>,
     query: &ExplainQuery,
 ) -> Explanation {
-    let (check, token) = check_token(tokens, query).await;
+    let (check, allow, token) = check_token(tokens, query).await;
+    let (claims, connection) = check_connection(tokens, query).await;
+    let caps = claims.as_ref().map(|claims| Caps::new(&claims.capabilities, &Patterns::default()));
+    let attributes = Attributes {
+        capabilities: caps.as_ref().and_then(|caps| caps.as_ref().ok()),
+        allow,
+        meta: claims.as_ref().map(|claims| &claims.meta),
+        labels: claims.as_ref().map(|claims| &claims.labels),
+    };
     let ExplainQuery { action, channel, user, subscribed, data, .. } = query;
     let subscribed = *subscribed;
     namespaces.with(|rules| {
         let decision = match action {
             Action::Subscribe => {
-                rules.check_subscribe(&SubscribeQuery { channel, user, kind: 0, token: check })
+                rules.check_subscribe(&SubscribeQuery { channel, user, attributes, kind: 0, token: check })
             }
-            Action::Publish => rules.check_publish(&PublishQuery { channel, user, subscribed, data }),
-            Action::Presence => rules.check_presence(&ReadQuery { channel, user, subscribed }),
-            Action::History => rules.check_history(&ReadQuery { channel, user, subscribed }),
+            Action::Publish => {
+                rules.check_publish(&PublishQuery { channel, user, attributes, subscribed, data })
+            }
+            Action::Presence => rules.check_presence(&ReadQuery { channel, user, attributes, subscribed }),
+            Action::History => rules.check_history(&ReadQuery { channel, user, attributes, subscribed }),
         };
-        Explanation { namespace: rules.resolve(channel).0.namespace.to_owned(), token, decision }
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        Explanation {
+            namespace: rules.resolve(channel).0.namespace.to_owned(),
+            variables: rules.variables(channel).map(owned).collect(),
+            connection,
+            token,
+            decision,
+        }
     })
 }
 
-async fn check_token(tokens: &Live<TokensConfig>, query: &ExplainQuery) -> (TokenCheck, Option<TokenReport>) {
+/// What the subscription token comes to, and what a subscription by it would allow.
+async fn check_token(
+    tokens: &Live<TokensConfig>,
+    query: &ExplainQuery,
+) -> (TokenCheck, Permissions, Option<TokenReport>) {
     let token = &query.token;
     if token.is_empty() {
-        return (TokenCheck::Absent, None);
+        return (TokenCheck::Absent, Permissions::NONE, None);
     }
     let mut report = TokenReport::unchecked(token);
-    if query.action != Action::Subscribe {
-        report.problem = Some("only subscriptions look at one".to_owned());
-        return (TokenCheck::Absent, Some(report));
-    }
     let tokens = tokens.load();
     let verifier = tokens.for_subscriptions();
     if let Some(loading) = verifier.load_keys(token, query.unix_seconds) {
         loading.await;
     }
-    match verifier.verify_subscribe(token, query.unix_seconds) {
+    let (check, allow) = match verifier.verify_subscribe(token, query.unix_seconds) {
         Ok(claims) => {
             // Which connection asks is not known here.
             let client = claims.client.clone().unwrap_or_default();
-            (TokenCheck::compare(&claims, &query.channel, &query.user, &client), Some(report))
+            (TokenCheck::compare(&claims, &query.channel, &query.user, &client), claims.allow)
         }
         Err(error) => {
             report.problem = Some(error.to_string());
-            (TokenCheck::from(error), Some(report))
+            (TokenCheck::from(error), Permissions::NONE)
+        }
+    };
+    if query.action == Action::Subscribe {
+        return (check, allow, Some(report));
+    }
+    // Other requests come without a token, but what a subscription was made by counts for as long as it lasts.
+    if !query.subscribed {
+        report.problem = Some("only subscriptions look at one".to_owned());
+    }
+    let allow = if check == TokenCheck::Genuine { allow } else { Permissions::NONE };
+    (TokenCheck::Absent, allow, Some(report))
+}
+
+/// What the connection token claims.
+async fn check_connection(
+    tokens: &Live<TokensConfig>,
+    query: &ExplainQuery,
+) -> (Option<ConnectClaims>, Option<TokenReport>) {
+    let token = &query.connection_token;
+    if token.is_empty() {
+        return (None, None);
+    }
+    let mut report = TokenReport::unchecked(token);
+    let tokens = tokens.load();
+    if let Some(loading) = tokens.token.load_keys(token, query.unix_seconds) {
+        loading.await;
+    }
+    match tokens.token.verify_connect(token, query.unix_seconds) {
+        Ok(claims) => {
+            if *claims.user != *query.user {
+                report.problem = Some("the token is for another user".to_owned());
+                return (None, Some(report));
+            }
+            if let Err(error) = Caps::new(&claims.capabilities, &Patterns::default()) {
+                report.problem = Some(error.to_string());
+            }
+            (Some(claims), Some(report))
+        }
+        Err(error) => {
+            report.problem = Some(error.to_string());
+            (None, Some(report))
         }
     }
 }

@@ -59,6 +59,12 @@ impl Grammar {
         format!("{namespace}{boundary}{}{user}", self.user_boundary)
     }
 
+    /// The name without the private prefix.
+    #[must_use]
+    pub fn without_prefix<'a>(&self, channel: &'a str) -> &'a str {
+        present(&self.private_prefix).and_then(|prefix| channel.strip_prefix(prefix)).unwrap_or(channel)
+    }
+
     /// Whether a list of users, as [`Name::users`], has this one. The user without a name is in no list.
     #[must_use]
     pub fn lists(&self, users: &str, user: &str) -> bool {

@@ -1,11 +1,46 @@
 //! The permission ladders (features.md 4.3): rules in a fixed order, of which the first that speaks decides.
 
 use tourbillon_auth::{FetchError, InvalidToken, Overrides, SubscribeClaims, TokenError};
-use tourbillon_node::{Refusal, SubscribeRequest};
-use tourbillon_types::{Disconnect, Payload, ReplyError};
+use tourbillon_node::{Client, ClientRights, Refusal, SubscribeRequest};
+use tourbillon_types::{Disconnect, Payload, Permissions, ReplyError, Tags};
 
+use crate::caps::Caps;
 use crate::decision::{Decision, Rule, Trail};
+use crate::expression::{Expression, Facts};
 use crate::namespaces::{ChannelRules, Namespaces, Resolved};
+
+/// What is known of who asks besides the name.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Attributes<'a> {
+    /// What the connection's token lets it do (PRO-40).
+    pub capabilities: Option<&'a Caps>,
+    /// What the subscription lets the client do (PRO-41).
+    pub allow: Permissions,
+    /// What the application keeps about the connection: a JSON object.
+    pub meta: Option<&'a Payload>,
+    /// The connection's labels (PRO-44).
+    pub labels: Option<&'a Tags>,
+}
+
+impl<'a> From<&'a Client> for Attributes<'a> {
+    fn from(client: &'a Client) -> Self {
+        Self {
+            capabilities: client.terms.rights().and_then(ClientRights::get),
+            allow: Permissions::NONE,
+            meta: Some(&client.meta),
+            labels: client.terms.labels(),
+        }
+    }
+}
+
+impl Attributes<'_> {
+    /// The same, subscribed with these permissions.
+    #[must_use]
+    pub const fn with_allow(mut self, allow: Permissions) -> Self {
+        self.allow = allow;
+        self
+    }
+}
 
 /// A client wants to subscribe.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +49,8 @@ pub struct SubscribeQuery<'a> {
     pub channel: &'a str,
     /// The user; empty for the anonymous one.
     pub user: &'a str,
+    /// What else is known of it.
+    pub attributes: Attributes<'a>,
     /// The kind of subscription (SUBT-01..05); 0 for a stream.
     pub kind: i32,
     /// What came of its token.
@@ -27,6 +64,8 @@ pub struct PublishQuery<'a> {
     pub channel: &'a str,
     /// The user; empty for the anonymous one.
     pub user: &'a str,
+    /// What else is known of it.
+    pub attributes: Attributes<'a>,
     /// Whether the client is subscribed to the channel.
     pub subscribed: bool,
     /// What.
@@ -40,6 +79,8 @@ pub struct ReadQuery<'a> {
     pub channel: &'a str,
     /// The user; empty for the anonymous one.
     pub user: &'a str,
+    /// What else is known of it.
+    pub attributes: Attributes<'a>,
     /// Whether the client is subscribed to the channel.
     pub subscribed: bool,
 }
@@ -76,6 +117,21 @@ pub struct Features {
     pub positioned: bool,
     /// It can catch up on what it missed.
     pub recoverable: bool,
+}
+
+/// Who asks about a channel.
+#[derive(Clone, Copy)]
+struct Asking<'a> {
+    channel: &'a str,
+    user: &'a str,
+    attributes: Attributes<'a>,
+    subscribed: bool,
+}
+
+impl<'a> Asking<'a> {
+    const fn new(channel: &'a str, user: &'a str, attributes: Attributes<'a>, subscribed: bool) -> Self {
+        Self { channel, user, attributes, subscribed }
+    }
 }
 
 /// What can be read of a channel.
@@ -175,6 +231,9 @@ impl Namespaces {
         if let Some(verdict) = by_token(query.token, trail) {
             return verdict;
         }
+        if self.by_capabilities(query.channel, &query.attributes, Permissions::SUBSCRIBE, trail) {
+            return Ok(Rule::Capabilities);
+        }
         let users = channel.name.users.filter(|_| channel.rules.allow_user_limited_channels);
         if let Some(users) = users {
             if self.grammar().lists(users, query.user) {
@@ -187,6 +246,10 @@ impl Namespaces {
             let [client, anonymous] = [rules.allow_subscribe_for_client, rules.allow_subscribe_for_anonymous];
             if by_option(Rule::AllowSubscribeForClient, client, anonymous, query.user, trail) {
                 return Ok(Rule::AllowSubscribeForClient);
+            }
+            let who = Asking::new(query.channel, query.user, query.attributes, false);
+            if self.by_expression(Rule::SubscribeCel, rules.subscribe_cel.as_ref(), who, trail) {
+                return Ok(Rule::SubscribeCel);
             }
         }
         self.otherwise(trail)
@@ -210,7 +273,9 @@ impl Namespaces {
         if while_subscribed(rule, subscriber, anonymous, query.user, query.subscribed, trail) {
             return Ok(rule);
         }
-        self.otherwise(trail)
+        let who = Asking::new(query.channel, query.user, query.attributes, query.subscribed);
+        let cel = (Rule::PublishCel, rules.publish_cel.as_ref());
+        self.by_attributes(who, Permissions::PUBLISH, cel, trail).map_or_else(|| self.otherwise(trail), Ok)
     }
 
     /// Decides whether a client may ask who is in a channel, and how many (PERM-03).
@@ -235,7 +300,8 @@ impl Namespaces {
             return Err(trail.refuses(rule, "the channel has none", ReplyError::NOT_AVAILABLE));
         }
         trail.satisfied(rule, "the channel has it");
-        match self.may_read(rules, content, query.user, query.subscribed, trail) {
+        let who = Asking::new(query.channel, query.user, query.attributes, query.subscribed);
+        match self.may_read(rules, content, who, trail) {
             Some(rule) => Ok(rule),
             None => self.otherwise(trail),
         }
@@ -246,10 +312,14 @@ impl Namespaces {
         &self,
         rules: &ChannelRules,
         content: Content,
-        user: &str,
-        subscribed: bool,
+        who: Asking<'_>,
         trail: &mut Trail,
     ) -> Option<Rule> {
+        let Asking { user, subscribed, .. } = who;
+        let (wanted, cel) = match content {
+            Content::Presence => (Permissions::PRESENCE, (Rule::PresenceCel, rules.presence_cel.as_ref())),
+            Content::History => (Permissions::HISTORY, (Rule::HistoryCel, rules.history_cel.as_ref())),
+        };
         let (by_client, client, by_subscriber, subscriber, anonymous) = match content {
             Content::Presence => (
                 Rule::AllowPresenceForClient,
@@ -269,8 +339,76 @@ impl Namespaces {
         if by_option(by_client, client, anonymous, user, trail) {
             return Some(by_client);
         }
-        while_subscribed(by_subscriber, subscriber, anonymous, user, subscribed, trail)
-            .then_some(by_subscriber)
+        if while_subscribed(by_subscriber, subscriber, anonymous, user, subscribed, trail) {
+            return Some(by_subscriber);
+        }
+        self.by_attributes(who, wanted, cel, trail)
+    }
+
+    /// What lets a client do something that the options of the namespace do not: capabilities of its connection or of
+    /// its subscription, or an expression. Rules that are not there are not noted.
+    fn by_attributes(
+        &self,
+        who: Asking<'_>,
+        wanted: Permissions,
+        (rule, expression): (Rule, Option<&Expression>),
+        trail: &mut Trail,
+    ) -> Option<Rule> {
+        if self.by_capabilities(who.channel, &who.attributes, wanted, trail) {
+            return Some(Rule::Capabilities);
+        }
+        if who.subscribed && !who.attributes.allow.is_empty() {
+            if who.attributes.allow.has(wanted) {
+                return Some(trail.allows(Rule::SubscriptionAllow, "the subscription allows it"));
+            }
+            trail.silent(Rule::SubscriptionAllow, "the subscription does not allow it");
+        }
+        self.by_expression(rule, expression, who, trail).then_some(rule)
+    }
+
+    fn by_capabilities(
+        &self,
+        channel: &str,
+        attributes: &Attributes<'_>,
+        wanted: Permissions,
+        trail: &mut Trail,
+    ) -> bool {
+        let Some(caps) = attributes.capabilities else { return false };
+        let allows = caps.allow(channel, wanted);
+        if allows {
+            trail.allows(Rule::Capabilities, "the connection's token allows it");
+        } else {
+            trail.silent(Rule::Capabilities, "the connection's token does not allow it");
+        }
+        allows
+    }
+
+    fn by_expression(
+        &self,
+        rule: Rule,
+        expression: Option<&Expression>,
+        who: Asking<'_>,
+        trail: &mut Trail,
+    ) -> bool {
+        let Some(expression) = expression else { return false };
+        let Asking { channel, user, attributes, subscribed } = who;
+        let facts = Facts {
+            subscribed,
+            user,
+            channel,
+            meta: attributes.meta,
+            labels: attributes.labels,
+            vars: self.variables(channel),
+        };
+        match expression.holds(facts) {
+            Ok(true) => {
+                trail.allows(rule, "the expression is true");
+                return true;
+            }
+            Ok(false) => trail.silent(rule, "the expression is not true"),
+            Err(why) => trail.failed(rule, why),
+        }
+        false
     }
 
     /// What a subscription that is granted gets: what the channel has for all, or its token in place of that
@@ -283,6 +421,7 @@ impl Namespaces {
         &self,
         channel: &str,
         user: &str,
+        attributes: Attributes<'_>,
         asked: Asked,
         token: Overrides,
     ) -> Result<Features, ReplyError> {
@@ -290,7 +429,8 @@ impl Namespaces {
         let may = |content| {
             // It is not noted: nothing is refused, the subscription only gets less.
             let mut trail = Trail::default();
-            self.is_insecure() || self.may_read(rules, content, user, true, &mut trail).is_some()
+            let who = Asking::new(channel, user, attributes, true);
+            self.is_insecure() || self.may_read(rules, content, who, &mut trail).is_some()
         };
         Ok(Features {
             presence: token.presence.unwrap_or(rules.presence),

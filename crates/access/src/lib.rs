@@ -11,10 +11,15 @@
 //!
 //! What is in force can be replaced while connections go on: see [`Live`].
 
+mod caps;
 mod config;
 mod decision;
 mod deny;
 mod explain;
+mod expression;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod grammar;
 mod ladder;
 mod limits;
@@ -23,14 +28,17 @@ mod namespaced;
 mod namespaces;
 mod revocations;
 mod revoked;
+mod route;
 mod tokens;
 
+pub use caps::{Caps, Patterns};
 pub use config::{ChannelConfig, ConfigError, ConfigProblem, NamespaceConfig, NamespacesConfig};
 pub use decision::{Decision, Outcome, Rule, Step, Verdict};
 pub use deny::DenyAll;
 pub use explain::{Action, ExplainQuery, Explanation, TokenReport, explain};
+pub use expression::{Expression, ExpressionError};
 pub use grammar::{Grammar, Name};
-pub use ladder::{Asked, Features, PublishQuery, ReadQuery, SubscribeQuery, TokenCheck};
+pub use ladder::{Asked, Attributes, Features, PublishQuery, ReadQuery, SubscribeQuery, TokenCheck};
 pub use limits::{
     Bucket, BucketProblem, Buckets, CommandBuckets, CommandLimits, ErrorLimits, Limits, LimitsConfig,
     LimitsError, Operation, RateLimiter,

@@ -10,8 +10,8 @@ use tourbillon_node::{
 };
 use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe};
 
-use crate::ladder::{Asked, PublishQuery, ReadQuery, SubscribeQuery, TokenCheck};
-use crate::{Decision, Live, Namespaces};
+use crate::ladder::{Asked, Attributes, PublishQuery, ReadQuery, SubscribeQuery, TokenCheck};
+use crate::{Decision, Live, Namespaces, Rule};
 
 /// Decides about subscriptions and publications by the rules of namespaces, and leaves the rest to `H`.
 ///
@@ -36,9 +36,9 @@ impl<H> Namespaced<H> {
         decision: Decision,
         client: &Client,
         channel: &Channel,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Rule, Refusal> {
         log(action, &decision, client, channel);
-        self.namespaces.with(|namespaces| namespaces.answer(decision)).map(drop)
+        self.namespaces.with(|namespaces| namespaces.answer(decision))
     }
 }
 
@@ -53,42 +53,48 @@ impl<H: Hooks> Hooks for Namespaced<H> {
         let query = SubscribeQuery {
             channel: &request.channel,
             user: &request.client.user,
+            attributes: Attributes::from(&*request.client),
             kind: request.kind,
             token,
         };
         let decision = self.namespaces.with(|namespaces| namespaces.check_subscribe(&query));
-        self.settle("subscribe", decision, &request.client, &request.channel)?;
+        let by = self.settle("subscribe", decision, &request.client, &request.channel)?;
         let mut granted = SubscribeDecision::default();
         granted.options = self.namespaces.with(|namespaces| {
             let asked = Asked::from(&request);
             namespaces.subscription_options(
                 &request.channel,
                 &request.client.user,
+                Attributes::from(&*request.client),
                 asked,
                 Overrides::default(),
             )
         })?;
+        granted.options.revocable = by == Rule::Capabilities;
         Ok(granted)
     }
 
     async fn history(&self, request: HistoryRequest) -> Result<(), Refusal> {
-        let HistoryRequest { client, channel, subscribed, .. } = &request;
-        let query = ReadQuery { channel, user: &client.user, subscribed: *subscribed };
+        let HistoryRequest { client, channel, subscribed, allow, .. } = &request;
+        let attributes = Attributes::from(&**client).with_allow(*allow);
+        let query = ReadQuery { channel, user: &client.user, attributes, subscribed: *subscribed };
         let decision = self.namespaces.with(|namespaces| namespaces.check_history(&query));
-        self.settle("history", decision, client, channel)
+        self.settle("history", decision, client, channel).map(drop)
     }
 
     async fn presence(&self, request: PresenceRequest) -> Result<(), Refusal> {
-        let PresenceRequest { client, channel, subscribed, .. } = &request;
-        let query = ReadQuery { channel, user: &client.user, subscribed: *subscribed };
+        let PresenceRequest { client, channel, subscribed, allow, .. } = &request;
+        let attributes = Attributes::from(&**client).with_allow(*allow);
+        let query = ReadQuery { channel, user: &client.user, attributes, subscribed: *subscribed };
         let decision = self.namespaces.with(|namespaces| namespaces.check_presence(&query));
-        self.settle("presence", decision, client, channel)
+        self.settle("presence", decision, client, channel).map(drop)
     }
 
     async fn publish(&self, request: PublishRequest) -> Result<PublishDecision, Refusal> {
         let query = PublishQuery {
             channel: &request.channel,
             user: &request.client.user,
+            attributes: Attributes::from(&*request.client).with_allow(request.allow),
             subscribed: request.subscribed,
             data: &request.data,
         };

@@ -14,8 +14,10 @@ use tourbillon_types::{Channel, ReplyError};
 
 use crate::config::{ChannelConfig, ConfigError, ConfigProblem, NamespacesConfig};
 use crate::decision::{Decision, Rule, with_reason};
+use crate::expression::{Expression, ExpressionError};
 use crate::grammar::{Grammar, Name};
-use crate::ladder::Asked;
+use crate::ladder::{Asked, Attributes};
+use crate::route::Routes;
 
 /// The rules of all channels. Looking a channel up copies and allocates nothing.
 #[derive(Debug)]
@@ -23,6 +25,10 @@ pub struct Namespaces {
     grammar: Grammar,
     without_namespace: ChannelRules,
     by_name: HashMap<Box<str>, ChannelRules, foldhash::fast::RandomState>,
+    /// Where channels that begin with a slash go, if there are patterns.
+    routes: Option<Routes>,
+    /// The namespaces that have a pattern, with their names.
+    routed: Vec<(Box<str>, ChannelRules)>,
     insecure: bool,
     tell_reasons: bool,
 }
@@ -92,6 +98,14 @@ pub struct ChannelRules {
     pub allow_history_for_anonymous: bool,
     /// `allow_user_limited_channels`
     pub allow_user_limited_channels: bool,
+    /// `subscribe_cel`
+    pub subscribe_cel: Option<Expression>,
+    /// `publish_cel`
+    pub publish_cel: Option<Expression>,
+    /// `history_cel`
+    pub history_cel: Option<Expression>,
+    /// `presence_cel`
+    pub presence_cel: Option<Expression>,
     /// `channel_regex`
     pub channel_regex: Option<Pattern>,
     /// `publication_data_format`, or else that of all namespaces.
@@ -124,6 +138,8 @@ impl Namespaces {
         let without_namespace =
             ChannelRules::new("channel.without_namespace", &config.without_namespace, defaults)?;
         let mut by_name = HashMap::default();
+        let mut routes = Routes::default();
+        let mut routed: Vec<(Box<str>, ChannelRules)> = Vec::new();
         for (index, namespace) in config.namespaces.iter().enumerate() {
             let path = format!("channel.namespaces[{index}]");
             let problem = |problem| ConfigError { path: format!("{path}.name"), problem };
@@ -132,14 +148,26 @@ impl Namespaces {
                 return Err(problem(ConfigProblem::NamespaceName(name.clone())));
             }
             let rules = ChannelRules::new(&path, &namespace.channel, defaults)?;
-            if by_name.insert(name.as_str().into(), rules).is_some() {
+            if by_name.contains_key(name.as_str()) || routed.iter().any(|(of, _)| **of == **name) {
                 return Err(problem(ConfigProblem::NamespaceTwice(name.clone())));
             }
+            if namespace.pattern.is_empty() {
+                by_name.insert(name.as_str().into(), rules);
+                continue;
+            }
+            if !config.patterns {
+                let path = format!("{path}.pattern");
+                return Err(ConfigError { path, problem: ConfigProblem::Needs("channel.patterns") });
+            }
+            routes.add(&path, &namespace.pattern, routed.len())?;
+            routed.push((name.as_str().into(), rules));
         }
         Ok(Self {
             grammar: Grammar::new(config),
             without_namespace,
             by_name,
+            routes: config.patterns.then_some(routes),
+            routed,
             insecure: config.insecure,
             tell_reasons: false,
         })
@@ -150,12 +178,30 @@ impl Namespaces {
     /// A channel that starts with the namespace boundary belongs to no namespace.
     #[must_use]
     pub fn resolve<'a>(&'a self, channel: &'a str) -> (Name<'a>, Option<&'a ChannelRules>) {
-        let name = self.grammar.parse(channel);
+        let mut name = self.grammar.parse(channel);
+        if let Some((routes, path)) = self.route(channel) {
+            let found = routes.find(path).and_then(|at| self.routed.get(at));
+            name.rest = channel;
+            name.namespace = found.map_or("", |(namespace, _)| namespace);
+            return (name, found.map(|(_, rules)| rules));
+        }
         let rules = match name.namespace {
             "" => Some(&self.without_namespace),
             namespace => self.by_name.get(namespace),
         };
         (name, rules)
+    }
+
+    /// Where patterns count for a channel, and the path that they are compared with.
+    fn route<'a>(&'a self, channel: &'a str) -> Option<(&'a Routes, &'a str)> {
+        let routes = self.routes.as_ref()?;
+        let path = self.grammar.without_prefix(channel);
+        path.starts_with('/').then_some((routes, path))
+    }
+
+    /// What the variables of the channel's pattern stand for.
+    pub fn variables<'a>(&'a self, channel: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.route(channel).into_iter().flat_map(|(routes, path)| routes.variables(path))
     }
 
     /// A channel with its rules.
@@ -208,16 +254,18 @@ impl Namespaces {
         &self,
         channel: &str,
         user: &str,
+        attributes: Attributes<'_>,
         asked: Asked,
         token: Overrides,
     ) -> Result<SubscriptionOptions, ReplyError> {
-        let features = self.features(channel, user, asked, token)?;
+        let features = self.features(channel, user, attributes, asked, token)?;
         let mut options = self.channel_options(channel)?.subscription();
         options.positioned = features.positioned;
         options.recoverable = features.recoverable;
         options.presence = features.presence;
         options.join_leave = features.join_leave;
         options.push_join_leave = features.push_join_leave;
+        options.allow = attributes.allow;
         Ok(options)
     }
 
@@ -289,6 +337,13 @@ impl ChannelRules {
                 problem: error.into(),
             })?),
         };
+        let expression = |option: &str, source: &str| {
+            let wrong = |error: ExpressionError| ConfigError {
+                path: format!("{path}.{option}"),
+                problem: error.into(),
+            };
+            (!source.is_empty()).then(|| Expression::new(source).map_err(wrong)).transpose()
+        };
         check_history(path, config, default_meta_ttl)?;
         let history_meta_ttl =
             if config.history_meta_ttl.is_zero() { default_meta_ttl } else { config.history_meta_ttl };
@@ -328,6 +383,10 @@ impl ChannelRules {
             allow_publish_for_subscriber: config.allow_publish_for_subscriber,
             allow_publish_for_anonymous: config.allow_publish_for_anonymous,
             allow_user_limited_channels: config.allow_user_limited_channels,
+            subscribe_cel: expression("subscribe_cel", &config.subscribe_cel)?,
+            publish_cel: expression("publish_cel", &config.publish_cel)?,
+            history_cel: expression("history_cel", &config.history_cel)?,
+            presence_cel: expression("presence_cel", &config.presence_cel)?,
             channel_regex,
             data_format: data_format(path, &config.publication_data_format)?.unwrap_or(default_format),
             batching: batching(path, config)?,

@@ -2,21 +2,22 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
-use tourbillon_auth::{Overrides, SubscribeClaims, SubscriptionClaims, TokenError, Verifier};
+use tourbillon_auth::{Capability, Overrides, SubscribeClaims, SubscriptionClaims, TokenError, Verifier};
 use tourbillon_node::{
-    ChannelOptions, Client, ClientCommand, ConnectDecision, ConnectRequest, HistoryRequest, Hooks,
-    MessageRequest, PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest,
+    ChannelOptions, Client, ClientCommand, ClientRights, ConnectDecision, ConnectRequest, HistoryRequest,
+    Hooks, MessageRequest, PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest,
     Refusal, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
     SubscriptionOptions, TokenMark,
 };
 use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe, UserId};
 
-use crate::ladder::{Asked, SubscribeQuery, TokenCheck};
+use crate::ladder::{Asked, Attributes, SubscribeQuery, TokenCheck};
 use crate::namespaced::log;
-use crate::{Live, Namespaces};
+use crate::{Caps, Live, Namespaces, Patterns, Rule, Verdict};
 
 /// How clients say who they are. The options of `client`, under their names.
 #[derive(Debug)]
@@ -70,6 +71,7 @@ impl TokensConfig {
 pub struct Tokens<H> {
     config: Live<TokensConfig>,
     namespaces: Live<Namespaces>,
+    patterns: Patterns,
     inner: H,
 }
 
@@ -80,7 +82,7 @@ impl<H> Tokens<H> {
         namespaces: impl Into<Live<Namespaces>>,
         inner: H,
     ) -> Self {
-        Self { config: config.into(), namespaces: namespaces.into(), inner }
+        Self { config: config.into(), namespaces: namespaces.into(), patterns: Patterns::default(), inner }
     }
 
     fn refuse(&self, refusal: impl Into<Refusal>, reason: &dyn fmt::Display) -> Refusal {
@@ -124,7 +126,7 @@ impl<H: Hooks> Hooks for Tokens<H> {
             loading.await;
         }
         let namespaces = self.namespaces.load();
-        admit(&config, &namespaces, &request)
+        admit(&config, &namespaces, &self.patterns, &request)
     }
 
     async fn subscribe(&self, request: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
@@ -141,16 +143,23 @@ impl<H: Hooks> Hooks for Tokens<H> {
                 TokenCheck::from(*error)
             }
         };
-        let query = SubscribeQuery { channel: &channel, user: &client.user, kind, token };
+        let query = SubscribeQuery {
+            channel: &channel,
+            user: &client.user,
+            attributes: Attributes::from(&*client),
+            kind,
+            token,
+        };
         let decision = self.namespaces.with(|namespaces| namespaces.check_subscribe(&query));
         log("subscribe", &decision, &client, &channel);
         self.namespaces.with(|namespaces| namespaces.answer(decision))?;
         let mut granted = SubscribeDecision::default();
         if let Ok(claims) = claims {
             let mark = TokenMark::new(claims.token_id.as_deref(), claims.issued_at);
-            granted.options = self
-                .namespaces
-                .with(|namespaces| options(namespaces, &channel, &client.user, asked, claims.subscription))?;
+            granted.options = self.namespaces.with(|namespaces| {
+                let attributes = Attributes::from(&*client).with_allow(claims.allow);
+                options(namespaces, &channel, &client.user, attributes, asked, claims.subscription)
+            })?;
             granted.options.expire_at = claims.expire_at;
             granted.token = mark;
         }
@@ -198,6 +207,11 @@ impl<H: Hooks> Hooks for Tokens<H> {
         let mut decision = RefreshDecision::until(claims.expire_at.filter(|_| !insecure));
         decision.token = renewed(claims.token_id.as_deref(), claims.issued_at);
         decision.info = (!claims.info.is_empty()).then_some(claims.info);
+        let had = request.client.terms.rights().and_then(ClientRights::get::<Caps>).is_some();
+        let caps =
+            self.namespaces.with(|namespaces| caps(namespaces, &self.patterns, &claims.capabilities))?;
+        // A token without capabilities takes away those of the one before.
+        decision.rights = caps.or_else(|| had.then(Caps::default)).map(ClientRights::new);
         Ok(decision)
     }
 
@@ -218,6 +232,7 @@ impl<H: Hooks> Hooks for Tokens<H> {
         let mut decision = RefreshDecision::until(claims.expire_at);
         decision.token = TokenMark::new(claims.token_id.as_deref(), claims.issued_at);
         decision.info = Some(claims.subscription.info).filter(|info| !info.is_empty());
+        decision.allow = Some(claims.allow);
         Ok(decision)
     }
 
@@ -263,10 +278,11 @@ fn renewed(id: Option<&str>, issued_at: Option<i64>) -> Option<Box<TokenMark>> {
 fn admit(
     config: &TokensConfig,
     namespaces: &Namespaces,
+    patterns: &Patterns,
     request: &ConnectRequest,
 ) -> Result<ConnectDecision, Refusal> {
     let mut decision = if !request.token.is_empty() {
-        by_token(config, namespaces, request)?
+        by_token(config, namespaces, patterns, request)?
     } else if config.allow_anonymous_connect_without_token || namespaces.is_insecure() {
         ConnectDecision::new(UserId::anonymous())
     } else if let Some(user) = config.user_of(&request.headers) {
@@ -286,6 +302,7 @@ fn admit(
 fn by_token(
     config: &TokensConfig,
     namespaces: &Namespaces,
+    patterns: &Patterns,
     request: &ConnectRequest,
 ) -> Result<ConnectDecision, Refusal> {
     let claims = config.token.verify_connect(&request.token, request.unix_seconds).map_err(|error| {
@@ -302,10 +319,11 @@ fn by_token(
         tracing::debug!(client = %request.client, "connection refused: {why}");
         return Err(namespaces.refuse(Disconnect::PERMISSION_DENIED, &why));
     }
+    let rights = caps(namespaces, patterns, &claims.capabilities)?.map(ClientRights::new);
     let user = claims.user;
     // An unknown channel is not skipped in silence: the application would wait for what cannot come (HID-56).
     let subscribe = |(channel, claims): (Channel, SubscriptionClaims)| {
-        let options = options(namespaces, &channel, &user, Asked::default(), claims)?;
+        let options = options(namespaces, &channel, &user, Attributes::default(), Asked::default(), claims)?;
         Ok((channel, options))
     };
     let subscriptions = claims.subscriptions.into_iter().map(subscribe).collect::<Result<_, ReplyError>>()?;
@@ -314,6 +332,8 @@ fn by_token(
     decision.info = claims.info;
     decision.meta = claims.meta;
     decision.token = TokenMark::new(claims.token_id.as_deref(), claims.issued_at);
+    decision.labels = (!claims.labels.is_empty()).then(|| Arc::new(claims.labels));
+    decision.rights = rights;
     decision.subscriptions = subscriptions;
     Ok(decision)
 }
@@ -329,11 +349,28 @@ fn grant_personal(
     };
     let channel = namespaces.personal_channel(&personal.namespace, &decision.user);
     let (asked, token) = (Asked::default(), Overrides::default());
-    let options = namespaces.subscription_options(&channel, &decision.user, asked, token)?;
+    let attributes = Attributes::default();
+    let options = namespaces.subscription_options(&channel, &decision.user, attributes, asked, token)?;
     decision.subscriptions.retain(|(other, _)| *other != channel);
     decision.subscriptions.push((channel, options));
     decision.single_connection = personal.single_connection;
     Ok(())
+}
+
+/// The capabilities that a token claims, if it claims any. One that cannot be read is a token that cannot.
+fn caps(
+    namespaces: &Namespaces,
+    patterns: &Patterns,
+    claims: &[Capability],
+) -> Result<Option<Caps>, Refusal> {
+    if claims.is_empty() {
+        return Ok(None);
+    }
+    let caps = Caps::new(claims, patterns);
+    caps.map(Some).map_err(|error| {
+        tracing::debug!(why = %error, "a token's capabilities cannot be read");
+        namespaces.refuse(Disconnect::INVALID_TOKEN, &error)
+    })
 }
 
 /// Adds the channels that a client asks for as it connects, if it could have subscribed to them by itself and
@@ -352,12 +389,19 @@ fn grant_requested(
         if channel.is_empty() || namespaces.find(channel).is_err() {
             return Err(Disconnect::BAD_REQUEST.into());
         }
-        let query = SubscribeQuery { channel, user: &decision.user, kind: 0, token: TokenCheck::Absent };
-        if namespaces.check_subscribe(&query).is_allowed() && granted.insert(channel.clone()) {
-            let options = {
-                let (asked, token) = (Asked::default(), Overrides::default());
-                namespaces.subscription_options(channel, &decision.user, asked, token)?
-            };
+        let attributes = Attributes {
+            capabilities: decision.rights.as_ref().and_then(ClientRights::get),
+            meta: Some(&decision.meta),
+            labels: decision.labels.as_deref(),
+            ..Attributes::default()
+        };
+        let user = &decision.user;
+        let query = SubscribeQuery { channel, user, attributes, kind: 0, token: TokenCheck::Absent };
+        let checked = namespaces.check_subscribe(&query);
+        if checked.is_allowed() && granted.insert(channel.clone()) {
+            let (asked, token) = (Asked::default(), Overrides::default());
+            let mut options = namespaces.subscription_options(channel, user, attributes, asked, token)?;
+            options.revocable = *checked.verdict() == Verdict::Allowed(Rule::Capabilities);
             decision.subscriptions.push((channel.clone(), options));
         }
     }
@@ -392,10 +436,11 @@ fn options(
     namespaces: &Namespaces,
     channel: &str,
     user: &str,
+    attributes: Attributes<'_>,
     asked: Asked,
     claims: SubscriptionClaims,
 ) -> Result<SubscriptionOptions, ReplyError> {
-    let mut options = namespaces.subscription_options(channel, user, asked, claims.overrides)?;
+    let mut options = namespaces.subscription_options(channel, user, attributes, asked, claims.overrides)?;
     options.info = claims.info;
     options.data = claims.data;
     Ok(options)

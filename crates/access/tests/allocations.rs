@@ -23,7 +23,7 @@ fn looking_channels_up_and_deciding_allocates_nothing() {
         ..ChannelConfig::default()
     };
     let config = NamespacesConfig {
-        namespaces: vec![NamespaceConfig { name: "ns".to_owned(), channel }],
+        namespaces: vec![NamespaceConfig { name: "ns".to_owned(), pattern: String::new(), channel }],
         ..NamespacesConfig::default()
     };
     let namespaces = Namespaces::new(&config).expect("is sound");
@@ -33,19 +33,32 @@ fn looking_channels_up_and_deciding_allocates_nothing() {
         for channel in names {
             for user in ["", "anna"] {
                 let _ = black_box(namespaces.channel_options(channel));
-                let query = SubscribeQuery { channel, user, kind: 0, token: TokenCheck::Absent };
+                let query = SubscribeQuery {
+                    attributes: Default::default(),
+                    channel,
+                    user,
+                    kind: 0,
+                    token: TokenCheck::Absent,
+                };
                 black_box(namespaces.check_subscribe(&query));
-                let query = ReadQuery { channel, user, subscribed: true };
+                let query = ReadQuery { attributes: Default::default(), channel, user, subscribed: true };
                 black_box(namespaces.check_presence(&query));
                 black_box(namespaces.check_history(&query));
                 black_box(namespaces.check_publish(&PublishQuery {
+                    attributes: Default::default(),
                     channel,
                     user,
                     subscribed: true,
                     data: &data,
                 }));
                 let asked = Asked { positioned: true, recoverable: true, join_leave: true };
-                let _ = black_box(namespaces.features(channel, user, asked, Overrides::default()));
+                let _ = black_box(namespaces.features(
+                    channel,
+                    user,
+                    Default::default(),
+                    asked,
+                    Overrides::default(),
+                ));
             }
         }
     };

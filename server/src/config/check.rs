@@ -2,13 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
-use tourbillon::auth::{
-    FetchError, HttpJwksFetch, JwksConfig, JwksProvider, Secret, Verifier, VerifierConfig,
-};
 use tourbillon::grpc::GrpcConfig;
 use tourbillon::memory::Persistence;
 use tourbillon::node::NodeConfig;
@@ -21,9 +16,10 @@ use tourbillon_api::HttpApiConfig;
 use super::duration::GoDuration;
 use super::limits;
 use super::load::{ConfigError, Problem, Source};
-use super::model::{ChannelRules, Options, SubscriptionToken, Token};
+use super::model::{ChannelRules, Options};
 use super::personal;
 use super::streams;
+use super::tokens;
 use super::transports::{self, HttpTransports};
 use crate::admission::IpLimits;
 use crate::logging::LEVELS;
@@ -133,7 +129,7 @@ impl Settings {
         let node = node(&mut check, options);
         let persistence = streams::persistence(&mut check, &options.broker.memory.persistence);
         let namespaces = namespaces(&mut check, options);
-        let mut tokens = tokens(&mut check, options);
+        let mut tokens = tokens::tokens(&mut check, options);
         if let (Some(namespaces), Some(tokens)) = (&namespaces, &mut tokens) {
             tokens.personal_channel = personal::channel(&mut check, options, namespaces);
         }
@@ -355,6 +351,10 @@ fn channel_config(check: &mut Checker, path: &str, rules: &ChannelRules) -> Chan
         allow_publish_for_subscriber: rules.allow_publish_for_subscriber,
         allow_publish_for_anonymous: rules.allow_publish_for_anonymous,
         allow_user_limited_channels: rules.allow_user_limited_channels,
+        subscribe_cel: rules.subscribe_cel.clone(),
+        publish_cel: rules.publish_cel.clone(),
+        history_cel: rules.history_cel.clone(),
+        presence_cel: rules.presence_cel.clone(),
         channel_regex: rules.channel_regex.clone(),
         publication_data_format: rules.publication_data_format.clone(),
         presence: rules.presence,
@@ -383,11 +383,13 @@ fn namespaces(check: &mut Checker, options: &Options) -> Option<Namespaces> {
         .map(|(index, namespace)| {
             let mut config = NamespaceConfig::default();
             config.name.clone_from(&namespace.name);
+            config.pattern.clone_from(&namespace.pattern);
             let path = format!("channel.namespaces[{index}]");
             config.channel = channel_config(check, &path, &namespace.rules);
             config
         })
         .collect();
+    config.patterns = channel.patterns;
     config.publication_data_format.clone_from(&channel.publication_data_format);
     config.private_prefix.clone_from(&channel.private_prefix);
     config.namespace_boundary.clone_from(&channel.namespace_boundary);
@@ -401,97 +403,6 @@ fn namespaces(check: &mut Checker, options: &Options) -> Option<Namespaces> {
             None
         }
     }
-}
-
-/// The two kinds of tokens are checked by the same options.
-fn token_of(subscription: &SubscriptionToken) -> Token {
-    Token {
-        hmac_secret_key: subscription.hmac_secret_key.clone(),
-        hmac_previous_secret_key: subscription.hmac_previous_secret_key.clone(),
-        hmac_previous_secret_key_valid_until: subscription.hmac_previous_secret_key_valid_until,
-        rsa_public_key: subscription.rsa_public_key.clone(),
-        ecdsa_public_key: subscription.ecdsa_public_key.clone(),
-        jwks_public_endpoint: subscription.jwks_public_endpoint.clone(),
-        audience: subscription.audience.clone(),
-        audience_regex: subscription.audience_regex.clone(),
-        issuer: subscription.issuer.clone(),
-        issuer_regex: subscription.issuer_regex.clone(),
-        user_id_claim: subscription.user_id_claim.clone(),
-        insecure_skip_jwks_endpoint_safety_check: subscription.insecure_skip_jwks_endpoint_safety_check,
-    }
-}
-
-fn verifier(check: &mut Checker, path: &str, token: &Token, skip_signature: bool) -> Option<Verifier> {
-    let config = VerifierConfig {
-        hmac_secret_key: Secret::from(token.hmac_secret_key.expose()),
-        hmac_previous_secret_key: Secret::from(token.hmac_previous_secret_key.expose()),
-        hmac_previous_secret_key_valid_until: token.hmac_previous_secret_key_valid_until,
-        rsa_public_key: token.rsa_public_key.clone(),
-        ecdsa_public_key: token.ecdsa_public_key.clone(),
-        audience: token.audience.clone(),
-        audience_regex: token.audience_regex.clone(),
-        issuer: token.issuer.clone(),
-        issuer_regex: token.issuer_regex.clone(),
-        user_id_claim: token.user_id_claim.clone(),
-        insecure_skip_signature_verify: skip_signature,
-        ..VerifierConfig::default()
-    };
-    let made = if token.jwks_public_endpoint.is_empty() {
-        Verifier::new(config)
-    } else {
-        let fetch = check.ok(&format!("{path}.jwks_public_endpoint"), jwks_fetch(token))?;
-        Verifier::with_jwks(config, jwks(token), Arc::new(fetch))
-    };
-    match made {
-        Ok(verifier) => Some(verifier),
-        Err(error) => {
-            check.error(&format!("{path}.{}", error.option), error.problem.to_string());
-            None
-        }
-    }
-}
-
-/// One set, whose keys replace those of other options (KEY-05).
-fn jwks(token: &Token) -> JwksConfig {
-    let provider = JwksProvider {
-        option: "jwks_public_endpoint".into(),
-        endpoint: token.jwks_public_endpoint.clone(),
-        ..JwksProvider::default()
-    };
-    JwksConfig {
-        providers: vec![provider],
-        insecure_skip_endpoint_safety_check: token.insecure_skip_jwks_endpoint_safety_check,
-        ..JwksConfig::default()
-    }
-}
-
-/// A host that the operator wrote, alone or in a list, may be in a private network; one that tokens name may not.
-fn jwks_fetch(token: &Token) -> Result<HttpJwksFetch, FetchError> {
-    let by_token =
-        token.insecure_skip_jwks_endpoint_safety_check && token.jwks_public_endpoint.contains("{{");
-    Ok(HttpJwksFetch::new()?.allow_private_addresses(!by_token))
-}
-
-fn tokens(check: &mut Checker, options: &Options) -> Option<TokensConfig> {
-    let client = &options.client;
-    let skip = client.insecure_skip_token_signature_verify;
-    let subscription = &client.subscription_token;
-    let token = verifier(check, "client.token", &client.token, skip);
-    let subscription_token = if subscription.enabled {
-        Some(verifier(check, "client.subscription_token", &token_of(subscription), skip)?)
-    } else {
-        None
-    };
-    let header = match client.user_id_http_header.as_str() {
-        "" => None,
-        name => Some(check.ok("client.user_id_http_header", name.parse::<HeaderName>())?),
-    };
-    let mut tokens = TokensConfig::new(token?);
-    tokens.subscription_token = subscription_token;
-    tokens.allow_anonymous_connect_without_token = client.allow_anonymous_connect_without_token;
-    tokens.disallow_anonymous_connection_tokens = client.disallow_anonymous_connection_tokens;
-    tokens.user_id_http_header = header;
-    Some(tokens)
 }
 
 fn api(check: &mut Checker, options: &Options) -> Option<HttpApiConfig> {
@@ -551,14 +462,11 @@ fn warnings(options: &Options) -> Vec<String> {
          that are disconnected can come back as often as they like",
     );
     let token = &client.token;
-    let no_set = token.jwks_public_endpoint.is_empty();
+    let no_set = token.jwks_public_endpoint.is_empty() && !token.jwks.enabled;
     let no_static_key = token.hmac_secret_key.is_empty()
         && token.rsa_public_key.is_empty()
         && token.ecdsa_public_key.is_empty();
-    warn(
-        !no_set && !no_static_key,
-        "client.token.jwks_public_endpoint is set: the other keys of client.token are not used",
-    );
+    warn(!no_set && !no_static_key, "client.token has key sets: its other keys are not used");
     warn(
         !no_set && token.insecure_skip_jwks_endpoint_safety_check,
         "client.token.insecure_skip_jwks_endpoint_safety_check: tokens may say where their keys are",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::duration::GoDuration;
 use super::limits::{BucketOption, MethodOverride, NamespaceOverride};
-use super::model::{ConnectCodeTransform, DisconnectTransform};
+use super::model::{ConnectCodeTransform, DisconnectTransform, JwksProvider, KeyValue};
 use super::namespace::Namespace;
 use super::secret::SecretText;
 
@@ -43,7 +43,9 @@ leaves!(
     Vec<DisconnectTransform>,
     Vec<BucketOption>,
     Vec<NamespaceOverride>,
-    Vec<MethodOverride>
+    Vec<MethodOverride>,
+    Vec<JwksProvider>,
+    Vec<KeyValue>
 );
 
 impl Describe for Vec<Namespace> {

@@ -290,9 +290,57 @@ options! {
         issuer_regex: String = String::new(),
         /// The claim that names the user, instead of `sub`.
         user_id_claim: String = String::new(),
+        /// Claims that get into the meta object: objects of `key`, the name there, and `value`, the path of the claim.
+        meta_from_claim: Vec<KeyValue> = Vec::new(),
+        /// Claims that become labels: objects of `key`, the label, and `value`, the path of the claim.
+        labels_from_claim: Vec<KeyValue> = Vec::new(),
+        /// Several key sets.
+        jwks: Jwks = Jwks::default(),
         /// Any group may fill a placeholder of the key set's address: whoever makes tokens says where keys are.
         insecure_skip_jwks_endpoint_safety_check: bool = false,
     }
+}
+
+/// An element of `meta_from_claim` or `labels_from_claim`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KeyValue {
+    /// What it becomes.
+    pub key: String,
+    /// Where it is.
+    pub value: String,
+}
+
+options! {
+    /// `jwks`.
+    Jwks {
+        /// Keys come from the sets of these providers, and from nowhere else.
+        enabled: bool = false,
+        /// Who has key sets: objects of `name`, `enabled`, `endpoint`, `issuer`, `audience`, and, for connection tokens,
+        /// `meta_from_claim` and `labels_from_claim`. The issuer of a token says whose it is, and its audience where
+        /// several have the same issuer.
+        providers: Vec<JwksProvider> = Vec::new(),
+    }
+}
+
+/// An element of `jwks.providers`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JwksProvider {
+    /// Its name.
+    pub name: String,
+    /// Whether it counts.
+    pub enabled: bool,
+    /// The address of the set.
+    pub endpoint: String,
+    /// What `iss` is.
+    pub issuer: String,
+    /// What `aud` contains.
+    pub audience: String,
+    /// Claims that get into the meta object.
+    pub meta_from_claim: Vec<KeyValue>,
+    /// Claims that become labels.
+    pub labels_from_claim: Vec<KeyValue>,
 }
 
 options! {
@@ -322,6 +370,8 @@ options! {
         issuer_regex: String = String::new(),
         /// The claim that names the user, instead of `sub`.
         user_id_claim: String = String::new(),
+        /// Several key sets.
+        jwks: Jwks = Jwks::default(),
         /// Any group may fill a placeholder of the key set's address: whoever makes tokens says where keys are.
         insecure_skip_jwks_endpoint_safety_check: bool = false,
     }
@@ -346,6 +396,8 @@ options! {
         history_meta_ttl: GoDuration = GoDuration::from_secs(720 * 3600),
         /// The rules of channels without a namespace.
         without_namespace: ChannelRules = ChannelRules::default(),
+        /// Channels that begin with a slash belong to the namespace whose `pattern` they match.
+        patterns: bool = false,
         /// The namespaces.
         namespaces: Vec<Namespace> = Vec::new(),
     }
@@ -366,6 +418,15 @@ options! {
         allow_publish_for_anonymous: bool = false,
         /// Channels name the users who may subscribe.
         allow_user_limited_channels: bool = false,
+        /// A CEL expression that lets users subscribe where it is true of `user`, `channel`, `meta`, `labels`, `vars`
+        /// (of the pattern) and `subscribed`.
+        subscribe_cel: String = String::new(),
+        /// The same for publishing.
+        publish_cel: String = String::new(),
+        /// The same for reading the history.
+        history_cel: String = String::new(),
+        /// The same for knowing who is subscribed.
+        presence_cel: String = String::new(),
         /// What the name must match, after the namespace.
         channel_regex: String = String::new(),
         /// What publications must be: empty for anything but nothing, `json`, `json_object` or `binary`.

@@ -15,6 +15,8 @@ use super::schema::join;
 pub struct Namespace {
     /// The namespace's name.
     pub name: String,
+    /// What its channels look like.
+    pub pattern: String,
     /// The rules of its channels.
     #[serde(flatten)]
     pub rules: ChannelRules,
@@ -23,6 +25,8 @@ pub struct Namespace {
 impl Describe for Namespace {
     fn describe(path: &str, _: &str, into: &mut Texts) {
         String::describe(&join(path, "name"), "The namespace's name.", into);
+        let pattern = "What its channels look like, such as `/users/:name`, in place of its name; needs `channel.patterns`.";
+        String::describe(&join(path, "pattern"), pattern, into);
         ChannelRules::describe(path, "", into);
     }
 }
@@ -40,10 +44,10 @@ impl<'de> Deserialize<'de> for Namespace {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Namespace, A::Error> {
-                let mut name = String::new();
-                let rest = Rest { members, name: &mut name };
+                let (mut name, mut pattern) = (String::new(), String::new());
+                let rest = Rest { members, name: &mut name, pattern: &mut pattern };
                 let rules = ChannelRules::deserialize(MapAccessDeserializer::new(rest))?;
-                Ok(Namespace { name, rules })
+                Ok(Namespace { name, pattern, rules })
             }
         }
 
@@ -51,10 +55,11 @@ impl<'de> Deserialize<'de> for Namespace {
     }
 }
 
-/// The members but for the name, which is put aside.
+/// The members but for name and pattern, which are put aside.
 struct Rest<'a, A> {
     members: A,
     name: &'a mut String,
+    pattern: &'a mut String,
 }
 
 impl<'de, A: MapAccess<'de>> MapAccess<'de> for Rest<'_, A> {
@@ -62,10 +67,11 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Rest<'_, A> {
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
         while let Some(key) = self.members.next_key::<String>()? {
-            if key != "name" {
-                return seed.deserialize(StringDeserializer::new(key)).map(Some);
+            match key.as_str() {
+                "name" => *self.name = self.members.next_value()?,
+                "pattern" => *self.pattern = self.members.next_value()?,
+                _ => return seed.deserialize(StringDeserializer::new(key)).map(Some),
             }
-            *self.name = self.members.next_value()?;
         }
         Ok(None)
     }

@@ -567,3 +567,111 @@ fn what_is_collected_and_what_may_be_missed_is_checked() {
             channel.namespaces[0].overflow_policy: unknown policy "drop": it must be "", "disconnect", "drop_oldest" or "keep_latest""#]],
     );
 }
+
+#[test]
+fn expressions_patterns_and_mappings_are_named_with_their_path() {
+    for (text, expected) in [
+        (
+            r#"{"channel":{"namespaces":[{"name":"ab","subscribe_cel":"nobody == user"}]}}"#,
+            "channel.namespaces[0].subscribe_cel: invalid expression: unknown variable nobody",
+        ),
+        (
+            r#"{"channel":{"without_namespace":{"publish_cel":"user =="}}}"#,
+            "channel.without_namespace.publish_cel: invalid expression: ",
+        ),
+        (
+            r#"{"channel":{"namespaces":[{"name":"ab","pattern":"/a/:b"}]}}"#,
+            "channel.namespaces[0].pattern: needs `channel.patterns`",
+        ),
+        (
+            r#"{"channel":{"patterns":true,"namespaces":[{"name":"ab","pattern":"/a/:b"},{"name":"cd","pattern":"/a/x:c"}]}}"#,
+            "channel.namespaces[1].pattern: a channel could match \"/a/:b\" too",
+        ),
+        (
+            r#"{"channel":{"without_namespace":{"pattern":"/a"}}}"#,
+            "channel.without_namespace.pattern: no such option",
+        ),
+        (
+            r#"{"client":{"token":{"meta_from_claim":[{"key":"1a","value":"b"}]}}}"#,
+            "client.token.meta_from_claim: key \"1a\" must match ",
+        ),
+        (
+            r#"{"client":{"token":{"labels_from_claim":[{"key":"a","value":"b.#"}]}}}"#,
+            "client.token.labels_from_claim: value \"b.#\" must be names joined by dots",
+        ),
+        (
+            r#"{"client":{"token":{"labels_from_claim":[{"kee":"a"}]}}}"#,
+            "client.token.labels_from_claim[0].kee: unknown field `kee`",
+        ),
+    ] {
+        let said = Sources::json(text).read().expect_err(text);
+        assert!(said.starts_with(expected), "{text}: {said}");
+    }
+    taken(
+        r#"{"channel":{"patterns":true,"namespaces":[{"name":"ab","pattern":"/a/:b","subscribe_cel":"vars.b == user",
+            "history_cel":"'a' in meta.roles","presence_cel":"labels.tier == 'pro'","publish_cel":"subscribed"}]}}"#,
+    );
+}
+
+#[test]
+fn pro_46_providers_of_key_sets_are_checked() {
+    let wrong = |list: &str, expected: &str| {
+        let text = format!(r#"{{"client":{{"token":{{"jwks":{{"enabled":true,"providers":{list}}}}}}}}}"#);
+        let said = Sources::json(&text).read().expect_err(&text);
+        assert!(said.contains(expected), "{list}: {said}");
+    };
+    let path = "client.token.jwks.providers";
+    let one = |name: &str, more: &str| {
+        format!(
+            r#"{{"name":"{name}","enabled":true,"endpoint":"https://a.example/keys","issuer":"a"{more}}}"#
+        )
+    };
+    wrong("[]", &format!("{path}: none is enabled"));
+    wrong(r#"[{"name":"ab"}]"#, &format!("{path}: none is enabled"));
+    wrong(
+        &format!("[{}]", one("a-b", "")),
+        &format!("{path}[0].name: \"a-b\" must match ^[a-zA-Z0-9_]{{2,}}$"),
+    );
+    wrong(
+        &format!("[{},{}]", one("ab", ""), one("ab", "")),
+        &format!("{path}[0].name: there is another provider"),
+    );
+    wrong(
+        &format!("[{},{}]", one("ab", ""), one("cd", "")),
+        &format!("{path}[1].audience: must not be empty"),
+    );
+    let same = r#","audience":"x""#;
+    wrong(
+        &format!("[{},{}]", one("ab", same), one("cd", same)),
+        &format!("{path}[1].audience: another provider"),
+    );
+    wrong(r#"[{"name":"ab","enabled":true}]"#, &format!("{path}[0].endpoint: must not be empty"));
+    wrong(r#"[{"name":"ab","enabled":true}]"#, &format!("{path}[0].issuer: must not be empty"));
+    wrong(
+        r#"[{"name":"ab","enabled":true,"issuer":"a","endpoint":"nowhere"}]"#,
+        &format!("{path}[0].endpoint: not an http or https address"),
+    );
+    let text =
+        r#"{"client":{"token":{"jwks_public_endpoint":"https://a.example/","jwks":{"enabled":true}}}}"#;
+    let said = Sources::json(text).read().expect_err(text);
+    assert!(
+        said.starts_with("client.token.jwks.enabled: cannot be used together with `jwks_public_endpoint`"),
+        "{said}"
+    );
+    let sub = one("ab", r#","meta_from_claim":[{"key":"a","value":"b"}]"#);
+    let text = format!(
+        r#"{{"client":{{"subscription_token":{{"enabled":true,"jwks":{{"enabled":true,"providers":[{sub}]}}}}}}}}"#
+    );
+    let said = Sources::json(&text).read().expect_err(&text);
+    let expected =
+        "client.subscription_token.jwks.providers[0].meta_from_claim: subscription tokens have neither";
+    assert!(said.starts_with(expected), "{said}");
+    let both = format!(
+        "{},{}",
+        one("ab", r#","audience":"x""#),
+        one("cd", r#","audience":"y","labels_from_claim":[{"key":"a","value":"b.c"}]"#)
+    );
+    taken(&format!(r#"{{"client":{{"token":{{"jwks":{{"enabled":true,"providers":[{both}]}}}}}}}}"#));
+    // Without the switch, the list means nothing, as it says.
+    taken(r#"{"client":{"token":{"jwks":{"providers":[{"name":"ab"}]}}}}"#);
+}

@@ -13,6 +13,7 @@ const SPAWNERS: &[(&str, &str)] = &[
     ("crates/node/src/shutdown.rs", "the drain"),
     ("crates/node/src/flush.rs", "the flush workers"),
     ("crates/node/src/node.rs", "the node's own tasks, all on its tracker"),
+    ("crates/access/src/expression.rs", "the parser of expressions needs much stack; its caller waits"),
     ("crates/broker-memory/src/lib.rs", "what waits for the disk, and for which its caller waits"),
     ("crates/transport-websocket/src/service.rs", "an upgrade completes after its response has been sent"),
     ("crates/load/src/bin/suite/contestants.rs", "the servers that are measured are processes"),

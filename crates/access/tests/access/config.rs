@@ -6,7 +6,7 @@ use tourbillon_node::DataFormat;
 fn named(name: &str, set: impl FnOnce(&mut ChannelConfig)) -> NamespaceConfig {
     let mut channel = ChannelConfig::default();
     set(&mut channel);
-    NamespaceConfig { name: name.to_owned(), channel }
+    NamespaceConfig { name: name.to_owned(), pattern: String::new(), channel }
 }
 
 fn with(namespaces: Vec<NamespaceConfig>) -> NamespacesConfig {

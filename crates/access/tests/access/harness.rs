@@ -49,7 +49,8 @@ pub(crate) fn decided(decision: &Decision) -> End {
 pub(crate) fn config(set: impl FnOnce(&mut ChannelConfig)) -> NamespacesConfig {
     let mut channel = ChannelConfig::default();
     set(&mut channel);
-    let namespace = NamespaceConfig { name: "ns".to_owned(), channel: channel.clone() };
+    let namespace =
+        NamespaceConfig { name: "ns".to_owned(), pattern: String::new(), channel: channel.clone() };
     NamespacesConfig {
         without_namespace: channel,
         namespaces: vec![namespace],

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test stops at what it did not expect")]
 
+mod capabilities;
 mod config;
 mod connect;
 mod explain;
@@ -10,6 +11,7 @@ mod harness;
 mod limits;
 mod logs;
 mod namespaced;
+mod patterns;
 mod properties;
 mod publish;
 mod reading;

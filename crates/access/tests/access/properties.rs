@@ -85,8 +85,20 @@ fn decide(config: &NamespacesConfig, request: &Request) -> [Decision; 2] {
     let namespaces = Namespaces::new(config).expect("the rules are sound");
     let Request { channel, user, kind, token, subscribed, data } = request;
     [
-        namespaces.check_subscribe(&SubscribeQuery { channel, user, kind: *kind, token: *token }),
-        namespaces.check_publish(&PublishQuery { channel, user, subscribed: *subscribed, data }),
+        namespaces.check_subscribe(&SubscribeQuery {
+            attributes: Default::default(),
+            channel,
+            user,
+            kind: *kind,
+            token: *token,
+        }),
+        namespaces.check_publish(&PublishQuery {
+            attributes: Default::default(),
+            channel,
+            user,
+            subscribed: *subscribed,
+            data,
+        }),
     ]
 }
 

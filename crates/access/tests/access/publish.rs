@@ -21,7 +21,13 @@ const NOBODY_SUBSCRIBED: Who = Who { user: "", subscribed: true };
 fn check_data(namespaces: &Namespaces, channel: &str, who: Who, data: &'static str, by: Rule, expect: End) {
     let Who { user, subscribed } = who;
     let data = Payload::from(data);
-    let decision = namespaces.check_publish(&PublishQuery { channel, user, subscribed, data: &data });
+    let decision = namespaces.check_publish(&PublishQuery {
+        attributes: Default::default(),
+        channel,
+        user,
+        subscribed,
+        data: &data,
+    });
     assert_eq!(decided(&decision), expect, "{channel} {who:?}: {decision:#?}");
     assert_eq!(decision.deciding().map(|step| step.rule), Some(by), "{channel} {who:?}: {decision:#?}");
 }

@@ -36,12 +36,24 @@ fn a_decision_in_nanoseconds() {
         ("user-limited", "ns:room#ben,anna", "anna"),
         ("refused", "ns:x", ""),
     ] {
-        let query = SubscribeQuery { channel, user, kind: 0, token: TokenCheck::Absent };
+        let query = SubscribeQuery {
+            attributes: Default::default(),
+            channel,
+            user,
+            kind: 0,
+            token: TokenCheck::Absent,
+        };
         measure(name, || {
             black_box(rules.with(|rules| rules.check_subscribe(black_box(&query))));
         });
     }
-    let query = PublishQuery { channel: "ns:room-17", user: "anna", subscribed: true, data: &data };
+    let query = PublishQuery {
+        attributes: Default::default(),
+        channel: "ns:room-17",
+        user: "anna",
+        subscribed: true,
+        data: &data,
+    };
     measure("publish", || {
         black_box(rules.with(|rules| rules.check_publish(black_box(&query))));
     });

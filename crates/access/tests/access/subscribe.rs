@@ -8,7 +8,7 @@ use crate::harness::{decided, insecure, namespaces};
 
 /// A request without token, for a stream.
 fn query<'a>(channel: &'a str, user: &'a str) -> SubscribeQuery<'a> {
-    SubscribeQuery { channel, user, kind: 0, token: TokenCheck::Absent }
+    SubscribeQuery { attributes: Default::default(), channel, user, kind: 0, token: TokenCheck::Absent }
 }
 
 #[track_caller]

@@ -67,8 +67,13 @@ fn perm_01_subscribe_every_combination() {
         ] {
             for user in USERS {
                 for (token, by_token) in tokens {
-                    let decision =
-                        namespaces.check_subscribe(&SubscribeQuery { channel, user, kind: 0, token });
+                    let decision = namespaces.check_subscribe(&SubscribeQuery {
+                        attributes: Default::default(),
+                        channel,
+                        user,
+                        kind: 0,
+                        token,
+                    });
                     let user_limited = limited && limited_option;
                     let expected = if !valid {
                         Error(107)
@@ -123,7 +128,8 @@ fn perm_02_publish_every_combination() {
                 [("news", ""), ("ns:news", "anna"), ("$news", "anna"), ("news#ben", "anna")]
             {
                 let data = Payload::from(data);
-                let query = PublishQuery { channel, user, subscribed, data: &data };
+                let query =
+                    PublishQuery { attributes: Default::default(), channel, user, subscribed, data: &data };
                 let decision = namespaces.check_publish(&query);
                 let expected = if good {
                     ladder([client, subscriber, anonymous], user, subscribed, insecure)
@@ -168,7 +174,7 @@ fn perm_03_perm_04_presence_and_history_every_combination() {
         });
         for channel in ["news", "ns:news", "$ns:news", "no:news", "ns:ü", "ns:a#ben"] {
             for user in USERS {
-                let query = ReadQuery { channel, user, subscribed };
+                let query = ReadQuery { attributes: Default::default(), channel, user, subscribed };
                 let decision = if history {
                     namespaces.check_history(&query)
                 } else {
@@ -213,7 +219,7 @@ fn perm_05_subt_15_what_subscriptions_get_every_combination() {
                 positioned: force || (ask && (allowed || may_read(history))),
                 recoverable: force || (ask && (allowed || may_read(history))),
             };
-            let found = namespaces.features("ns:x", user, asked, Overrides::default());
+            let found = namespaces.features("ns:x", user, Default::default(), asked, Overrides::default());
             assert_eq!(found, Ok(expected), "{user:?} {asked:?}");
             // A token says otherwise, whatever the namespace says; what is asked for comes on top.
             let mut token = Overrides::default();
@@ -229,9 +235,11 @@ fn perm_05_subt_15_what_subscriptions_get_every_combination() {
                 positioned: !force || (ask && (allowed || may_read(history))),
                 recoverable: !force || (ask && (allowed || may_read(history))),
             };
-            assert_eq!(namespaces.features("ns:x", user, asked, token), Ok(with_token));
+            assert_eq!(namespaces.features("ns:x", user, Default::default(), asked, token), Ok(with_token));
         }
-        assert!(namespaces.features("no:x", "anna", asked, Overrides::default()).is_err());
+        assert!(
+            namespaces.features("no:x", "anna", Default::default(), asked, Overrides::default()).is_err()
+        );
     }
 }
 

@@ -11,8 +11,8 @@ use tourbillon_broker::{HistoryQuery, PublishOptions, Published};
 pub use tourbillon_recovery::RecoveryMode;
 pub use tourbillon_session::Refusal;
 use tourbillon_types::{
-    Channel, ClientId, Direction, Encoding, Instant, Payload, Permissions, SessionId, StreamPosition, TagFilter,
-    Tags, Text, UserId,
+    Channel, ClientId, Direction, Encoding, Instant, Payload, Permissions, SessionId, StreamPosition,
+    TagFilter, Tags, Text, UserId,
 };
 
 use super::TokenMark;
