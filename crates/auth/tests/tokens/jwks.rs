@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tourbillon_auth::{
-    ConfigError, ConnectClaims, FetchError, InvalidToken, JwksConfig, JwksFetch, JwksProvider, TokenError,
+    ClaimMapping, ConfigError, ConnectClaims, FetchError, InvalidToken, JwksConfig, JwksFetch, JwksProvider, TokenError,
     Verifier, VerifierConfig,
 };
 
@@ -533,6 +533,31 @@ fn pro_46_providers_are_chosen_by_issuer_and_audience() {
     let (script, verifier) = rig(at(vec![only]), VerifierConfig::default());
     assert_eq!(check(&verifier, &one.token("{}"), NOW), invalid(InvalidToken::NoKeySet));
     assert_eq!(script.asked(), 0);
+}
+
+#[test]
+fn pro_46_what_becomes_of_claims_is_the_providers_affair() {
+    let issuer = Issuer::new("k");
+    let mapping = |key: &str, value: &str| ClaimMapping { key: key.to_owned(), value: value.to_owned() };
+    let mut own = provider(URL);
+    "own".clone_into(&mut own.issuer);
+    own.meta_from_claim = vec![mapping("role", "r")];
+    own.labels_from_claim = vec![mapping("own", "l")];
+    let mut plain = provider(URL);
+    "plain".clone_into(&mut plain.issuer);
+    let all = VerifierConfig {
+        meta_from_claim: vec![mapping("all", "r")],
+        labels_from_claim: vec![mapping("all", "l")],
+        ..VerifierConfig::default()
+    };
+    let (script, verifier) = rig(at(vec![own, plain]), all);
+    script.will(URL, &[Ok(set(&[issuer.jwk("")]))]);
+    for (name, meta, label) in [("own", r#"{"role":"admin"}"#, "own"), ("plain", "", "all")] {
+        let token = issuer.token(&format!(r#"{{"iss":"{name}","r":"admin","l":"eu"}}"#));
+        let claims = check(&verifier, &token, NOW).expect("genuine");
+        assert_eq!(claims.meta.bytes(), meta.as_bytes(), "{name}");
+        assert_eq!(claims.labels.iter().collect::<Vec<_>>(), [(&label.to_owned(), &"eu".to_owned())], "{name}");
+    }
 }
 
 #[test]
