@@ -23,12 +23,16 @@ fn looking_channels_up_and_deciding_allocates_nothing() {
         ..ChannelConfig::default()
     };
     let config = NamespacesConfig {
-        namespaces: vec![NamespaceConfig { name: "ns".to_owned(), pattern: String::new(), channel }],
+        patterns: true,
+        namespaces: vec![
+            NamespaceConfig { name: "path".to_owned(), pattern: "/a/:b".to_owned(), channel: channel.clone() },
+            NamespaceConfig { name: "ns".to_owned(), pattern: String::new(), channel },
+        ],
         ..NamespacesConfig::default()
     };
     let namespaces = Namespaces::new(&config).expect("is sound");
     let data = Payload::from("{}");
-    let names = ["ns:room-17", "$ns:room", "ns:room#ben,anna", "room", "no:room", "ns:ü"];
+    let names = ["ns:room-17", "$ns:room", "ns:room#ben,anna", "room", "no:room", "ns:ü", "/a/b", "/b"];
     let round = || {
         for channel in names {
             for user in ["", "anna"] {

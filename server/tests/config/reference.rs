@@ -51,6 +51,12 @@ fn every_variable_of_the_reference_is_read() {
             _ if path.ends_with(".method_overrides") => {
                 (r#"[{"method":"seven"}]"#, format!("{place}/0/method"), json!("seven"))
             }
+            _ if path.ends_with("_from_claim") => {
+                (r#"[{"key":"six"}]"#, format!("{place}/0/key"), json!("six"))
+            }
+            _ if path.ends_with(".providers") => {
+                (r#"[{"name":"six"}]"#, format!("{place}/0/name"), json!("six"))
+            }
             "true" | "false" => ("true", place, json!(true)),
             "[]" => ("six seven", place, json!(["six", "seven"])),
             _ if default.parse::<i64>().is_ok() => ("7", place, json!(7)),

@@ -11,8 +11,8 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tourbillon_auth::{
-    ClaimMapping, ConfigError, ConnectClaims, FetchError, InvalidToken, JwksConfig, JwksFetch, JwksProvider, TokenError,
-    Verifier, VerifierConfig,
+    ClaimMapping, ConfigError, ConnectClaims, FetchError, InvalidToken, JwksConfig, JwksFetch, JwksProvider,
+    TokenError, Verifier, VerifierConfig,
 };
 
 use crate::{NOW, base64url, invalid};
@@ -556,7 +556,11 @@ fn pro_46_what_becomes_of_claims_is_the_providers_affair() {
         let token = issuer.token(&format!(r#"{{"iss":"{name}","r":"admin","l":"eu"}}"#));
         let claims = check(&verifier, &token, NOW).expect("genuine");
         assert_eq!(claims.meta.bytes(), meta.as_bytes(), "{name}");
-        assert_eq!(claims.labels.iter().collect::<Vec<_>>(), [(&label.to_owned(), &"eu".to_owned())], "{name}");
+        assert_eq!(
+            claims.labels.iter().collect::<Vec<_>>(),
+            [(&label.to_owned(), &"eu".to_owned())],
+            "{name}"
+        );
     }
 }
 
