@@ -25,7 +25,11 @@ fn looking_channels_up_and_deciding_allocates_nothing() {
     let config = NamespacesConfig {
         patterns: true,
         namespaces: vec![
-            NamespaceConfig { name: "path".to_owned(), pattern: "/a/:b".to_owned(), channel: channel.clone() },
+            NamespaceConfig {
+                name: "path".to_owned(),
+                pattern: "/a/:b".to_owned(),
+                channel: channel.clone(),
+            },
             NamespaceConfig { name: "ns".to_owned(), pattern: String::new(), channel },
         ],
         ..NamespacesConfig::default()

@@ -74,10 +74,12 @@ fn with_attributes() {
     let mut config = config(|_| {});
     config.patterns = true;
     let mut path = config.namespaces[0].clone();
-    ("path".clone_into(&mut path.name), "/users/:user".clone_into(&mut path.pattern));
+    "path".clone_into(&mut path.name);
+    "/users/:user".clone_into(&mut path.pattern);
     path.channel.allow_subscribe_for_client = true;
     let mut cel = config.namespaces[0].clone();
-    ("cel".clone_into(&mut cel.name), "/cel/:user".clone_into(&mut cel.pattern));
+    "cel".clone_into(&mut cel.name);
+    "/cel/:user".clone_into(&mut cel.pattern);
     "vars.user == user || 'admin' in meta.roles".clone_into(&mut cel.channel.subscribe_cel);
     config.namespaces.extend([path, cel]);
     let rules = Live::new(Namespaces::new(&config).expect("sound"));
