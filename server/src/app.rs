@@ -1,7 +1,7 @@
 //! A whole server: from settings to something that runs.
 
-use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,97 +21,17 @@ use tourbillon_access::{
 };
 use tourbillon_api::{ApiService, HttpApi};
 
+use crate::acme::Acme;
 use crate::admission::{Admission, Rules};
-use crate::config::{HttpTransports, ListenerConfig, Settings};
+use crate::config::{HttpTransports, Settings};
 use crate::dev::Dev;
 use crate::explain::Explainer;
 use crate::grpc::{self, GrpcPort};
-use crate::http::serve;
+use crate::listen::{Listeners, Port, Socket, Speaks};
+use crate::ports::{Ports, TlsHandles};
 use crate::revoke::Revoker;
 use crate::router::{HttpRoutes, Router};
-
-/// Sockets that are bound and not yet served. Tests bring their own.
-#[derive(Debug)]
-pub struct Listeners {
-    external: TcpListener,
-    internal: Option<TcpListener>,
-    uni_grpc: Option<TcpListener>,
-}
-
-impl Listeners {
-    /// Binds what the settings say.
-    ///
-    /// # Errors
-    ///
-    /// The address that cannot be bound, named in the message.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future closes what was bound.
-    pub async fn bind(config: ListenerConfig) -> io::Result<Self> {
-        let external = bind(config.external).await?;
-        let internal = match config.internal {
-            Some(address) => Some(bind(address).await?),
-            None => None,
-        };
-        Ok(Self { external, internal, uni_grpc: None })
-    }
-
-    /// Binds the port of the unidirectional GRPC stream, too. Without it the stream is not there.
-    ///
-    /// # Errors
-    ///
-    /// The address that cannot be bound, named in the message.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future closes what was bound.
-    pub async fn with_uni_grpc(self, address: SocketAddr) -> io::Result<Self> {
-        Ok(Self { uni_grpc: Some(bind(address).await?), ..self })
-    }
-
-    /// Where the unidirectional GRPC stream is, if it is.
-    ///
-    /// # Errors
-    ///
-    /// The operating system's.
-    pub fn uni_grpc_address(&self) -> io::Result<Option<SocketAddr>> {
-        self.uni_grpc.as_ref().map(TcpListener::local_addr).transpose()
-    }
-
-    /// Where clients connect to.
-    ///
-    /// # Errors
-    ///
-    /// The operating system's.
-    pub fn external_address(&self) -> io::Result<SocketAddr> {
-        self.external.local_addr()
-    }
-
-    /// Where API and health are, if elsewhere.
-    ///
-    /// # Errors
-    ///
-    /// The operating system's.
-    pub fn internal_address(&self) -> io::Result<Option<SocketAddr>> {
-        self.internal.as_ref().map(TcpListener::local_addr).transpose()
-    }
-}
-
-async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let bound = match TcpListener::bind(address).await {
-        // A system without IPv6 has no address for both.
-        Err(error)
-            if address.is_ipv6()
-                && address.ip().is_unspecified()
-                && !matches!(error.kind(), ErrorKind::AddrInUse | ErrorKind::PermissionDenied) =>
-        {
-            TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
-        }
-        bound => bound,
-    };
-    bound.map_err(|error| io::Error::new(error.kind(), format!("listening on {address}: {error}")))
-}
+use crate::tls::TlsError;
 
 fn http_routes(node: &Node, settings: HttpTransports) -> HttpRoutes {
     let HttpTransports { http_stream, sse, emulation, uni_http_stream, uni_sse, init, ticket } = settings;
@@ -141,6 +61,7 @@ pub struct Reload {
     namespaces: Live<Namespaces>,
     tokens: Live<TokensConfig>,
     connection_limit: Live<Option<usize>>,
+    tls: TlsHandles,
     dev: bool,
 }
 
@@ -150,10 +71,12 @@ fn rules(namespaces: Namespaces, dev: bool) -> Namespaces {
 }
 
 impl Reload {
-    /// Puts the rules of channels, the keys of tokens and the limit of connections of other settings into force.
+    /// Puts the rules of channels, the keys of tokens, the limit of connections and the certificates of other settings
+    /// into force.
     /// Everything else stays (CONF-10). Key sets that were fetched are kept, as far as they come from the same
     /// addresses (KEY-09).
     pub fn apply(&self, settings: Settings) {
+        self.tls.reload(&settings.ports);
         settings.tokens.take_over(&self.tokens.load());
         self.namespaces.replace(rules(settings.namespaces, self.dev));
         self.tokens.replace(settings.tokens);
@@ -171,6 +94,17 @@ pub enum StartError {
     /// A limit makes no sense.
     #[error("client.rate_limit.{0}")]
     Limits(#[from] LimitsError),
+    /// Certificates cannot be loaded.
+    #[error("http_server: {0}")]
+    Tls(#[from] TlsError),
+    /// Nothing can be listened to where an authority asks.
+    #[error("http_server.tls_autocert.http_addr: listening on {address}: {source}")]
+    Challenges {
+        /// Where.
+        address: SocketAddr,
+        /// The operating system's error.
+        source: io::Error,
+    },
     /// The file of streams cannot be used.
     #[error("broker.memory.persistence.path: {}: {}", path.display(), chain(source))]
     Streams {
@@ -199,9 +133,10 @@ fn engine(persistence: Option<Persistence>) -> Result<MemoryEngine, StartError> 
 pub struct App {
     node: Node,
     driver: NodeDriver,
-    ports: Vec<(TcpListener, Router)>,
+    ports: Vec<Port>,
     uni_grpc: Option<(TcpListener, GrpcPort)>,
     reload: Reload,
+    acme: Option<Acme>,
     shutdown_timeout: Duration,
 }
 
@@ -210,9 +145,11 @@ impl App {
     ///
     /// # Errors
     ///
-    /// Settings that the node or the limits refuse, or a file of streams that cannot be used.
+    /// Settings that the node or the limits refuse, certificates that cannot be loaded, or a file of streams that cannot
+    /// be used.
     pub fn build(settings: Settings, listeners: Listeners, dev: Option<Dev>) -> Result<Self, StartError> {
         let is_dev = dev.is_some();
+        let speaks = Ports::new(&settings.ports)?;
         let namespaces = Live::new(rules(settings.namespaces, is_dev));
         let tokens = Live::new(settings.tokens);
         let connection_limit = Live::new(settings.connection_limit);
@@ -261,20 +198,28 @@ impl App {
             (listener, GrpcPort { service, admission: grpc_admission })
         });
         let mut ports = Vec::new();
-        if let Some(listener) = listeners.internal {
+        if let Some(socket) = listeners.internal {
             external.api = api.clone().filter(|_| settings.api_external);
-            ports.push((listener, Router { api, health: settings.health, ..Router::default() }));
+            let router = Router { api, health: settings.health, ..Router::default() };
+            ports.push(Port { socket, router, speaks: speaks.internal });
         } else {
             external.api = api;
             external.health = settings.health;
         }
-        ports.push((listeners.external, external));
+        ports.push(Port { socket: listeners.external, router: external, speaks: speaks.external });
+        if let (Some(address), Some(acme)) = (speaks.challenges, &speaks.acme) {
+            let socket =
+                Socket::bind(address).map_err(|source| StartError::Challenges { address, source })?;
+            let router = Router { acme: Some(Arc::clone(acme.certificates())), ..Router::default() };
+            ports.push(Port { socket, router, speaks: Speaks::default() });
+        }
         Ok(Self {
             node,
             driver,
             ports,
             uni_grpc,
-            reload: Reload { namespaces, tokens, connection_limit, dev: is_dev },
+            reload: Reload { namespaces, tokens, connection_limit, tls: speaks.tls, dev: is_dev },
+            acme: speaks.acme,
             shutdown_timeout: settings.shutdown_timeout,
         })
     }
@@ -300,8 +245,14 @@ impl App {
     pub async fn run(self, stop: CancellationToken) -> bool {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.driver);
-        for (listener, router) in self.ports {
-            tasks.spawn(serve(listener, router, stop.clone()));
+        for tls in self.reload.tls.each() {
+            tasks.spawn(tls.clone().watch(stop.clone()));
+        }
+        if let Some(acme) = self.acme {
+            tasks.spawn(acme.run(stop.clone()));
+        }
+        for port in self.ports {
+            tasks.spawn(port.serve(stop.clone()));
         }
         if let Some((listener, port)) = self.uni_grpc {
             tasks.spawn(grpc::serve(listener, port, stop.clone()));

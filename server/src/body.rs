@@ -1,6 +1,7 @@
 //! Bodies of requests that must arrive in time, and of answers that must be taken in time.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,15 +13,57 @@ use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 use tourbillon::http::HttpBody;
 
-use crate::http::Pace;
+use crate::listen::{Broken, Pace};
 
 /// Time within which a request must have arrived whole (HTTP-01).
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The body of a request as it comes.
+pub(crate) struct Received {
+    body: Incoming,
+    broken: Option<Broken>,
+}
+
+impl Received {
+    pub(crate) const fn new(body: Incoming, broken: Option<Broken>) -> Self {
+        Self { body, broken }
+    }
+}
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let (Poll::Ready(Some(Err(_))), Some(broken)) = (&frame, &self.broken) {
+            broken.set();
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.body.fmt(f)
+    }
+}
+
 /// A body that fails if it is not whole in time.
 #[derive(Debug)]
 pub(crate) struct Timely {
-    body: Incoming,
+    body: Received,
     /// From the first wait on: most bodies are there with their heads.
     limit: Option<Pin<Box<Sleep>>>,
 }
@@ -35,7 +78,7 @@ pub(crate) enum BodyError {
 }
 
 impl Timely {
-    pub(crate) const fn new(body: Incoming) -> Self {
+    pub(crate) const fn new(body: Received) -> Self {
         Self { body, limit: None }
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod dotenv;
 mod duration;
 mod env;
 pub mod limits;
+mod listeners;
 mod load;
 pub mod model;
 mod namespace;
@@ -22,8 +23,9 @@ mod tokens;
 mod transports;
 mod tree;
 
-pub use check::{ListenerConfig, Settings};
+pub use check::Settings;
 pub use duration::GoDuration;
+pub use listeners::{AcmeConfig, ListenerConfig, Place, PortSettings, TlsSettings};
 pub use load::{ConfigError, Given, Loaded, Problem, Source, load};
 pub use model::Options;
 pub use reference::reference;

@@ -26,6 +26,8 @@ pub struct Dev {
     signer: Signer,
     api_key: String,
     url: String,
+    /// What the address of a page begins with.
+    scheme: &'static str,
     paths: Paths,
 }
 
@@ -99,10 +101,12 @@ impl Dev {
         let secret = Secret::from(options.client.token.hmac_secret_key.expose());
         let signer = Signer::hs256(&secret).with_user_id_claim(&options.client.token.user_id_claim);
         let path = &options.websocket.handler_prefix;
+        let (scheme, ws) = if options.http_server.tls.enabled { ("https", "wss") } else { ("http", "ws") };
         Self {
+            scheme,
             signer,
             api_key: options.http_api.key.expose().to_owned(),
-            url: format!("ws://{}{path}", shown(address)),
+            url: format!("{ws}://{}{path}", shown(address)),
             paths: Paths {
                 http_stream: options.http_stream.handler_prefix.clone(),
                 sse: options.sse.handler_prefix.clone(),
@@ -129,7 +133,7 @@ impl Dev {
         let Self { url, api_key, paths, .. } = self;
         let Paths { http_stream, sse, .. } = paths;
         let token = self.token("dev");
-        let base = format!("http://{}", shown(address));
+        let base = format!("{}://{}", self.scheme, shown(address));
         format!(
             r#"
 Tourbillon, development mode. Do not expose this server: its keys are printed.
@@ -164,7 +168,7 @@ From a backend:
     }
 
     /// Answers a request for one of the development pages.
-    pub(crate) fn answer<B>(&self, request: &Request<B>, peer: SocketAddr) -> Option<Answer> {
+    pub(crate) fn answer<B>(&self, request: &Request<B>, peer: Option<SocketAddr>) -> Option<Answer> {
         let (content_type, body) = match request.uri().path() {
             "/" => (
                 "text/html; charset=utf-8",
@@ -193,7 +197,11 @@ From a backend:
             return Some(reply(StatusCode::METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", "GET only\n"));
         }
         // The keys are for whoever sits at this machine, whatever name leads here.
-        if !peer.ip().is_loopback() || !request.headers().get(HOST).is_some_and(is_loopback_host) {
+        let is_near = peer.is_some_and(|peer| peer.ip().is_loopback());
+        // HTTP/2 names the host elsewhere.
+        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+        let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+        if !is_near || !host.is_some_and(is_loopback_host) {
             return Some(reply(
                 StatusCode::FORBIDDEN,
                 "text/plain; charset=utf-8",
@@ -221,8 +229,7 @@ From a backend:
     }
 }
 
-fn is_loopback_host(host: &HeaderValue) -> bool {
-    let Ok(host) = host.to_str() else { return false };
+fn is_loopback_host(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.split(':').next().unwrap_or_default(),
@@ -249,8 +256,7 @@ mod tests {
             ("localhost.evil.example:8000", false),
             ("", false),
         ] {
-            let host = HeaderValue::from_str(host).expect("a header value");
-            assert_eq!(is_loopback_host(&host), served, "{host:?}");
+            assert_eq!(is_loopback_host(host), served, "{host:?}");
         }
     }
 }

@@ -25,7 +25,7 @@ use tourbillon::node::Node;
 use tower_service::Service;
 
 use crate::admission::{Admission, Opening, Permit};
-use crate::http::{PAUSE, canonical, is_about_one};
+use crate::listen::{PAUSE, canonical, is_about_one};
 
 /// Time between pings of a connection on which nothing comes, and time for their answers.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(25), Duration::from_secs(5));

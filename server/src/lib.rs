@@ -4,6 +4,7 @@
 //! 2. [`config::Settings::new`] checks them;
 //! 3. [`Listeners::bind`] binds ports, [`App::build`] puts the parts together, [`App::run`] runs them.
 
+mod acme;
 mod admission;
 mod app;
 pub mod bench;
@@ -14,16 +15,19 @@ mod descriptors;
 pub mod dev;
 mod explain;
 mod grpc;
-mod http;
+mod listen;
 pub mod logging;
+mod ports;
 mod revoke;
 mod router;
 mod signals;
+pub mod tls;
 pub mod tools;
 
 pub use admission::{IpLimits, Networks};
-pub use app::{App, Listeners, Reload, StartError};
+pub use app::{App, Reload, StartError};
 pub use descriptors::raise_descriptor_limit;
+pub use listen::Listeners;
 pub use signals::signals;
 
 /// Several errors as one text, a line each.

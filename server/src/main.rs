@@ -75,24 +75,25 @@ async fn serve(
     settings: Settings,
 ) -> Result<(), String> {
     let text = |error: std::io::Error| error.to_string();
-    let mut listeners = Listeners::bind(settings.listeners).await.map_err(text)?;
+    let mut listeners = Listeners::bind(&settings.listeners).await.map_err(text)?;
     if let Some((address, _)) = settings.uni_grpc {
         listeners = listeners.with_uni_grpc(address).await.map_err(text)?;
     }
-    let external = listeners.external_address().map_err(text)?;
-    let internal = listeners.internal_address().map_err(text)?;
+    let [external, internal] = listeners.names();
+    let tls = settings.ports.external_tls.is_some();
     if let Some(file) = &settings.pid_file {
         write_pid(file).map_err(|error| format!("pid_file: {error}"))?;
     }
-    let dev = flags.dev.then(|| Dev::new(options, external));
-    let banner = dev.as_ref().map(|dev| dev.banner(external));
+    let address = flags.dev.then(|| listeners.external_address()).transpose().map_err(text)?;
+    let dev = address.map(|address| Dev::new(options, address));
+    let banner = dev.as_ref().zip(address).map(|(dev, address)| dev.banner(address));
     let app = App::build(settings, listeners, dev).map_err(|error| error.to_string())?;
     let stop = CancellationToken::new();
     let signals = signals(flags, app.reload(), stop.clone()).map_err(text)?;
     tokio::spawn(signals);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), engine = %options.engine.r#type,
-        %external, internal = %internal.unwrap_or(external), tls = false, node = %app.node().id(), "serving",
+        %external, %internal, tls, node = %app.node().id(), "serving",
     );
     if let Some(banner) = banner {
         println!("{banner}");

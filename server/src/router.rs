@@ -18,10 +18,11 @@ use tourbillon::websocket::{UniWebSocketService, WebSocketService};
 use tourbillon_api::HttpApi;
 use tower_service::Service;
 
+use crate::acme::Certificates;
 use crate::admission::{Admission, Opening, Refused};
-use crate::body::{Outgoing, Timely};
+use crate::body::{Outgoing, Received, Timely};
 use crate::dev::Dev;
-use crate::http::Pace;
+use crate::listen::{Begun, Pace, Streams};
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
@@ -36,6 +37,8 @@ pub(crate) struct Router {
     pub(crate) dev: Option<Dev>,
     /// Who may connect; `None` for ports without endpoints for clients.
     pub(crate) admission: Option<Admission>,
+    /// All that is there where an authority asks.
+    pub(crate) acme: Option<Arc<Certificates>>,
 }
 
 /// The endpoints of connections over plain HTTP.
@@ -79,7 +82,7 @@ impl HttpRoute<'_> {
         !matches!(self, HttpRoute::Emulation(_) | HttpRoute::Ticket(_)) && method != Method::OPTIONS
     }
 
-    async fn answer(self, request: Request<Incoming>) -> Response<HttpBody> {
+    async fn answer(self, request: Request<Received>) -> Response<HttpBody> {
         let answer = match self {
             Self::Stream(service) => service.clone().call(request).await,
             Self::Emulation(service) => service.clone().call(request).await,
@@ -95,14 +98,15 @@ impl HttpRoute<'_> {
 
 impl Router {
     /// Whether one more connection may stand. `Some(None)`: nobody counts.
-    pub(crate) fn open(&self, peer: SocketAddr) -> Option<Option<Opening>> {
-        self.admission.as_ref().map_or(Some(None), |admission| admission.open(peer).map(Some))
+    pub(crate) fn open(&self, peer: Option<SocketAddr>) -> Option<Option<Opening>> {
+        let open = |admission: &Admission| admission.open(counted(peer)).map(Some);
+        self.admission.as_ref().map_or(Some(None), open)
     }
 
     /// Gives a request that begins a connection its place, which lasts as long as the connection.
-    fn admit(&self, peer: SocketAddr, request: &mut Request<Incoming>) -> Result<(), Refused> {
+    fn admit(&self, peer: Option<SocketAddr>, request: &mut Request<Received>) -> Result<(), Refused> {
         if let Some(admission) = &self.admission {
-            let permit = admission.admit(peer, request.headers())?;
+            let permit = admission.admit(counted(peer), request.headers())?;
             request.extensions_mut().insert(Held::new(permit));
         }
         Ok(())
@@ -110,8 +114,8 @@ impl Router {
 
     async fn answer(
         &self,
-        mut request: Request<Incoming>,
-        peer: SocketAddr,
+        mut request: Request<Received>,
+        peer: Option<SocketAddr>,
         pace: &Pace,
     ) -> Response<Outgoing> {
         if let Some(http) = &self.http
@@ -127,7 +131,15 @@ impl Router {
         self.short_answer(request, peer, pace).await.map(Outgoing::from)
     }
 
-    async fn short_answer(&self, mut request: Request<Incoming>, peer: SocketAddr, pace: &Pace) -> Answer {
+    async fn short_answer(
+        &self,
+        mut request: Request<Received>,
+        peer: Option<SocketAddr>,
+        pace: &Pace,
+    ) -> Answer {
+        if let Some(acme) = &self.acme {
+            return acme.answer(&request);
+        }
         if let Some((at, service)) = &self.websocket
             && request.uri().path() == at
         {
@@ -164,6 +176,11 @@ impl Router {
     }
 }
 
+/// The address that a connection counts for. Who comes by a Unix socket comes from this machine.
+fn counted(peer: Option<SocketAddr>) -> SocketAddr {
+    peer.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
+}
+
 /// The answer to a handshake, with what becomes of the connection.
 fn following(
     answer: Answer,
@@ -192,9 +209,20 @@ pub(crate) fn reply(status: StatusCode, content_type: &'static str, body: impl I
 /// The router for the requests of one connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Routed {
-    pub(crate) router: Arc<Router>,
-    pub(crate) peer: SocketAddr,
+    router: Arc<Router>,
+    pub(crate) peer: Option<SocketAddr>,
+    /// That of the one request at a time of HTTP/1.1.
     pub(crate) pace: Pace,
+    /// The requests of HTTP/2.
+    pub(crate) streams: Option<Streams>,
+}
+
+impl Routed {
+    /// Requests of HTTP/1.1 that come from `peer`, which has no address at a Unix socket. The connection holds a place
+    /// until its first request.
+    pub(crate) fn new(router: Arc<Router>, peer: Option<SocketAddr>, opening: Option<Opening>) -> Self {
+        Self { router, peer, pace: Pace::new(opening), streams: None }
+    }
 }
 
 impl hyper::service::Service<Request<Incoming>> for Routed {
@@ -202,19 +230,33 @@ impl hyper::service::Service<Request<Incoming>> for Routed {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(self.peer);
-        let Self { router, peer, pace } = self.clone();
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let Self { router, peer, mut pace, streams } = self.clone();
+        // The place of the connection is free, whatever becomes of the request.
         pace.asked();
+        let begun = streams.map(|streams| {
+            let (own, begun) = streams.begin();
+            pace = own;
+            begun
+        });
+        let broken = begun.as_ref().map(Begun::broken);
+        let mut request = request.map(|body| Received::new(body, broken));
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         Box::pin(async move {
             // Not the query: it may hold a key (OBS-08).
             let asked = tracing::enabled!(tracing::Level::DEBUG)
                 .then(|| (request.method().clone(), request.uri().path().to_owned()));
             let answer = router.answer(request, peer, &pace).await;
             if let Some((method, path)) = asked {
-                tracing::debug!(%peer, %method, %path, status = answer.status().as_u16(), "HTTP request");
+                let peer = peer.map(tracing::field::display);
+                tracing::debug!(peer, %method, %path, status = answer.status().as_u16(), "HTTP request");
             }
             pace.answered();
+            if let Some(begun) = begun {
+                begun.answered();
+            }
             Ok(answer)
         })
     }

@@ -52,7 +52,7 @@ fn reload_from(flags: &Serve, reload: &Reload) {
         Ok(settings) => {
             reload.apply(settings);
             tracing::info!(
-                "channel rules, token keys and client.connection_limit are reloaded; other options need a restart"
+                "channel rules, token keys, client.connection_limit and TLS certificates are reloaded; other options need a restart"
             );
         }
         Err(errors) => tracing::error!("the configuration is not reloaded: {}", lines(&errors)),
@@ -75,7 +75,7 @@ mod tests {
         let options = flags.load().expect("sound options").options;
         let mut settings = Settings::new(&options).expect("sound options");
         settings.listeners.external.set_port(0);
-        let listeners = Listeners::bind(settings.listeners).await.expect("a port");
+        let listeners = Listeners::bind(&settings.listeners).await.expect("a port");
         let app = App::build(settings, listeners, None).expect("a server");
         let exists = |channel: &str| app.node().channel_options(channel).is_ok();
         let namespaces = || [exists("old:a"), exists("new:a")];

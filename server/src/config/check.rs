@@ -1,6 +1,6 @@
 //! From options to settings: every value checked once, with its full path in every message.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tourbillon_api::HttpApiConfig;
 
 use super::duration::GoDuration;
 use super::limits;
+use super::listeners::{self, ListenerConfig, PortSettings};
 use super::load::{ConfigError, Problem, Source};
 use super::model::{ChannelRules, Options};
 use super::personal;
@@ -29,6 +30,8 @@ use crate::logging::LEVELS;
 pub struct Settings {
     /// Where it listens.
     pub listeners: ListenerConfig,
+    /// How it speaks there.
+    pub ports: PortSettings,
     /// How the node behaves.
     pub node: NodeConfig,
     /// The file in which the embedded engine keeps streams; `None`: they end with the process.
@@ -67,15 +70,6 @@ pub struct Settings {
     pub pid_file: Option<PathBuf>,
     /// What the operator should know of.
     pub warnings: Vec<String>,
-}
-
-/// Where a server listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListenerConfig {
-    /// For clients.
-    pub external: SocketAddr,
-    /// For API and health, if elsewhere.
-    pub internal: Option<SocketAddr>,
 }
 
 pub(super) struct Checker {
@@ -125,7 +119,8 @@ impl Settings {
     /// Everything that is wrong, not only the first.
     pub fn new(options: &Options) -> Result<Self, Vec<ConfigError>> {
         let mut check = Checker { errors: Vec::new() };
-        let listeners = listeners(&mut check, options);
+        let listeners = listeners::listeners(&mut check, options);
+        let ports = listeners::ports(&mut check, options, listeners.as_ref());
         let node = node(&mut check, options);
         let persistence = streams::persistence(&mut check, &options.broker.memory.persistence);
         let namespaces = namespaces(&mut check, options);
@@ -161,6 +156,7 @@ impl Settings {
         let client = &options.client;
         Ok(Self {
             listeners,
+            ports,
             node,
             persistence,
             namespaces,
@@ -199,47 +195,15 @@ fn revocations(check: &mut Checker, options: &Options) {
     }
 }
 
-fn listeners(check: &mut Checker, options: &Options) -> Option<ListenerConfig> {
-    let server = &options.http_server;
-    let external = address(check, "http_server.address", &server.address, server.port);
-    let port = match server.internal_port.as_str() {
-        "" => Some(server.port),
-        text => {
-            let port = text.parse::<u16>().map_err(|_| format!("{text:?} is not a port"));
-            check.ok("http_server.internal_port", port)
-        }
-    };
-    let internal = match server.internal_address.as_str() {
-        "" => external.zip(port).map(|(external, port)| SocketAddr::new(external.ip(), port)),
-        text => address(check, "http_server.internal_address", text, port.unwrap_or_default()),
-    };
-    let (external, internal) = external.zip(internal)?;
-    // Endpoints of the same address and port share a listener (NET-02).
-    Some(ListenerConfig { external, internal: Some(internal).filter(|internal| *internal != external) })
-}
-
 /// UNI-07.
 fn uni_grpc(check: &mut Checker, options: &Options) -> Option<(SocketAddr, GrpcConfig)> {
     let grpc = &options.uni_grpc;
-    let address = address(check, "uni_grpc.address", &grpc.address, grpc.port);
+    let address = listeners::address(check, "uni_grpc.address", &grpc.address, grpc.port);
     let mut config = GrpcConfig::default();
     if grpc.max_receive_message_size > 0 {
         config.max_receive_message_size = grpc.max_receive_message_size;
     }
     address.filter(|_| grpc.enabled).map(|address| (address, config))
-}
-
-fn address(check: &mut Checker, path: &str, text: &str, port: u16) -> Option<SocketAddr> {
-    let ip = match text {
-        // IPv4 too, where the system has both.
-        "" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        "localhost" => IpAddr::from([127, 0, 0, 1]),
-        text => {
-            let parsed = text.trim_matches(['[', ']']).parse::<IpAddr>();
-            check.ok(path, parsed.map_err(|_| format!("{text:?} is not an IP address")))?
-        }
-    };
-    Some(SocketAddr::new(ip, port))
 }
 
 fn node(check: &mut Checker, options: &Options) -> NodeConfig {

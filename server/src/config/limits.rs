@@ -341,6 +341,11 @@ fn trusted(check: &mut Checker, path: &str, list: &[String]) -> Networks {
     if list == ["none"] {
         return Networks::default();
     }
+    networks(check, path, list)
+}
+
+/// Networks such as `10.0.0.0/8`, and addresses.
+pub(super) fn networks(check: &mut Checker, path: &str, list: &[String]) -> Networks {
     let mut networks = Networks::default();
     for text in list {
         match network(text) {

@@ -94,7 +94,8 @@ options! {
 options! {
     /// `http_server`.
     HttpServer {
-        /// The address to listen on; empty for all.
+        /// The address to listen on; empty for all. `unix:` and a path for a Unix socket, `systemd` or `systemd:` and a
+        /// name for a socket that the service manager hands over; the port has no meaning then.
         address: String = String::new(),
         /// The port to listen on.
         port: u16 = 8000,
@@ -102,6 +103,70 @@ options! {
         internal_address: String = String::new(),
         /// The port for API and health, if another.
         internal_port: String = String::new(),
+        /// TLS.
+        tls: Tls = Tls::default(),
+        /// TLS with certificates that are got by ACME.
+        tls_autocert: TlsAutocert = TlsAutocert::default(),
+        /// There is no TLS on a port of its own for API and health.
+        tls_external: bool = false,
+        /// Other TLS on a port of its own for API and health.
+        internal_tls: Tls = Tls::default(),
+        /// HTTP/2 without TLS for clients; needs an internal port of its own.
+        h2c_external: bool = false,
+        /// Load balancers say who clients are.
+        proxy_protocol: ProxyProtocol = ProxyProtocol::default(),
+    }
+}
+
+options! {
+    /// TLS of a listener.
+    Tls {
+        /// Switches it on.
+        enabled: bool = false,
+        /// The certificate and those between it and its root: PEM, base64 of it or a file.
+        cert_pem: String = String::new(),
+        /// Its private key: PEM, base64 of it or a file.
+        key_pem: SecretText = SecretText::default(),
+        /// Roots of clients' certificates, likewise; with them, clients need one.
+        client_ca_pem: String = String::new(),
+        /// The oldest version of TLS that is spoken, `1.2` or `1.3`.
+        min_version: String = "1.2".to_owned(),
+    }
+}
+
+options! {
+    /// `http_server.tls_autocert`.
+    TlsAutocert {
+        /// Switches it on. By this, the terms of service of the authority are agreed to.
+        enabled: bool = false,
+        /// The host names to have certificates for; unlike Centrifugo's, must not be empty.
+        host_whitelist: Vec<String> = Vec::new(),
+        /// Where certificates and the account are kept; empty for memory alone.
+        cache_dir: String = String::new(),
+        /// Where the authority writes to when something is wrong.
+        email: String = String::new(),
+        /// The host that is meant where a client names none.
+        server_name: String = String::new(),
+        /// The authority asks over HTTP, at `http_addr`, rather than over TLS at the port for clients.
+        http: bool = false,
+        /// Where to listen for that.
+        http_addr: String = ":80".to_owned(),
+        /// The authority's directory.
+        directory_url: String = "https://acme-v02.api.letsencrypt.org/directory".to_owned(),
+        /// The root of the authority's own certificate, if none that everybody knows: PEM, base64 of it or a
+        /// file.
+        directory_ca_pem: String = String::new(),
+    }
+}
+
+options! {
+    /// `http_server.proxy_protocol`.
+    ProxyProtocol {
+        /// Connections for clients begin with a PROXY header, version 1 or 2, if they come from a trusted
+        /// network.
+        enabled: bool = false,
+        /// The networks of load balancers, such as `10.0.0.0/8`. Who comes from elsewhere is a client itself.
+        trusted: Vec<String> = Vec::new(),
     }
 }
 

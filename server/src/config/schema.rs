@@ -20,6 +20,15 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("uni_websocket.write_buffer_size", "connections hold no write buffer"),
     ("uni_websocket.use_write_buffer_pool", "connections hold no write buffer"),
     ("usage_stats.disabled", "this server sends no usage statistics"),
+    ("http_server.tls.server_ca_pem", "it is for clients: a server's own certificate is what it is"),
+    ("http_server.tls.insecure_skip_verify", "it is for clients: a server's own certificate is what it is"),
+    ("http_server.tls.server_name", "it is for clients: a server's own certificate is what it is"),
+    ("http_server.internal_tls.server_ca_pem", "it is for clients: a server's own certificate is what it is"),
+    (
+        "http_server.internal_tls.insecure_skip_verify",
+        "it is for clients: a server's own certificate is what it is",
+    ),
+    ("http_server.internal_tls.server_name", "it is for clients: a server's own certificate is what it is"),
 ];
 
 /// Options that Centrifugo's open edition does not have: our own and some of its paid one; these and all below them.
@@ -58,6 +67,11 @@ const EXTENSIONS: &[&str] = &[
     "client.token.labels_from_claim",
     "client.token.meta_from_claim",
     "client.write_delay",
+    "http_server.internal_tls.min_version",
+    "http_server.proxy_protocol",
+    "http_server.tls.min_version",
+    "http_server.tls_autocert.directory_ca_pem",
+    "http_server.tls_autocert.directory_url",
     "ticket",
     "token_revoke",
     "user_block",

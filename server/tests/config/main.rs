@@ -5,6 +5,7 @@
 mod harness;
 mod http;
 mod limits;
+mod listeners;
 mod mistakes;
 mod options;
 mod reference;

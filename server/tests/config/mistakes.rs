@@ -332,10 +332,10 @@ fn what_is_not_there_yet_is_refused() {
             admin.password: an option of Centrifugo that is not implemented yet (in FILE)"#]],
         ),
         (
-            r#"{"http_server":{"tls":{"enabled":true,"cert_pem":"x"}}}"#,
+            r#"{"graphite":{"enabled":true,"host":"x"}}"#,
             expect![[r#"
-            http_server.tls.cert_pem: an option of Centrifugo that is not implemented yet (in FILE)
-            http_server.tls.enabled: an option of Centrifugo that is not implemented yet (in FILE)"#]],
+            graphite.enabled: an option of Centrifugo that is not implemented yet (in FILE)
+            graphite.host: an option of Centrifugo that is not implemented yet (in FILE)"#]],
         ),
         (
             r#"{"grpc_api":{"enabled":true}}"#,

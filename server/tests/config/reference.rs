@@ -62,7 +62,10 @@ fn every_variable_of_the_reference_is_read() {
             _ if default.parse::<i64>().is_ok() => ("7", place, json!(7)),
             _ if GoDuration::parse(default).is_some() => ("7s", place, json!("7s")),
             // Secrets are not shown.
-            _ if default.is_empty() && path.ends_with("key") && !path.ends_with("public_key") => {
+            _ if default.is_empty()
+                && (path.ends_with("key") || path.ends_with("key_pem"))
+                && !path.ends_with("public_key") =>
+            {
                 ("seven", place, json!(""))
             }
             _ => ("seven", place, json!("seven")),

@@ -193,6 +193,19 @@ fn an_empty_address_is_every_address_and_equal_ones_are_one_listener() {
             "[::1]:8000",
             Some("127.0.0.1:1"),
         ),
+        (r#"{"http_server":{"address":"unix:/run/a.sock"}}"#, "unix:/run/a.sock", None),
+        (r#"{"http_server":{"address":"unix:///run/a.sock"}}"#, "unix:/run/a.sock", None),
+        (
+            r#"{"http_server":{"address":"unix:a.sock","internal_port":9000}}"#,
+            "unix:a.sock",
+            Some("[::]:9000"),
+        ),
+        (
+            r#"{"http_server":{"address":"systemd:a","internal_address":"systemd:b"}}"#,
+            "systemd:a",
+            Some("systemd:b"),
+        ),
+        (r#"{"http_server":{"internal_address":"systemd"}}"#, "[::]:8000", Some("systemd")),
     ] {
         assert_eq!(listeners(file), (external.to_owned(), internal.map(str::to_owned)), "{file}");
     }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -44,7 +44,8 @@ pub(crate) enum Where {
 
 pub(crate) async fn start_at(place: Where, change: impl FnOnce(&mut Options)) -> Server {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let listeners = ListenerConfig { external: any, internal: (place == Where::Internal).then_some(any) };
+    let listeners =
+        ListenerConfig { external: any.into(), internal: (place == Where::Internal).then(|| any.into()) };
     start_on(listeners, place == Where::Dev, change).await
 }
 
@@ -65,7 +66,7 @@ pub(crate) async fn start_on(
         dev::prepare(&mut options).expect("randomness");
     }
     let settings = Settings::new(&options).expect("sound options");
-    let mut listeners = Listeners::bind(listeners).await.expect("free ports");
+    let mut listeners = Listeners::bind(&listeners).await.expect("free ports");
     if settings.uni_grpc.is_some() {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         listeners = listeners.with_uni_grpc(any).await.expect("a free port");
@@ -130,14 +131,23 @@ impl Response {
 
 /// `head` without the empty line; the length of the body is added.
 pub(crate) async fn ask(address: SocketAddr, head: &str, body: &str) -> Response {
-    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    ask_over(TcpStream::connect(address).await.expect("a connection"), head, body).await
+}
+
+/// The same over a connection that is there.
+pub(crate) async fn ask_over(mut stream: impl Stream, head: &str, body: &str) -> Response {
     let request = format!("{head}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
     stream.write_all(request.as_bytes()).await.expect("sent");
     Response::parse(&all(&mut stream).await)
 }
 
+/// What a client speaks over.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
 /// All that comes until the peer ends the connection, in whatever way.
-pub(crate) async fn all(stream: &mut TcpStream) -> Vec<u8> {
+pub(crate) async fn all(stream: &mut impl Stream) -> Vec<u8> {
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes).await;
     bytes
@@ -147,7 +157,7 @@ pub(crate) const UPGRADE: &str = "Host: localhost\r\nConnection: Upgrade\r\nUpgr
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 /// A client that has upgraded and speaks JSON in unmasked-looking frames (its mask is zero).
-pub(crate) struct Client(TcpStream);
+pub(crate) struct Client<S = TcpStream>(S);
 
 impl Client {
     /// Upgrades; the response's status where it is not 101.
@@ -166,7 +176,32 @@ impl Client {
         target: &str,
         headers: &str,
     ) -> Result<Self, Response> {
-        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        Self::over_at(stream, target, headers).await
+    }
+
+    /// Upgrades and connects.
+    pub(crate) async fn connected(address: SocketAddr) -> Self {
+        let mut client = Self::upgrade(address, "").await.expect("an upgrade");
+        client.connect().await;
+        client
+    }
+
+    /// Connects and subscribes.
+    pub(crate) async fn subscribed(address: SocketAddr, channel: &str) -> Self {
+        let mut client = Self::connected(address).await;
+        client.subscribe(channel).await;
+        client
+    }
+}
+
+impl<S: Stream> Client<S> {
+    /// Upgrades a connection that is there; the response where it is not 101.
+    pub(crate) async fn over(stream: S, headers: &str) -> Result<Self, Response> {
+        Self::over_at(stream, "/connection/websocket", headers).await
+    }
+
+    async fn over_at(mut stream: S, target: &str, headers: &str) -> Result<Self, Response> {
         let request = format!("GET {target} HTTP/1.1\r\n{UPGRADE}{headers}\r\n");
         stream.write_all(request.as_bytes()).await.expect("sent");
         let mut head = Vec::new();
@@ -235,18 +270,12 @@ impl Client {
         self.text().await
     }
 
-    /// Upgrades and connects.
-    pub(crate) async fn connected(address: SocketAddr) -> Self {
-        let mut client = Self::upgrade(address, "").await.expect("an upgrade");
-        assert!(client.call(r#"{"id":1,"connect":{}}"#).await.contains(r#""connect""#));
-        client
+    pub(crate) async fn connect(&mut self) {
+        assert!(self.call(r#"{"id":1,"connect":{}}"#).await.contains(r#""connect""#));
     }
 
-    /// Connects and subscribes.
-    pub(crate) async fn subscribed(address: SocketAddr, channel: &str) -> Self {
-        let mut client = Self::connected(address).await;
+    pub(crate) async fn subscribe(&mut self, channel: &str) {
         let command = format!(r#"{{"id":2,"subscribe":{{"channel":"{channel}"}}}}"#);
-        assert!(client.call(&command).await.contains(r#""subscribe""#));
-        client
+        assert!(self.call(&command).await.contains(r#""subscribe""#));
     }
 }

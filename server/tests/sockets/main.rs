@@ -2,16 +2,25 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test stops at what it did not expect")]
 
+mod abuse;
+mod acme;
 mod admission;
 mod api;
+mod authority;
+mod certificates;
 mod deadlines;
 mod dev;
+mod doors;
+mod frames;
 mod harness;
 mod http;
+mod http2;
 mod log;
+mod programs;
 mod reload;
 mod revoke;
 mod stop;
 mod streams;
+mod tls;
 mod uni_grpc;
 mod uni_websocket;

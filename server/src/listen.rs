@@ -1,0 +1,19 @@
+//! Listeners: sockets, what is spoken there, and the connections that come of it.
+//!
+//! A connection passes up to three doors before HTTP begins: a PROXY header that says who the client is, TLS, and
+//! the choice between HTTP/1.1 and HTTP/2. All three together have one deadline. A plain TCP connection to a
+//! listener that has none of them pays for none.
+
+mod bind;
+mod greet;
+mod http1;
+mod http2;
+mod pace;
+mod port;
+mod proxy_protocol;
+
+pub use bind::Listeners;
+pub(crate) use bind::Socket;
+pub(crate) use http2::{Begun, Broken, Streams};
+pub(crate) use pace::Pace;
+pub(crate) use port::{PAUSE, Port, Speaks, canonical, is_about_one};

@@ -1,0 +1,17 @@
+//! TLS of listeners: what certificates are loaded from, and how they are replaced while the server runs.
+//!
+//! [`TlsConfig`] says where things come from, [`Tls`] holds what was loaded. A listener asks it for a
+//! [`ServerConfig`](rustls::ServerConfig) with the protocols it speaks; certificates in there follow
+//! [`Tls::reload`] without a new one. There is one provider of cryptography, aws-lc-rs.
+
+mod load;
+mod pem;
+mod server;
+mod validity;
+
+pub use load::{TlsConfig, TlsError, TlsVersion};
+pub(crate) use load::{certified_key, roots};
+pub use server::Tls;
+pub(crate) use validity::Validity;
+
+pub(crate) use tokio_rustls::rustls;

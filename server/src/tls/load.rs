@@ -1,0 +1,152 @@
+//! From options to keys and certificates.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::pem::{self, PemError};
+use super::rustls::crypto::{CryptoProvider, aws_lc_rs};
+use super::rustls::pki_types::pem::PemObject;
+use super::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use super::rustls::server::WebPkiClientVerifier;
+use super::rustls::server::danger::ClientCertVerifier;
+use super::rustls::sign::CertifiedKey;
+use super::rustls::{self, RootCertStore, SupportedProtocolVersion};
+use crate::config::SecretText;
+
+/// What a listener's TLS is made of. The first three are PEM, base64 of it or paths of files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// The certificate and those between it and its root.
+    pub cert: String,
+    /// Its private key.
+    pub key: SecretText,
+    /// Roots of clients' certificates; with them, clients need one. Empty for none.
+    pub client_ca: String,
+    /// The oldest version that is spoken.
+    pub min_version: TlsVersion,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// 1.2, and what is newer.
+    #[default]
+    Tls12,
+    /// 1.3 alone.
+    Tls13,
+}
+
+impl TlsVersion {
+    pub(super) fn allowed(self) -> &'static [&'static SupportedProtocolVersion] {
+        static NEWEST: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
+        match self {
+            Self::Tls12 => rustls::ALL_VERSIONS,
+            Self::Tls13 => NEWEST,
+        }
+    }
+}
+
+/// Why TLS cannot be set up, and which of its options is to blame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsError {
+    /// The option's name, below that of the whole.
+    pub option: &'static str,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl TlsError {
+    fn new(option: &'static str, problem: impl fmt::Display) -> Self {
+        Self { option, problem: problem.to_string() }
+    }
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.option, self.problem)
+    }
+}
+
+impl std::error::Error for TlsError {}
+
+/// What was loaded.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) key: Arc<CertifiedKey>,
+    pub(super) clients: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+/// The provider of cryptography.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+impl TlsConfig {
+    /// Loads everything, without a use for it yet: whether it is sound.
+    ///
+    /// # Errors
+    ///
+    /// What is missing, unreadable or does not fit together.
+    pub fn check(&self) -> Result<(), TlsError> {
+        self.load().map(drop)
+    }
+
+    pub(super) fn load(&self) -> Result<Loaded, TlsError> {
+        let cert = block("cert_pem", &self.cert)?;
+        let key = block("key_pem", self.key.expose())?;
+        let key = certified_key(&cert, &key)?;
+        let clients = (!self.client_ca.is_empty()).then(|| self.clients()).transpose()?;
+        Ok(Loaded { key: Arc::new(key), clients })
+    }
+
+    fn clients(&self) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+        let roots = roots(&self.client_ca)?;
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+            .build()
+            .map_err(|error| TlsError::new("client_ca_pem", error))
+    }
+
+    /// The files that are read.
+    pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
+        [self.cert.as_str(), self.key.expose(), self.client_ca.as_str()]
+            .into_iter()
+            .filter_map(|value| pem::file(value).map(PathBuf::from))
+            .collect::<Vec<_>>()
+            .into_iter()
+    }
+}
+
+/// Roots that are PEM, base64 of it or a file.
+pub(crate) fn roots(value: &str) -> Result<RootCertStore, TlsError> {
+    const OPTION: &str = "client_ca_pem";
+    let mut roots = RootCertStore::empty();
+    for root in certificates(OPTION, &block(OPTION, value)?)? {
+        roots.add(root).map_err(|error| TlsError::new(OPTION, error))?;
+    }
+    Ok(roots)
+}
+
+fn block(option: &'static str, value: &str) -> Result<Vec<u8>, TlsError> {
+    if value.is_empty() {
+        return Err(TlsError::new(option, "must be set"));
+    }
+    pem::read(value).map_err(|error: PemError| TlsError::new(option, error))
+}
+
+fn certificates(option: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    let found = found.map_err(|error| TlsError::new(option, error))?;
+    if found.is_empty() { Err(TlsError::new(option, "there is no certificate in it")) } else { Ok(found) }
+}
+
+/// A certificate chain and its key, which must belong together.
+pub(crate) fn certified_key(cert: &[u8], key: &[u8]) -> Result<CertifiedKey, TlsError> {
+    let chain = certificates("cert_pem", cert)?;
+    let key = PrivateKeyDer::from_pem_slice(key)
+        .map_err(|_| TlsError::new("key_pem", "there is no private key in it that can be read"))?;
+    CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => TlsError::new("key_pem", "is not the key of cert_pem"),
+        error => TlsError::new("cert_pem", error),
+    })
+}
