@@ -51,7 +51,8 @@ pub(super) fn apply<'a>(
 
 /// Whether the elements of a list are objects.
 fn has_objects(path: &str) -> bool {
-    let lists = [".transforms", ".buckets", ".namespace_overrides", ".method_overrides"];
+    let lists =
+        [".transforms", ".buckets", ".namespace_overrides", ".method_overrides", ".providers", "_from_claim"];
     path == NAMESPACES || lists.iter().any(|list| path.ends_with(list))
 }
 
