@@ -17,6 +17,7 @@ const SPAWNERS: &[(&str, &str)] = &[
     ("crates/broker-memory/src/lib.rs", "what waits for the disk, and for which its caller waits"),
     ("crates/transport-websocket/src/service.rs", "an upgrade completes after its response has been sent"),
     ("crates/load/src/bin/suite/contestants.rs", "the servers that are measured are processes"),
+    ("crates/load/src/siege.rs", "a storm comes from a thread of its own, for which its caller waits"),
     ("server/", "listeners and the composition of everything"),
     ("tests/", "no part of the product"),
     ("examples/", "no part of the product"),
