@@ -26,7 +26,7 @@ const SPAWNERS: &[(&str, &str)] = &[
 ];
 
 /// More places than this, server apart, and nobody knows any more who owns which task.
-const MOST_SPAWNS: usize = 11;
+const MOST_SPAWNS: usize = 13;
 
 const SPAWNS: &[&str] = &["spawn(", "spawn_blocking(", "spawn_local(", "spawn_on("];
 
