@@ -87,7 +87,8 @@ describe("playground", () => {
     const [ada, eve] = [await visit(t, "Ada", { hash: "#one" }), await visit(t, "Eve", { hash: "#two" })];
     await ada.getByLabel("Channel", { exact: true }).fill("nowhere:a");
     await ada.getByRole("button", { name: "Join" }).click();
-    await ada.getByRole("alert").getByText("unknown channel (102)").waitFor();
+    const why = "unknown channel: namespace: refuses (there is no such namespace) (102)";
+    await ada.getByRole("alert").getByText(why).waitFor();
     assert.equal(await ada.locator("#send").isEnabled(), false);
     await ada.getByLabel("Channel", { exact: true }).fill("two");
     await ada.getByRole("button", { name: "Join" }).click();
