@@ -20,20 +20,21 @@ struct Load {
     /// What subscribers have, as the example counts it.
     kind: u32,
     instructions: f64,
+    /// A hundredth more than whole writes: under strace a run lasts long enough for pings.
     writes: f64,
     /// All system calls, those of the event loop included.
     calls: f64,
 }
 
 const LOADS: [Load; 3] = [
-    Load { name: "alone", together: 1, kind: 0, instructions: 700.0, writes: 1.0, calls: 1.05 },
+    Load { name: "alone", together: 1, kind: 0, instructions: 700.0, writes: 1.01, calls: 1.05 },
     Load { name: "32 at a time", together: 32, kind: 0, instructions: 150.0, writes: 0.05, calls: 0.05 },
     Load {
         name: "with position and filter",
         together: 1,
         kind: 1,
         instructions: 1000.0,
-        writes: 1.0,
+        writes: 1.01,
         calls: 1.05,
     },
 ];
