@@ -121,7 +121,7 @@ pub struct Features {
 
 /// Who asks about a channel.
 #[derive(Clone, Copy)]
-struct Asking<'a> {
+pub(crate) struct Asking<'a> {
     channel: &'a str,
     user: &'a str,
     attributes: Attributes<'a>,
@@ -129,7 +129,12 @@ struct Asking<'a> {
 }
 
 impl<'a> Asking<'a> {
-    const fn new(channel: &'a str, user: &'a str, attributes: Attributes<'a>, subscribed: bool) -> Self {
+    pub(crate) const fn new(
+        channel: &'a str,
+        user: &'a str,
+        attributes: Attributes<'a>,
+        subscribed: bool,
+    ) -> Self {
         Self { channel, user, attributes, subscribed }
     }
 }
@@ -425,14 +430,24 @@ impl Namespaces {
         asked: Asked,
         token: Overrides,
     ) -> Result<Features, ReplyError> {
-        let rules = self.find(channel)?.rules;
+        let who = Asking::new(channel, user, attributes, true);
+        Ok(self.features_by(self.find(channel)?.rules, who, asked, token))
+    }
+
+    /// The same by the channel's rules.
+    pub(crate) fn features_by(
+        &self,
+        rules: &ChannelRules,
+        who: Asking<'_>,
+        asked: Asked,
+        token: Overrides,
+    ) -> Features {
         let may = |content| {
             // It is not noted: nothing is refused, the subscription only gets less.
             let mut trail = Trail::default();
-            let who = Asking::new(channel, user, attributes, true);
             self.is_insecure() || self.may_read(rules, content, who, &mut trail).is_some()
         };
-        Ok(Features {
+        Features {
             presence: token.presence.unwrap_or(rules.presence),
             join_leave: token.join_leave.unwrap_or(rules.join_leave),
             push_join_leave: token.force_push_join_leave.unwrap_or(rules.force_push_join_leave)
@@ -441,7 +456,7 @@ impl Namespaces {
                 || (asked.positioned && (rules.allow_positioning || may(Content::History))),
             recoverable: token.force_recovery.unwrap_or(rules.force_recovery)
                 || (asked.recoverable && (rules.allow_recovery || may(Content::History))),
-        })
+        }
     }
 
     /// What every ladder begins with: the channel is one that there can be.

@@ -17,6 +17,7 @@ mod decision;
 mod deny;
 mod explain;
 mod expression;
+mod forward;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -15,17 +15,12 @@ mod tally;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tourbillon_node::{
-    ChannelOptions, Client, ClientCommand, ConnectDecision, ConnectRequest, HistoryRequest, Hooks,
-    MessageRequest, PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest,
-    Refusal, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
-};
-use tourbillon_types::{
-    Channel, ClientId, Disconnect, ErrorCode, Instant, Now, ReplyError, Unsubscribe, UserId,
-};
+use tourbillon_node::{Client, ClientCommand, ConnectDecision, ConnectRequest, Hooks, Refusal};
+use tourbillon_types::{ClientId, Disconnect, ErrorCode, Instant, Now, ReplyError, UserId};
 
 use self::bucket::{Meter, Set};
 use self::layer::{Layer, Verdict, Wanted};
+use crate::forward::forward;
 use crate::{Live, Namespaces};
 
 pub use self::bucket::RateLimiter;
@@ -240,10 +235,6 @@ impl<H: Hooks> Hooks for Limits<H> {
         self.inner.erred(client, error, now)
     }
 
-    fn stays(&self, client: &Client, now: Now) -> Result<(), Disconnect> {
-        self.inner.stays(client, now)
-    }
-
     fn tick(&self, now: Now) {
         let tell = now.instant.as_nanos() >= self.told.load(Ordering::Relaxed);
         if tell {
@@ -270,51 +261,5 @@ impl<H: Hooks> Hooks for Limits<H> {
         self.inner.tick(now);
     }
 
-    async fn subscribe(&self, request: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
-        self.inner.subscribe(request).await
-    }
-
-    async fn history(&self, request: HistoryRequest) -> Result<(), Refusal> {
-        self.inner.history(request).await
-    }
-
-    async fn presence(&self, request: PresenceRequest) -> Result<(), Refusal> {
-        self.inner.presence(request).await
-    }
-
-    async fn publish(&self, request: PublishRequest) -> Result<PublishDecision, Refusal> {
-        self.inner.publish(request).await
-    }
-
-    async fn rpc(&self, request: RpcRequest) -> Result<RpcDecision, Refusal> {
-        self.inner.rpc(request).await
-    }
-
-    async fn message(&self, request: MessageRequest) -> Result<(), Disconnect> {
-        self.inner.message(request).await
-    }
-
-    async fn refresh(&self, request: RefreshRequest) -> Result<RefreshDecision, Refusal> {
-        self.inner.refresh(request).await
-    }
-
-    async fn sub_refresh(&self, request: SubRefreshRequest) -> Result<RefreshDecision, Refusal> {
-        self.inner.sub_refresh(request).await
-    }
-
-    fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {
-        self.inner.channel_options(channel)
-    }
-
-    fn answered(&self, client: &Client, after: Duration) {
-        self.inner.answered(client, after);
-    }
-
-    async fn unsubscribed(&self, client: &Client, channel: &Channel, why: &Unsubscribe) {
-        self.inner.unsubscribed(client, channel, why).await;
-    }
-
-    async fn disconnected(&self, client: &Client, why: &Disconnect) {
-        self.inner.disconnected(client, why).await;
-    }
+    forward!(inner: subscribe history presence publish rpc message refresh sub_refresh channel_options stays answered unsubscribed disconnected);
 }

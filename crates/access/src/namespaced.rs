@@ -1,15 +1,13 @@
 //! Namespaces as a decorator.
 
-use std::time::Duration;
-
 use tourbillon_auth::{InvalidToken, Overrides};
 use tourbillon_node::{
-    ChannelOptions, Client, ClientCommand, ConnectDecision, ConnectRequest, HistoryRequest, Hooks,
-    MessageRequest, PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest,
-    Refusal, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
+    ChannelOptions, Client, HistoryRequest, Hooks, PresenceRequest, PublishDecision, PublishRequest, Refusal,
+    SubscribeDecision, SubscribeRequest,
 };
-use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe};
+use tourbillon_types::{Channel, ReplyError};
 
+use crate::forward::forward;
 use crate::ladder::{Asked, Attributes, PublishQuery, ReadQuery, SubscribeQuery, TokenCheck};
 use crate::{Decision, Live, Namespaces, Rule};
 
@@ -28,25 +26,9 @@ impl<H> Namespaced<H> {
     pub fn new(namespaces: impl Into<Live<Namespaces>>, inner: H) -> Self {
         Self { namespaces: namespaces.into(), inner }
     }
-
-    /// Notes what was decided and makes an answer of it.
-    fn settle(
-        &self,
-        action: &'static str,
-        decision: Decision,
-        client: &Client,
-        channel: &Channel,
-    ) -> Result<Rule, Refusal> {
-        log(action, &decision, client, channel);
-        self.namespaces.with(|namespaces| namespaces.answer(decision))
-    }
 }
 
 impl<H: Hooks> Hooks for Namespaced<H> {
-    async fn connect(&self, request: ConnectRequest) -> Result<ConnectDecision, Refusal> {
-        self.inner.connect(request).await
-    }
-
     async fn subscribe(&self, request: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
         let unreadable = TokenCheck::Invalid(InvalidToken::NoKey);
         let token = if request.token.is_empty() { TokenCheck::Absent } else { unreadable };
@@ -58,7 +40,7 @@ impl<H: Hooks> Hooks for Namespaced<H> {
             token,
         };
         let decision = self.namespaces.with(|namespaces| namespaces.check_subscribe(&query));
-        let by = self.settle("subscribe", decision, &request.client, &request.channel)?;
+        let by = settle(&self.namespaces, "subscribe", decision, &request.client, &request.channel)?;
         let mut granted = SubscribeDecision::default();
         granted.options = self.namespaces.with(|namespaces| {
             let asked = Asked::from(&request);
@@ -79,7 +61,7 @@ impl<H: Hooks> Hooks for Namespaced<H> {
         let attributes = Attributes::from(&**client).with_allow(*allow);
         let query = ReadQuery { channel, user: &client.user, attributes, subscribed: *subscribed };
         let decision = self.namespaces.with(|namespaces| namespaces.check_history(&query));
-        self.settle("history", decision, client, channel).map(drop)
+        settle(&self.namespaces, "history", decision, client, channel).map(drop)
     }
 
     async fn presence(&self, request: PresenceRequest) -> Result<(), Refusal> {
@@ -87,7 +69,7 @@ impl<H: Hooks> Hooks for Namespaced<H> {
         let attributes = Attributes::from(&**client).with_allow(*allow);
         let query = ReadQuery { channel, user: &client.user, attributes, subscribed: *subscribed };
         let decision = self.namespaces.with(|namespaces| namespaces.check_presence(&query));
-        self.settle("presence", decision, client, channel).map(drop)
+        settle(&self.namespaces, "presence", decision, client, channel).map(drop)
     }
 
     async fn publish(&self, request: PublishRequest) -> Result<PublishDecision, Refusal> {
@@ -99,61 +81,31 @@ impl<H: Hooks> Hooks for Namespaced<H> {
             data: &request.data,
         };
         let decision = self.namespaces.with(|namespaces| namespaces.check_publish(&query));
-        self.settle("publish", decision, &request.client, &request.channel)?;
+        settle(&self.namespaces, "publish", decision, &request.client, &request.channel)?;
         Ok(PublishDecision::default())
-    }
-
-    async fn rpc(&self, request: RpcRequest) -> Result<RpcDecision, Refusal> {
-        self.inner.rpc(request).await
-    }
-
-    async fn message(&self, request: MessageRequest) -> Result<(), Disconnect> {
-        self.inner.message(request).await
-    }
-
-    async fn refresh(&self, request: RefreshRequest) -> Result<RefreshDecision, Refusal> {
-        self.inner.refresh(request).await
-    }
-
-    async fn sub_refresh(&self, request: SubRefreshRequest) -> Result<RefreshDecision, Refusal> {
-        self.inner.sub_refresh(request).await
     }
 
     fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {
         self.namespaces.with(|namespaces| namespaces.channel_options(channel))
     }
 
-    fn command(&self, client: &Client, command: ClientCommand<'_>, now: Now) -> Result<(), Refusal> {
-        self.inner.command(client, command, now)
-    }
+    forward!(inner: connect rpc message refresh sub_refresh command erred stays tick answered unsubscribed disconnected);
+}
 
-    fn erred(&self, client: &Client, error: &ReplyError, now: Now) -> Result<(), Disconnect> {
-        self.inner.erred(client, error, now)
-    }
-
-    fn stays(&self, client: &Client, now: Now) -> Result<(), Disconnect> {
-        self.inner.stays(client, now)
-    }
-
-    fn tick(&self, now: Now) {
-        self.inner.tick(now);
-    }
-
-    fn answered(&self, client: &Client, after: Duration) {
-        self.inner.answered(client, after);
-    }
-
-    async fn unsubscribed(&self, client: &Client, channel: &Channel, why: &Unsubscribe) {
-        self.inner.unsubscribed(client, channel, why).await;
-    }
-
-    async fn disconnected(&self, client: &Client, why: &Disconnect) {
-        self.inner.disconnected(client, why).await;
-    }
+/// Notes what was decided and makes an answer of it.
+pub(crate) fn settle(
+    namespaces: &Live<Namespaces>,
+    action: &'static str,
+    decision: Decision,
+    client: &Client,
+    channel: &Channel,
+) -> Result<Rule, Refusal> {
+    log(action, &decision, client, channel);
+    namespaces.with(|namespaces| namespaces.answer(decision))
 }
 
 /// Tells operators why a request was refused. At a level that is off by default, since clients can cause it.
-pub(crate) fn log(action: &'static str, decision: &Decision, client: &Client, channel: &Channel) {
+fn log(action: &'static str, decision: &Decision, client: &Client, channel: &Channel) {
     if !decision.is_allowed()
         && let Some(step) = decision.deciding()
     {

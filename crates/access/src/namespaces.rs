@@ -16,7 +16,7 @@ use crate::config::{ChannelConfig, ConfigError, ConfigProblem, NamespacesConfig}
 use crate::decision::{Decision, Rule, with_reason};
 use crate::expression::{Expression, ExpressionError};
 use crate::grammar::{Grammar, Name};
-use crate::ladder::{Asked, Attributes};
+use crate::ladder::{Asked, Asking, Attributes};
 use crate::route::Routes;
 
 /// The rules of all channels. Looking a channel up copies and allocates nothing.
@@ -221,29 +221,8 @@ impl Namespaces {
     ///
     /// 102 where its namespace is unknown (CH-03).
     pub fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {
-        let rules = self.find(channel)?.rules;
-        let mut options = ChannelOptions::default();
-        options.data_format = rules.data_format;
-        options.batching = rules.batching;
-        options.overflow = rules.overflow;
-        options.history = rules.history_policy;
-        options.history_meta_ttl = rules.history_meta_ttl;
-        options.force_positioning = rules.force_positioning;
-        options.force_recovery = rules.force_recovery;
-        options.recovery_mode = rules.recovery_mode;
-        options.auto_cache_recover = rules.auto_cache_recover;
-        options.presence = rules.presence;
-        options.join_leave = rules.join_leave;
-        options.force_push_join_leave = rules.force_push_join_leave;
-        options.allow_delta = rules.allow_delta;
-        options.delta_publish = rules.delta_publish;
-        options.keep_latest_publication = rules.keep_latest_publication;
-        options.allow_tags_filter = rules.allow_tags_filter;
-        options.allow_channel_compaction = rules.allow_channel_compaction;
-        options.publish_debounce = rules.publish_debounce;
-        Ok(options)
+        Ok(self.find(channel)?.rules.channel_options())
     }
-
     /// How a subscription of this user behaves, by its [features](Self::features). Subscriptions that the server makes
     /// ask for nothing.
     ///
@@ -258,8 +237,10 @@ impl Namespaces {
         asked: Asked,
         token: Overrides,
     ) -> Result<SubscriptionOptions, ReplyError> {
-        let features = self.features(channel, user, attributes, asked, token)?;
-        let mut options = self.channel_options(channel)?.subscription();
+        let rules = self.find(channel)?.rules;
+        let who = Asking::new(channel, user, attributes, true);
+        let features = self.features_by(rules, who, asked, token);
+        let mut options = rules.channel_options().subscription();
         options.positioned = features.positioned;
         options.recoverable = features.recoverable;
         options.presence = features.presence;
@@ -325,6 +306,30 @@ impl Resolved<'_> {
 }
 
 impl ChannelRules {
+    /// What of them the node itself applies.
+    fn channel_options(&self) -> ChannelOptions {
+        let mut options = ChannelOptions::default();
+        options.data_format = self.data_format;
+        options.batching = self.batching;
+        options.overflow = self.overflow;
+        options.history = self.history_policy;
+        options.history_meta_ttl = self.history_meta_ttl;
+        options.force_positioning = self.force_positioning;
+        options.force_recovery = self.force_recovery;
+        options.recovery_mode = self.recovery_mode;
+        options.auto_cache_recover = self.auto_cache_recover;
+        options.presence = self.presence;
+        options.join_leave = self.join_leave;
+        options.force_push_join_leave = self.force_push_join_leave;
+        options.allow_delta = self.allow_delta;
+        options.delta_publish = self.delta_publish;
+        options.keep_latest_publication = self.keep_latest_publication;
+        options.allow_tags_filter = self.allow_tags_filter;
+        options.allow_channel_compaction = self.allow_channel_compaction;
+        options.publish_debounce = self.publish_debounce;
+        options
+    }
+
     fn new(
         path: &str,
         config: &ChannelConfig,

@@ -1,15 +1,14 @@
 //! Blocked users and revoked tokens as a decorator.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tourbillon_node::{
-    ChannelOptions, Client, ClientCommand, ConnectDecision, ConnectRequest, HistoryRequest, Hooks,
-    MessageRequest, PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest,
-    Refusal, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
+    Client, ConnectDecision, ConnectRequest, Hooks, RefreshDecision, RefreshRequest, Refusal,
+    SubRefreshRequest, SubscribeDecision, SubscribeRequest,
 };
-use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe};
+use tourbillon_types::{Disconnect, Now, ReplyError};
 
+use crate::forward::forward;
 use crate::revocations::Revocations;
 
 /// Refuses users that are blocked and tokens that are revoked, and leaves the rest to `H`, which says by which token it
@@ -95,47 +94,5 @@ impl<H: Hooks> Hooks for Revoked<H> {
         self.inner.tick(now);
     }
 
-    fn command(&self, client: &Client, command: ClientCommand<'_>, now: Now) -> Result<(), Refusal> {
-        self.inner.command(client, command, now)
-    }
-
-    fn erred(&self, client: &Client, error: &ReplyError, now: Now) -> Result<(), Disconnect> {
-        self.inner.erred(client, error, now)
-    }
-
-    async fn history(&self, request: HistoryRequest) -> Result<(), Refusal> {
-        self.inner.history(request).await
-    }
-
-    async fn presence(&self, request: PresenceRequest) -> Result<(), Refusal> {
-        self.inner.presence(request).await
-    }
-
-    async fn publish(&self, request: PublishRequest) -> Result<PublishDecision, Refusal> {
-        self.inner.publish(request).await
-    }
-
-    async fn rpc(&self, request: RpcRequest) -> Result<RpcDecision, Refusal> {
-        self.inner.rpc(request).await
-    }
-
-    async fn message(&self, request: MessageRequest) -> Result<(), Disconnect> {
-        self.inner.message(request).await
-    }
-
-    fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {
-        self.inner.channel_options(channel)
-    }
-
-    fn answered(&self, client: &Client, after: Duration) {
-        self.inner.answered(client, after);
-    }
-
-    async fn unsubscribed(&self, client: &Client, channel: &Channel, why: &Unsubscribe) {
-        self.inner.unsubscribed(client, channel, why).await;
-    }
-
-    async fn disconnected(&self, client: &Client, why: &Disconnect) {
-        self.inner.disconnected(client, why).await;
-    }
+    forward!(inner: history presence publish rpc message channel_options command erred answered unsubscribed disconnected);
 }

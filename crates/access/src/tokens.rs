@@ -3,20 +3,18 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
 use tourbillon_auth::{Capability, Overrides, SubscribeClaims, SubscriptionClaims, TokenError, Verifier};
 use tourbillon_node::{
-    ChannelOptions, Client, ClientCommand, ClientRights, ConnectDecision, ConnectRequest, HistoryRequest,
-    Hooks, MessageRequest, PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest,
-    Refusal, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
-    SubscriptionOptions, TokenMark,
+    Client, ClientRights, ConnectDecision, ConnectRequest, Hooks, RefreshDecision, RefreshRequest, Refusal,
+    SubRefreshRequest, SubscribeDecision, SubscribeRequest, SubscriptionOptions, TokenMark,
 };
-use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe, UserId};
+use tourbillon_types::{Channel, Disconnect, ReplyError, UserId};
 
+use crate::forward::forward;
 use crate::ladder::{Asked, Attributes, SubscribeQuery, TokenCheck};
-use crate::namespaced::log;
+use crate::namespaced::settle;
 use crate::{Caps, Live, Namespaces, Patterns, Rule, Verdict};
 
 /// How clients say who they are. The options of `client`, under their names.
@@ -151,39 +149,17 @@ impl<H: Hooks> Hooks for Tokens<H> {
             token,
         };
         let decision = self.namespaces.with(|namespaces| namespaces.check_subscribe(&query));
-        log("subscribe", &decision, &client, &channel);
-        self.namespaces.with(|namespaces| namespaces.answer(decision))?;
+        settle(&self.namespaces, "subscribe", decision, &client, &channel)?;
         let mut granted = SubscribeDecision::default();
         if let Ok(claims) = claims {
-            let mark = TokenMark::new(claims.token_id.as_deref(), claims.issued_at);
+            granted.token = TokenMark::new(claims.token_id.as_deref(), claims.issued_at);
             granted.options = self.namespaces.with(|namespaces| {
                 let attributes = Attributes::from(&*client).with_allow(claims.allow);
                 options(namespaces, &channel, &client.user, attributes, asked, claims.subscription)
             })?;
             granted.options.expire_at = claims.expire_at;
-            granted.token = mark;
         }
         Ok(granted)
-    }
-
-    async fn history(&self, request: HistoryRequest) -> Result<(), Refusal> {
-        self.inner.history(request).await
-    }
-
-    async fn presence(&self, request: PresenceRequest) -> Result<(), Refusal> {
-        self.inner.presence(request).await
-    }
-
-    async fn publish(&self, request: PublishRequest) -> Result<PublishDecision, Refusal> {
-        self.inner.publish(request).await
-    }
-
-    async fn rpc(&self, request: RpcRequest) -> Result<RpcDecision, Refusal> {
-        self.inner.rpc(request).await
-    }
-
-    async fn message(&self, request: MessageRequest) -> Result<(), Disconnect> {
-        self.inner.message(request).await
     }
 
     async fn refresh(&self, request: RefreshRequest) -> Result<RefreshDecision, Refusal> {
@@ -236,37 +212,7 @@ impl<H: Hooks> Hooks for Tokens<H> {
         Ok(decision)
     }
 
-    fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {
-        self.inner.channel_options(channel)
-    }
-
-    fn command(&self, client: &Client, command: ClientCommand<'_>, now: Now) -> Result<(), Refusal> {
-        self.inner.command(client, command, now)
-    }
-
-    fn erred(&self, client: &Client, error: &ReplyError, now: Now) -> Result<(), Disconnect> {
-        self.inner.erred(client, error, now)
-    }
-
-    fn stays(&self, client: &Client, now: Now) -> Result<(), Disconnect> {
-        self.inner.stays(client, now)
-    }
-
-    fn tick(&self, now: Now) {
-        self.inner.tick(now);
-    }
-
-    fn answered(&self, client: &Client, after: Duration) {
-        self.inner.answered(client, after);
-    }
-
-    async fn unsubscribed(&self, client: &Client, channel: &Channel, why: &Unsubscribe) {
-        self.inner.unsubscribed(client, channel, why).await;
-    }
-
-    async fn disconnected(&self, client: &Client, why: &Disconnect) {
-        self.inner.disconnected(client, why).await;
-    }
+    forward!(inner: history presence publish rpc message channel_options command erred stays tick answered unsubscribed disconnected);
 }
 
 /// What a new token says of itself, which replaces what the last one said, if it says nothing, too.
