@@ -31,4 +31,4 @@ mod transport;
 pub use body::GrpcBody;
 pub use config::GrpcConfig;
 pub use service::UniStreamService;
-pub use transport::{GrpcReader, GrpcTransport, GrpcWriter};
+pub use transport::{GrpcTransport, GrpcWriter};

@@ -1,13 +1,11 @@
 //! One call as a transport.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tourbillon_transport::slot::Slot;
-use tourbillon_transport::{
-    MessageQueue, Received, Transport, TransportError, TransportInfo, TransportReader, TransportWriter,
-};
+use tourbillon_transport::slot::{Slot, SlotReader};
+use tourbillon_transport::{MessageQueue, Transport, TransportError, TransportInfo, TransportWriter};
 use tourbillon_types::Disconnect;
 
 use crate::form::LengthPrefixed;
@@ -19,44 +17,27 @@ use crate::form::LengthPrefixed;
 #[derive(Debug)]
 pub struct GrpcTransport {
     info: TransportInfo,
-    reader: GrpcReader,
+    reader: SlotReader,
     writer: GrpcWriter,
 }
 
 impl GrpcTransport {
     pub(crate) fn new(info: TransportInfo, first: Bytes, slot: Arc<Slot>) -> Self {
-        let reader = GrpcReader { first: Some(first), slot: slot.clone() };
+        let reader = SlotReader::new(first, slot.clone());
         Self { info, reader, writer: GrpcWriter(slot) }
     }
 }
 
 impl Transport for GrpcTransport {
-    type Reader = GrpcReader;
+    type Reader = SlotReader;
     type Writer = GrpcWriter;
 
     fn info(&self) -> &TransportInfo {
         &self.info
     }
 
-    fn split(self) -> (GrpcReader, GrpcWriter) {
+    fn split(self) -> (SlotReader, GrpcWriter) {
         (self.reader, self.writer)
-    }
-}
-
-/// The receiving half: the connect request, as a command, and the end.
-#[derive(Debug)]
-pub struct GrpcReader {
-    first: Option<Bytes>,
-    slot: Arc<Slot>,
-}
-
-impl TransportReader for GrpcReader {
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, TransportError>> {
-        if let Some(first) = self.first.take() {
-            return Poll::Ready(Ok(Received::Message(first)));
-        }
-        ready!(self.slot.poll_gone(cx));
-        Poll::Ready(Ok(Received::End))
     }
 }
 

@@ -1,18 +1,16 @@
 //! The way of clients that have no way back in their stream.
 
 use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use tourbillon_protocol::decode_emulation;
 use tourbillon_transport::{Inject, InjectError};
 use tower_service::Service;
 
-use crate::request::{Answer, BoxError, Cors, answer, encoding, other_method, read};
+use crate::request::{Answer, Answering, BoxError, Cors, answer, encoding, posted};
 use crate::{HttpBody, HttpConfig};
 
 /// Takes commands in requests of their own and brings them to the session that they are for (EMU-08, EMU-09).
@@ -43,13 +41,8 @@ impl<I: Inject> EmulationService<I> {
         B: Body,
         B::Error: Into<BoxError>,
     {
-        let (head, body) = request.into_parts();
-        if head.method != Method::POST {
-            return other_method(&head.method, "POST, OPTIONS");
-        }
-        let HttpConfig { max_request_body_size, body_timeout, .. } = *self.config;
-        let body = match read(body, max_request_body_size, body_timeout, head.version).await {
-            Ok(body) => body,
+        let (head, body) = match posted(&self.config, request).await {
+            Ok(posted) => posted,
             Err(refused) => return *refused,
         };
         let emulation = match decode_emulation(encoding(&head.headers), &body) {
@@ -84,7 +77,7 @@ where
 {
     type Response = Response<HttpBody>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+    type Future = Answering;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -92,11 +85,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let service = self.clone();
-        Box::pin(async move {
-            let cors = Cors::new(&service.config.origins, request.headers());
-            let mut told = service.answer(request).await;
-            cors.apply(&mut told);
-            Ok(told)
-        })
+        let cors = Cors::new(&self.config.origins, request.headers());
+        cors.around(async move { service.answer(request).await })
     }
 }

@@ -43,4 +43,4 @@ pub use emulation::EmulationService;
 pub use init::InitService;
 pub use service::StreamService;
 pub use tickets::{TicketService, Tickets};
-pub use transport::{HttpReader, HttpTransport, HttpWriter};
+pub use transport::{HttpTransport, HttpWriter};

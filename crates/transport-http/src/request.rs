@@ -1,8 +1,9 @@
 //! What the services have in common: bodies in, short answers out, and who may read them.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::error::Error;
-use std::time::Duration;
+use std::pin::Pin;
 
 use bytes::Bytes;
 use http::header::{
@@ -10,16 +11,20 @@ use http::header::{
     ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS, ALLOW, CONNECTION,
     CONTENT_TYPE, ORIGIN,
 };
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::percent_decode;
 use tourbillon_transport::OriginPolicy;
 use tourbillon_types::Encoding;
 
-use crate::HttpBody;
+use crate::{HttpBody, HttpConfig};
 
 pub(crate) type Answer = Response<HttpBody>;
+
+/// An answer on its way.
+pub(crate) type Answering = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
 
 /// What the body of a request may fail with.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
@@ -65,6 +70,15 @@ impl Cors {
         Self(Some((origin.cloned().unwrap_or_else(|| HeaderValue::from_static("")), asked)))
     }
 
+    /// What a service does with a request: the answer, which the page may read.
+    pub(crate) fn around(self, answering: impl Future<Output = Answer> + Send + 'static) -> Answering {
+        Box::pin(async move {
+            let mut answer = answering.await;
+            self.apply(&mut answer);
+            Ok(answer)
+        })
+    }
+
     pub(crate) fn apply(self, answer: &mut Answer) {
         let Some((origin, asked)) = self.0 else { return };
         let headers = answer.headers_mut();
@@ -86,22 +100,36 @@ pub(crate) fn encoding(headers: &HeaderMap) -> Encoding {
     if headers.get(CONTENT_TYPE).is_some_and(essence) { Encoding::Protobuf } else { Encoding::Json }
 }
 
+/// Takes a `POST` apart, for an endpoint that takes nothing else.
+///
+/// # Errors
+///
+/// The answer to another method, or to what is wrong with the [body](read).
+pub(crate) async fn posted<B>(config: &HttpConfig, request: Request<B>) -> Result<(Parts, Bytes), Box<Answer>>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    let (head, body) = request.into_parts();
+    if head.method != Method::POST {
+        return Err(Box::new(other_method(&head.method, "POST, OPTIONS")));
+    }
+    let body = read(config, body, head.version).await?;
+    Ok((head, body))
+}
+
 /// Reads a body.
 ///
 /// # Errors
 ///
 /// The answer: 413 for one that is too large, before more than the limit is read; 408 for one that is not there in
 /// time; 499 for one that breaks off, which nobody is there to read (EMU-11).
-pub(crate) async fn read<B>(
-    body: B,
-    limit: usize,
-    patience: Duration,
-    version: Version,
-) -> Result<Bytes, Box<Answer>>
+pub(crate) async fn read<B>(config: &HttpConfig, body: B, version: Version) -> Result<Bytes, Box<Answer>>
 where
     B: Body,
     B::Error: Into<BoxError>,
 {
+    let limit = config.max_request_body_size;
     let too_large = || {
         let text = format!("the body is larger than {limit} bytes\n");
         Box::new(answer(StatusCode::PAYLOAD_TOO_LARGE, text))
@@ -109,7 +137,7 @@ where
     if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
         return Err(too_large());
     }
-    match tokio::time::timeout(patience, Limited::new(body, limit).collect()).await {
+    match tokio::time::timeout(config.body_timeout, Limited::new(body, limit).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(error)) => {

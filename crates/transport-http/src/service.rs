@@ -1,9 +1,7 @@
 //! The endpoints that connections begin at.
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -20,7 +18,7 @@ use tower_service::Service;
 
 use crate::failure::{Refused, Verdict};
 use crate::framing::Framing;
-use crate::request::{Answer, BoxError, Cors, answer, encoding, other_method, query_value, read};
+use crate::request::{Answer, Answering, BoxError, Cors, answer, encoding, other_method, query_value, read};
 use crate::{HttpBody, HttpConfig, HttpTransport, Tickets};
 
 /// Begins connections whose messages to the client are the body of the answer, and hands them to `A`.
@@ -133,8 +131,7 @@ impl<A: Accept<HttpTransport>> StreamService<A> {
     {
         let bad = |text: &'static str| Box::new(answer(StatusCode::BAD_REQUEST, text));
         let first = if head.method == Method::POST {
-            let HttpConfig { max_request_body_size, body_timeout, .. } = *self.config;
-            Some(read(body, max_request_body_size, body_timeout, head.version).await?)
+            Some(read(&self.config, body, head.version).await?)
         } else if head.method == Method::GET && self.kind.is_events() {
             if let Some(found) = self.by_ticket(head.uri.query()) {
                 let first = found?;
@@ -244,7 +241,7 @@ where
 {
     type Response = Response<HttpBody>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+    type Future = Answering;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -252,11 +249,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let service = self.clone();
-        Box::pin(async move {
-            let cors = Cors::new(&service.config.origins, request.headers());
-            let mut told = service.answer(request).await;
-            cors.apply(&mut told);
-            Ok(told)
-        })
+        let cors = Cors::new(&self.config.origins, request.headers());
+        cors.around(async move { service.answer(request).await })
     }
 }

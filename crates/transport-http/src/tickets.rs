@@ -9,8 +9,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -19,13 +17,13 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use crate::request::{Answer, BoxError, Cors, answer, other_method, read};
+use crate::request::{Answer, Answering, BoxError, Cors, answer, posted};
 use crate::{HttpBody, HttpConfig};
 
 /// What a ticket takes beside what was put down for it, in bytes, generously.
@@ -135,13 +133,8 @@ impl TicketService {
         B: Body,
         B::Error: Into<BoxError>,
     {
-        let (head, body) = request.into_parts();
-        if head.method != Method::POST {
-            return other_method(&head.method, "POST, OPTIONS");
-        }
-        let HttpConfig { max_request_body_size, body_timeout, .. } = *self.config;
-        let body = match read(body, max_request_body_size, body_timeout, head.version).await {
-            Ok(body) => body,
+        let (_, body) = match posted(&self.config, request).await {
+            Ok(posted) => posted,
             Err(refused) => return *refused,
         };
         let ticket = match self.tickets.issue(body) {
@@ -174,7 +167,7 @@ where
 {
     type Response = Response<HttpBody>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+    type Future = Answering;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -182,12 +175,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let service = self.clone();
-        Box::pin(async move {
-            let cors = Cors::new(&service.config.origins, request.headers());
-            let mut told = service.answer(request).await;
-            cors.apply(&mut told);
-            Ok(told)
-        })
+        let cors = Cors::new(&self.config.origins, request.headers());
+        cors.around(async move { service.answer(request).await })
     }
 }
 

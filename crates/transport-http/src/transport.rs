@@ -1,13 +1,11 @@
 //! One response as a transport.
 
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tourbillon_transport::slot::Slot;
-use tourbillon_transport::{
-    MessageQueue, Received, Transport, TransportError, TransportInfo, TransportReader, TransportWriter,
-};
+use tourbillon_transport::slot::{Slot, SlotReader};
+use tourbillon_transport::{MessageQueue, Transport, TransportError, TransportInfo, TransportWriter};
 use tourbillon_types::Disconnect;
 
 use crate::failure::Verdict;
@@ -20,7 +18,7 @@ use crate::framing::Framing;
 #[derive(Debug)]
 pub struct HttpTransport {
     info: TransportInfo,
-    reader: HttpReader,
+    reader: SlotReader,
     writer: HttpWriter,
 }
 
@@ -32,38 +30,21 @@ impl HttpTransport {
         verdict: Verdict,
         slot: Arc<Slot>,
     ) -> Self {
-        let reader = HttpReader { first: Some(first), slot: slot.clone() };
+        let reader = SlotReader::new(first, slot.clone());
         Self { info, reader, writer: HttpWriter { framing, verdict, slot } }
     }
 }
 
 impl Transport for HttpTransport {
-    type Reader = HttpReader;
+    type Reader = SlotReader;
     type Writer = HttpWriter;
 
     fn info(&self) -> &TransportInfo {
         &self.info
     }
 
-    fn split(self) -> (HttpReader, HttpWriter) {
+    fn split(self) -> (SlotReader, HttpWriter) {
         (self.reader, self.writer)
-    }
-}
-
-/// The receiving half: what came with the request, and the end.
-#[derive(Debug)]
-pub struct HttpReader {
-    first: Option<Bytes>,
-    slot: Arc<Slot>,
-}
-
-impl TransportReader for HttpReader {
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, TransportError>> {
-        if let Some(first) = self.first.take() {
-            return Poll::Ready(Ok(Received::Message(first)));
-        }
-        ready!(self.slot.poll_gone(cx));
-        Poll::Ready(Ok(Received::End))
     }
 }
 

@@ -7,12 +7,13 @@
 
 use std::fmt::Debug;
 use std::io::ErrorKind;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::{Entry, Message, MessageQueue, TransportError};
+use crate::{Entry, Message, MessageQueue, Received, TransportError, TransportReader};
 
 /// What a message looks like in a stream.
 pub trait Form: Copy + Debug + Send + Sync + 'static {
@@ -50,6 +51,32 @@ const CAPACITY: usize = 16 * 1024;
 /// Holds what the writer has handed over and the other side has not taken yet.
 #[derive(Debug)]
 pub struct Slot(Mutex<State>);
+
+/// The receiving half of a connection with such a stream, where the client says nothing through it: what came with its
+/// request, and the end.
+#[derive(Debug)]
+pub struct SlotReader {
+    first: Option<Bytes>,
+    slot: Arc<Slot>,
+}
+
+impl SlotReader {
+    /// Reads `first`, a frame of the client protocol, and the end once nothing more is taken out of the slot.
+    #[must_use]
+    pub const fn new(first: Bytes, slot: Arc<Slot>) -> Self {
+        Self { first: Some(first), slot }
+    }
+}
+
+impl TransportReader for SlotReader {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, TransportError>> {
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Ok(Received::Message(first)));
+        }
+        ready!(self.slot.poll_gone(cx));
+        Poll::Ready(Ok(Received::End))
+    }
+}
 
 #[derive(Debug)]
 struct State {

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 use tourbillon_transport::conformance::{Harness, Peer, Saw};
+use tourbillon_transport::slot::SlotReader;
 use tourbillon_transport::{
     Mailed, Received, Transport, TransportError, TransportInfo, TransportReader, conformance_suite,
 };
-use tourbillon_transport_http::{HttpConfig, HttpReader, HttpWriter};
+use tourbillon_transport_http::{HttpConfig, HttpWriter};
 use tourbillon_types::{NodeId, SessionId};
 
 use crate::support::{Answer, Server, block_on, get, post, send};
@@ -74,7 +75,7 @@ impl Transport for Emulated {
 
 /// Without the message that began the connection.
 struct AfterTheFirst {
-    reader: HttpReader,
+    reader: SlotReader,
     first: bool,
 }
 
