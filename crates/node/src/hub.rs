@@ -6,11 +6,11 @@
 
 mod bodies;
 mod channel;
+mod dense;
 mod encodings;
 mod filters;
 mod flow;
 mod flowing;
-mod index;
 mod latest;
 mod tracked;
 

@@ -7,9 +7,9 @@ use smallvec::SmallVec;
 use tourbillon_transport::{Message, Run};
 use tourbillon_types::{Disconnect, TagMatcher};
 
+use super::dense::{Dense, Keyed};
 use super::encodings::{Body, Form};
 use super::flow::{Flow, Sender};
-use super::index::Index;
 use super::tracked::Tracked;
 use crate::conn::Conn;
 
@@ -64,8 +64,7 @@ impl Place {
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) form: Form,
-    slots: Vec<Slot>,
-    index: Index,
+    slots: Dense<Slot>,
     /// How many gates are closed.
     gated: usize,
     burst: Burst,
@@ -97,6 +96,12 @@ const GATE_LIMIT: usize = 4096;
 
 /// With fewer subscribers than this a run saves nothing.
 const FEW: usize = 4;
+
+impl Keyed for Slot {
+    fn key(&self) -> u64 {
+        self.conn.key
+    }
+}
 
 impl Subscribers {
     pub(super) fn len(&self) -> usize {
@@ -165,43 +170,29 @@ impl Subscribers {
 
 impl Group {
     fn new(form: Form) -> Self {
-        Self { form, slots: Vec::new(), index: Index::default(), gated: 0, burst: Burst::default() }
+        Self { form, slots: Dense::default(), gated: 0, burst: Burst::default() }
     }
 
     fn add(&mut self, conn: &Arc<Conn>) {
-        if self.slots.len() == self.slots.capacity() {
-            // From one slot on: most channels have few subscribers.
-            self.slots.reserve_exact(self.slots.len().clamp(1, 4096));
-        }
         self.slots.push(Slot { conn: conn.clone(), gate: Some(Box::default()) });
         self.gated += 1;
         self.burst = Burst::default();
-        let slots = &self.slots;
-        self.index.added(conn.key, slots.len(), || slots.iter().map(|slot| slot.conn.key));
     }
 
     fn has(&self, conn: &Conn) -> bool {
-        self.form.variant == conn.variant && self.position(conn).is_some()
-    }
-
-    fn position(&self, conn: &Conn) -> Option<usize> {
-        self.index.find(conn.key, || self.slots.iter().position(|slot| slot.conn.key == conn.key))
+        self.form.variant == conn.variant && self.slots.position(conn.key).is_some()
     }
 
     fn slot_mut(&mut self, conn: &Conn) -> Option<&mut Slot> {
-        let at = self.position(conn)?;
+        let at = self.slots.position(conn.key)?;
         self.slots.get_mut(at)
     }
 
     fn remove(&mut self, conn: &Conn) -> bool {
-        let Some(at) = self.position(conn) else { return false };
-        let gone = self.slots.swap_remove(at);
+        let at = self.slots.position(conn.key);
+        let Some(gone) = at.and_then(|at| self.slots.swap_remove(at)) else { return false };
         self.gated -= usize::from(gone.gate.is_some());
         self.burst = Burst::default();
-        self.index.removed(conn.key, self.slots.get(at).map(|moved| (moved.conn.key, at)), self.slots.len());
-        if self.slots.capacity() > 64 && self.slots.len() < self.slots.capacity() / 4 {
-            self.slots.shrink_to(self.slots.len() * 2);
-        }
         true
     }
 
@@ -225,7 +216,7 @@ impl Group {
             }
             if burst.pass == pass {
                 let run = Run::new(message);
-                for slot in &self.slots {
+                for slot in self.slots.iter() {
                     slot.conn.send_run(run.clone());
                 }
                 self.burst = Burst { pass, run: Some(run) };
@@ -246,7 +237,7 @@ impl Group {
         if self.gated == 0 {
             return;
         }
-        for slot in &mut self.slots {
+        for slot in self.slots.iter_mut() {
             match &mut slot.gate {
                 None => {}
                 Some(gate) if gate.0.len() < GATE_LIMIT => gate.0.push(message.clone()),
@@ -278,7 +269,7 @@ impl Group {
 
     /// Queues a message for every subscriber of the group.
     fn send(&mut self, message: &Message) {
-        for slot in &mut self.slots {
+        for slot in self.slots.iter_mut() {
             match &mut slot.gate {
                 None => slot.conn.send(message.clone()),
                 Some(gate) if gate.0.len() < GATE_LIMIT => gate.0.push(message.clone()),
@@ -289,7 +280,7 @@ impl Group {
 
     /// Ends every connection of the group.
     pub(super) fn fail(&self, why: &Disconnect) {
-        for slot in &self.slots {
+        for slot in self.slots.iter() {
             slot.conn.fail(why.clone());
         }
     }
