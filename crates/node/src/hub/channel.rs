@@ -5,10 +5,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tourbillon_transport::{Message, Run};
-use tourbillon_types::{Disconnect, TagMatcher};
+use tourbillon_types::{Channel, Disconnect, TagMatcher};
 
 use super::dense::{Dense, Keyed};
 use super::encodings::{Body, Form};
+use super::filters::TagFilters;
 use super::flow::{Flow, Sender};
 use super::tracked::Tracked;
 use crate::conn::Conn;
@@ -49,8 +50,8 @@ pub(crate) struct Place {
     pub(crate) delta: bool,
     /// Whether it takes deltas of publications outside a stream, too.
     pub(crate) keeps_latest: bool,
-    /// Which publications it gets; `None` for all.
-    pub(crate) filter: Option<Arc<TagMatcher>>,
+    /// Which publications it gets.
+    pub(crate) filter: TagFilters,
 }
 
 impl Place {
@@ -144,6 +145,22 @@ impl Subscribers {
         group.gated -= 1;
         group.burst = Burst::default();
         gate.0
+    }
+
+    /// Changes which publications the server lets a connection have that has got its reply.
+    pub(super) fn filter(&mut self, channel: &Channel, conn: &Arc<Conn>, filter: Arc<TagMatcher>) {
+        let tracked = self.tracked.as_mut();
+        if let Some(tracked) = tracked.filter(|tracked| tracked.has(conn)) {
+            return tracked.filter(conn, filter);
+        }
+        // It got every publication so far, like many others. From now on it is looked at by itself.
+        let Some(compact) = self.group_of(conn).map(|group| group.form.compact) else { return };
+        self.remove(conn);
+        let filter = TagFilters { server: Some(filter), client: None };
+        let place = Place { compact, filter, ..Place::default() };
+        let tracked = self.tracked.get_or_insert_default();
+        tracked.add(conn, &place, GATE_LIMIT);
+        tracked.open(channel, conn, None, |_, _| Err(Disconnect::INTERNAL_SERVER_ERROR));
     }
 
     fn has(&self, conn: &Conn) -> bool {

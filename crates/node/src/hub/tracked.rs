@@ -7,13 +7,13 @@ use std::sync::Arc;
 use tourbillon_recovery::{Gate, Offer, Opened, Plan, ResumeError, Resumed};
 use tourbillon_session::ServerOp;
 use tourbillon_transport::Message;
-use tourbillon_types::{Channel, Disconnect, Publication, StreamPosition};
+use tourbillon_types::{Channel, Disconnect, Publication, StreamPosition, TagMatcher};
 
 use super::bodies::{Encoder, whole};
 use super::channel::Place;
 use super::dense::{Dense, Keyed};
 use super::encodings::{Body, Encodings, Form};
-use super::filters::{FilterId, Filters};
+use super::filters::{FilterId, Filters, TagFilters};
 use super::flow::Sender;
 use super::latest::Latest;
 use crate::conn::Conn;
@@ -103,7 +103,7 @@ impl Tracked {
     pub(super) fn add(&mut self, conn: &Arc<Conn>, place: &Place, limit: usize) {
         let gate = Some(Gate::buffering(limit));
         self.slots.push(Slot { conn: conn.clone(), gate, listens: place.listens, compact: place.compact });
-        let filter = place.filter.as_ref().map(|filter| self.filters.add(filter)).unwrap_or_default();
+        let filter = self.filters.add(&place.filter);
         let extra = Extra { has: 0, filter, delta: place.delta, keeps_latest: place.keeps_latest };
         if !extra.is_none() || !self.extras.is_empty() {
             self.deltas += usize::from(extra.delta);
@@ -132,6 +132,16 @@ impl Tracked {
         true
     }
 
+    /// Changes which publications the server lets a connection have.
+    pub(super) fn filter(&mut self, conn: &Conn, filter: Arc<TagMatcher>) {
+        let Some(at) = self.position(conn) else { return };
+        self.extras.resize_with(self.slots.len(), Extra::default);
+        let Some(extra) = self.extras.get_mut(at) else { return };
+        let filters = TagFilters { server: Some(filter), ..self.filters.of(extra.filter) };
+        let before = std::mem::replace(&mut extra.filter, self.filters.add(&filters));
+        self.filters.remove(before);
+    }
+
     /// Makes a beginning of what the broker answered, and of what collected at a connection's gate meanwhile. `None`:
     /// the connection is not here, or has lost its position.
     pub(super) fn resume(
@@ -143,10 +153,8 @@ impl Tracked {
         let at = self.position(conn)?;
         let gate = self.slots.get_mut(at)?.gate.as_mut()?;
         let mut extra = self.extras.get_mut(at);
-        let filter = extra.as_ref().and_then(|extra| self.filters.matcher(extra.filter));
-        let hidden = |publication: &Publication| {
-            filter.as_ref().is_some_and(|filter| !filter.matches_publication(publication))
-        };
+        let filters = extra.as_ref().map(|extra| self.filters.of(extra.filter)).unwrap_or_default();
+        let hidden = |publication: &Publication| !filters.show(publication);
         let resumed = plan.finish(page, gate, hidden);
         if let Some(extra) = extra.as_mut().filter(|extra| extra.delta)
             && let Ok(resumed) = &resumed
