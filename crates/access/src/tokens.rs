@@ -207,6 +207,7 @@ impl<H: Hooks> Hooks for Tokens<H> {
         }
         let mut decision = RefreshDecision::until(claims.expire_at);
         decision.token = TokenMark::new(claims.token_id.as_deref(), claims.issued_at);
+        decision.server_tags_filter = claims.subscription.tags_filter;
         decision.info = Some(claims.subscription.info).filter(|info| !info.is_empty());
         decision.allow = Some(claims.allow);
         Ok(decision)
@@ -389,5 +390,6 @@ fn options(
     let mut options = namespaces.subscription_options(channel, user, attributes, asked, claims.overrides)?;
     options.info = claims.info;
     options.data = claims.data;
+    options.server_tags_filter = claims.tags_filter;
     Ok(options)
 }

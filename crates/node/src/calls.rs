@@ -26,7 +26,7 @@ use crate::hooks::{
     RefreshDecision, RefreshRequest, RpcRequest, SubRefreshRequest, SubscribeRequest, SubscriptionOptions,
     TokenMark,
 };
-use crate::hub::{Place, chain};
+use crate::hub::{Place, TagFilters, chain};
 use crate::members::Membership;
 use crate::pool::{self, Pool};
 use crate::queries::{self, Standing};
@@ -297,8 +297,8 @@ async fn answer(shared: &Arc<Shared>, conn: &Arc<Conn>, client: Arc<Client>, cal
 }
 
 pub(crate) fn refreshed(decision: RefreshDecision) -> Refreshed {
-    let RefreshDecision { expired, expire_at, info, allow, .. } = decision;
-    Refreshed { expired, expire_at, info, allow }
+    let RefreshDecision { expired, expire_at, info, allow, server_tags_filter, .. } = decision;
+    Refreshed { expired, expire_at, info, allow, server_tags_filter }
 }
 
 fn split(result: Result<(Granted, Attachment), Refusal>) -> (Answer, Effect) {
@@ -325,6 +325,7 @@ pub(crate) fn granted(options: SubscriptionOptions, client_side_refresh: bool) -
         recover_since: options.recover_since.map(Box::new),
         recovering: false,
         delta: options.allow_delta,
+        server_tags_filter: options.server_tags_filter,
         id: 0,
         publish_debounce: u32::try_from(options.publish_debounce.as_millis()).unwrap_or(u32::MAX),
         keep_latest_publication: options.keep_latest_publication,
@@ -371,7 +372,8 @@ async fn attach(
     };
     granted.delta &= delta;
     ask.delta = granted.delta;
-    ask.filtered = filter.is_some();
+    let filter = TagFilters { server: granted.server_tags_filter.clone(), client: filter };
+    ask.filtered = !filter.is_none();
     let place = Place {
         compact,
         positioned: terms.has_position(),

@@ -328,6 +328,7 @@ impl<R: TransportReader> Driver<R> {
                         self.shared.checks.add(channel);
                     }
                 }
+                Output::Filter { channel, filter } => self.shared.hub.filter(&channel, &self.conn, filter),
                 Output::Detach { channel, why } => self.detach(channel, why),
                 Output::Close(why) => return Err(why),
             }
