@@ -7,8 +7,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{ALT_SVC, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tourbillon::http::{EmulationService, HttpBody, InitService, StreamService, TicketService};
@@ -19,7 +19,7 @@ use tourbillon_api::HttpApi;
 use tower_service::Service;
 
 use crate::acme::Certificates;
-use crate::admission::{Admission, Opening, Refused};
+use crate::admission::{Admission, Opening, Permit, Refused};
 use crate::body::{Outgoing, Received, Timely};
 use crate::dev::Dev;
 use crate::listen::{Begun, Pace, Streams};
@@ -39,6 +39,8 @@ pub(crate) struct Router {
     pub(crate) admission: Option<Admission>,
     /// All that is there where an authority asks.
     pub(crate) acme: Option<Arc<Certificates>>,
+    /// What answers over TCP say of HTTP/3.
+    pub(crate) alt_svc: Option<HeaderValue>,
 }
 
 /// The endpoints of connections over plain HTTP.
@@ -103,13 +105,50 @@ impl Router {
         self.admission.as_ref().map_or(Some(None), open)
     }
 
+    /// How many connections stand that have not asked for anything.
+    pub(crate) fn opening(&self) -> usize {
+        self.admission.as_ref().map_or(0, Admission::opening)
+    }
+
+    /// The place of a connection that a request with these headers begins. `None`: nobody counts.
+    pub(crate) fn permit(
+        &self,
+        peer: Option<SocketAddr>,
+        headers: &HeaderMap,
+    ) -> Result<Option<Permit>, Refused> {
+        self.admission.as_ref().map(|admission| admission.admit(counted(peer), headers)).transpose()
+    }
+
     /// Gives a request that begins a connection its place, which lasts as long as the connection.
     fn admit(&self, peer: Option<SocketAddr>, request: &mut Request<Received>) -> Result<(), Refused> {
-        if let Some(admission) = &self.admission {
-            let permit = admission.admit(counted(peer), request.headers())?;
+        if let Some(permit) = self.permit(peer, request.headers())? {
             request.extensions_mut().insert(Held::new(permit));
         }
         Ok(())
+    }
+
+    /// Whether this is a path of WebSockets.
+    fn upgrades_at(&self, path: &str) -> bool {
+        self.websocket.as_ref().is_some_and(|(at, _)| at == path)
+            || self.uni_websocket.as_ref().is_some_and(|(at, _)| at == path)
+    }
+
+    /// Answers a request.
+    pub(crate) async fn told(
+        &self,
+        request: Request<Received>,
+        peer: Option<SocketAddr>,
+        pace: &Pace,
+    ) -> Response<Outgoing> {
+        // Not the query: it may hold a key (OBS-08).
+        let asked = tracing::enabled!(tracing::Level::DEBUG)
+            .then(|| (request.method().clone(), request.uri().path().to_owned()));
+        let answer = self.answer(request, peer, pace).await;
+        if let Some((method, path)) = asked {
+            let peer = peer.map(tracing::field::display);
+            tracing::debug!(peer, %method, %path, status = answer.status().as_u16(), "HTTP request");
+        }
+        answer
     }
 
     async fn answer(
@@ -139,6 +178,10 @@ impl Router {
     ) -> Answer {
         if let Some(acme) = &self.acme {
             return acme.answer(&request);
+        }
+        if request.version() == Version::HTTP_3 && self.upgrades_at(request.uri().path()) {
+            let text = "WebSocket is spoken over HTTP/1.1 and HTTP/2\n";
+            return reply(StatusCode::BAD_REQUEST, "text/plain; charset=utf-8", text);
         }
         if let Some((at, service)) = &self.websocket
             && request.uri().path() == at
@@ -245,13 +288,11 @@ impl hyper::service::Service<Request<Incoming>> for Routed {
             request.extensions_mut().insert(peer);
         }
         Box::pin(async move {
-            // Not the query: it may hold a key (OBS-08).
-            let asked = tracing::enabled!(tracing::Level::DEBUG)
-                .then(|| (request.method().clone(), request.uri().path().to_owned()));
-            let answer = router.answer(request, peer, &pace).await;
-            if let Some((method, path)) = asked {
-                let peer = peer.map(tracing::field::display);
-                tracing::debug!(peer, %method, %path, status = answer.status().as_u16(), "HTTP request");
+            let mut answer = router.told(request, peer, &pace).await;
+            if let Some(alt_svc) = &router.alt_svc
+                && answer.status() != StatusCode::SWITCHING_PROTOCOLS
+            {
+                answer.headers_mut().insert(ALT_SVC, alt_svc.clone());
             }
             pace.answered();
             if let Some(begun) = begun {

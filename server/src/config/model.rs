@@ -68,6 +68,8 @@ options! {
         uni_websocket: UniWebSocket = UniWebSocket::default(),
         /// Tickets for the endpoints of server-sent events.
         ticket: Ticket = Ticket::default(),
+        /// WebTransport.
+        webtransport: WebTransport = WebTransport::default(),
         /// The unidirectional GRPC stream.
         uni_grpc: UniGrpc = UniGrpc::default(),
         /// What a page may ask before it connects.
@@ -113,6 +115,8 @@ options! {
         internal_tls: Tls = Tls::default(),
         /// HTTP/2 without TLS for clients; needs an internal port of its own.
         h2c_external: bool = false,
+        /// HTTP/3 for clients.
+        http3: Http3 = Http3::default(),
         /// Load balancers say who clients are.
         proxy_protocol: ProxyProtocol = ProxyProtocol::default(),
     }
@@ -156,6 +160,15 @@ options! {
         /// The root of the authority's own certificate, if none that everybody knows: PEM, base64 of it or a
         /// file.
         directory_ca_pem: String = String::new(),
+    }
+}
+
+options! {
+    /// `http_server.http3`.
+    Http3 {
+        /// HTTP/3 at the UDP port with the number of the port for clients, which answers over TCP tell of by `Alt-Svc`;
+        /// needs TLS.
+        enabled: bool = false,
     }
 }
 
@@ -685,6 +698,18 @@ options! {
         max_request_body_size: usize = 65_536,
         /// How much all tickets together may take, in bytes.
         max_memory: usize = 16_777_216,
+    }
+}
+
+options! {
+    /// `webtransport`.
+    WebTransport {
+        /// Switches WebTransport on; needs `http_server.http3.enabled`.
+        enabled: bool = false,
+        /// The path.
+        handler_prefix: String = "/connection/webtransport".to_owned(),
+        /// The largest command of a client, in bytes.
+        message_size_limit: usize = 65_536,
     }
 }
 
