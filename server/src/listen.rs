@@ -2,8 +2,9 @@
 //!
 //! A connection passes up to three doors before HTTP begins: a PROXY header that says who the client is, TLS, and
 //! the choice between HTTP/1.1 and HTTP/2. All three together have one deadline. A plain TCP connection to a
-//! listener that has none of them pays for none.
+//! listener that has none of them pays for none, nor for the HTTP library where what it asks for is simple.
 
+mod answer;
 mod bind;
 mod greet;
 mod http1;
@@ -11,6 +12,7 @@ mod http2;
 mod pace;
 mod port;
 mod proxy_protocol;
+mod quick;
 
 pub use bind::Listeners;
 pub(crate) use bind::Socket;
