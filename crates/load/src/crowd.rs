@@ -126,6 +126,17 @@ struct Member {
     since: u64,
 }
 
+/// What a subscribe command asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asks {
+    Nothing,
+    /// What it missed.
+    Missed,
+    Deltas,
+    /// What has a tag `to` with the client's index.
+    Own,
+}
+
 /// Which channels a client subscribes to when it comes, by its index.
 pub(crate) type Channels = Box<dyn Fn(usize) -> Vec<String>>;
 
@@ -134,14 +145,16 @@ pub(crate) struct Crowd {
     wire: Rc<Wire>,
     target: Target,
     channels: Channels,
-    /// Subscribe commands ask for what was missed.
-    pub(crate) recovering: bool,
-    /// Publications that came while they did.
+    /// What subscribe commands ask for besides the channel.
+    pub(crate) asks: Asks,
+    /// Publications that came while that is what was missed.
     pub(crate) recovered: u64,
     /// Sent again after every reply, when there is one: a call, framed.
     again: Option<Vec<u8>>,
     pong: Vec<u8>,
     members: Vec<Option<Member>>,
+    /// Messages that are neither replies nor pings nor publications with a number.
+    pub(crate) others: u64,
     pub(crate) ready: usize,
     pub(crate) ended: usize,
     /// The first thing that went wrong.
@@ -166,11 +179,12 @@ impl Crowd {
             wire,
             target: target.clone(),
             channels,
-            recovering: false,
+            asks: Asks::Nothing,
             recovered: 0,
             again: None,
             pong,
             members: Vec::new(),
+            others: 0,
             ready: 0,
             ended: 0,
             first_error: None,
@@ -232,11 +246,12 @@ impl Crowd {
                 let commands: Vec<Vec<u8>> = channels
                     .iter()
                     .zip(2..)
-                    .map(|(channel, number)| {
-                        if self.recovering {
-                            self.wire.recover(number, channel)
-                        } else {
-                            self.wire.subscribe(number, channel)
+                    .map(|(channel, number)| match self.asks {
+                        Asks::Nothing => self.wire.subscribe(number, channel),
+                        Asks::Missed => self.wire.recover(number, channel),
+                        Asks::Deltas => self.wire.subscribe_with_deltas(number, channel),
+                        Asks::Own => {
+                            self.wire.subscribe_filtered(number, channel, "to", &member.index.to_string())
                         }
                     })
                     .collect();
@@ -289,14 +304,14 @@ impl Handler for Crowd {
 
     fn message(&mut self, id: Id, message: &[u8], out: &mut Vec<u8>) {
         let wire = self.wire.clone();
-        if self.recovering {
+        if self.asks == Asks::Missed {
             self.recovered += wire.stamps(message);
         }
         wire.each(message, |seen| match seen {
             Seen::Publication(number) => self.tracker.delivered(number, self.now),
             Seen::Reply { error, .. } => self.reply(id, error, out),
             Seen::Ping => out.extend_from_slice(&self.pong),
-            Seen::Other => {}
+            Seen::Other => self.others += 1,
         });
     }
 

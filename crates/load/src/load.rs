@@ -203,6 +203,28 @@ impl<'a> Load<'a> {
         }
     }
 
+    /// Goes on until something that is counted has come to a number.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] when a connection ends, or nothing comes.
+    pub(crate) fn until(&mut self, count: impl Fn(&Crowd) -> u64, wanted: u64) -> Result<(), LoadError> {
+        let (mut last, mut moved) = (count(&self.crowd), now());
+        while last < wanted {
+            self.fleet.turn(Duration::from_millis(100), &mut self.crowd)?;
+            self.check(self.started)?;
+            let found = count(&self.crowd);
+            if found != last {
+                (last, moved) = (found, now());
+                self.progress.step("waiting", last, wanted);
+            } else if now() - moved > STALL.as_nanos() as u64 {
+                let what = format!("{last} of {wanted} have come");
+                return Err(LoadError::Stalled { seconds: STALL.as_secs(), what });
+            }
+        }
+        Ok(())
+    }
+
     /// The server's resident memory in bytes.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use memchr::memmem::Finder;
 use tourbillon_protocol::Envelope;
 use tourbillon_protocol::client::{Replies, ServerMessage, encode_command};
 use tourbillon_protocol::command::{Command, Connect, Publish, Request, Rpc, Subscribe};
-use tourbillon_types::{Encoding, Payload};
+use tourbillon_types::{Encoding, Payload, TagFilter};
 
 use crate::frame::{Opcode, encode};
 
@@ -83,6 +83,23 @@ impl Wire {
     pub fn recover(&self, id: u32, channel: &str) -> Vec<u8> {
         // An unknown epoch is any.
         let subscribe = Subscribe { channel: channel.into(), recover: true, ..Subscribe::default() };
+        self.command(id, Request::Subscribe(Box::new(subscribe)))
+    }
+
+    /// A subscribe command that asks for deltas.
+    #[must_use]
+    pub fn subscribe_with_deltas(&self, id: u32, channel: &str) -> Vec<u8> {
+        let subscribe =
+            Subscribe { channel: channel.into(), delta: "fossil".to_owned(), ..Subscribe::default() };
+        self.command(id, Request::Subscribe(Box::new(subscribe)))
+    }
+
+    /// A subscribe command that asks for publications with this tag.
+    #[must_use]
+    pub fn subscribe_filtered(&self, id: u32, channel: &str, key: &str, value: &str) -> Vec<u8> {
+        let (key, cmp, val) = (key.to_owned(), "eq".to_owned(), value.to_owned());
+        let filter = Some(Box::new(TagFilter { key, cmp, val, ..TagFilter::default() }));
+        let subscribe = Subscribe { channel: channel.into(), filter, ..Subscribe::default() };
         self.command(id, Request::Subscribe(Box::new(subscribe)))
     }
 
