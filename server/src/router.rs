@@ -7,19 +7,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{ALT_SVC, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tourbillon::http::{EmulationService, HttpBody, InitService, StreamService, TicketService};
 use tourbillon::node::Node;
 use tourbillon::transport::Held;
-use tourbillon::websocket::{UniWebSocketService, WebSocketService};
+use tourbillon::websocket::{TcpUpgrade, UniWebSocketService, WebSocketService};
 use tourbillon_api::HttpApi;
 use tower_service::Service;
 
 use crate::acme::Certificates;
-use crate::admission::{Admission, Opening, Refused};
+use crate::admission::{Admission, Opening, Permit, Refused};
 use crate::body::{Outgoing, Received, Timely};
 use crate::dev::Dev;
 use crate::listen::{Begun, Pace, Streams};
@@ -39,6 +39,8 @@ pub(crate) struct Router {
     pub(crate) admission: Option<Admission>,
     /// All that is there where an authority asks.
     pub(crate) acme: Option<Arc<Certificates>>,
+    /// What answers over TCP say of HTTP/3.
+    pub(crate) alt_svc: Option<HeaderValue>,
 }
 
 /// The endpoints of connections over plain HTTP.
@@ -48,6 +50,13 @@ pub(crate) struct HttpRoutes {
     pub(crate) emulation: Option<(String, EmulationService<Node>)>,
     pub(crate) init: Option<(String, InitService)>,
     pub(crate) ticket: Option<(String, TicketService)>,
+}
+
+/// What can be asked for without the HTTP library.
+#[derive(Debug)]
+pub(crate) enum Quick<'a> {
+    Api(&'a HttpApi),
+    WebSocket,
 }
 
 /// One of them.
@@ -103,13 +112,88 @@ impl Router {
         self.admission.as_ref().map_or(Some(None), open)
     }
 
-    /// Gives a request that begins a connection its place, which lasts as long as the connection.
+    /// How many connections stand that have not asked for anything.
+    pub(crate) fn opening(&self) -> usize {
+        self.admission.as_ref().map_or(0, Admission::opening)
+    }
+
+    /// The place of a connection that a request with these headers begins. `None`: nobody counts.
+    pub(crate) fn permit(
+        &self,
+        peer: Option<SocketAddr>,
+        headers: &HeaderMap,
+    ) -> Result<Option<Permit>, Refused> {
+        self.admission.as_ref().map(|admission| admission.admit(counted(peer), headers)).transpose()
+    }
+
+    /// Gives a request that begins a connection its place, which lasts as long as the connection, and the peer's
+    /// address.
     fn admit(&self, peer: Option<SocketAddr>, request: &mut Request<Received>) -> Result<(), Refused> {
-        if let Some(admission) = &self.admission {
-            let permit = admission.admit(counted(peer), request.headers())?;
+        if let Some(permit) = self.permit(peer, request.headers())? {
             request.extensions_mut().insert(Held::new(permit));
         }
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         Ok(())
+    }
+
+    /// Whether this is a path of WebSockets.
+    fn upgrades_at(&self, path: &str) -> bool {
+        self.websocket.as_ref().is_some_and(|(at, _)| at == path)
+            || self.uni_websocket.as_ref().is_some_and(|(at, _)| at == path)
+    }
+
+    /// Answers a request.
+    pub(crate) async fn told(
+        &self,
+        request: Request<Received>,
+        peer: Option<SocketAddr>,
+        pace: &Pace,
+    ) -> Response<Outgoing> {
+        // Not the query: it may hold a key (OBS-08).
+        let asked = tracing::enabled!(tracing::Level::DEBUG)
+            .then(|| (request.method().clone(), request.uri().path().to_owned()));
+        let answer = self.answer(request, peer, pace).await;
+        if let Some((method, path)) = asked {
+            let peer = peer.map(tracing::field::display);
+            tracing::debug!(peer, %method, %path, status = answer.status().as_u16(), "HTTP request");
+        }
+        answer
+    }
+
+    /// What is at a path, of what can be asked for without the HTTP library.
+    pub(crate) fn quick(&self, path: &str) -> Option<Quick<'_>> {
+        let is = |at: &Option<String>| at.as_deref() == Some(path);
+        // In the order of an answer to any request.
+        if self.acme.is_some() || self.http.as_ref().is_some_and(|http| http.route(path).is_some()) {
+            return None;
+        }
+        if self.websocket.as_ref().is_some_and(|(at, _)| at == path) {
+            return Some(Quick::WebSocket);
+        }
+        if self.uni_websocket.as_ref().is_some_and(|(at, _)| at == path) || is(&self.health) {
+            return None;
+        }
+        self.api.as_ref().filter(|(at, _)| is_below(at, path)).map(|(_, api)| Quick::Api(api))
+    }
+
+    /// The API of this port.
+    pub(crate) fn api(&self) -> Option<&HttpApi> {
+        self.api.as_ref().map(|(_, api)| api)
+    }
+
+    /// Answers a handshake for the WebSockets of this port, over plain TCP and without the HTTP library.
+    pub(crate) fn handshake(
+        &self,
+        peer: Option<SocketAddr>,
+        request: Request<()>,
+    ) -> (Answer, Option<TcpUpgrade<Node>>) {
+        let Some((_, service)) = &self.websocket else { return (nothing(), None) };
+        match self.permit(peer, request.headers()) {
+            Ok(permit) => service.upgrade_tcp(request, peer, permit.map(Held::new)),
+            Err(refused) => (too_many(refused), None),
+        }
     }
 
     async fn answer(
@@ -140,6 +224,10 @@ impl Router {
         if let Some(acme) = &self.acme {
             return acme.answer(&request);
         }
+        if request.version() == Version::HTTP_3 && self.upgrades_at(request.uri().path()) {
+            let text = "WebSocket is spoken over HTTP/1.1 and HTTP/2\n";
+            return reply(StatusCode::BAD_REQUEST, "text/plain; charset=utf-8", text);
+        }
         if let Some((at, service)) = &self.websocket
             && request.uri().path() == at
         {
@@ -163,7 +251,7 @@ impl Router {
             return reply(StatusCode::OK, "application/json", "{}");
         }
         if let Some((at, api)) = &self.api
-            && path.strip_prefix(at.as_str()).is_some_and(|rest| at == "/" || rest.starts_with('/'))
+            && is_below(at, path)
         {
             return api.answer(request.map(Timely::new)).await;
         }
@@ -172,8 +260,17 @@ impl Router {
         {
             return answer;
         }
-        reply(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "nothing is here\n")
+        nothing()
     }
+}
+
+fn nothing() -> Answer {
+    reply(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "nothing is here\n")
+}
+
+/// Whether a path begins with this one.
+fn is_below(at: &str, path: &str) -> bool {
+    path.strip_prefix(at).is_some_and(|rest| at == "/" || rest.starts_with('/'))
 }
 
 /// The address that a connection counts for. Who comes by a Unix socket comes from this machine.
@@ -223,6 +320,10 @@ impl Routed {
     pub(crate) fn new(router: Arc<Router>, peer: Option<SocketAddr>, opening: Option<Opening>) -> Self {
         Self { router, peer, pace: Pace::new(opening), streams: None }
     }
+
+    pub(crate) fn router(&self) -> &Router {
+        &self.router
+    }
 }
 
 impl hyper::service::Service<Request<Incoming>> for Routed {
@@ -240,18 +341,13 @@ impl hyper::service::Service<Request<Incoming>> for Routed {
             begun
         });
         let broken = begun.as_ref().map(Begun::broken);
-        let mut request = request.map(|body| Received::new(body, broken));
-        if let Some(peer) = peer {
-            request.extensions_mut().insert(peer);
-        }
+        let request = request.map(|body| Received::new(body, broken));
         Box::pin(async move {
-            // Not the query: it may hold a key (OBS-08).
-            let asked = tracing::enabled!(tracing::Level::DEBUG)
-                .then(|| (request.method().clone(), request.uri().path().to_owned()));
-            let answer = router.answer(request, peer, &pace).await;
-            if let Some((method, path)) = asked {
-                let peer = peer.map(tracing::field::display);
-                tracing::debug!(peer, %method, %path, status = answer.status().as_u16(), "HTTP request");
+            let mut answer = router.told(request, peer, &pace).await;
+            if let Some(alt_svc) = &router.alt_svc
+                && answer.status() != StatusCode::SWITCHING_PROTOCOLS
+            {
+                answer.headers_mut().insert(ALT_SVC, alt_svc.clone());
             }
             pace.answered();
             if let Some(begun) = begun {

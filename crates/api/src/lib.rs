@@ -18,6 +18,6 @@ mod service;
 
 pub use command::{ApiCommand, ApiError, ApiReply};
 pub use explain::{Explain, ExplainedRule, ExplainedToken, Explains, Explanation};
-pub use http::{HttpApi, HttpApiConfig};
+pub use http::{Call, HttpApi, HttpApiConfig, Plain, Posted};
 pub use revoke::Revoke;
 pub use service::ApiService;

@@ -128,7 +128,9 @@ impl Hub {
                 // Never one that a channel had before: a client may still take it for that channel's.
                 subscribers.number = self.last_number.fetch_add(1, Ordering::Relaxed) + 1;
             }
-            subscribers.add(conn, place);
+            if subscribers.add(conn, place) {
+                conn.metrics().subscribed(conn.kind().named);
+            }
             return if subscribers.delivered { Attached::Delivered } else { Attached::Undelivered };
         }
     }
@@ -238,7 +240,11 @@ impl Hub {
         let mut subscribers = entry.subscribers.lock();
         // What was published while it was subscribed comes before the end.
         self.deliver_held(channel, &entry, &mut subscribers);
-        if subscribers.dissolved || !subscribers.remove(conn) || subscribers.len() > 0 {
+        if subscribers.dissolved || !subscribers.remove(conn) {
+            return false;
+        }
+        conn.metrics().unsubscribed(conn.kind().named);
+        if subscribers.len() > 0 {
             return false;
         }
         subscribers.dissolved = true;

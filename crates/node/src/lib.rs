@@ -73,3 +73,4 @@ pub use tourbillon_broker::{
     BoxFuture, HistoryPolicy, HistoryQuery, Member, Page, PresenceStats, PublishOptions, Published,
     Suppressed,
 };
+pub use tourbillon_metrics::{Family, NodeMetrics, Sample, SampleKind};

@@ -1,5 +1,6 @@
 //! What the server side can want of a node: publish, and change connections.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::cluster::Cluster;
 use crate::conn::{Done, Wish};
 use crate::hooks::{ChannelOptions, RefreshDecision, SubscriptionOptions};
 use crate::shared::Shared;
+use tourbillon_metrics::{NodeMetrics, Present, Sample};
 
 /// Which connections are meant: those of a user, or one of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +40,7 @@ impl Target {
 }
 
 /// A node, as `info` shows it (API-30).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct NodeInfo {
     /// The node's identifier.
@@ -51,6 +53,8 @@ pub struct NodeInfo {
     pub stats: Stats,
     /// How long it has been running.
     pub uptime: Duration,
+    /// What it counted. `None`: it has not told yet.
+    pub metrics: Option<Arc<NodeMetrics>>,
 }
 
 /// What a node carries at this moment, counted from the structures that hold it.
@@ -283,6 +287,13 @@ impl Node {
         self.shared.half_open.load(Ordering::Relaxed)
     }
 
+    /// Everything that this node has counted since it began, and what it carries at the moment (section 12.2), for
+    /// whatever shows metrics. Walks through all channels: not for every connection.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<Sample> {
+        self.shared.samples()
+    }
+
     /// What this node carries. Walks through all channels: not for every connection.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -299,7 +310,15 @@ impl Shared {
             version: self.config.version.clone(),
             stats: self.stats(),
             uptime: self.clock.now().instant - self.started,
+            metrics: Some(self.metrics.aggregate().get()),
         }
+    }
+
+    pub(crate) fn samples(&self) -> Vec<Sample> {
+        let Stats { clients, users, subscriptions, channels, .. } = self.stats();
+        let nodes = 1 + self.cluster.as_ref().map_or(0, Cluster::size);
+        let version = &self.config.version;
+        self.metrics.samples(&Present { clients, users, subscriptions, channels, nodes, version })
     }
 
     fn stats(&self) -> Stats {

@@ -38,6 +38,18 @@ pub(crate) fn split(upgraded: Upgraded) -> (UpgradedRead, UpgradedWrite, Bytes) 
         Ok(parts) => return tcp(parts.io.into_inner(), parts.read_buf),
         Err(upgraded) => upgraded,
     };
+    let upgraded = match upgraded.downcast::<TokioIo<Rewound>>() {
+        Ok(parts) => {
+            let Rewound { stream, before } = parts.io.into_inner();
+            let early = match (parts.read_buf.is_empty(), before.is_empty()) {
+                (_, true) => parts.read_buf,
+                (true, _) => before,
+                _ => [parts.read_buf, before].concat().into(),
+            };
+            return tcp(stream, early);
+        }
+        Err(upgraded) => upgraded,
+    };
     match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => tcp(parts.io.into_inner(), parts.read_buf),
         Err(upgraded) => {
@@ -50,8 +62,72 @@ pub(crate) fn split(upgraded: Upgraded) -> (UpgradedRead, UpgradedWrite, Bytes) 
 fn tcp(stream: TcpStream, early: Bytes) -> (UpgradedRead, UpgradedWrite, Bytes) {
     // Messages are complete when they are written; waiting for more to send with them only delays them.
     let _ = stream.set_nodelay(true);
+    let (read, write) = halves(stream);
+    (read, write, early)
+}
+
+/// The halves of a connection of plain TCP.
+pub(crate) fn halves(stream: TcpStream) -> (UpgradedRead, UpgradedWrite) {
     let (read, write) = stream.into_split();
-    (UpgradedRead(ReadHalf::Tcp(read)), UpgradedWrite(WriteHalf::Tcp(write)), early)
+    (UpgradedRead(ReadHalf::Tcp(read)), UpgradedWrite(WriteHalf::Tcp(write)))
+}
+
+/// A connection of plain TCP of which something has been read, which comes first for whoever reads on. An HTTP server
+/// that is given such a stream may upgrade it: [`WebSocketService`](crate::WebSocketService) takes it apart as it does
+/// a bare one.
+#[derive(Debug)]
+pub struct Rewound {
+    stream: TcpStream,
+    before: Bytes,
+}
+
+impl Rewound {
+    /// The connection, and what was read of it.
+    #[must_use]
+    pub const fn new(stream: TcpStream, before: Bytes) -> Self {
+        Self { stream, before }
+    }
+}
+
+impl AsyncRead for Rewound {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        if self.before.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, into);
+        }
+        let now = self.before.len().min(into.remaining());
+        into.put_slice(&self.before.split_to(now));
+        if self.before.is_empty() {
+            // Its memory is not kept.
+            self.before = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Rewound {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }
 
 impl AsyncRead for UpgradedRead {

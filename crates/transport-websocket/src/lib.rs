@@ -28,9 +28,9 @@ mod uni;
 mod writer;
 
 pub use config::{Compression, WebSocketConfig};
-pub use io::{UpgradedRead, UpgradedWrite};
+pub use io::{Rewound, UpgradedRead, UpgradedWrite};
 pub use reader::WebSocketReader;
-pub use service::WebSocketService;
+pub use service::{TcpUpgrade, WebSocketService};
 pub use tourbillon_transport::{OriginError, OriginPolicy};
 pub use transport::WebSocketTransport;
 pub use uni::{UniWebSocketConfig, UniWebSocketReader, UniWebSocketService, UniWebSocketTransport};

@@ -12,7 +12,7 @@ use super::pace::{HEAD_TIMEOUT, WRITE_TIMEOUT};
 use crate::router::Routed;
 
 /// The largest head of a request, in bytes.
-const HEAD_LIMIT: usize = 16 * 1024;
+pub(super) const HEAD_LIMIT: usize = 16 * 1024;
 
 /// How HTTP/1.1 is spoken.
 pub(super) struct Http1(http1::Builder);

@@ -12,7 +12,8 @@ use tokio_util::task::TaskTracker;
 
 use super::bind::Socket;
 use super::greet::greet;
-use super::http1::{Http1, converse};
+use super::http1::Http1;
+use super::quick;
 use crate::admission::Networks;
 use crate::router::{Routed, Router};
 use crate::tls::Tls;
@@ -28,7 +29,7 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Port {
     pub(crate) socket: Socket,
-    pub(crate) router: Router,
+    pub(crate) router: Arc<Router>,
     pub(crate) speaks: Speaks,
 }
 
@@ -99,7 +100,7 @@ impl Port {
         let Self { socket, router, speaks } = self;
         let tasks = TaskTracker::new();
         let plain = speaks.tls.is_none() && !speaks.h2c && speaks.proxied.is_none();
-        let (router, http1) = (Arc::new(router), Http1::new());
+        let http1 = Http1::new();
         let common = Arc::new(Common { router, speaks, http1, stop: stop.clone(), tasks: tasks.clone() });
         socket.hasten();
         let mut taken = 0;
@@ -115,7 +116,7 @@ impl Port {
                         Stream::Tcp(stream) if plain => {
                             if let Some(opening) = common.router.open(peer) {
                                 let routed = Routed::new(Arc::clone(&common.router), peer, opening);
-                                tasks.spawn(converse(&common.http1, stream, routed, stop.clone()));
+                                tasks.spawn(quick::serve(Arc::clone(&common), stream, routed));
                             }
                         }
                         stream => {

@@ -17,6 +17,7 @@ mod http;
 mod http2;
 mod log;
 mod programs;
+mod quick;
 mod reload;
 mod revoke;
 mod stop;

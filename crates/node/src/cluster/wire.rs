@@ -1,5 +1,6 @@
 //! What nodes say to each other, in bytes: `proto/control.proto`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,6 +8,7 @@ use prost::Message as _;
 use tourbillon_types::{NodeId, SessionId};
 
 use crate::server_api::{NodeInfo, Stats};
+use tourbillon_metrics::NodeMetrics;
 
 #[rustfmt::skip]
 #[allow(missing_docs, dead_code, clippy::all, clippy::use_self, unreachable_pub, reason = "generated")]
@@ -18,6 +20,9 @@ mod control {
 /// The question whether a frame can be brought to a session.
 pub(super) const EMULATION: &str = "emulation";
 
+/// The most items of what another node counted; no release has as many.
+const ITEMS: usize = 4096;
+
 /// One message.
 #[derive(Debug)]
 pub(super) struct Message {
@@ -28,7 +33,7 @@ pub(super) struct Message {
 /// What is said.
 #[derive(Debug)]
 pub(super) enum What {
-    Alive(NodeInfo),
+    Alive(Box<NodeInfo>),
     Leaving,
     Question { id: u64, op: String, data: Bytes },
     Answer { id: u64, code: u32 },
@@ -58,6 +63,10 @@ impl Message {
                 num_channels: capped(info.stats.channels),
                 uptime: u32::try_from(info.uptime.as_secs()).unwrap_or(u32::MAX),
                 num_subs: capped(info.stats.subscriptions),
+                metrics: info.metrics.map(|metrics| control::Metrics {
+                    interval: metrics.interval.as_secs_f64(),
+                    items: metrics.items.clone(),
+                }),
             }),
             What::Leaving => Wire::Shutdown(control::Shutdown {}),
             What::Question { id, op, data } => Wire::SurveyRequest(control::SurveyRequest { id, op, data }),
@@ -73,7 +82,7 @@ impl Message {
         let command = control::Command::decode(bytes)?;
         let from: NodeId = command.uid.parse().map_err(|_| WireError::Sender)?;
         let what = match command.what.ok_or(WireError::Unknown)? {
-            Wire::Node(node) => What::Alive(NodeInfo {
+            Wire::Node(node) => What::Alive(Box::new(NodeInfo {
                 id: from,
                 name: node.name,
                 version: node.version,
@@ -85,7 +94,8 @@ impl Message {
                     channels: sized(node.num_channels),
                 },
                 uptime: Duration::from_secs(node.uptime.into()),
-            }),
+                metrics: node.metrics.map(counted),
+            })),
             Wire::Shutdown(_) => What::Leaving,
             Wire::SurveyRequest(control::SurveyRequest { id, op, data }) => What::Question { id, op, data },
             Wire::SurveyResponse(control::SurveyResponse { id, code, .. }) => What::Answer { id, code },
@@ -113,6 +123,11 @@ impl Emulation {
     }
 }
 
+fn counted(metrics: control::Metrics) -> Arc<NodeMetrics> {
+    let interval = Duration::try_from_secs_f64(metrics.interval).unwrap_or_default();
+    Arc::new(NodeMetrics::new(interval, metrics.items.into_iter().take(ITEMS).collect()))
+}
+
 fn capped(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
@@ -123,6 +138,8 @@ fn sized(count: u32) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -142,8 +159,14 @@ mod tests {
             version: "1".to_owned(),
             stats: Stats { connections: 1, clients: 1, users: 2, subscriptions: 3, channels: 4 },
             uptime: Duration::from_secs(5),
+            metrics: None,
         };
-        assert!(matches!(round_trip(What::Alive(info.clone())), What::Alive(heard) if heard == info));
+        let items = BTreeMap::from([("a.b".to_owned(), 1.5), ("c".to_owned(), 0.0)]);
+        let metrics = Some(Arc::new(NodeMetrics::new(Duration::from_millis(1500), items)));
+        for metrics in [None, metrics] {
+            let info = Box::new(NodeInfo { metrics, ..info.clone() });
+            assert!(matches!(round_trip(What::Alive(info.clone())), What::Alive(heard) if heard == info));
+        }
         assert!(matches!(round_trip(What::Leaving), What::Leaving));
         assert!(matches!(round_trip(What::Answer { id: 9, code: 2 }), What::Answer { id: 9, code: 2 }));
         let question = What::Question { id: 8, op: "x".to_owned(), data: Bytes::from_static(b"\0\xff") };

@@ -119,14 +119,14 @@ impl Subscribers {
         self.groups.iter_mut().find(|group| group.has(conn))
     }
 
-    /// Adds a connection with its gate closed. One that is there already stays as it is.
-    pub(super) fn add(&mut self, conn: &Arc<Conn>, place: &Place) {
+    /// Adds a connection with its gate closed. `false`: it is there already, and stays as it is.
+    pub(super) fn add(&mut self, conn: &Arc<Conn>, place: &Place) -> bool {
         if self.has(conn) {
-            return;
+            return false;
         }
         if !place.is_plain() {
             self.tracked.get_or_insert_default().add(conn, place, GATE_LIMIT);
-            return;
+            return true;
         }
         let form = Form { variant: conn.variant, compact: place.compact, body: Body::Plain };
         let at = self.groups.iter().position(|group| group.form == form).unwrap_or_else(|| {
@@ -136,6 +136,7 @@ impl Subscribers {
         if let Some(group) = self.groups.get_mut(at) {
             group.add(conn);
         }
+        true
     }
 
     /// Opens a connection's gate and gives what collected behind it.

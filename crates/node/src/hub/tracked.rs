@@ -222,9 +222,11 @@ impl Tracked {
             return;
         }
         self.filters.next();
+        let mut filtered = 0;
         for (slot, extra) in self.slots.iter_mut().zip(&mut self.extras) {
             let Some(gate) = &mut slot.gate else { continue };
             let hidden = self.filters.hides(extra.filter, publication);
+            filtered += u64::from(hidden);
             match gate.offer(publication, hidden) {
                 Offer::Deliver => {
                     let body = extra.body(&slot.conn, &self.latest, encoder, may_be_delta);
@@ -234,6 +236,9 @@ impl Tracked {
                 Offer::Full => slot.conn.fail(Disconnect::SLOW),
                 Offer::Lost(_) => slot.lose(channel),
             }
+        }
+        if let (1.., Some(slot)) = (filtered, self.slots.first()) {
+            slot.conn.metrics().filter(filtered);
         }
         if self.deltas > 0 {
             let keeps = publication.offset > 0 || self.extras.iter().any(|extra| extra.keeps_latest);

@@ -17,6 +17,7 @@ mod harness;
 mod history;
 mod interest;
 mod limits;
+mod metrics;
 mod positions;
 mod presence;
 mod pubsub;
