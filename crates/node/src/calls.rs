@@ -412,9 +412,17 @@ async fn attach(
     if let (Some(plan), Some(streams)) = (plan, shared.engine.history()) {
         let meta_ttl = shared.hooks.channel_options(channel)?.history_meta_ttl;
         let query = plan.query();
-        shared.metrics.act(if recovers { Action::HistoryRecover } else { Action::HistoryStreamTop });
-        let page = queries::call(shared, "history", streams.history(channel, &query, meta_ttl)).await;
-        let page = page.map_err(|error| refusal(&error))?;
+        let read = || {
+            shared.metrics.act(if recovers { Action::HistoryRecover } else { Action::HistoryStreamTop });
+            queries::call(shared, "history", streams.history(channel, &query, meta_ttl))
+        };
+        let mut page = read().await.map_err(|error| refusal(&error))?;
+        if plan.finds_cache_empty(&page)
+            && shared.deadline(shared.hooks.clone().cache_empty(channel.clone())).await?
+        {
+            // Once: what is published later reaches it anyway.
+            page = read().await.map_err(|error| refusal(&error))?;
+        }
         // The channel was attached above and is still.
         let resumed = shared.hub.resume(channel, conn, plan, page).ok_or(ReplyError::INTERNAL)?;
         let mut resumed = resumed.map_err(|error| not_resumed(&error))?;
