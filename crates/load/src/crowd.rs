@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use nix::time::{ClockId, clock_gettime};
+use tourbillon_types::Encoding;
 
 use crate::fleet::{Ended, Handler, Id};
 use crate::target::Target;
@@ -216,6 +217,18 @@ impl Crowd {
         }
     }
 
+    /// All that the client of an index says when it comes, as one body.
+    pub(crate) fn first_words(&self, index: usize) -> Vec<u8> {
+        let channels = (self.channels)(index);
+        let asked = subscribes(&self.wire, self.recovering, &channels);
+        let connect = std::iter::once(self.wire.connect(1, self.target.token(index)));
+        let commands: Vec<Vec<u8>> = connect.chain(asked).collect();
+        match self.target.encoding {
+            Encoding::Json => commands.join(&b'\n'),
+            Encoding::Protobuf => commands.concat(),
+        }
+    }
+
     fn fail(&mut self, text: String) {
         self.first_error.get_or_insert(text);
     }
@@ -229,17 +242,8 @@ impl Crowd {
                     failed = Some(format!("a connect command was refused with error {code}"));
                 }
                 let channels = (self.channels)(member.index);
-                let commands: Vec<Vec<u8>> = channels
-                    .iter()
-                    .zip(2..)
-                    .map(|(channel, number)| {
-                        if self.recovering {
-                            self.wire.recover(number, channel)
-                        } else {
-                            self.wire.subscribe(number, channel)
-                        }
-                    })
-                    .collect();
+                let commands = subscribes(&self.wire, self.recovering, &channels);
+                // Over a stream they went out with the first command, and these go nowhere.
                 if commands.is_empty() {
                     member.phase = Phase::Ready;
                 } else {
@@ -274,6 +278,14 @@ impl Crowd {
             self.fail(text);
         }
     }
+}
+
+/// The commands that subscribe a client.
+fn subscribes(wire: &Wire, recovering: bool, channels: &[String]) -> Vec<Vec<u8>> {
+    let one = |(channel, number): (&String, u32)| {
+        if recovering { wire.recover(number, channel) } else { wire.subscribe(number, channel) }
+    };
+    channels.iter().zip(2..).map(one).collect()
 }
 
 impl Handler for Crowd {

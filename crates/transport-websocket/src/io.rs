@@ -10,6 +10,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tourbillon_transport::Lent;
 
 /// The receiving half of an upgraded connection.
 #[derive(Debug)]
@@ -32,17 +33,22 @@ enum WriteHalf {
 }
 
 /// Takes an upgraded connection apart: plain TCP without the layers that the HTTP server put around it, anything
-/// else as it is. The bytes are what the HTTP server has read already.
-pub(crate) fn split(upgraded: Upgraded) -> (UpgradedRead, UpgradedWrite, Bytes) {
+/// else as it is. The bytes are what the HTTP server has read already. `None`: it has kept the connection.
+pub(crate) fn split(upgraded: Upgraded) -> Option<(UpgradedRead, UpgradedWrite, Bytes)> {
     let upgraded = match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
-        Ok(parts) => return tcp(parts.io.into_inner(), parts.read_buf),
+        Ok(parts) => return Some(tcp(parts.io.into_inner(), parts.read_buf)),
         Err(upgraded) => upgraded,
     };
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => tcp(parts.io.into_inner(), parts.read_buf),
+    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => return Some(tcp(parts.io.into_inner(), parts.read_buf)),
+        Err(upgraded) => upgraded,
+    };
+    match upgraded.downcast::<TokioIo<Lent<TcpStream>>>() {
+        Ok(parts) => Some(tcp(parts.io.into_inner().into_inner()?, parts.read_buf)),
         Err(upgraded) => {
             let (read, write) = tokio::io::split(TokioIo::new(upgraded));
-            (UpgradedRead(ReadHalf::Other(read)), UpgradedWrite(WriteHalf::Other(write)), Bytes::new())
+            let halves = (UpgradedRead(ReadHalf::Other(read)), UpgradedWrite(WriteHalf::Other(write)));
+            Some((halves.0, halves.1, Bytes::new()))
         }
     }
 }
