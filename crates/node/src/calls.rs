@@ -97,17 +97,27 @@ impl Calls {
     }
 }
 
-/// An accepted connection's entry with its user. Ends with the value.
+/// An accepted connection's entry with its user. Ends with the value unless kept.
 #[derive(Debug)]
 pub(crate) struct Registration {
     shared: Arc<Shared>,
     conn: Arc<Conn>,
     user: UserId,
+    kept: bool,
+}
+
+impl Registration {
+    /// The driver has the client, and ends the entry with it.
+    pub(crate) fn keep(mut self) {
+        self.kept = true;
+    }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.shared.registry.leave(&self.user, &self.conn);
+        if !self.kept {
+            self.shared.registry.leave(&self.user, &self.conn);
+        }
     }
 }
 
@@ -402,7 +412,7 @@ async fn attach(
         let info = ClientInfo {
             user: client.user.clone(),
             client: Some(client.id),
-            connection: client.info.clone(),
+            connection: client.info.to_payload(),
             // Kept for as long as the subscription lasts.
             channel: granted.info.detached(),
         };
@@ -494,7 +504,7 @@ async fn publish_call(
         Arc::new(ClientInfo {
             user: client.user.clone(),
             client: Some(client.id),
-            connection: client.info.clone(),
+            connection: client.info.to_payload(),
             channel: channel_info.unwrap_or_default(),
         })
     });
@@ -554,7 +564,8 @@ async fn try_connect(
     } else if !shared.registry.accept(&user, conn, limit) {
         return Err(Disconnect::CONNECTION_LIMIT.into());
     }
-    let registration = Registration { shared: shared.clone(), conn: conn.clone(), user: user.clone() };
+    let registration =
+        Registration { shared: shared.clone(), conn: conn.clone(), user: user.clone(), kept: false };
     let known = Known { user, info, meta, terms, token };
     let client = Arc::new(identity.into_client(conn, known, kept));
     // All at once; one that fails fails the connect (HID-21), and the rest are detached by their guards.
