@@ -7,11 +7,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALT_SVC, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALT_SVC, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tourbillon::http::{EmulationService, HttpBody, InitService, StreamService, TicketService};
+use tourbillon::http::{EmulationService, HttpBody, InitService, OfferSocket, StreamService, TicketService};
 use tourbillon::node::Node;
 use tourbillon::transport::Held;
 use tourbillon::websocket::{TcpUpgrade, UniWebSocketService, WebSocketService};
@@ -210,7 +210,15 @@ impl Router {
             {
                 return too_many(refused).map(Outgoing::from);
             }
-            return route.answer(request).await.map(|body| Outgoing::new(body, pace.clone()));
+            if pace.lends() {
+                request.extensions_mut().insert(OfferSocket);
+            }
+            let mut answer = route.answer(request).await;
+            if answer.body().is_pending_stream() {
+                // There is no HTTP behind the stream.
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            return answer.map(|body| Outgoing::new(body, pace.clone()));
         }
         self.short_answer(request, peer, pace).await.map(Outgoing::from)
     }

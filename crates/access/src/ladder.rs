@@ -27,7 +27,7 @@ impl<'a> From<&'a Client> for Attributes<'a> {
         Self {
             capabilities: client.terms.rights().and_then(ClientRights::get),
             allow: Permissions::NONE,
-            meta: Some(&client.meta),
+            meta: Some(&*client.meta),
             labels: client.terms.labels(),
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use nix::time::{ClockId, clock_gettime};
+use tourbillon_types::Encoding;
 
 use crate::fleet::{Ended, Handler, Id};
 use crate::target::Target;
@@ -230,6 +231,18 @@ impl Crowd {
         }
     }
 
+    /// All that the client of an index says when it comes, as one body.
+    pub(crate) fn first_words(&self, index: usize) -> Vec<u8> {
+        let channels = (self.channels)(index);
+        let asked = subscribes(&self.wire, self.asks, index, &channels);
+        let connect = std::iter::once(self.wire.connect(1, self.target.token(index)));
+        let commands: Vec<Vec<u8>> = connect.chain(asked).collect();
+        match self.target.encoding {
+            Encoding::Json => commands.join(&b'\n'),
+            Encoding::Protobuf => commands.concat(),
+        }
+    }
+
     fn fail(&mut self, text: String) {
         self.first_error.get_or_insert(text);
     }
@@ -243,18 +256,8 @@ impl Crowd {
                     failed = Some(format!("a connect command was refused with error {code}"));
                 }
                 let channels = (self.channels)(member.index);
-                let commands: Vec<Vec<u8>> = channels
-                    .iter()
-                    .zip(2..)
-                    .map(|(channel, number)| match self.asks {
-                        Asks::Nothing => self.wire.subscribe(number, channel),
-                        Asks::Missed => self.wire.recover(number, channel),
-                        Asks::Deltas => self.wire.subscribe_with_deltas(number, channel),
-                        Asks::Own => {
-                            self.wire.subscribe_filtered(number, channel, "to", &member.index.to_string())
-                        }
-                    })
-                    .collect();
+                let commands = subscribes(&self.wire, self.asks, member.index, &channels);
+                // Over a stream they went out with the first command, and these go nowhere.
                 if commands.is_empty() {
                     member.phase = Phase::Ready;
                 } else {
@@ -289,6 +292,17 @@ impl Crowd {
             self.fail(text);
         }
     }
+}
+
+/// The commands that subscribe the client of an index.
+fn subscribes(wire: &Wire, asks: Asks, index: usize, channels: &[String]) -> Vec<Vec<u8>> {
+    let one = |(channel, number): (&String, u32)| match asks {
+        Asks::Nothing => wire.subscribe(number, channel),
+        Asks::Missed => wire.recover(number, channel),
+        Asks::Deltas => wire.subscribe_with_deltas(number, channel),
+        Asks::Own => wire.subscribe_filtered(number, channel, "to", &index.to_string()),
+    };
+    channels.iter().zip(2..).map(one).collect()
 }
 
 impl Handler for Crowd {

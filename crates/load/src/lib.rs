@@ -41,4 +41,4 @@ pub mod wire;
 
 pub use load::{Load, LoadError, Progress, Publishing, Quiet};
 pub use report::{Figures, Latency, ServerUse};
-pub use target::{Endpoint, Target, TargetError};
+pub use target::{Carrier, Endpoint, Target, TargetError};

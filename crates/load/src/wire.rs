@@ -144,8 +144,12 @@ impl Wire {
     pub fn each(&self, frame: &[u8], mut take: impl FnMut(Seen)) {
         match self.encoding {
             Encoding::Json => {
-                for message in frame.split(|byte| *byte == b'\n').filter(|message| !message.is_empty()) {
-                    take(self.json(message));
+                for line in frame.split(|byte| *byte == b'\n') {
+                    // That of an event; lines without anything are between them.
+                    let message = line.strip_prefix(b"data: ").unwrap_or(line);
+                    if !message.trim_ascii().is_empty() {
+                        take(self.json(message));
+                    }
                 }
             }
             Encoding::Protobuf => {

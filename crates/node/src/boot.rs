@@ -113,8 +113,8 @@ impl Identity {
             session: conn.session,
             user,
             // Kept for as long as the connection lasts, so it must not pin a read buffer.
-            info: info.detached(),
-            meta: meta.detached(),
+            info: info.detached().into(),
+            meta: meta.detached().into(),
             terms,
             transport: self.transport,
             encoding: self.encoding,

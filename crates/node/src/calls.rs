@@ -100,18 +100,28 @@ impl Calls {
     }
 }
 
-/// An accepted connection's entry with its user. Ends with the value.
+/// An accepted connection's entry with its user. Ends with the value unless kept.
 #[derive(Debug)]
 pub(crate) struct Registration {
     shared: Arc<Shared>,
     conn: Arc<Conn>,
     user: UserId,
+    kept: bool,
+}
+
+impl Registration {
+    /// The driver has the client, and ends the entry with it.
+    pub(crate) fn keep(mut self) {
+        self.kept = true;
+    }
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        self.shared.registry.leave(&self.user, &self.conn);
-        self.shared.metrics.disconnected(self.conn.kind());
+        if !self.kept {
+            self.shared.registry.leave(&self.user, &self.conn);
+            self.shared.metrics.disconnected(self.conn.kind());
+        }
     }
 }
 
@@ -438,7 +448,7 @@ async fn attach(
         let info = ClientInfo {
             user: client.user.clone(),
             client: Some(client.id),
-            connection: client.info.clone(),
+            connection: client.info.to_payload(),
             // Kept for as long as the subscription lasts.
             channel: granted.info.detached(),
         };
@@ -530,7 +540,7 @@ async fn publish_call(
         Arc::new(ClientInfo {
             user: client.user.clone(),
             client: Some(client.id),
-            connection: client.info.clone(),
+            connection: client.info.to_payload(),
             channel: channel_info.unwrap_or_default(),
         })
     });
@@ -592,7 +602,8 @@ async fn try_connect(
         return Err(Disconnect::CONNECTION_LIMIT.into());
     }
     shared.metrics.connected(conn.kind());
-    let registration = Registration { shared: shared.clone(), conn: conn.clone(), user: user.clone() };
+    let registration =
+        Registration { shared: shared.clone(), conn: conn.clone(), user: user.clone(), kept: false };
     let known = Known { user, info, meta, terms, token };
     let client = Arc::new(identity.into_client(conn, known, kept));
     // All at once; one that fails fails the connect (HID-21), and the rest are detached by their guards.

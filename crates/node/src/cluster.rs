@@ -1,7 +1,5 @@
 //! The other nodes: who is there (CTL-03), and asking one of them for something (CTL-04).
 
-mod wire;
-
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,9 +15,8 @@ use tourbillon_broker::{BrokerError, ControlEvents, Receiver, SharedControl};
 use tourbillon_transport::InjectError;
 use tourbillon_types::{Instant, NodeId, SessionId};
 
-use self::wire::{Emulation, Message, What};
-use crate::server_api::NodeInfo;
 use crate::shared::Shared;
+use tourbillon_control::{EMULATION, Emulation, Message, NodeInfo, What};
 use tourbillon_metrics::{Action, NodeMetrics, Told};
 
 /// How often a node says that it is alive.
@@ -113,7 +110,7 @@ impl Cluster {
         }
         let question = Emulation { session, frame }.encode();
         shared.metrics.act(Action::Survey);
-        match timeout(patience, self.ask(shared, node, wire::EMULATION, question)).await {
+        match timeout(patience, self.ask(shared, node, EMULATION, question)).await {
             Ok(Ok(code::DONE)) => Ok(()),
             Ok(Ok(code::NO_SESSION)) => Err(InjectError::NoSession),
             Ok(Ok(code)) => {
@@ -297,7 +294,7 @@ async fn respond(shared: &Shared, cluster: &Cluster, to: NodeId, reply: Reply) {
         }
         Reply::Answer { id, op, data } => {
             let code = match op.as_str() {
-                wire::EMULATION => emulated(shared, data).await,
+                EMULATION => emulated(shared, data).await,
                 _ => code::UNKNOWN_QUESTION,
             };
             let answer = cluster.send(shared, Receiver::Node(to), What::Answer { id, code });

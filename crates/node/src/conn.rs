@@ -1,4 +1,4 @@
-//! The part of a connection that others than its own driver touch: its outbox, its inbox, its alarm.
+//! The part of a connection that others than its own driver touch: its outbox, what it is told, its alarm.
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,9 +34,8 @@ pub(crate) struct Conn {
     pub(crate) session: SessionId,
     pub(crate) variant: Variant,
     pub(crate) alarm: Alarm,
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     outbox: Mutex<Outbox>,
-    inbox: Mutex<Vec<Told>>,
     driver: AtomicWaker,
     /// Whether it waits for its flush worker.
     dirty: AtomicBool,
@@ -115,12 +114,17 @@ impl Stall {
     }
 }
 
+/// Mostly empty, and then it takes one word.
+type Inbox = Option<Box<Vec<Told>>>;
+
 struct Outbox {
     queue: MessageQueue,
     /// `None` before the connection is set up and once its driver closes it.
     writer: Option<Box<dyn TransportWriter>>,
     /// Why the connection must end; nothing is queued any more.
-    fault: Option<Disconnect>,
+    fault: Option<Box<Disconnect>>,
+    /// What the server side wants, which the driver has not taken yet.
+    told: Inbox,
 }
 
 impl Conn {
@@ -141,8 +145,12 @@ impl Conn {
             variant,
             alarm: Alarm::new(),
             shared,
-            outbox: Mutex::new(Outbox { queue: MessageQueue::new(), writer: Some(writer), fault: None }),
-            inbox: Mutex::new(Vec::new()),
+            outbox: Mutex::new(Outbox {
+                queue: MessageQueue::new(),
+                writer: Some(writer),
+                fault: None,
+                told: None,
+            }),
             driver: AtomicWaker::new(),
             dirty: AtomicBool::new(false),
             kind: AtomicU8::new(Kind::new(transport, Named::default()).to_byte()),
@@ -246,11 +254,6 @@ impl Conn {
         self.wake_driver();
     }
 
-    /// Why the connection must end, if it must.
-    pub(crate) fn fault(&self) -> Option<Disconnect> {
-        self.outbox.lock().fault.clone()
-    }
-
     /// Hands the connection to its flush worker, unless it waits there already.
     pub(crate) fn mark_dirty(self: &Arc<Self>) {
         if !self.dirty.swap(true, Ordering::AcqRel) {
@@ -290,7 +293,7 @@ impl Conn {
         let waker = waker_ref(self);
         let mut cx = Context::from_waker(&waker);
         let mut outbox = self.outbox.lock();
-        let Outbox { queue, writer: Some(writer), fault: None } = &mut *outbox else { return };
+        let Outbox { queue, writer: Some(writer), fault: None, .. } = &mut *outbox else { return };
         tally.count(self.kind().transport, queue, self.offered());
         let before = queue.bytes();
         match writer.poll_write(&mut cx, queue) {
@@ -352,13 +355,17 @@ impl Conn {
 
     /// Tells it this or something else.
     pub(crate) fn wish(&self, op: Wish, done: Option<Done>) {
-        self.inbox.lock().push(Told { op, done });
+        self.outbox.lock().told.get_or_insert_default().push(Told { op, done });
         self.wake_driver();
     }
 
-    /// Takes what the server side wants.
-    pub(crate) fn told(&self) -> Vec<Told> {
-        std::mem::take(&mut *self.inbox.lock())
+    /// Takes what the server side wants. An error: the connection must end, and why.
+    pub(crate) fn told(&self) -> Result<Vec<Told>, Disconnect> {
+        let mut outbox = self.outbox.lock();
+        match &outbox.fault {
+            Some(fault) => Err(Disconnect::clone(fault)),
+            None => Ok(outbox.told.take().map(|told| *told).unwrap_or_default()),
+        }
     }
 
     /// Lets the driver run.
@@ -377,7 +384,7 @@ impl Outbox {
         if why.drops_queue() {
             self.queue.clear();
         }
-        self.fault = Some(why);
+        self.fault = Some(Box::new(why));
     }
 }
 

@@ -21,9 +21,9 @@ pub use channel::{Batching, ChannelOptions, DataFormat, OverflowPolicy};
 pub use command::{ClientCommand, TokenMark};
 pub use dynamic::DynHooks;
 pub use request::{
-    Client, ConnectDecision, ConnectRequest, HistoryRequest, KeptHeaders, MessageRequest, PresenceRequest,
-    PublishDecision, PublishRequest, RecoveryMode, RefreshDecision, RefreshRequest, Refusal, RpcDecision,
-    RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest, SubscriptionOptions,
+    Client, ConnectDecision, ConnectRequest, HistoryRequest, KeptHeaders, KeptPayload, MessageRequest,
+    PresenceRequest, PublishDecision, PublishRequest, RecoveryMode, RefreshDecision, RefreshRequest, Refusal,
+    RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest, SubscriptionOptions,
 };
 pub use rights::{ClientRights, ClientTerms, Rights};
 use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe, UserId};

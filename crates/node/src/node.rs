@@ -103,7 +103,7 @@ impl<T: Transport> Accept<T> for Node {
         let info = transport.info().clone();
         let variant = Variant { encoding: info.encoding, envelope: info.direction.into() };
         let (reader, writer) = transport.split();
-        let shared = self.shared.clone();
+        let shared = &self.shared;
         let number = shared.metrics.transport(info.name);
         let conn = Conn::new(shared.clone(), variant, number, Box::new(writer), info.write_timeout);
         shared.registry.add(&conn);
@@ -111,12 +111,12 @@ impl<T: Transport> Accept<T> for Node {
             conn.tell(ServerOp::Disconnect(Disconnect::SHUTDOWN), None);
         }
         let tracker = shared.connections.clone();
-        let boot = Boot::new(&shared, &info, context);
+        let boot = Boot::new(shared, &info, context);
         if info.emulation {
-            let reader = Listed::new(&shared, conn.session, reader);
-            tracker.spawn(Driver::new(shared, conn, reader, &info, boot));
+            let reader = Listed::new(shared, conn.session, reader);
+            tracker.spawn(Driver::new(conn, reader, &info, boot));
         } else {
-            tracker.spawn(Driver::new(shared, conn, reader, &info, boot));
+            tracker.spawn(Driver::new(conn, reader, &info, boot));
         }
     }
 }

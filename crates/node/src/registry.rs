@@ -1,7 +1,8 @@
 //! Which connections there are, and whose they are.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash};
+use std::borrow::Borrow;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -12,11 +13,14 @@ use crate::conn::Conn;
 
 const SHARDS: usize = 32;
 
+/// Tables with room for no more than this are not made smaller.
+const SMALL: usize = 64;
+
 /// All connections of a node.
 #[derive(Debug)]
 pub(crate) struct Registry {
     /// Every connection from the moment it is taken.
-    connections: Sharded<ClientId, Arc<Conn>>,
+    connections: Sharded<Identified, ()>,
     /// The accepted ones by user.
     users: Sharded<UserId, Users>,
 }
@@ -31,8 +35,32 @@ pub(crate) struct Sharded<K, V> {
 #[derive(Debug)]
 enum Users {
     One(Arc<Conn>),
-    Many(HashMap<ClientId, Arc<Conn>, RandomState>),
+    Many(HashSet<Identified, RandomState>),
 }
+
+/// A connection, found by its client's identifier, which it has itself: tables hold one word for each.
+#[derive(Debug)]
+struct Identified(Arc<Conn>);
+
+impl Borrow<ClientId> for Identified {
+    fn borrow(&self) -> &ClientId {
+        &self.0.client
+    }
+}
+
+impl Hash for Identified {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.client.hash(state);
+    }
+}
+
+impl PartialEq for Identified {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.client == other.0.client
+    }
+}
+
+impl Eq for Identified {}
 
 impl<K: Hash + Eq, V> Sharded<K, V> {
     pub(crate) fn new() -> Self {
@@ -41,7 +69,11 @@ impl<K: Hash + Eq, V> Sharded<K, V> {
         Self { shards, hasher }
     }
 
-    pub(crate) fn shard(&self, key: &K) -> &Mutex<HashMap<K, V, RandomState>> {
+    pub(crate) fn shard<Q>(&self, key: &Q) -> &Mutex<HashMap<K, V, RandomState>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + ?Sized,
+    {
         let at = usize::try_from(self.hasher.hash_one(key) >> 59).unwrap_or_default();
         &self.shards[at]
     }
@@ -53,7 +85,7 @@ impl<K: Hash + Eq, V> Sharded<K, V> {
 
 /// Gives back what a storm of entries left.
 pub(crate) fn shrink<K: Hash + Eq, V>(map: &mut HashMap<K, V, RandomState>) {
-    if map.capacity() > 64 && map.len() < map.capacity() / 8 {
+    if map.capacity() > SMALL && map.len() < map.capacity() / 8 {
         map.shrink_to_fit();
     }
 }
@@ -65,7 +97,7 @@ impl Registry {
 
     /// Adds a connection that is not accepted yet.
     pub(crate) fn add(&self, conn: &Arc<Conn>) {
-        self.connections.shard(&conn.client).lock().insert(conn.client, conn.clone());
+        self.connections.shard(&conn.client).lock().insert(Identified(conn.clone()), ());
     }
 
     /// Removes a connection.
@@ -122,7 +154,9 @@ impl Registry {
     /// Every connection.
     pub(crate) fn all(&self) -> Vec<Arc<Conn>> {
         let shards = self.connections.shards.iter();
-        shards.flat_map(|shard| shard.lock().values().cloned().collect::<Vec<_>>()).collect()
+        shards
+            .flat_map(|shard| shard.lock().keys().map(|entry| entry.0.clone()).collect::<Vec<_>>())
+            .collect()
     }
 
     /// The number of accepted connections.
@@ -152,16 +186,16 @@ impl Users {
     fn all(&self) -> Vec<Arc<Conn>> {
         match self {
             Self::One(only) => vec![only.clone()],
-            Self::Many(many) => many.values().cloned().collect(),
+            Self::Many(many) => many.iter().map(|entry| entry.0.clone()).collect(),
         }
     }
 
     fn add(&mut self, conn: &Arc<Conn>) {
         if let Self::One(first) = self {
-            *self = Self::Many(HashMap::from_iter([(first.client, first.clone())]));
+            *self = Self::Many(HashSet::from_iter([Identified(first.clone())]));
         }
         if let Self::Many(many) = self {
-            many.insert(conn.client, conn.clone());
+            many.insert(Identified(conn.clone()));
         }
     }
 
@@ -171,7 +205,9 @@ impl Users {
             Self::One(only) => only.key == conn.key,
             Self::Many(many) => {
                 many.remove(&conn.client);
-                shrink(many);
+                if many.capacity() > SMALL && many.len() < many.capacity() / 8 {
+                    many.shrink_to_fit();
+                }
                 many.is_empty()
             }
         }

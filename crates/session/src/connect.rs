@@ -37,7 +37,7 @@ impl Session {
             }
             Direction::Unidirectional | Direction::Bidirectional => {
                 self.phase = Phase::Unusable;
-                self.wishes = Vec::new();
+                self.wishes = None;
                 Self::refuse(id, error, out);
             }
         }
@@ -98,7 +98,7 @@ impl Session {
         for (channel, live) in opened {
             out.push(Output::Open { channel, live });
         }
-        for wish in std::mem::take(&mut self.wishes) {
+        for wish in self.wishes.take().map(|wishes| *wishes).unwrap_or_default() {
             self.server(now, wish, out);
         }
     }

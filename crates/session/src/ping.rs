@@ -59,11 +59,11 @@ impl Session {
     /// A pong of the protocol. Each ping entitles the client to one: while the session is busy, several pings and
     /// the pongs to them can meet in the socket.
     pub(crate) fn pong(&mut self, now: Now, out: &mut Outputs) {
-        let Some(unanswered) = self.ping.unanswered.checked_sub(1) else {
+        let Some(unanswered) = self.unanswered.checked_sub(1) else {
             return self.close(Disconnect::BAD_REQUEST, out);
         };
-        self.answered(now, u32::from(self.ping.unanswered), out);
-        self.ping.unanswered = unanswered;
+        self.answered(now, u32::from(self.unanswered), out);
+        self.unanswered = unanswered;
         self.ping.pong_due = Instant::MAX;
     }
 
@@ -98,7 +98,7 @@ impl Session {
             self.ping.next = now.instant + interval;
             out.push(Output::Ping);
             if !self.init.native_ping {
-                self.ping.unanswered = self.ping.unanswered.saturating_add(1);
+                self.unanswered = self.unanswered.saturating_add(1);
             }
             if self.expects_pong() {
                 self.ping.pong_due = self.ping.pong_due.min(now.instant + self.pong_timeout());

@@ -27,11 +27,14 @@ pub struct Session {
     pub(crate) last_call: u32,
     pub(crate) deadlines: Deadlines,
     pub(crate) ping: Ping,
+    /// How many pongs would be in order.
+    pub(crate) unanswered: u16,
     pub(crate) client_side_refresh: bool,
     /// How many unsubscribe commands wait for a subscribe to end.
     pub(crate) waiting: u32,
     /// What the server wants of a connection that is still to be accepted.
-    pub(crate) wishes: Vec<ServerOp>,
+    #[expect(clippy::box_collection, reason = "one word instead of three, for every session")]
+    pub(crate) wishes: Option<Box<Vec<ServerOp>>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +68,6 @@ pub(crate) struct Ping {
     pub(crate) next: Instant,
     /// By when a pong must come; `MAX` when none is awaited.
     pub(crate) pong_due: Instant,
-    /// How many pongs would be in order.
-    pub(crate) unanswered: u16,
 }
 
 /// A call under way, and what its answer is for.
@@ -144,10 +145,11 @@ impl Session {
             pending: SmallVec::new(),
             last_call: 0,
             deadlines: Deadlines { stale, expiry: Instant::MAX, subscriptions: Instant::MAX },
-            ping: Ping { next: Instant::MAX, pong_due: Instant::MAX, unanswered: 0 },
+            ping: Ping { next: Instant::MAX, pong_due: Instant::MAX },
+            unanswered: 0,
             client_side_refresh: false,
             waiting: 0,
-            wishes: Vec::new(),
+            wishes: None,
         }
     }
 
@@ -322,7 +324,7 @@ impl Session {
         match op {
             ServerOp::Disconnect(disconnect) => self.close(disconnect, out),
             // Its user may be known already, so that wishes reach it: they are met once it is accepted.
-            wish if self.phase == Phase::Connecting => self.wishes.push(wish),
+            wish if self.phase == Phase::Connecting => self.wishes.get_or_insert_default().push(wish),
             _ if self.phase != Phase::Connected => {}
             ServerOp::Subscribe { channel, granted } => self.server_subscribe(channel, granted, out),
             ServerOp::Unsubscribe { channel, why } => self.server_unsubscribe(now, &channel, why, out),
@@ -355,7 +357,7 @@ impl Session {
         }
         self.phase = Phase::Closed;
         self.pending.clear();
-        self.wishes = Vec::new();
+        self.wishes = None;
         out.push(Output::Close(disconnect));
     }
 

@@ -15,7 +15,7 @@ const TOO_LARGE: u16 = 1009;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The largest message, in bytes on the wire, over all its fragments.
+    /// The largest message, in bytes on the wire, over all its fragments; 4 GiB at most.
     pub message: usize,
     /// The largest message, in bytes once inflated.
     pub inflated: usize,
@@ -83,8 +83,8 @@ impl Violation {
 pub struct Decoder {
     partial: Option<Box<Partial>>,
     // The limits, taken apart: every connection has them, and so they take less.
-    message: usize,
-    inflated: usize,
+    message: u32,
+    inflated: u32,
     deflate: bool,
     /// After the peer's close or its fault.
     ended: bool,
@@ -140,9 +140,10 @@ impl Partial {
 impl Decoder {
     /// A decoder for the beginning of a connection.
     #[must_use]
-    pub const fn new(limits: Limits) -> Self {
-        let Limits { message, inflated, deflate } = limits;
-        Self { partial: None, message, inflated, deflate, ended: false }
+    pub fn new(limits: Limits) -> Self {
+        let few = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+        let (message, inflated) = (few(limits.message), few(limits.inflated));
+        Self { partial: None, message, inflated, deflate: limits.deflate, ended: false }
     }
 
     /// The next event that `buffer` holds, taken off its front. `Ok(None)`: more bytes are needed; what is left in
@@ -202,7 +203,7 @@ impl Decoder {
     /// Refuses a frame by its header, before its payload is waited for. Yields its length.
     fn check(&self, header: &Header) -> Result<usize, Violation> {
         let before = self.partial.as_ref().map_or(0, |partial| partial.data.len());
-        let limit = self.message;
+        let limit = many(self.message);
         let length = usize::try_from(header.length).map_err(|_| Violation::too_large(limit))?;
         if header.opcode.is_control() {
             return Ok(length);
@@ -255,9 +256,9 @@ impl Decoder {
         checked: usize,
     ) -> Result<Event, Violation> {
         let data = if compressed {
-            inflate(&data, self.inflated).map_err(|error| match error {
+            inflate(&data, many(self.inflated)).map_err(|error| match error {
                 InflateError::Malformed => Violation::invalid("message is not DEFLATE"),
-                InflateError::TooLarge => Violation::too_large(self.inflated),
+                InflateError::TooLarge => Violation::too_large(many(self.inflated)),
             })?
         } else {
             data.freeze()
@@ -268,6 +269,11 @@ impl Decoder {
         }
         Ok(Event::Message { opcode, data })
     }
+}
+
+/// A limit as a number of bytes.
+fn many(limit: u32) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 /// Reads a close frame (RFC 6455 section 5.5.1).

@@ -80,9 +80,9 @@ async fn serve(address: &str) {
         while let Some(incoming) = endpoint.accept().await {
             let http3 = http3.clone();
             let never = std::future::pending();
-            tokio::spawn(
-                async move { http3.serve(incoming, Nothing, |_| Ok(Admitted::default()), never).await },
-            );
+            tokio::spawn(async move {
+                http3.serve(incoming.accept()?, Nothing, |_| Ok(Admitted::default()), never).await
+            });
         }
     });
     let mut lines = BufReader::new(tokio::io::stdin()).lines();

@@ -55,7 +55,7 @@ pub fn endpoint(socket: UdpSocket, tls: &ServerConfig) -> io::Result<Endpoint> {
     Endpoint::new(EndpointConfig::default(), Some(server_config(tls)?), socket, Arc::new(TokioRuntime))
 }
 
-/// What new connections of an endpoint begin with; [`Endpoint::set_server_config`] replaces it. `tls` needs
+/// What a connection begins with; `Incoming::accept_with` takes another than that of the endpoint. `tls` needs
 /// certificates, and TLS 1.3; its protocols are replaced by HTTP/3.
 ///
 /// # Errors

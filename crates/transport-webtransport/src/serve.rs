@@ -136,7 +136,7 @@ impl<A: Accept<WebTransport>> Http3<A> {
     /// Dropping the future ends the connection and everything on it.
     pub async fn serve<S, B>(
         &self,
-        incoming: quinn::Incoming,
+        connecting: quinn::Connecting,
         service: S,
         admit: impl Fn(&HeaderMap) -> Result<Admitted, StatusCode>,
         stop: impl Future<Output = ()>,
@@ -147,7 +147,6 @@ impl<A: Accept<WebTransport>> Http3<A> {
         B::Error: fmt::Display,
     {
         let mut stop = pin!(stop);
-        let connecting = incoming.accept()?;
         let quic = tokio::select! {
             quic = timeout(HANDSHAKE, connecting) => quic.map_err(|_| ServeError::Late)??,
             () = &mut stop => return Ok(()),
@@ -211,15 +210,15 @@ impl<A: Accept<WebTransport>> Http3<A> {
                 return true;
             }
             Ok(Ok(Purpose::Session(session, stream))) => return !waiting.arrived(session, stream),
-            Ok(Ok(Purpose::Request(asked))) => {
-                let (request, exchange) = *asked;
-                match &self.sessions {
-                    Some(config) if h3::asks_for_session(&request) => {
-                        self.session(config, request, exchange, peer, admit, waiting).await
-                    }
-                    _ => answer(request, exchange, peer, service).await,
+            Ok(Ok(Purpose::Request(asked))) => match &self.sessions {
+                Some(config) if h3::asks_for_session(&asked.0) => {
+                    self.session(config, *asked, peer, admit, waiting).await
                 }
-            }
+                _ => {
+                    let (request, exchange) = *asked;
+                    answer(request, exchange, peer, service).await
+                }
+            },
         };
         if let Err(error) = served {
             tracing::debug!(%peer, %error, "a request over HTTP/3 broke off");
@@ -231,13 +230,12 @@ impl<A: Accept<WebTransport>> Http3<A> {
     async fn session(
         &self,
         config: &WebTransportConfig,
-        request: Request<()>,
-        exchange: Exchange,
+        asked: (Request<()>, Exchange),
         peer: SocketAddr,
         admit: impl Fn(&HeaderMap) -> Result<Admitted, StatusCode>,
         waiting: &Waiting,
     ) -> Result<(), BodyError> {
-        let Exchange { mut answer, mut body } = exchange;
+        let (request, Exchange { mut answer, mut body }) = asked;
         let (head, ()) = request.into_parts();
         if head.uri.path() != config.path {
             return refuse(&mut answer, StatusCode::NOT_FOUND, "nothing is here\n").await;

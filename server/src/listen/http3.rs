@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tourbillon::node::Node;
 use tourbillon::transport::Held;
-use tourbillon::webtransport::quinn::{Endpoint, VarInt};
-use tourbillon::webtransport::{Admitted, Http3, RequestBody, alt_svc, endpoint, server_config};
+use tourbillon::webtransport::quinn::{Endpoint, ServerConfig, VarInt};
+use tourbillon::webtransport::{Admitted, Http3, RequestBody, ServeError, alt_svc, endpoint, server_config};
 use tower_service::Service;
 
 use super::pace::Pace;
@@ -41,7 +41,8 @@ const NO_ERROR: VarInt = VarInt::from_u32(0x100);
 pub(crate) struct QuicPort {
     endpoint: Endpoint,
     tls: Tls,
-    /// What new connections begin with.
+    /// What new connections begin with, and what it was made of.
+    config: Arc<ServerConfig>,
     current: Arc<rustls::ServerConfig>,
     http3: Http3<Node>,
     router: Arc<Router>,
@@ -62,7 +63,8 @@ impl QuicPort {
     ) -> io::Result<Self> {
         let current = tls.current();
         let endpoint = endpoint(socket, &current)?;
-        Ok(Self { endpoint, tls, current, http3, router })
+        let config = Arc::new(server_config(&current)?);
+        Ok(Self { endpoint, tls, config, current, http3, router })
     }
 
     /// Serves until `stop` is cancelled, and then what is under way.
@@ -87,10 +89,14 @@ impl QuicPort {
             };
             let opening = Arc::new(Mutex::new(opening));
             let visitor = Visitor { router: Arc::clone(&self.router), peer, opening };
-            let (http3, stop) = (self.http3.clone(), stop.clone());
+            let (http3, config, stop) = (self.http3.clone(), Arc::clone(&self.config), stop.clone());
             connections.spawn(async move {
                 let admit = |headers: &HeaderMap| visitor.admit(headers);
-                let served = http3.serve(incoming, visitor.clone(), admit, stop.cancelled());
+                let served = async {
+                    // The endpoint has the one of its beginning.
+                    let connecting = incoming.accept_with(config).map_err(ServeError::from)?;
+                    http3.serve(connecting, visitor.clone(), admit, stop.cancelled()).await
+                };
                 if let Err(error) = served.await {
                     tracing::debug!(%peer, %error, "HTTP/3 connection failed");
                 }
@@ -114,7 +120,7 @@ impl QuicPort {
             return;
         }
         match server_config(&current) {
-            Ok(config) => self.endpoint.set_server_config(Some(config)),
+            Ok(config) => self.config = Arc::new(config),
             // As before: it was good for QUIC with the same versions of TLS.
             Err(error) => tracing::error!(%error, "changed TLS is not taken for HTTP/3"),
         }

@@ -26,7 +26,11 @@ const TABLE: &[(&str, &[&str])] = &[
     ("transport-webtransport", TRANSPORT),
     ("transport-grpc", TRANSPORT),
     ("metrics", &["protocol", "transport", "types"]),
-    ("node", &["session", "protocol", "recovery", "delta", "broker", "transport", "metrics", "types"]),
+    ("control", &["metrics", "types"]),
+    (
+        "node",
+        &["session", "protocol", "recovery", "delta", "broker", "transport", "control", "metrics", "types"],
+    ),
     ("load", &["auth", "protocol", "types"]),
     ("access", &["node", "auth", "types"]),
     ("proxy", &["node", "types"]),

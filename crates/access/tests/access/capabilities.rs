@@ -30,7 +30,7 @@ fn accepted(rules: &Namespaces, claims: Value) -> ConnectDecision {
 
 fn client_of(decision: &ConnectDecision) -> Arc<Client> {
     let mut client = Client::new(ClientId::random(), decision.user.clone(), "test");
-    client.meta = decision.meta.clone();
+    client.meta = decision.meta.clone().into();
     client.terms = ClientTerms::new(decision.labels.clone(), decision.rights.clone());
     Arc::new(client)
 }

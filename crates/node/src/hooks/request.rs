@@ -29,9 +29,9 @@ pub struct Client {
     /// Who it is.
     pub user: UserId,
     /// What is told of it to others, in publications, presence and joins.
-    pub info: Payload,
+    pub info: KeptPayload,
     /// What the program keeps about it; told to nobody.
-    pub meta: Payload,
+    pub meta: KeptPayload,
     /// Its labels, and what the program decided about it.
     pub terms: ClientTerms,
     /// The transport's name.
@@ -76,6 +76,34 @@ impl fmt::Debug for KeptHeaders {
     }
 }
 
+/// A payload that is kept for as long as a connection lasts. An empty one, as most connections have, takes one word.
+/// Read like the payload itself.
+#[derive(Clone, Debug, Default)]
+pub struct KeptPayload(Option<Arc<Payload>>);
+
+impl KeptPayload {
+    /// The payload, sharing its bytes.
+    #[must_use]
+    pub fn to_payload(&self) -> Payload {
+        self.0.as_deref().map_or_else(Payload::empty, Payload::clone)
+    }
+}
+
+impl From<Payload> for KeptPayload {
+    fn from(payload: Payload) -> Self {
+        Self((!payload.is_empty()).then(|| Arc::new(payload)))
+    }
+}
+
+impl Deref for KeptPayload {
+    type Target = Payload;
+
+    fn deref(&self) -> &Payload {
+        static NONE: LazyLock<Payload> = LazyLock::new(Payload::empty);
+        self.0.as_deref().unwrap_or_else(|| &NONE)
+    }
+}
+
 impl Client {
     /// A connection with a fresh secret, speaking JSON both ways, as tests of decorators start from.
     #[must_use]
@@ -84,8 +112,8 @@ impl Client {
             id,
             session: SessionId::random(),
             user,
-            info: Payload::empty(),
-            meta: Payload::empty(),
+            info: KeptPayload::default(),
+            meta: KeptPayload::default(),
             terms: ClientTerms::default(),
             transport,
             encoding: Encoding::Json,

@@ -121,7 +121,8 @@ impl Server {
                     let mut stopped = stopped.clone();
                     tokio::spawn(async move {
                         let stop = async { drop(stopped.wait_for(|stopped| *stopped).await) };
-                        let served = http3.serve(incoming, Echo, |headers| door.admit(headers), stop);
+                        let connecting = incoming.accept().expect("a sound packet");
+                        let served = http3.serve(connecting, Echo, |headers| door.admit(headers), stop);
                         let _ = end.send(served.await);
                     });
                 }

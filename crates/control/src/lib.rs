@@ -1,57 +1,121 @@
-//! What nodes say to each other, in bytes: `proto/control.proto`.
+//! What nodes of a cluster say to each other, in bytes (`proto/control.proto`, CTL-02), and what they say of themselves.
+//! Who sends it, and what becomes of it, is the node's affair.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use prost::Message as _;
-use tourbillon_types::{NodeId, SessionId};
-
-use crate::server_api::{NodeInfo, Stats};
 use tourbillon_metrics::NodeMetrics;
+use tourbillon_types::{NodeId, SessionId};
 
 #[rustfmt::skip]
 #[allow(missing_docs, dead_code, clippy::all, clippy::use_self, unreachable_pub, reason = "generated")]
 #[allow(unused_qualifications, clippy::pedantic, clippy::nursery, reason = "generated")]
 mod control {
-    include!("../generated/control.rs");
+    include!("generated/control.rs");
 }
 
 /// The question whether a frame can be brought to a session.
-pub(super) const EMULATION: &str = "emulation";
+pub const EMULATION: &str = "emulation";
 
 /// The most items of what another node counted; no release has as many.
 const ITEMS: usize = 4096;
 
+/// A node, as `info` shows it (API-30).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct NodeInfo {
+    /// The node's identifier.
+    pub id: NodeId,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// What it carries.
+    pub stats: Stats,
+    /// How long it has been running.
+    pub uptime: Duration,
+    /// What it counted. `None`: it has not told yet.
+    pub metrics: Option<Arc<NodeMetrics>>,
+}
+
+/// What a node carries at this moment, counted from the structures that hold it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Connections, accepted or not.
+    pub connections: usize,
+    /// Accepted connections.
+    pub clients: usize,
+    /// Users with accepted connections; those without a name count as one.
+    pub users: usize,
+    /// Subscriptions of all connections.
+    pub subscriptions: usize,
+    /// Channels with subscribers.
+    pub channels: usize,
+}
+
 /// One message.
 #[derive(Debug)]
-pub(super) struct Message {
-    pub(super) from: NodeId,
-    pub(super) what: What,
+pub struct Message {
+    /// The node that sends it.
+    pub from: NodeId,
+    /// What it says.
+    pub what: What,
 }
 
 /// What is said.
 #[derive(Debug)]
-pub(super) enum What {
+pub enum What {
+    /// It is there, and this is what it carries.
     Alive(Box<NodeInfo>),
+    /// It leaves.
     Leaving,
-    Question { id: u64, op: String, data: Bytes },
-    Answer { id: u64, code: u32 },
+    /// A question, which is answered with the same id.
+    Question {
+        /// Names the question among those of its sender.
+        id: u64,
+        /// What is asked.
+        op: String,
+        /// What belongs to it.
+        data: Bytes,
+    },
+    /// An answer.
+    Answer {
+        /// The question's.
+        id: u64,
+        /// How it went; 0 for well.
+        code: u32,
+    },
 }
 
 /// Why a message is not understood.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum WireError {
+pub enum WireError {
+    /// The bytes are no message.
     #[error("it is no control message: {0}")]
     Malformed(#[from] prost::DecodeError),
+    /// There is no sender in it.
     #[error("it does not say from which node it is")]
     Sender,
+    /// A later release may know more.
     #[error("it says nothing that this release knows")]
     Unknown,
 }
 
+impl NodeInfo {
+    /// A node of which no more is known.
+    #[must_use]
+    pub fn new(id: NodeId, name: String, version: String) -> Self {
+        Self { id, name, version, stats: Stats::default(), uptime: Duration::ZERO, metrics: None }
+    }
+}
+
 impl Message {
-    pub(super) fn encode(self) -> Bytes {
+    /// The message in bytes.
+    #[must_use]
+    pub fn encode(self) -> Bytes {
         use control::command::What as Wire;
         let what = match self.what {
             What::Alive(info) => Wire::Node(control::Node {
@@ -77,7 +141,12 @@ impl Message {
         control::Command { uid: self.from.to_string(), what: Some(what) }.encode_to_vec().into()
     }
 
-    pub(super) fn decode(bytes: Bytes) -> Result<Self, WireError> {
+    /// Reads a message.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the bytes. A node passes over such a message, so that neighbouring releases mix.
+    pub fn decode(bytes: Bytes) -> Result<Self, WireError> {
         use control::command::What as Wire;
         let command = control::Command::decode(bytes)?;
         let from: NodeId = command.uid.parse().map_err(|_| WireError::Sender)?;
@@ -106,18 +175,24 @@ impl Message {
 
 /// A frame for a session of the node that is asked.
 #[derive(Debug)]
-pub(super) struct Emulation {
-    pub(super) session: SessionId,
-    pub(super) frame: Bytes,
+pub struct Emulation {
+    /// The session.
+    pub session: SessionId,
+    /// What came for it.
+    pub frame: Bytes,
 }
 
 impl Emulation {
-    pub(super) fn encode(self) -> Bytes {
+    /// The data of the question.
+    #[must_use]
+    pub fn encode(self) -> Bytes {
         let session = self.session.text().as_str().to_owned();
         control::Emulation { session, frame: self.frame }.encode_to_vec().into()
     }
 
-    pub(super) fn decode(bytes: Bytes) -> Option<Self> {
+    /// Reads such data; `None` if it is none.
+    #[must_use]
+    pub fn decode(bytes: Bytes) -> Option<Self> {
         let control::Emulation { session, frame } = control::Emulation::decode(bytes).ok()?;
         Some(Self { session: session.parse().ok()?, frame })
     }
