@@ -168,6 +168,11 @@ impl Body for Outgoing {
         match &mut self.0 {
             Kind::Full(body) => Pin::new(body).poll_frame(cx),
             Kind::Paced(body, pace) => {
+                if let Some(stream) = body.take_stream() {
+                    // The library has nothing more to do but to write the head, which has a deadline like any answer.
+                    pace.set_stream(stream);
+                    return Poll::Pending;
+                }
                 let frame = Pin::new(body).poll_frame(cx);
                 // The HTTP library asks again as soon as it has room.
                 match &frame {

@@ -7,14 +7,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALT_SVC, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALT_SVC, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tourbillon::http::{EmulationService, HttpBody, InitService, StreamService, TicketService};
+use tourbillon::http::{EmulationService, HttpBody, InitService, OfferSocket, StreamService, TicketService};
 use tourbillon::node::Node;
 use tourbillon::transport::Held;
-use tourbillon::websocket::{UniWebSocketService, WebSocketService};
+use tourbillon::websocket::{TcpUpgrade, UniWebSocketService, WebSocketService};
 use tourbillon_api::HttpApi;
 use tower_service::Service;
 
@@ -50,6 +50,13 @@ pub(crate) struct HttpRoutes {
     pub(crate) emulation: Option<(String, EmulationService<Node>)>,
     pub(crate) init: Option<(String, InitService)>,
     pub(crate) ticket: Option<(String, TicketService)>,
+}
+
+/// What can be asked for without the HTTP library.
+#[derive(Debug)]
+pub(crate) enum Quick<'a> {
+    Api(&'a HttpApi),
+    WebSocket,
 }
 
 /// One of them.
@@ -119,10 +126,14 @@ impl Router {
         self.admission.as_ref().map(|admission| admission.admit(counted(peer), headers)).transpose()
     }
 
-    /// Gives a request that begins a connection its place, which lasts as long as the connection.
+    /// Gives a request that begins a connection its place, which lasts as long as the connection, and the peer's
+    /// address.
     fn admit(&self, peer: Option<SocketAddr>, request: &mut Request<Received>) -> Result<(), Refused> {
         if let Some(permit) = self.permit(peer, request.headers())? {
             request.extensions_mut().insert(Held::new(permit));
+        }
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
         }
         Ok(())
     }
@@ -151,6 +162,40 @@ impl Router {
         answer
     }
 
+    /// What is at a path, of what can be asked for without the HTTP library.
+    pub(crate) fn quick(&self, path: &str) -> Option<Quick<'_>> {
+        let is = |at: &Option<String>| at.as_deref() == Some(path);
+        // In the order of an answer to any request.
+        if self.acme.is_some() || self.http.as_ref().is_some_and(|http| http.route(path).is_some()) {
+            return None;
+        }
+        if self.websocket.as_ref().is_some_and(|(at, _)| at == path) {
+            return Some(Quick::WebSocket);
+        }
+        if self.uni_websocket.as_ref().is_some_and(|(at, _)| at == path) || is(&self.health) {
+            return None;
+        }
+        self.api.as_ref().filter(|(at, _)| is_below(at, path)).map(|(_, api)| Quick::Api(api))
+    }
+
+    /// The API of this port.
+    pub(crate) fn api(&self) -> Option<&HttpApi> {
+        self.api.as_ref().map(|(_, api)| api)
+    }
+
+    /// Answers a handshake for the WebSockets of this port, over plain TCP and without the HTTP library.
+    pub(crate) fn handshake(
+        &self,
+        peer: Option<SocketAddr>,
+        request: Request<()>,
+    ) -> (Answer, Option<TcpUpgrade<Node>>) {
+        let Some((_, service)) = &self.websocket else { return (nothing(), None) };
+        match self.permit(peer, request.headers()) {
+            Ok(permit) => service.upgrade_tcp(request, peer, permit.map(Held::new)),
+            Err(refused) => (too_many(refused), None),
+        }
+    }
+
     async fn answer(
         &self,
         mut request: Request<Received>,
@@ -165,7 +210,15 @@ impl Router {
             {
                 return too_many(refused).map(Outgoing::from);
             }
-            return route.answer(request).await.map(|body| Outgoing::new(body, pace.clone()));
+            if pace.lends() {
+                request.extensions_mut().insert(OfferSocket);
+            }
+            let mut answer = route.answer(request).await;
+            if answer.body().is_pending_stream() {
+                // There is no HTTP behind the stream.
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            return answer.map(|body| Outgoing::new(body, pace.clone()));
         }
         self.short_answer(request, peer, pace).await.map(Outgoing::from)
     }
@@ -206,7 +259,7 @@ impl Router {
             return reply(StatusCode::OK, "application/json", "{}");
         }
         if let Some((at, api)) = &self.api
-            && path.strip_prefix(at.as_str()).is_some_and(|rest| at == "/" || rest.starts_with('/'))
+            && is_below(at, path)
         {
             return api.answer(request.map(Timely::new)).await;
         }
@@ -215,8 +268,17 @@ impl Router {
         {
             return answer;
         }
-        reply(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "nothing is here\n")
+        nothing()
     }
+}
+
+fn nothing() -> Answer {
+    reply(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "nothing is here\n")
+}
+
+/// Whether a path begins with this one.
+fn is_below(at: &str, path: &str) -> bool {
+    path.strip_prefix(at).is_some_and(|rest| at == "/" || rest.starts_with('/'))
 }
 
 /// The address that a connection counts for. Who comes by a Unix socket comes from this machine.
@@ -266,6 +328,10 @@ impl Routed {
     pub(crate) fn new(router: Arc<Router>, peer: Option<SocketAddr>, opening: Option<Opening>) -> Self {
         Self { router, peer, pace: Pace::new(opening), streams: None }
     }
+
+    pub(crate) fn router(&self) -> &Router {
+        &self.router
+    }
 }
 
 impl hyper::service::Service<Request<Incoming>> for Routed {
@@ -283,10 +349,7 @@ impl hyper::service::Service<Request<Incoming>> for Routed {
             begun
         });
         let broken = begun.as_ref().map(Begun::broken);
-        let mut request = request.map(|body| Received::new(body, broken));
-        if let Some(peer) = peer {
-            request.extensions_mut().insert(peer);
-        }
+        let request = request.map(|body| Received::new(body, broken));
         Box::pin(async move {
             let mut answer = router.told(request, peer, &pace).await;
             if let Some(alt_svc) = &router.alt_svc

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use percent_encoding::percent_decode_str;
@@ -75,6 +75,98 @@ pub struct HttpApi {
 
 type Answer = Response<Full<Bytes>>;
 
+/// What a `POST` says beside its body, as whoever read it off the wire found it.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct Posted<'a> {
+    /// The path of its target.
+    pub path: &'a str,
+    /// The query of its target.
+    pub query: Option<&'a str>,
+    /// The first header `X-API-Key`.
+    pub key: Option<&'a [u8]>,
+    /// The first header `Authorization`.
+    pub authorization: Option<&'a [u8]>,
+    /// Whether the header `X-Centrifugo-Error-Mode` asks for errors by the status.
+    pub transport_errors: bool,
+}
+
+impl<'a> Posted<'a> {
+    /// A `POST` to this target without any header.
+    #[must_use]
+    pub fn to(target: &'a str) -> Self {
+        let (path, query) =
+            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        Self { path, query, key: None, authorization: None, transport_errors: false }
+    }
+
+    /// Takes a header into account, if it is one that means something here. Names of headers have no case.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: &'a [u8]) -> Self {
+        match name.len() {
+            9 if name.eq_ignore_ascii_case("x-api-key") => self.key = self.key.or(Some(value)),
+            13 if name.eq_ignore_ascii_case("authorization") => {
+                self.authorization = self.authorization.or(Some(value));
+            }
+            23 if name.eq_ignore_ascii_case(ERROR_MODE) => self.transport_errors |= value == b"transport",
+            _ => {}
+        }
+        self
+    }
+}
+
+impl std::fmt::Debug for Posted<'_> {
+    /// Without the keys.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Posted").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+const ERROR_MODE: &str = "x-centrifugo-error-mode";
+
+/// A call that was understood and is to be carried out.
+#[derive(Debug)]
+pub struct Call {
+    command: ApiCommand,
+    transport_errors: bool,
+}
+
+/// An answer that is not put into a form yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Plain {
+    /// The status.
+    pub status: StatusCode,
+    /// The value of `Content-Type`.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Plain {
+    fn text(status: StatusCode, text: impl Into<String>) -> Self {
+        let body = (text.into() + "\n").into_bytes();
+        Self { status, content_type: "text/plain; charset=utf-8", body }
+    }
+
+    const fn json(status: StatusCode, body: Vec<u8>) -> Self {
+        Self { status, content_type: "application/json", body }
+    }
+
+    fn too_large() -> Self {
+        Self::text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
+    }
+}
+
+impl From<Plain> for Answer {
+    fn from(plain: Plain) -> Self {
+        let mut answer = Self::new(Full::new(Bytes::from(plain.body)));
+        *answer.status_mut() = plain.status;
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(plain.content_type));
+        answer
+    }
+}
+
 impl HttpApi {
     /// The front of this service.
     #[must_use]
@@ -93,45 +185,87 @@ impl HttpApi {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (head, body) = request.into_parts();
-        let Some(method) = self.method(head.uri.path()) else {
-            return text(StatusCode::NOT_FOUND, "no such method");
+        let header = |name: &str| head.headers.get(name).map(HeaderValue::as_bytes);
+        let posted = Posted {
+            path: head.uri.path(),
+            query: head.uri.query(),
+            key: header("x-api-key"),
+            authorization: header(AUTHORIZATION.as_str()),
+            transport_errors: header(ERROR_MODE) == Some(b"transport"),
         };
-        if head.method != http::Method::POST {
-            let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "the API takes POST");
-            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-            return answer;
-        }
-        if !self.authorized(&head.headers, head.uri.query()) {
-            return text(StatusCode::UNAUTHORIZED, "the API key is missing or wrong");
-        }
+        let transport_errors = posted.transport_errors;
+        let method = match self.asked(&posted, head.method == http::Method::POST) {
+            Ok(method) => method,
+            Err(refused) if refused.status == StatusCode::METHOD_NOT_ALLOWED => {
+                let mut answer = Answer::from(refused);
+                answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+                return answer;
+            }
+            Err(refused) => return refused.into(),
+        };
         let limit = self.config.body_limit;
         if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
-            return text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
+            return Plain::too_large().into();
         }
         let body = match read(body, limit).await {
             Ok(body) => body,
-            Err(Unread::TooLarge) => {
-                return text(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large");
-            }
+            Err(Unread::TooLarge) => return Plain::too_large().into(),
             Err(Unread::Broken) => {
-                return text(StatusCode::INTERNAL_SERVER_ERROR, "reading the body failed");
+                return Plain::text(StatusCode::INTERNAL_SERVER_ERROR, "reading the body failed").into();
             }
         };
-        let command = match decode(method, &body) {
-            Ok(command) => command,
-            Err(error) => return text(StatusCode::BAD_REQUEST, error.to_string()),
-        };
-        let transport_errors = self.config.transport_errors
-            || head.headers.get("x-centrifugo-error-mode").is_some_and(|mode| mode == "transport");
-        self.carry_out(command, transport_errors).await
+        match self.understood(method, &body, transport_errors) {
+            Ok(call) => self.carry_out(call).await.into(),
+            Err(refused) => refused.into(),
+        }
     }
 
-    async fn carry_out(&self, command: ApiCommand, transport_errors: bool) -> Answer {
+    /// Reads a `POST` whose body is there: the first half of [`answer`](Self::answer), for servers that take requests
+    /// apart themselves. [`carry_out`](Self::carry_out) is the second.
+    ///
+    /// # Errors
+    ///
+    /// The answer to a request that is not to be carried out.
+    pub fn read(&self, posted: &Posted<'_>, body: &Bytes) -> Result<Call, Plain> {
+        let method = self.asked(posted, true)?;
+        if body.len() > self.config.body_limit {
+            return Err(Plain::too_large());
+        }
+        self.understood(method, body, posted.transport_errors)
+    }
+
+    /// Carries a call out.
+    ///
+    /// # Cancel safety
+    ///
+    /// What the call asks for may have taken effect.
+    pub async fn carry_out(&self, call: Call) -> Plain {
+        let Call { command, transport_errors } = call;
         let outcome: Result<ApiReply, ApiError> = self.service.execute(command).await;
         match &outcome {
-            Err(error) if transport_errors => json(status_of(error), bare_error(error)),
-            _ => json(StatusCode::OK, response(&outcome)),
+            Err(error) if transport_errors => Plain::json(status_of(error), bare_error(error)),
+            _ => Plain::json(StatusCode::OK, response(&outcome)),
         }
+    }
+
+    /// What is asked for, if whoever asks may.
+    fn asked(&self, posted: &Posted<'_>, is_post: bool) -> Result<Method, Plain> {
+        let Some(method) = self.method(posted.path) else {
+            return Err(Plain::text(StatusCode::NOT_FOUND, "no such method"));
+        };
+        if !is_post {
+            return Err(Plain::text(StatusCode::METHOD_NOT_ALLOWED, "the API takes POST"));
+        }
+        if !self.authorized(posted) {
+            return Err(Plain::text(StatusCode::UNAUTHORIZED, "the API key is missing or wrong"));
+        }
+        Ok(method)
+    }
+
+    fn understood(&self, method: Method, body: &Bytes, transport_errors: bool) -> Result<Call, Plain> {
+        let command =
+            decode(method, body).map_err(|error| Plain::text(StatusCode::BAD_REQUEST, error.to_string()))?;
+        Ok(Call { command, transport_errors: transport_errors || self.config.transport_errors })
     }
 
     fn method(&self, path: &str) -> Option<Method> {
@@ -140,7 +274,7 @@ impl HttpApi {
 
     /// The header `X-API-Key`; else `Authorization: apikey <key>`; else the query `api_key` (HID-81). A wrong
     /// `X-API-Key` is not made good by `Authorization`, but by the query.
-    fn authorized(&self, headers: &HeaderMap, query: Option<&str>) -> bool {
+    fn authorized(&self, posted: &Posted<'_>) -> bool {
         if self.config.insecure {
             return true;
         }
@@ -148,11 +282,11 @@ impl HttpApi {
         if key.is_empty() {
             return false;
         }
-        let by_header = match headers.get("x-api-key") {
-            Some(shown) => same(shown.as_bytes(), key),
-            None => headers.get(AUTHORIZATION).and_then(by_scheme).is_some_and(|shown| same(shown, key)),
+        let by_header = match posted.key {
+            Some(shown) => same(shown, key),
+            None => posted.authorization.and_then(by_scheme).is_some_and(|shown| same(shown, key)),
         };
-        by_header || by_query(query).is_some_and(|shown| same(&shown, key))
+        by_header || by_query(posted.query).is_some_and(|shown| same(&shown, key))
     }
 }
 
@@ -187,8 +321,8 @@ async fn read<B: Body>(body: B, limit: usize) -> Result<Bytes, Unread> {
     Ok(if joined.is_empty() { whole } else { joined.freeze() })
 }
 
-fn by_scheme(value: &HeaderValue) -> Option<&[u8]> {
-    let (scheme, key) = value.as_bytes().split_at_checked("apikey".len())?;
+fn by_scheme(value: &[u8]) -> Option<&[u8]> {
+    let (scheme, key) = value.split_at_checked("apikey".len())?;
     let key = key.strip_prefix(b" ")?;
     scheme.eq_ignore_ascii_case(b"apikey").then(|| key.trim_ascii())
 }
@@ -216,21 +350,6 @@ const fn status_of(error: &ApiError) -> StatusCode {
         113 => StatusCode::CONFLICT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
-}
-
-fn text(status: StatusCode, text: impl Into<String>) -> Answer {
-    with_type(status, "text/plain; charset=utf-8", (text.into() + "\n").into_bytes())
-}
-
-fn json(status: StatusCode, body: Vec<u8>) -> Answer {
-    with_type(status, "application/json", body)
-}
-
-fn with_type(status: StatusCode, content_type: &'static str, body: Vec<u8>) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
-    *answer.status_mut() = status;
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    answer
 }
 
 impl<B> Service<Request<B>> for HttpApi

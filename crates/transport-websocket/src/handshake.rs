@@ -26,13 +26,37 @@ pub(crate) struct Handshake {
     pub(crate) deflate: Option<Deflate>,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) context: ConnContext,
-    upgrade: OnUpgrade,
+    /// `None` where the caller has the connection.
+    upgrade: Option<OnUpgrade>,
 }
 
 impl Handshake {
-    /// Answers a request. An error is the answer that refuses it. `subprotocols`: whether one of ours that the client
-    /// offers is told back.
+    /// Answers a request that an HTTP server passes on. An error is the answer that refuses it. `subprotocols`: whether
+    /// one of ours that the client offers is told back.
     pub(crate) fn new(
+        config: &WebSocketConfig,
+        subprotocols: bool,
+        mut request: Request<()>,
+    ) -> Result<Self, Box<Answer>> {
+        let extensions = request.extensions_mut();
+        let (peer, held) = (extensions.get::<SocketAddr>().copied(), extensions.remove::<Held>());
+        let upgrade = extensions.remove::<OnUpgrade>();
+        let passed_on = upgrade.is_some();
+        let mut handshake = Self::agree(config, subprotocols, request)?;
+        if !passed_on {
+            tracing::error!("the HTTP server does not pass upgrades on");
+            let text = "this server does not pass upgrades on\n";
+            return Err(Box::new(refuse(StatusCode::INTERNAL_SERVER_ERROR, text)));
+        }
+        handshake.peer = peer;
+        handshake.context.held = held;
+        handshake.upgrade = upgrade;
+        Ok(handshake)
+    }
+
+    /// The same for a request whose connection the caller has. It is not looked into the request's extensions for whose
+    /// it is.
+    pub(crate) fn agree(
         config: &WebSocketConfig,
         subprotocols: bool,
         mut request: Request<()>,
@@ -42,11 +66,6 @@ impl Handshake {
         if let Some(refused) = refused.or_else(|| refuse_page(config, &request)) {
             return Err(Box::new(refused));
         }
-        let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
-            tracing::error!("the HTTP server does not pass upgrades on");
-            let text = "this server does not pass upgrades on\n";
-            return Err(Box::new(refuse(StatusCode::INTERNAL_SERVER_ERROR, text)));
-        };
         let mut answer = Answer::default();
         if !extended {
             // Only for the accept key: the upgrade is waited for without its buffers.
@@ -66,11 +85,8 @@ impl Handshake {
         if let Some(deflate) = deflate {
             answer.headers_mut().insert(SEC_WEBSOCKET_EXTENSIONS, deflate.answer());
         }
-        let peer = request.extensions().get::<SocketAddr>().copied();
-        let held = request.extensions_mut().remove::<Held>();
-        let mut context = ConnContext::new(std::mem::take(request.headers_mut()));
-        context.held = held;
-        Ok(Self { answer, wanted, deflate, peer, context, upgrade })
+        let context = ConnContext::new(std::mem::take(request.headers_mut()));
+        Ok(Self { answer, wanted, deflate, peer: None, context, upgrade: None })
     }
 
     /// The answer, and the rest.
@@ -82,9 +98,9 @@ impl Handshake {
     pub(crate) async fn upgraded(
         self,
     ) -> Option<(UpgradedRead, UpgradedWrite, Bytes, Option<Deflate>, ConnContext)> {
-        match self.upgrade.await {
+        match self.upgrade?.await {
             Ok(upgraded) => {
-                let (read, write, early) = split(upgraded);
+                let (read, write, early) = split(upgraded)?;
                 Some((read, write, early, self.deflate, self.context))
             }
             Err(error) => {

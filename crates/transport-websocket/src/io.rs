@@ -10,6 +10,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tourbillon_transport::{Lent, Rewound};
 
 /// The receiving half of an upgraded connection.
 #[derive(Debug)]
@@ -32,17 +33,34 @@ enum WriteHalf {
 }
 
 /// Takes an upgraded connection apart: plain TCP without the layers that the HTTP server put around it, anything
-/// else as it is. The bytes are what the HTTP server has read already.
-pub(crate) fn split(upgraded: Upgraded) -> (UpgradedRead, UpgradedWrite, Bytes) {
+/// else as it is. The bytes are what the HTTP server has read already. `None`: it has kept the connection.
+pub(crate) fn split(upgraded: Upgraded) -> Option<(UpgradedRead, UpgradedWrite, Bytes)> {
     let upgraded = match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
-        Ok(parts) => return tcp(parts.io.into_inner(), parts.read_buf),
+        Ok(parts) => return Some(tcp(parts.io.into_inner(), parts.read_buf)),
         Err(upgraded) => upgraded,
     };
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => tcp(parts.io.into_inner(), parts.read_buf),
+    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => return Some(tcp(parts.io.into_inner(), parts.read_buf)),
+        Err(upgraded) => upgraded,
+    };
+    let upgraded = match upgraded.downcast::<TokioIo<Lent<TcpStream>>>() {
+        Ok(parts) => return Some(tcp(parts.io.into_inner().into_inner()?, parts.read_buf)),
+        Err(upgraded) => upgraded,
+    };
+    match upgraded.downcast::<TokioIo<Lent<Rewound>>>() {
+        Ok(parts) => {
+            let (stream, before) = parts.io.into_inner().into_inner()?.into_parts();
+            let early = match (parts.read_buf.is_empty(), before.is_empty()) {
+                (_, true) => parts.read_buf,
+                (true, _) => before,
+                _ => [parts.read_buf, before].concat().into(),
+            };
+            Some(tcp(stream, early))
+        }
         Err(upgraded) => {
             let (read, write) = tokio::io::split(TokioIo::new(upgraded));
-            (UpgradedRead(ReadHalf::Other(read)), UpgradedWrite(WriteHalf::Other(write)), Bytes::new())
+            let halves = (UpgradedRead(ReadHalf::Other(read)), UpgradedWrite(WriteHalf::Other(write)));
+            Some((halves.0, halves.1, Bytes::new()))
         }
     }
 }
@@ -50,8 +68,14 @@ pub(crate) fn split(upgraded: Upgraded) -> (UpgradedRead, UpgradedWrite, Bytes) 
 fn tcp(stream: TcpStream, early: Bytes) -> (UpgradedRead, UpgradedWrite, Bytes) {
     // Messages are complete when they are written; waiting for more to send with them only delays them.
     let _ = stream.set_nodelay(true);
+    let (read, write) = halves(stream);
+    (read, write, early)
+}
+
+/// The halves of a connection of plain TCP.
+pub(crate) fn halves(stream: TcpStream) -> (UpgradedRead, UpgradedWrite) {
     let (read, write) = stream.into_split();
-    (UpgradedRead(ReadHalf::Tcp(read)), UpgradedWrite(WriteHalf::Tcp(write)), early)
+    (UpgradedRead(ReadHalf::Tcp(read)), UpgradedWrite(WriteHalf::Tcp(write)))
 }
 
 impl AsyncRead for UpgradedRead {

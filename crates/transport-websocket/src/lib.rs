@@ -30,7 +30,7 @@ mod writer;
 pub use config::{Compression, WebSocketConfig};
 pub use io::{UpgradedRead, UpgradedWrite};
 pub use reader::WebSocketReader;
-pub use service::WebSocketService;
+pub use service::{TcpUpgrade, WebSocketService};
 pub use tourbillon_transport::{OriginError, OriginPolicy};
 pub use transport::WebSocketTransport;
 pub use uni::{UniWebSocketConfig, UniWebSocketReader, UniWebSocketService, UniWebSocketTransport};

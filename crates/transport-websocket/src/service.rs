@@ -2,16 +2,20 @@
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use tourbillon_transport::{Accept, TransportInfo};
+use tokio::net::TcpStream;
+use tourbillon_transport::{Accept, ConnContext, Held, TransportInfo};
 use tower_service::Service;
 
 use crate::handshake::{Answer, Handshake};
+use crate::io::halves;
+use crate::negotiate::Deflate;
 use crate::{WebSocketConfig, WebSocketTransport};
 
 /// Answers WebSocket handshakes and hands the connections to `A`.
@@ -71,6 +75,52 @@ impl<A: Accept<WebSocketTransport>> WebSocketService<A> {
             service.accept.accept(transport.with_early(early), context);
         };
         (answer, Some(after))
+    }
+
+    /// Answers a handshake that the caller has read off a connection of plain TCP itself, and gives what the connection
+    /// goes to once the answer is written; `None` where the request was refused. `held` lasts as long as the
+    /// connection. The request's extensions say nothing here.
+    pub fn upgrade_tcp(
+        &self,
+        request: Request<()>,
+        peer: Option<SocketAddr>,
+        held: Option<Held>,
+    ) -> (Response<Full<Bytes>>, Option<TcpUpgrade<A>>) {
+        let mut handshake = match Handshake::agree(&self.config, true, request) {
+            Ok(handshake) => handshake,
+            Err(refused) => return (*refused, None),
+        };
+        let mut info = TransportInfo::new("websocket", handshake.wanted.encoding);
+        info.ping = handshake.wanted.ping;
+        info.peer = peer;
+        let answer = handshake.take_answer();
+        let mut context = handshake.context;
+        context.held = held;
+        (answer, Some(TcpUpgrade { service: self.clone(), info, deflate: handshake.deflate, context }))
+    }
+}
+
+/// A handshake over plain TCP that was agreed upon ([`WebSocketService::upgrade_tcp`]).
+#[derive(Debug)]
+pub struct TcpUpgrade<A> {
+    service: WebSocketService<A>,
+    info: TransportInfo,
+    deflate: Option<Deflate>,
+    context: ConnContext,
+}
+
+impl<A: Accept<WebSocketTransport>> TcpUpgrade<A> {
+    /// Hands the connection on, whose `TCP_NODELAY` the caller has set, since messages are complete when they are
+    /// written. `early` is what was read behind the handshake.
+    ///
+    /// # Panics
+    ///
+    /// Must be called inside a tokio runtime.
+    pub fn complete(self, stream: TcpStream, early: Bytes) {
+        let Self { service, info, deflate, context } = self;
+        let (read, write) = halves(stream);
+        let transport = WebSocketTransport::new(info, read, write, &service.config).with_deflate(deflate);
+        service.accept.accept(transport.with_early(early), context);
     }
 }
 

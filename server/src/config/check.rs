@@ -253,6 +253,11 @@ fn node(check: &mut Checker, options: &Options) -> NodeConfig {
     node.recovery_max_publication_limit = client.recovery_max_publication_limit;
     node.presence_update_interval =
         at_least_a_second(check, "client.presence_update_interval", client.presence_update_interval);
+    let interval = options.node.info_metrics_aggregate_interval;
+    if interval != GoDuration::ZERO {
+        node.info_metrics_aggregate_interval =
+            at_least_a_second(check, "node.info_metrics_aggregate_interval", interval);
+    }
     node.channel_position_check_delay =
         at_least_a_second(check, "client.channel_position_check_delay", client.channel_position_check_delay);
     let lag = check.duration("client.channel_position_max_time_lag", client.channel_position_max_time_lag);

@@ -825,6 +825,8 @@ options! {
 options! {
     /// `node`.
     Node {
+        /// How long it is counted what `info` tells of each node; 0 for a minute.
+        info_metrics_aggregate_interval: GoDuration = GoDuration::from_secs(60),
         /// The node's name; empty for host name and port.
         name: String = String::new(),
     }

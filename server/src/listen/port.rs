@@ -12,7 +12,8 @@ use tokio_util::task::TaskTracker;
 
 use super::bind::Socket;
 use super::greet::greet;
-use super::http1::{Http1, converse};
+use super::http1::Http1;
+use super::quick;
 use crate::admission::Networks;
 use crate::router::{Routed, Router};
 use crate::tls::Tls;
@@ -115,7 +116,7 @@ impl Port {
                         Stream::Tcp(stream) if plain => {
                             if let Some(opening) = common.router.open(peer) {
                                 let routed = Routed::new(Arc::clone(&common.router), peer, opening);
-                                tasks.spawn(converse(&common.http1, stream, routed, stop.clone()));
+                                tasks.spawn(quick::serve(Arc::clone(&common), stream, routed));
                             }
                         }
                         stream => {

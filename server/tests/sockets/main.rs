@@ -18,6 +18,7 @@ mod http2;
 mod http3;
 mod log;
 mod programs;
+mod quick;
 mod reload;
 mod revoke;
 mod stop;

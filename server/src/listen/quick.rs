@@ -1,0 +1,278 @@
+//! Requests over plain TCP that need no HTTP library.
+//!
+//! Most of what a server is asked there is of two kinds: handshakes of WebSockets and calls of the API. One that came
+//! whole and says nothing unusual is read and answered here at a fraction of the cost: without buffers of its own, a
+//! channel for its body and futures that wait for each other. Whatever is anything else goes to the HTTP library as it
+//! came, with all that follows on its connection. So nothing is refused here for its form: what is not taken for one
+//! of the two is judged there.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use httparse::{Header, Status};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
+use tourbillon::node::Node;
+use tourbillon::transport::Rewound;
+use tourbillon::websocket::TcpUpgrade;
+use tourbillon_api::{Call, Plain, Posted};
+
+use super::answer;
+use super::http1::{HEAD_LIMIT, converse};
+use super::pace::{HEAD_TIMEOUT, WRITE_TIMEOUT};
+use super::port::Common;
+use crate::router::{Quick, Routed};
+
+/// The most headers of a request that is looked at here.
+const HEADERS: usize = 48;
+
+thread_local! {
+    /// What is read goes through this: a connection that waits holds no buffer.
+    static READ: RefCell<Vec<u8>> = RefCell::new(vec![0; HEAD_LIMIT]);
+}
+
+/// What came, and what is to be done about it.
+enum Step {
+    /// A call of the API, as far as it was understood.
+    Call { call: Result<Call, Plain>, last: bool, rest: Bytes, path: Option<String> },
+    /// A handshake, and what came behind it.
+    Handshake(Request<()>, Bytes),
+    /// What is for the HTTP library.
+    Other(Bytes),
+    /// Nothing: the peer has left, or takes too long, or the server stops.
+    End,
+}
+
+/// What becomes of a connection.
+#[expect(clippy::large_enum_variant, reason = "it is handed on once and not kept")]
+enum Fate {
+    Over,
+    Upgraded(TcpUpgrade<Node>, Bytes),
+    Other(Bytes),
+}
+
+/// Serves one connection to its end, or to the end of its request where the server stops.
+pub(super) async fn serve(common: Arc<Common>, mut stream: TcpStream, routed: Routed) {
+    match talk(&common, &mut stream, &routed).await {
+        Fate::Over => {}
+        Fate::Upgraded(upgrade, early) => upgrade.complete(stream, early),
+        Fate::Other(bytes) => {
+            let stream = Rewound::new(stream, bytes);
+            Box::pin(converse(&common.http1, stream, routed, common.stop.clone())).await;
+        }
+    }
+}
+
+async fn talk(common: &Common, stream: &mut TcpStream, routed: &Routed) -> Fate {
+    let mut stopped = pin!(common.stop.cancelled());
+    // It is late when the last request is so long ago, which the alarm finds out when it goes off.
+    let mut due = Instant::now() + HEAD_TIMEOUT;
+    let mut alarm = pin!(sleep_until(due));
+    let mut rest = Bytes::new();
+    loop {
+        let step = if rest.is_empty() {
+            poll_fn(|cx| {
+                if let Poll::Ready(step) = poll_step(cx, stream, routed) {
+                    return Poll::Ready(step);
+                }
+                while alarm.as_mut().poll(cx).is_ready() {
+                    if Instant::now() >= due {
+                        return Poll::Ready(Step::End);
+                    }
+                    alarm.as_mut().reset(due);
+                }
+                stopped.as_mut().poll(cx).map(|()| Step::End)
+            })
+            .await
+        } else {
+            look(&rest, routed)
+        };
+        match step {
+            Step::Call { call, last, rest: behind, path } => {
+                routed.pace.asked();
+                let plain = match (call, routed.router().api()) {
+                    (Ok(call), Some(api)) => api.carry_out(call).await,
+                    (Ok(_), None) => return Fate::Over,
+                    (Err(refused), _) => refused,
+                };
+                tell(routed, "POST", path.as_deref(), plain.status.as_u16());
+                let last = last || common.stop.is_cancelled();
+                if !write(stream, &answer::of_plain(&plain, last)).await || last {
+                    // Whoever was told that it is the last waits for the end.
+                    let _ = stream.shutdown().await;
+                    return Fate::Over;
+                }
+                rest = behind;
+            }
+            Step::Handshake(request, behind) => {
+                routed.pace.asked();
+                let path = shown(request.uri().path());
+                let (answer, upgrade) = routed.router().handshake(routed.peer, request);
+                tell(routed, "GET", path.as_deref(), answer.status().as_u16());
+                if !write(stream, &answer::of_response(answer)).await {
+                    return Fate::Over;
+                }
+                if let Some(upgrade) = upgrade {
+                    return Fate::Upgraded(upgrade, behind);
+                }
+                rest = behind;
+            }
+            Step::Other(bytes) => return Fate::Other(bytes),
+            Step::End => return Fate::Over,
+        }
+        due = Instant::now() + HEAD_TIMEOUT;
+    }
+}
+
+/// Reads what is there. Nothing is kept of it: what is no whole request is not for this module.
+fn poll_step(cx: &mut Context<'_>, stream: &mut TcpStream, routed: &Routed) -> Poll<Step> {
+    READ.with_borrow_mut(|chunk| {
+        let mut chunk = ReadBuf::new(chunk);
+        match ready!(Pin::new(stream).poll_read(cx, &mut chunk)) {
+            Ok(()) if !chunk.filled().is_empty() => Poll::Ready(look(chunk.filled(), routed)),
+            Ok(()) | Err(_) => Poll::Ready(Step::End),
+        }
+    })
+}
+
+/// Takes apart what came.
+fn look(bytes: &[u8], routed: &Routed) -> Step {
+    take_apart(bytes, routed).unwrap_or_else(|| Step::Other(Bytes::copy_from_slice(bytes)))
+}
+
+fn take_apart(bytes: &[u8], routed: &Routed) -> Option<Step> {
+    let mut headers = [const { MaybeUninit::uninit() }; HEADERS];
+    let mut head = httparse::Request::new(&mut []);
+    let Ok(Status::Complete(length)) = head.parse_with_uninit_headers(bytes, &mut headers) else {
+        return None;
+    };
+    let (method, target) = (head.method?, head.path?);
+    // Whole addresses and what http::Uri would cut off are unusual.
+    if head.version != Some(1) || !target.starts_with('/') || target.contains('#') {
+        return None;
+    }
+    let behind = bytes.get(length..)?;
+    let path = target.split_once('?').map_or(target, |(path, _)| path);
+    match (method, routed.router().quick(path)?) {
+        ("POST", Quick::Api(api)) => {
+            let ask = Ask::of(target, head.headers)?;
+            let (body, rest) = behind.split_at_checked(ask.length)?;
+            let call = api.read(&ask.posted, &Bytes::copy_from_slice(body));
+            Some(Step::Call { call, last: ask.last, rest: Bytes::copy_from_slice(rest), path: shown(path) })
+        }
+        ("GET", Quick::WebSocket) => {
+            let request = handshake(bytes.get(..length)?, target, head.headers)?;
+            Some(Step::Handshake(request, Bytes::copy_from_slice(behind)))
+        }
+        _ => None,
+    }
+}
+
+/// What the head of a call says.
+struct Ask<'a> {
+    posted: Posted<'a>,
+    /// Of the body.
+    length: usize,
+    /// Whether it is the last request of its connection.
+    last: bool,
+}
+
+impl<'a> Ask<'a> {
+    /// `None`: it says something unusual.
+    fn of(target: &'a str, headers: &[Header<'a>]) -> Option<Self> {
+        let mut posted = Posted::to(target);
+        let (mut length, mut last) = (None, false);
+        for Header { name, value } in headers {
+            let is = |other: &str| name.eq_ignore_ascii_case(other);
+            if is("content-length") {
+                if length.is_some() {
+                    return None;
+                }
+                length = Some(number(value)?);
+            } else if is("connection") {
+                match value {
+                    value if value.eq_ignore_ascii_case(b"close") => last = true,
+                    value if value.eq_ignore_ascii_case(b"keep-alive") => {}
+                    _ => return None,
+                }
+            } else if is("transfer-encoding") || is("expect") || is("upgrade") || is("te") || is("trailer") {
+                return None;
+            } else {
+                posted = posted.with_header(name, value);
+            }
+        }
+        Some(Self { posted, length: length?, last })
+    }
+}
+
+/// Digits alone, and few.
+fn number(digits: &[u8]) -> Option<usize> {
+    if digits.is_empty() || digits.len() > 6 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    Some(digits.iter().fold(0, |number, digit| number * 10 + usize::from(digit - b'0')))
+}
+
+/// The request of a handshake. `None`: it has a body, or does not ask for an upgrade and nothing else.
+fn handshake(head: &[u8], target: &str, headers: &[Header<'_>]) -> Option<Request<()>> {
+    let whole = Bytes::copy_from_slice(head);
+    let start = head.as_ptr().addr();
+    // The values are shares of one copy.
+    let share = |part: &[u8]| {
+        let at = part.as_ptr().addr().checked_sub(start)?;
+        let end = at.checked_add(part.len()).filter(|end| *end <= whole.len())?;
+        Some(whole.slice(at..end))
+    };
+    let mut map = HeaderMap::with_capacity(headers.len());
+    let mut upgrades = false;
+    for Header { name, value } in headers {
+        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        let mut connection = [&b"upgrade"[..], b"keep-alive, upgrade"].into_iter();
+        if is("content-length")
+            || is("transfer-encoding")
+            || is("expect")
+            || is("connection") && !connection.any(|usual| value.eq_ignore_ascii_case(usual))
+        {
+            return None;
+        }
+        upgrades |= is("upgrade");
+        let value = if value.is_empty() { Bytes::new() } else { share(value)? };
+        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+        map.append(name, HeaderValue::from_maybe_shared(value).ok()?);
+    }
+    let uri = Uri::from_maybe_shared(share(target.as_bytes())?).ok()?;
+    let mut request = Request::new(());
+    *request.method_mut() = Method::GET;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = map;
+    upgrades.then_some(request)
+}
+
+/// Whether all of it was taken in time.
+async fn write(stream: &mut TcpStream, bytes: &[u8]) -> bool {
+    // As a rule the system takes it at once. An error comes again.
+    let written = stream.try_write(bytes).unwrap_or_default();
+    match bytes.get(written..) {
+        None | Some([]) => true,
+        Some(left) => matches!(timeout(WRITE_TIMEOUT, stream.write_all(left)).await, Ok(Ok(()))),
+    }
+}
+
+/// A path as the log is to show it: not with the query, which may hold a key (OBS-08).
+fn shown(path: &str) -> Option<String> {
+    tracing::enabled!(tracing::Level::DEBUG).then(|| path.to_owned())
+}
+
+fn tell(routed: &Routed, method: &str, path: Option<&str>, status: u16) {
+    if let Some(path) = path {
+        let peer = routed.peer.map(tracing::field::display);
+        tracing::debug!(peer, %method, %path, status, "HTTP request");
+    }
+}
