@@ -143,6 +143,11 @@ impl Admission {
         }
     }
 
+    /// How many connections stand that have not sent a request yet.
+    pub(crate) fn opening(&self) -> usize {
+        self.0.opening.load(Ordering::Relaxed)
+    }
+
     /// Whether one more connection may stand that has not sent a request yet.
     pub(crate) fn open(&self, peer: SocketAddr) -> Option<Opening> {
         let inner = &self.0;

@@ -1,7 +1,7 @@
 //! A whole server: from settings to something that runs.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use tourbillon::memory::{MemoryEngine, OpenError, Persistence};
 use tourbillon::node::{BuildError, Node, NodeDriver};
 use tourbillon::types::SystemClock;
 use tourbillon::websocket::{UniWebSocketService, WebSocketService};
+use tourbillon::webtransport::Http3;
 use tourbillon_access::{
     DenyAll, Limits, LimitsError, Live, MemoryRevocations, Namespaced, Namespaces, Revocations, Revoked,
     Tokens, TokensConfig,
@@ -27,11 +28,11 @@ use crate::config::{HttpTransports, Settings};
 use crate::dev::Dev;
 use crate::explain::Explainer;
 use crate::grpc::{self, GrpcPort};
-use crate::listen::{Listeners, Port, Socket, Speaks};
+use crate::listen::{Listeners, Port, QuicPort, Socket, Speaks, announced};
 use crate::ports::{Ports, TlsHandles};
 use crate::revoke::Revoker;
 use crate::router::{HttpRoutes, Router};
-use crate::tls::TlsError;
+use crate::tls::{Tls, TlsError};
 
 fn http_routes(node: &Node, settings: HttpTransports) -> HttpRoutes {
     let HttpTransports { http_stream, sse, emulation, uni_http_stream, uni_sse, init, ticket } = settings;
@@ -97,6 +98,9 @@ pub enum StartError {
     /// Certificates cannot be loaded.
     #[error("http_server: {0}")]
     Tls(#[from] TlsError),
+    /// HTTP/3 is not to be had.
+    #[error("http_server.http3: {0}")]
+    Http3(#[source] io::Error),
     /// Nothing can be listened to where an authority asks.
     #[error("http_server.tls_autocert.http_addr: listening on {address}: {source}")]
     Challenges {
@@ -128,6 +132,17 @@ fn engine(persistence: Option<Persistence>) -> Result<MemoryEngine, StartError> 
         .map_err(|source| StartError::Streams { path: persistence.path, source })
 }
 
+/// HTTP/3, which is with TLS or not at all.
+fn quic(
+    socket: UdpSocket,
+    tls: Option<Tls>,
+    http3: Http3<Node>,
+    router: Arc<Router>,
+) -> Result<QuicPort, StartError> {
+    let tls = tls.ok_or_else(|| StartError::Http3(io::Error::other("needs TLS for clients")))?;
+    QuicPort::new(socket, tls, http3, router).map_err(StartError::Http3)
+}
+
 /// A server that is built and does not run yet.
 #[derive(Debug)]
 pub struct App {
@@ -135,6 +150,7 @@ pub struct App {
     driver: NodeDriver,
     ports: Vec<Port>,
     uni_grpc: Option<(TcpListener, GrpcPort)>,
+    quic: Option<QuicPort>,
     reload: Reload,
     acme: Option<Acme>,
     shutdown_timeout: Duration,
@@ -201,23 +217,31 @@ impl App {
         if let Some(socket) = listeners.internal {
             external.api = api.clone().filter(|_| settings.api_external);
             let router = Router { api, health: settings.health, ..Router::default() };
-            ports.push(Port { socket, router, speaks: speaks.internal });
+            ports.push(Port { socket, router: Arc::new(router), speaks: speaks.internal });
         } else {
             external.api = api;
             external.health = settings.health;
         }
-        ports.push(Port { socket: listeners.external, router: external, speaks: speaks.external });
+        external.alt_svc = listeners.http3.as_ref().map(announced).transpose().map_err(StartError::Http3)?;
+        let router = Arc::new(external);
+        let quic = listeners.http3.map(|socket| {
+            let http3 = Http3::new(node.clone(), settings.webtransport);
+            quic(socket, speaks.external.tls.clone(), http3, Arc::clone(&router))
+        });
+        let quic = quic.transpose()?;
+        ports.push(Port { socket: listeners.external, router, speaks: speaks.external });
         if let (Some(address), Some(acme)) = (speaks.challenges, &speaks.acme) {
             let socket =
                 Socket::bind(address).map_err(|source| StartError::Challenges { address, source })?;
             let router = Router { acme: Some(Arc::clone(acme.certificates())), ..Router::default() };
-            ports.push(Port { socket, router, speaks: Speaks::default() });
+            ports.push(Port { socket, router: Arc::new(router), speaks: Speaks::default() });
         }
         Ok(Self {
             node,
             driver,
             ports,
             uni_grpc,
+            quic,
             reload: Reload { namespaces, tokens, connection_limit, tls: speaks.tls, dev: is_dev },
             acme: speaks.acme,
             shutdown_timeout: settings.shutdown_timeout,
@@ -253,6 +277,9 @@ impl App {
         }
         for port in self.ports {
             tasks.spawn(port.serve(stop.clone()));
+        }
+        if let Some(quic) = self.quic {
+            tasks.spawn(quic.serve(stop.clone()));
         }
         if let Some((listener, port)) = self.uni_grpc {
             tasks.spawn(grpc::serve(listener, port, stop.clone()));

@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use tourbillon::types::Encoding;
 use tourbillon_load::mode::{self, Arrive, FanOut, HttpPublish, HttpRequest, Idle, Rpc};
 use tourbillon_load::process::Process;
 use tourbillon_load::siege::{Besieged, Siege, siege};
-use tourbillon_load::{Endpoint, Figures, Progress, Target};
+use tourbillon_load::{Carrier, Endpoint, Figures, Progress, Target};
 
 /// Where the load goes and how it speaks.
 #[derive(Args, Clone, Debug)]
@@ -37,12 +37,47 @@ pub struct Common {
     json: bool,
 }
 
+/// What carries the messages of clients that listen.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct Listening {
+    /// Listen over this; other endpoints are looked for beside the WebSocket's. Streams answer no pings: the server's
+    /// client.ping_interval has to be longer than the load.
+    #[arg(long, value_enum, default_value = "websocket")]
+    transport: Over,
+}
+
+/// A transport.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum Over {
+    Websocket,
+    HttpStream,
+    Sse,
+}
+
+impl Listening {
+    fn set(self, target: &mut Target) -> Result<(), String> {
+        let carrier = match self.transport {
+            Over::Websocket => Carrier::WebSocket,
+            Over::HttpStream => Carrier::HttpStream,
+            Over::Sse if target.encoding == Encoding::Protobuf => {
+                return Err("--transport sse: events are in JSON".to_owned());
+            }
+            Over::Sse => Carrier::Sse,
+        };
+        target.listen_over(carrier).map_err(|error| format!("--url {error}"))
+    }
+}
+
 /// Connections that come.
 #[derive(Args, Clone, Debug)]
 pub struct Arriving {
     /// Where and how.
     #[command(flatten)]
     common: Common,
+    /// What they are.
+    #[command(flatten)]
+    listening: Listening,
     /// How many.
     #[arg(short, long, default_value_t = 3_000)]
     connections: usize,
@@ -65,6 +100,9 @@ pub enum Bench {
         /// Where and how.
         #[command(flatten)]
         common: Common,
+        /// What they are.
+        #[command(flatten)]
+        listening: Listening,
         /// How many.
         #[arg(short, long, default_value_t = 5_000)]
         connections: usize,
@@ -82,6 +120,9 @@ pub enum Bench {
         /// Where and how.
         #[command(flatten)]
         common: Common,
+        /// What they are.
+        #[command(flatten)]
+        listening: Listening,
         /// Subscribers.
         #[arg(short, long, default_value_t = 1_000)]
         subscribers: usize,
@@ -100,6 +141,9 @@ pub enum Bench {
         /// Where and how.
         #[command(flatten)]
         common: Common,
+        /// What they are.
+        #[command(flatten)]
+        listening: Listening,
         /// Channels.
         #[arg(short, long, default_value_t = 1_000)]
         channels: usize,
@@ -235,8 +279,24 @@ impl Bench {
         }
     }
 
+    /// What listeners listen over, where there are some.
+    const fn listening(&self) -> Option<Listening> {
+        match *self {
+            Self::Idle { listening, .. }
+            | Self::Connect(Arriving { listening, .. })
+            | Self::Fanout { listening, .. }
+            | Self::Channels { listening, .. }
+            | Self::Storm(Arriving { listening, .. }) => Some(listening),
+            Self::Rpc { .. } | Self::Siege { .. } | Self::HttpPublish { .. } => None,
+        }
+    }
+
     fn run(&self, process: Option<Process>, bar: &mut Bar) -> Result<Figures, String> {
-        let target = || self.common().target();
+        let target = || {
+            let mut target = self.common().target()?;
+            self.listening().map_or(Ok(()), |listening| listening.set(&mut target))?;
+            Ok::<_, String>(target)
+        };
         match *self {
             Self::Idle { connections, subscribe, seconds, .. } => {
                 let how = Idle {

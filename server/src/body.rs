@@ -1,7 +1,6 @@
 //! Bodies of requests that must arrive in time, and of answers that must be taken in time.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,6 +11,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
 use tourbillon::http::HttpBody;
+use tourbillon::webtransport::{self, RequestBody};
 
 use crate::listen::{Broken, Pace};
 
@@ -19,26 +19,50 @@ use crate::listen::{Broken, Pace};
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The body of a request as it comes.
+#[derive(Debug)]
 pub(crate) struct Received {
-    body: Incoming,
+    body: Coming,
     broken: Option<Broken>,
+}
+
+#[derive(Debug)]
+enum Coming {
+    Tcp(Incoming),
+    Quic(Box<RequestBody>),
+}
+
+/// Why the body of a request breaks off.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Interrupted {
+    #[error(transparent)]
+    Tcp(#[from] hyper::Error),
+    #[error(transparent)]
+    Quic(#[from] webtransport::BodyError),
 }
 
 impl Received {
     pub(crate) const fn new(body: Incoming, broken: Option<Broken>) -> Self {
-        Self { body, broken }
+        Self { body: Coming::Tcp(body), broken }
+    }
+
+    /// That of a request over HTTP/3.
+    pub(crate) fn quic(body: RequestBody) -> Self {
+        Self { body: Coming::Quic(Box::new(body)), broken: None }
     }
 }
 
 impl Body for Received {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Interrupted;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
+    ) -> Poll<Option<Result<Frame<Bytes>, Interrupted>>> {
+        let frame = match &mut self.body {
+            Coming::Tcp(body) => Pin::new(body).poll_frame(cx).map_err(Interrupted::from),
+            Coming::Quic(body) => Pin::new(body.as_mut()).poll_frame(cx).map_err(Interrupted::from),
+        };
         if let (Poll::Ready(Some(Err(_))), Some(broken)) = (&frame, &self.broken) {
             broken.set();
         }
@@ -46,17 +70,17 @@ impl Body for Received {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.body {
+            Coming::Tcp(body) => body.is_end_stream(),
+            Coming::Quic(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl fmt::Debug for Received {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.body.fmt(f)
+        match &self.body {
+            Coming::Tcp(body) => body.size_hint(),
+            Coming::Quic(body) => body.size_hint(),
+        }
     }
 }
 
@@ -74,7 +98,7 @@ pub(crate) enum BodyError {
     #[error("the body did not arrive in time")]
     Late,
     #[error(transparent)]
-    Broken(#[from] hyper::Error),
+    Broken(#[from] Interrupted),
 }
 
 impl Timely {
@@ -144,6 +168,11 @@ impl Body for Outgoing {
         match &mut self.0 {
             Kind::Full(body) => Pin::new(body).poll_frame(cx),
             Kind::Paced(body, pace) => {
+                if let Some(stream) = body.take_stream() {
+                    // The library has nothing more to do but to write the head, which has a deadline like any answer.
+                    pace.set_stream(stream);
+                    return Poll::Pending;
+                }
                 let frame = Pin::new(body).poll_frame(cx);
                 // The HTTP library asks again as soon as it has room.
                 match &frame {

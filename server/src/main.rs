@@ -79,6 +79,10 @@ async fn serve(
     if let Some((address, _)) = settings.uni_grpc {
         listeners = listeners.with_uni_grpc(address).await.map_err(text)?;
     }
+    let http3 = settings.ports.http3;
+    if http3 {
+        listeners = listeners.with_http3().await.map_err(text)?;
+    }
     let [external, internal] = listeners.names();
     let tls = settings.ports.external_tls.is_some();
     if let Some(file) = &settings.pid_file {
@@ -93,7 +97,7 @@ async fn serve(
     tokio::spawn(signals);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), engine = %options.engine.r#type,
-        %external, %internal, tls, node = %app.node().id(), "serving",
+        %external, %internal, tls, http3, node = %app.node().id(), "serving",
     );
     if let Some(banner) = banner {
         println!("{banner}");

@@ -7,11 +7,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{ALT_SVC, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tourbillon::http::{EmulationService, HttpBody, InitService, StreamService, TicketService};
+use tourbillon::http::{EmulationService, HttpBody, InitService, OfferSocket, StreamService, TicketService};
 use tourbillon::node::Node;
 use tourbillon::transport::Held;
 use tourbillon::websocket::{TcpUpgrade, UniWebSocketService, WebSocketService};
@@ -19,7 +19,7 @@ use tourbillon_api::HttpApi;
 use tower_service::Service;
 
 use crate::acme::Certificates;
-use crate::admission::{Admission, Opening, Refused};
+use crate::admission::{Admission, Opening, Permit, Refused};
 use crate::body::{Outgoing, Received, Timely};
 use crate::dev::Dev;
 use crate::listen::{Begun, Pace, Streams};
@@ -39,6 +39,8 @@ pub(crate) struct Router {
     pub(crate) admission: Option<Admission>,
     /// All that is there where an authority asks.
     pub(crate) acme: Option<Arc<Certificates>>,
+    /// What answers over TCP say of HTTP/3.
+    pub(crate) alt_svc: Option<HeaderValue>,
 }
 
 /// The endpoints of connections over plain HTTP.
@@ -110,22 +112,54 @@ impl Router {
         self.admission.as_ref().map_or(Some(None), open)
     }
 
-    /// The place of a connection that begins with a request with these headers.
-    fn place(&self, peer: Option<SocketAddr>, headers: &HeaderMap) -> Result<Option<Held>, Refused> {
-        let admit = |admission: &Admission| admission.admit(counted(peer), headers).map(Held::new);
-        self.admission.as_ref().map(admit).transpose()
+    /// How many connections stand that have not asked for anything.
+    pub(crate) fn opening(&self) -> usize {
+        self.admission.as_ref().map_or(0, Admission::opening)
+    }
+
+    /// The place of a connection that a request with these headers begins. `None`: nobody counts.
+    pub(crate) fn permit(
+        &self,
+        peer: Option<SocketAddr>,
+        headers: &HeaderMap,
+    ) -> Result<Option<Permit>, Refused> {
+        self.admission.as_ref().map(|admission| admission.admit(counted(peer), headers)).transpose()
     }
 
     /// Gives a request that begins a connection its place, which lasts as long as the connection, and the peer's
     /// address.
     fn admit(&self, peer: Option<SocketAddr>, request: &mut Request<Received>) -> Result<(), Refused> {
-        if let Some(held) = self.place(peer, request.headers())? {
-            request.extensions_mut().insert(held);
+        if let Some(permit) = self.permit(peer, request.headers())? {
+            request.extensions_mut().insert(Held::new(permit));
         }
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }
         Ok(())
+    }
+
+    /// Whether this is a path of WebSockets.
+    fn upgrades_at(&self, path: &str) -> bool {
+        self.websocket.as_ref().is_some_and(|(at, _)| at == path)
+            || self.uni_websocket.as_ref().is_some_and(|(at, _)| at == path)
+    }
+
+    /// Answers a request.
+    pub(crate) async fn told(
+        &self,
+        request: Request<Received>,
+        peer: Option<SocketAddr>,
+        pace: &Pace,
+    ) -> Response<Outgoing> {
+        // Not the query: it may hold a key (OBS-08).
+        let asked = tracing::enabled!(tracing::Level::DEBUG)
+            .then(|| (request.method().clone(), request.uri().path().to_owned()));
+        let answer = self.answer(request, peer, pace).await;
+        if let Some((method, path)) = asked {
+            let peer = peer.map(tracing::field::display);
+            tracing::debug!(peer, %method, %path, status = answer.status().as_u16(), "HTTP request");
+        }
+        answer
     }
 
     /// What is at a path, of what can be asked for without the HTTP library.
@@ -156,8 +190,8 @@ impl Router {
         request: Request<()>,
     ) -> (Answer, Option<TcpUpgrade<Node>>) {
         let Some((_, service)) = &self.websocket else { return (nothing(), None) };
-        match self.place(peer, request.headers()) {
-            Ok(held) => service.upgrade_tcp(request, peer, held),
+        match self.permit(peer, request.headers()) {
+            Ok(permit) => service.upgrade_tcp(request, peer, permit.map(Held::new)),
             Err(refused) => (too_many(refused), None),
         }
     }
@@ -176,7 +210,15 @@ impl Router {
             {
                 return too_many(refused).map(Outgoing::from);
             }
-            return route.answer(request).await.map(|body| Outgoing::new(body, pace.clone()));
+            if pace.lends() {
+                request.extensions_mut().insert(OfferSocket);
+            }
+            let mut answer = route.answer(request).await;
+            if answer.body().is_pending_stream() {
+                // There is no HTTP behind the stream.
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            return answer.map(|body| Outgoing::new(body, pace.clone()));
         }
         self.short_answer(request, peer, pace).await.map(Outgoing::from)
     }
@@ -189,6 +231,10 @@ impl Router {
     ) -> Answer {
         if let Some(acme) = &self.acme {
             return acme.answer(&request);
+        }
+        if request.version() == Version::HTTP_3 && self.upgrades_at(request.uri().path()) {
+            let text = "WebSocket is spoken over HTTP/1.1 and HTTP/2\n";
+            return reply(StatusCode::BAD_REQUEST, "text/plain; charset=utf-8", text);
         }
         if let Some((at, service)) = &self.websocket
             && request.uri().path() == at
@@ -305,13 +351,11 @@ impl hyper::service::Service<Request<Incoming>> for Routed {
         let broken = begun.as_ref().map(Begun::broken);
         let request = request.map(|body| Received::new(body, broken));
         Box::pin(async move {
-            // Not the query: it may hold a key (OBS-08).
-            let asked = tracing::enabled!(tracing::Level::DEBUG)
-                .then(|| (request.method().clone(), request.uri().path().to_owned()));
-            let answer = router.answer(request, peer, &pace).await;
-            if let Some((method, path)) = asked {
-                let peer = peer.map(tracing::field::display);
-                tracing::debug!(peer, %method, %path, status = answer.status().as_u16(), "HTTP request");
+            let mut answer = router.told(request, peer, &pace).await;
+            if let Some(alt_svc) = &router.alt_svc
+                && answer.status() != StatusCode::SWITCHING_PROTOCOLS
+            {
+                answer.headers_mut().insert(ALT_SVC, alt_svc.clone());
             }
             pace.answered();
             if let Some(begun) = begun {

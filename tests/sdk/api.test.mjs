@@ -130,3 +130,35 @@ describe("API about the server", () => {
     assert.match(node.version, /^\d+\.\d+\.\d+/);
   });
 });
+
+describe("API about what the server counted", () => {
+  const server = useServer({ ...OPEN, node: { info_metrics_aggregate_interval: "1s" } });
+
+  test("info tells what was counted in the last interval", async (t) => {
+    const client = await connect(t, JSON_WIRE, server, { user: "ada" });
+    await subscribe(client, "open:counted");
+    const wanted = {
+      "centrifugo.node.messages_sent_count.type.publication": 3,
+      "centrifugo.node.messages_received_count.type.publication": 3,
+      "centrifugo.transport.messages_sent.frame_type.push_publication.transport.websocket": 3,
+      "centrifugo.node.num_clients": 1,
+      "centrifugo.node.num_subscriptions": 1,
+    };
+    let metrics;
+    const published = async () => {
+      metrics = (await server.api("info")).nodes[0].metrics;
+      return metrics.items["centrifugo.node.messages_sent_count.type.publication"];
+    };
+    // The server and the test do not share their seconds: what is published may fall into two intervals.
+    await until("an interval to hold all that was published", PATIENCE, async () => {
+      await until("an interval without publications", PATIENCE, async () => (await published()) === 0);
+      for (let number = 0; number < 3; number += 1) await server.api("publish", { channel: "open:counted", data: number });
+      await until("what was published to be told", PATIENCE, async () => (await published()) > 0);
+      return Object.entries(wanted).every(([name, value]) => metrics.items[name] === value);
+    });
+    assert.equal(metrics.interval, 1);
+    await until("what was published to be over", PATIENCE, async () => (await published()) === 0);
+    assert.equal(metrics.items["centrifugo.node.num_clients"], 1);
+    assert.ok(Object.keys(metrics.items).every((name) => name.startsWith("centrifugo.")), JSON.stringify(metrics.items));
+  });
+});

@@ -14,7 +14,7 @@ pub(crate) const MARK: &str = "@generated";
 /// The schemas, and where the code of each goes.
 const OUTPUTS: &[(&str, &str)] = &[
     ("client.proto", "crates/protocol/src/generated/client.rs"),
-    ("control.proto", "crates/node/src/generated/control.rs"),
+    ("control.proto", "crates/control/src/generated/control.rs"),
     // Only tests decode by it: the server sends what is encoded already.
     ("unistream.proto", "crates/transport-grpc/tests/grpc/generated/unistream.rs"),
 ];

@@ -40,6 +40,14 @@ macro_rules! forward {
             self.$inner.$hook(request).await
         }
     };
+    (@ $inner:ident cache_empty) => {
+        async fn cache_empty(
+            &self,
+            channel: &tourbillon_types::Channel,
+        ) -> Result<bool, tourbillon_node::Refusal> {
+            self.$inner.cache_empty(channel).await
+        }
+    };
     (@ $inner:ident channel_options) => {
         fn channel_options(
             &self,

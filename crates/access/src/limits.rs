@@ -261,5 +261,5 @@ impl<H: Hooks> Hooks for Limits<H> {
         self.inner.tick(now);
     }
 
-    forward!(inner: subscribe history presence publish rpc message refresh sub_refresh channel_options stays answered unsubscribed disconnected);
+    forward!(inner: subscribe history presence publish rpc message cache_empty refresh sub_refresh channel_options stays answered unsubscribed disconnected);
 }

@@ -89,7 +89,7 @@ impl<H: Hooks> Hooks for Namespaced<H> {
         self.namespaces.with(|namespaces| namespaces.channel_options(channel))
     }
 
-    forward!(inner: connect rpc message refresh sub_refresh command erred stays tick answered unsubscribed disconnected);
+    forward!(inner: connect rpc message cache_empty refresh sub_refresh command erred stays tick answered unsubscribed disconnected);
 }
 
 /// Notes what was decided and makes an answer of it.

@@ -94,5 +94,5 @@ impl<H: Hooks> Hooks for Revoked<H> {
         self.inner.tick(now);
     }
 
-    forward!(inner: history presence publish rpc message channel_options command erred answered unsubscribed disconnected);
+    forward!(inner: history presence publish rpc message cache_empty channel_options command erred answered unsubscribed disconnected);
 }

@@ -207,12 +207,13 @@ impl<H: Hooks> Hooks for Tokens<H> {
         }
         let mut decision = RefreshDecision::until(claims.expire_at);
         decision.token = TokenMark::new(claims.token_id.as_deref(), claims.issued_at);
+        decision.server_tags_filter = claims.subscription.tags_filter;
         decision.info = Some(claims.subscription.info).filter(|info| !info.is_empty());
         decision.allow = Some(claims.allow);
         Ok(decision)
     }
 
-    forward!(inner: history presence publish rpc message channel_options command erred stays tick answered unsubscribed disconnected);
+    forward!(inner: history presence publish rpc message cache_empty channel_options command erred stays tick answered unsubscribed disconnected);
 }
 
 /// What a new token says of itself, which replaces what the last one said, if it says nothing, too.
@@ -389,5 +390,6 @@ fn options(
     let mut options = namespaces.subscription_options(channel, user, attributes, asked, claims.overrides)?;
     options.info = claims.info;
     options.data = claims.data;
+    options.server_tags_filter = claims.tags_filter;
     Ok(options)
 }

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use tourbillon_node::{HistoryQuery, Member, NodeInfo, Page, PresenceStats, Published, Target};
-use tourbillon_types::{Channel, ClientId, Disconnect, Payload, ReplyError, StreamPosition, Tags, UserId};
+use tourbillon_types::{
+    Channel, ClientId, Disconnect, Payload, ReplyError, StreamPosition, TagMatcher, Tags, UserId,
+};
 
 use crate::explain::{Explain, Explanation};
 
@@ -105,6 +107,8 @@ pub struct Subscribe {
     pub data: Payload,
     /// When the subscription expires, seconds since 1970 UTC; `None` for never.
     pub expire_at: Option<i64>,
+    /// Which publications the subscriber is let have (TF-04); `None` for all.
+    pub server_tags_filter: Option<Arc<TagMatcher>>,
     /// Where it catches up from, if it recovers (REC-12).
     pub recover_since: Option<StreamPosition>,
     /// Options of the channel that this subscription has otherwise.

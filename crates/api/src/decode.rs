@@ -16,7 +16,9 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tourbillon_node::{HistoryQuery, Target};
-use tourbillon_types::{Channel, Disconnect, Epoch, Payload, StreamPosition, Tags, UserId};
+use tourbillon_types::{
+    Channel, Disconnect, Epoch, FilterLimits, Payload, StreamPosition, TagFilter, TagMatcher, Tags, UserId,
+};
 
 use crate::command::{
     ApiCommand, ApiError, Batch, BlockUser, Broadcast, Channels, Content, DisconnectUser, History,
@@ -305,6 +307,8 @@ struct WireSubscribe<'a> {
     expire_at: Option<i64>,
     #[serde(default)]
     recover_since: Option<Object<WirePosition>>,
+    #[serde(default)]
+    server_tags_filter: Option<TagFilter>,
     #[serde(rename = "override", default)]
     overrides: Option<Object<WireOverride>>,
     #[serde(default)]
@@ -358,10 +362,17 @@ impl WireSubscribe<'_> {
             info: payload(body, "info", self.info, self.b64info.as_deref())?,
             data: payload(body, "data", self.data, self.b64data.as_deref())?,
             expire_at: self.expire_at.filter(|at| *at != 0),
+            server_tags_filter: self.server_tags_filter.as_ref().map(tags_filter).transpose()?,
             recover_since: self.recover_since.map(|Object(since)| StreamPosition::from(since)),
             overrides: self.overrides.map(|Object(overrides)| Overrides::from(overrides)).unwrap_or_default(),
         }))
     }
+}
+
+/// TF-04. It hides something, so one that is not valid is never left out.
+fn tags_filter(filter: &TagFilter) -> Result<Arc<TagMatcher>, DecodeError> {
+    let matcher = TagMatcher::new(filter, FilterLimits::default());
+    matcher.map(Arc::new).map_err(|error| DecodeError(format!("server_tags_filter: {error}")))
 }
 
 /// Ways of selecting connections that are not there yet (API-42).

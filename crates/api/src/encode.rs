@@ -1,9 +1,11 @@
 //! Replies to JSON (API-10).
 
+use std::collections::BTreeMap;
+
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tourbillon_node::{NodeInfo, Published};
+use tourbillon_node::{NodeInfo, NodeMetrics, Published};
 use tourbillon_types::Channel;
 
 use crate::command::{ApiError, ApiReply};
@@ -188,6 +190,37 @@ struct WireNode {
     num_channels: usize,
     #[serde(skip_serializing_if = "is_zero")]
     uptime: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<WireMetrics>,
+}
+
+#[derive(Serialize)]
+struct WireMetrics {
+    /// In seconds.
+    interval: Number,
+    items: BTreeMap<String, Number>,
+}
+
+/// A number that is written without a fraction where it has none.
+struct Number(f64);
+
+impl Serialize for Number {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        /// Up to here all integers are numbers of this kind.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        if self.0.trunc() == self.0 && self.0.abs() <= EXACT {
+            #[expect(clippy::cast_possible_truncation, reason = "it is an integer in range")]
+            return serializer.serialize_i64(self.0 as i64);
+        }
+        serializer.serialize_f64(self.0)
+    }
+}
+
+impl From<&NodeMetrics> for WireMetrics {
+    fn from(metrics: &NodeMetrics) -> Self {
+        let items = metrics.items.iter().map(|(name, value)| (name.clone(), Number(*value)));
+        Self { interval: Number(metrics.interval.as_secs_f64()), items: items.collect() }
+    }
 }
 
 impl From<&NodeInfo> for WireNode {
@@ -201,6 +234,7 @@ impl From<&NodeInfo> for WireNode {
             num_subs: info.stats.subscriptions,
             num_channels: info.stats.channels,
             uptime: info.uptime.as_secs(),
+            metrics: info.metrics.as_deref().map(WireMetrics::from),
         }
     }
 }

@@ -13,11 +13,13 @@ mod encode_channel;
 mod explain;
 mod http;
 mod method;
+mod openapi;
 mod revoke;
 mod service;
 
 pub use command::{ApiCommand, ApiError, ApiReply};
 pub use explain::{Explain, ExplainedRule, ExplainedToken, Explains, Explanation};
 pub use http::{Call, HttpApi, HttpApiConfig, Plain, Posted};
+pub use openapi::openapi;
 pub use revoke::Revoke;
 pub use service::ApiService;

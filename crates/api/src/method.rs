@@ -71,7 +71,12 @@ impl Method {
         }
     }
 
+    /// All of them: what is not here cannot be called.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        Self::IN_BATCH.into_iter().chain([Self::Batch, Self::Explain])
+    }
+
     pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::IN_BATCH.into_iter().chain([Self::Batch, Self::Explain]).find(|method| method.name() == name)
+        Self::all().find(|method| method.name() == name)
     }
 }

@@ -219,7 +219,8 @@ impl ApiService {
     }
 
     async fn subscribe(&self, command: Subscribe) -> Answer {
-        let Subscribe { target, channel, info, data, expire_at, recover_since, overrides } = command;
+        let Subscribe { target, channel, info, data, expire_at, server_tags_filter, .. } = command;
+        let Subscribe { recover_since, overrides, .. } = command;
         named(&channel)?;
         let mut options = self.node.channel_options(&channel)?.subscription();
         options.presence = overrides.presence.unwrap_or(options.presence);
@@ -231,6 +232,7 @@ impl ApiService {
         options.info = info;
         options.data = data;
         options.recover_since = recover_since;
+        options.server_tags_filter = server_tags_filter;
         self.node.subscribe(&target, channel, options).await?;
         Ok(ApiReply::Subscribe)
     }

@@ -1,6 +1,8 @@
 //! What tokens claim.
 
-use tourbillon_types::{Channel, Payload, Permissions, Tags, UserId};
+use std::sync::Arc;
+
+use tourbillon_types::{Channel, Payload, Permissions, TagMatcher, Tags, UserId};
 
 /// What a genuine connection token claims.
 ///
@@ -87,6 +89,8 @@ pub struct SubscriptionClaims {
     pub data: Payload,
     /// Options of the channel that this subscription has otherwise.
     pub overrides: Overrides,
+    /// Which publications the subscriber is let have (`server_tags_filter`, TF-04); `None` for all.
+    pub tags_filter: Option<Arc<TagMatcher>>,
 }
 
 /// Options of a channel that a token sets for one subscription (`override`). `None` leaves the channel's own.

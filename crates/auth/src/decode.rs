@@ -6,13 +6,14 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
-use tourbillon_types::{Channel, Payload, Permissions, Tags, UserId};
+use tourbillon_types::{Channel, FilterLimits, Payload, Permissions, TagFilter, TagMatcher, Tags, UserId};
 
 use crate::{
     Capability, ConnectClaims, InvalidToken, Matching, Overrides, SubscribeClaims, SubscriptionClaims,
@@ -49,6 +50,7 @@ known_claims! {
     info = "info", b64info = "b64info", data = "data", b64data = "b64data", overrides = "override",
     channels = "channels", subs = "subs", meta = "meta", expire_at = "expire_at",
     channel = "channel", client = "client", caps = "caps", labels = "labels", allow = "allow",
+    server_tags_filter = "server_tags_filter",
 }
 
 fn put<'a>(
@@ -130,6 +132,7 @@ impl<'a> RawClaims<'a> {
             data: known.data,
             b64data: text(known.b64data, "b64data")?.map(Text),
             overrides,
+            server_tags_filter: known.server_tags_filter,
         };
         Ok(SubscribeClaims {
             user: self.user()?,
@@ -323,6 +326,8 @@ struct RawSubscription<'a> {
     b64data: Option<Text<'a>>,
     #[serde(default, rename = "override")]
     overrides: Option<RawOverrides>,
+    #[serde(borrow, default)]
+    server_tags_filter: Option<&'a RawValue>,
 }
 
 impl RawSubscription<'_> {
@@ -331,8 +336,16 @@ impl RawSubscription<'_> {
             info: payload(self.info, self.b64info.map(|Text(text)| text), "b64info")?,
             data: payload(self.data, self.b64data.map(|Text(text)| text), "b64data")?,
             overrides: self.overrides.map(RawOverrides::typed).unwrap_or_default(),
+            tags_filter: present(self.server_tags_filter).map(tags_filter).transpose()?,
         })
     }
+}
+
+/// TF-04. A filter that is not valid is refused: it was meant to hide something.
+fn tags_filter(json: &str) -> Result<Arc<TagMatcher>, InvalidToken> {
+    let wrong = InvalidToken::Claim("server_tags_filter");
+    let filter: TagFilter = parse(json, "server_tags_filter")?;
+    TagMatcher::new(&filter, FilterLimits::default()).map(Arc::new).map_err(|_| wrong)
 }
 
 /// An element of `caps`.

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use crate::compare::{common_prefix, common_suffix, word};
 use crate::format::{checksum, digits, put};
-use crate::index::{Index, WINDOW};
+use crate::index::{FINE, Index, WINDOW};
 
 /// Offsets and lengths have 32 bits in every decoder; what is beyond is not referred to.
 const MAX_SOURCE: usize = u32::MAX as usize;
@@ -14,6 +14,9 @@ const LONG: usize = 32;
 
 /// How far after a copy its continuation is looked for in the source. Only when that fails the source is indexed.
 const NEAR: usize = 24;
+
+/// The same in a source that is indexed quickly.
+const EAGER: usize = 8;
 
 /// From this length of a literal on not every place of the target is looked up.
 const SPARSE: usize = 256;
@@ -244,7 +247,7 @@ impl Search<'_> {
                 continue;
             }
             let pending = at - gap.begin;
-            if pending >= NEAR && !self.is_indexed && end - at >= NEAR {
+            if !self.is_indexed && self.is_worth_indexing(pending, end - at) {
                 self.index.build(self.source);
                 self.is_indexed = true;
                 at = gap.begin;
@@ -253,6 +256,12 @@ impl Search<'_> {
             // Not a divisor of the index's stride: every alignment comes up sooner or later.
             at += if pending < SPARSE { 1 } else { 3 };
         }
+    }
+
+    /// Whether, with so much that is not found near and so much that is to come, the source is indexed. In a small one
+    /// that costs less than sending what is somewhere else in it; lists of objects have the same words everywhere.
+    const fn is_worth_indexing(&self, pending: usize, left: usize) -> bool {
+        if self.source.len() <= FINE { pending >= EAGER } else { pending >= NEAR && left >= NEAR }
     }
 
     /// The copy itself, or a longer one that covers a later window of it. Keys that occur everywhere match

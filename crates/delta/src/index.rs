@@ -9,7 +9,7 @@ pub(crate) const WINDOW: usize = 8;
 const MAX_PLACES: usize = 1 << 16;
 
 /// Up to this length a source is indexed twice as finely, because small deltas gain the most.
-const FINE: usize = 16 * 1024;
+pub(crate) const FINE: usize = 16 * 1024;
 
 /// Candidates looked at for one place of the target: this is what bounds the work on adversarial input.
 const MAX_CANDIDATES: usize = 16;

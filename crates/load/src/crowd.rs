@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use nix::time::{ClockId, clock_gettime};
+use tourbillon_types::Encoding;
 
 use crate::fleet::{Ended, Handler, Id};
 use crate::target::Target;
@@ -126,6 +127,17 @@ struct Member {
     since: u64,
 }
 
+/// What a subscribe command asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asks {
+    Nothing,
+    /// What it missed.
+    Missed,
+    Deltas,
+    /// What has a tag `to` with the client's index.
+    Own,
+}
+
 /// Which channels a client subscribes to when it comes, by its index.
 pub(crate) type Channels = Box<dyn Fn(usize) -> Vec<String>>;
 
@@ -134,14 +146,16 @@ pub(crate) struct Crowd {
     wire: Rc<Wire>,
     target: Target,
     channels: Channels,
-    /// Subscribe commands ask for what was missed.
-    pub(crate) recovering: bool,
-    /// Publications that came while they did.
+    /// What subscribe commands ask for besides the channel.
+    pub(crate) asks: Asks,
+    /// Publications that came while that is what was missed.
     pub(crate) recovered: u64,
     /// Sent again after every reply, when there is one: a call, framed.
     again: Option<Vec<u8>>,
     pong: Vec<u8>,
     members: Vec<Option<Member>>,
+    /// Messages that are neither replies nor pings nor publications with a number.
+    pub(crate) others: u64,
     pub(crate) ready: usize,
     pub(crate) ended: usize,
     /// The first thing that went wrong.
@@ -166,11 +180,12 @@ impl Crowd {
             wire,
             target: target.clone(),
             channels,
-            recovering: false,
+            asks: Asks::Nothing,
             recovered: 0,
             again: None,
             pong,
             members: Vec::new(),
+            others: 0,
             ready: 0,
             ended: 0,
             first_error: None,
@@ -216,6 +231,18 @@ impl Crowd {
         }
     }
 
+    /// All that the client of an index says when it comes, as one body.
+    pub(crate) fn first_words(&self, index: usize) -> Vec<u8> {
+        let channels = (self.channels)(index);
+        let asked = subscribes(&self.wire, self.asks, index, &channels);
+        let connect = std::iter::once(self.wire.connect(1, self.target.token(index)));
+        let commands: Vec<Vec<u8>> = connect.chain(asked).collect();
+        match self.target.encoding {
+            Encoding::Json => commands.join(&b'\n'),
+            Encoding::Protobuf => commands.concat(),
+        }
+    }
+
     fn fail(&mut self, text: String) {
         self.first_error.get_or_insert(text);
     }
@@ -229,17 +256,8 @@ impl Crowd {
                     failed = Some(format!("a connect command was refused with error {code}"));
                 }
                 let channels = (self.channels)(member.index);
-                let commands: Vec<Vec<u8>> = channels
-                    .iter()
-                    .zip(2..)
-                    .map(|(channel, number)| {
-                        if self.recovering {
-                            self.wire.recover(number, channel)
-                        } else {
-                            self.wire.subscribe(number, channel)
-                        }
-                    })
-                    .collect();
+                let commands = subscribes(&self.wire, self.asks, member.index, &channels);
+                // Over a stream they went out with the first command, and these go nowhere.
                 if commands.is_empty() {
                     member.phase = Phase::Ready;
                 } else {
@@ -276,6 +294,17 @@ impl Crowd {
     }
 }
 
+/// The commands that subscribe the client of an index.
+fn subscribes(wire: &Wire, asks: Asks, index: usize, channels: &[String]) -> Vec<Vec<u8>> {
+    let one = |(channel, number): (&String, u32)| match asks {
+        Asks::Nothing => wire.subscribe(number, channel),
+        Asks::Missed => wire.recover(number, channel),
+        Asks::Deltas => wire.subscribe_with_deltas(number, channel),
+        Asks::Own => wire.subscribe_filtered(number, channel, "to", &index.to_string()),
+    };
+    channels.iter().zip(2..).map(one).collect()
+}
+
 impl Handler for Crowd {
     fn read(&mut self) {
         self.now = now();
@@ -289,14 +318,14 @@ impl Handler for Crowd {
 
     fn message(&mut self, id: Id, message: &[u8], out: &mut Vec<u8>) {
         let wire = self.wire.clone();
-        if self.recovering {
+        if self.asks == Asks::Missed {
             self.recovered += wire.stamps(message);
         }
         wire.each(message, |seen| match seen {
             Seen::Publication(number) => self.tracker.delivered(number, self.now),
             Seen::Reply { error, .. } => self.reply(id, error, out),
             Seen::Ping => out.extend_from_slice(&self.pong),
-            Seen::Other => {}
+            Seen::Other => self.others += 1,
         });
     }
 

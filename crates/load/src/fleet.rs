@@ -28,6 +28,9 @@ pub enum Speaks {
     WebSocket,
     /// HTTP/1.1: what is sent are whole requests, and messages are the bodies of answers with status 200.
     Http,
+    /// HTTP/1.1: the first bytes sent are a request, whose answer has no end. Messages are its chunks, and there is
+    /// nothing to be said any more.
+    Stream,
 }
 
 /// Why a connection ended.
@@ -249,7 +252,7 @@ impl Fleet {
         if matches!(connection.phase, Phase::Connecting) {
             let greeting = std::mem::take(&mut connection.greeting);
             connection.phase = match connection.speaks {
-                Speaks::WebSocket => Phase::Upgrading,
+                Speaks::WebSocket | Speaks::Stream => Phase::Upgrading,
                 Speaks::Http => Phase::Open,
             };
             connection.send(&greeting)?;
@@ -287,7 +290,7 @@ impl Fleet {
                     }
                 })
             };
-            if !out.is_empty() {
+            if !out.is_empty() && connection.speaks != Speaks::Stream {
                 connection.send(out)?;
             }
             taken?;
@@ -328,8 +331,9 @@ impl Connection {
         let mut used = 0;
         if matches!(self.phase, Phase::Upgrading) {
             let Some(head) = http::head(bytes) else { return Ok(0) };
-            if head.status != 101 {
-                return Err(Ended::Status(format!("status {} to the upgrade", head.status)));
+            let expected = if self.speaks == Speaks::Stream { 200 } else { 101 };
+            if head.status != expected {
+                return Err(Ended::Status(format!("status {} where {expected} was expected", head.status)));
             }
             used = head.length;
             self.phase = Phase::Open;
@@ -337,6 +341,10 @@ impl Connection {
         }
         let rest = bytes.get(used..).unwrap_or_default();
         match self.speaks {
+            Speaks::Stream => {
+                let (taken, over) = http::chunks(rest, |chunk| handler.message(id, chunk, out));
+                if over { Err(Ended::Eof) } else { Ok(used + taken) }
+            }
             Speaks::Http => Ok(used + http::bodies(rest, |body| handler.message(id, body, out))?),
             Speaks::WebSocket => {
                 let mut closed = None;

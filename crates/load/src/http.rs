@@ -91,9 +91,41 @@ pub fn bodies(bytes: &[u8], mut take: impl FnMut(&[u8])) -> Result<usize, Ended>
     }
 }
 
+/// Hands every whole chunk of a body to `take`, and returns how many bytes they took and whether there are no more:
+/// the last came, or what is no chunk.
+pub fn chunks(bytes: &[u8], mut take: impl FnMut(&[u8])) -> (usize, bool) {
+    let mut used = 0;
+    loop {
+        let rest = bytes.get(used..).unwrap_or_default();
+        let Some(line) = rest.iter().position(|byte| *byte == b'\n') else { return (used, rest.len() > 18) };
+        let size = rest.get(..line).and_then(|line| std::str::from_utf8(line).ok());
+        let size = size.and_then(|line| usize::from_str_radix(line.trim_end(), 16).ok());
+        let Some(size) = size.filter(|size| *size > 0) else { return (used, true) };
+        let begin = line + 1;
+        // With the end of its line.
+        let Some(chunk) = rest.get(begin..begin.saturating_add(size).saturating_add(2)) else {
+            return (used, false);
+        };
+        take(chunk.get(..size).unwrap_or_default());
+        used += begin + size + 2;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn chunks_come_out_one_by_one() {
+        let mut seen = Vec::new();
+        let bytes = b"2\r\n{}\r\n1a\r\nabcdefghijklmnopqrstuvwxyz\r\n3\r\nab";
+        let (used, over) = chunks(bytes, |chunk| seen.push(chunk.to_vec()));
+        assert_eq!(seen, [b"{}".to_vec(), b"abcdefghijklmnopqrstuvwxyz".to_vec()]);
+        assert_eq!((&bytes[used..], over), (&b"3\r\nab"[..], false));
+        assert_eq!(chunks(b"0\r\n\r\n", |_| ()), (0, true));
+        assert_eq!(chunks(b"x\r\n", |_| ()), (0, true));
+        assert_eq!(chunks(b"1", |_| ()), (0, false));
+    }
 
     #[test]
     fn answers_come_out_one_by_one() {

@@ -3,7 +3,7 @@
 //! One thread drives thousands of WebSocket clients: [`fleet`] is the poll loop, [`wire`] the protocol's commands and
 //! a glance at what comes back, [`mode`] the loads: idle connections, arrivals, fan-out, many channels, calls, storms
 //! and publishing over HTTP; [`streams`] those of
-//! channels that keep something. [`floor`] is a server that does next to nothing: what it costs, nothing can undercut
+//! channels that keep something, [`football`] those of deltas and filters. [`floor`] is a server that does next to nothing: what it costs, nothing can undercut
 //! with the same system calls. A [`Process`](process::Process) tells what the server under load uses.
 //!
 //! ```no_run
@@ -25,6 +25,7 @@
 mod crowd;
 pub mod fleet;
 pub mod floor;
+pub mod football;
 pub mod frame;
 pub mod http;
 mod load;
@@ -40,4 +41,4 @@ pub mod wire;
 
 pub use load::{Load, LoadError, Progress, Publishing, Quiet};
 pub use report::{Figures, Latency, ServerUse};
-pub use target::{Endpoint, Target, TargetError};
+pub use target::{Carrier, Endpoint, Target, TargetError};

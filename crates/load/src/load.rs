@@ -8,7 +8,7 @@ use crate::fleet::{Fleet, Id, Speaks};
 use crate::meter::Meter;
 use crate::process::Process;
 use crate::report::Figures;
-use crate::target::Target;
+use crate::target::{Carrier, Target};
 use crate::wire::stamped;
 
 /// Why a load ended before its time.
@@ -106,6 +106,8 @@ pub struct Load<'a> {
     pub(crate) crowd: Crowd,
     process: Option<Process>,
     progress: &'a mut dyn Progress,
+    /// What carries the messages of clients that come.
+    carrier: Carrier,
     started: usize,
     next_number: u64,
 }
@@ -133,7 +135,13 @@ impl<'a> Load<'a> {
         channels: Channels,
     ) -> io::Result<Self> {
         let crowd = Crowd::new(target, channels);
-        Ok(Self { target, fleet: Fleet::new()?, crowd, process, progress, started: 0, next_number: 1 })
+        let (fleet, carrier) = (Fleet::new()?, target.carrier);
+        Ok(Self { target, fleet, crowd, process, progress, carrier, started: 0, next_number: 1 })
+    }
+
+    /// Clients that come from now on have a WebSocket, as those who say something need.
+    pub fn over_websocket(&mut self) {
+        self.carrier = Carrier::WebSocket;
     }
 
     /// Brings the load to `count` clients that are connected and subscribed.
@@ -147,8 +155,14 @@ impl<'a> Load<'a> {
         let mut last = self.crowd.ready;
         while self.crowd.ready < count {
             while self.started < count && self.started - self.crowd.ready < ARRIVING {
-                let id =
-                    self.fleet.open(self.target.endpoint.address, Speaks::WebSocket, handshake.as_bytes())?;
+                let address = self.target.endpoint.address;
+                let id = if self.carrier == Carrier::WebSocket {
+                    self.fleet.open(address, Speaks::WebSocket, handshake.as_bytes())?
+                } else {
+                    let words = self.crowd.first_words(self.started);
+                    let request = self.target.stream_request(self.carrier, &words);
+                    self.fleet.open(address, Speaks::Stream, &request)?
+                };
                 self.crowd.expect(id, self.started);
                 self.started += 1;
             }
@@ -201,6 +215,28 @@ impl<'a> Load<'a> {
             self.fleet.turn(left, &mut self.crowd)?;
             self.check(self.started)?;
         }
+    }
+
+    /// Goes on until something that is counted has come to a number.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] when a connection ends, or nothing comes.
+    pub(crate) fn until(&mut self, count: impl Fn(&Crowd) -> u64, wanted: u64) -> Result<(), LoadError> {
+        let (mut last, mut moved) = (count(&self.crowd), now());
+        while last < wanted {
+            self.fleet.turn(Duration::from_millis(100), &mut self.crowd)?;
+            self.check(self.started)?;
+            let found = count(&self.crowd);
+            if found != last {
+                (last, moved) = (found, now());
+                self.progress.step("waiting", last, wanted);
+            } else if now() - moved > STALL.as_nanos() as u64 {
+                let what = format!("{last} of {wanted} have come");
+                return Err(LoadError::Stalled { seconds: STALL.as_secs(), what });
+            }
+        }
+        Ok(())
     }
 
     /// The server's resident memory in bytes.

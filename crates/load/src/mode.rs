@@ -187,6 +187,7 @@ pub fn fan_out(
     let mine = move |index: usize| if index < listeners { vec![name(index % count)] } else { Vec::new() };
     let mut load = Load::new(target, process, progress, Box::new(mine))?;
     load.ramp(listeners)?;
+    load.over_websocket();
     load.ramp(listeners + 1)?;
     let publisher = load.last();
     let how = Publishing {

@@ -1,5 +1,6 @@
 //! What those who are there already feel of a storm of others who want in.
 
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,6 +15,9 @@ use crate::report::Figures;
 use crate::target::{Endpoint, Target};
 
 /// Clients that are served while others come and are sent away, or go by themselves.
+///
+/// Those who are let in by an upgrade stay, up to a number: were they to go at once, they would make room for the next,
+/// and a limit would refuse nobody. Whoever connects by HTTP streaming goes once it is answered.
 #[derive(Clone, Debug)]
 pub struct Siege {
     /// Clients that are there, subscribed to one channel.
@@ -63,22 +67,49 @@ pub struct Offers {
 /// Connections under way at the same time, at most: as many as a listener's queue holds by default.
 const UNDER_WAY: usize = 1_024;
 
+/// Of those who were let in, so many stay at the same time: the oldest goes for one more.
+const STAYING: usize = 4_096;
+
+/// The storm's share of a processor is what those who are served leave of it: else they would be served late by this
+/// program, and the server would be blamed.
+const NICENESS: i32 = 19;
+
 #[derive(Default)]
 struct Crowding {
     offers: Offers,
     under_way: usize,
-    done: Vec<Id>,
+    /// Those who were let in, the oldest first; some of them may have been sent away since.
+    inside: VecDeque<Id>,
+    staying: HashSet<Id>,
+}
+
+impl Crowding {
+    /// Who has to go for those who came since.
+    fn surplus(&mut self) -> Option<Id> {
+        while self.inside.len() > STAYING {
+            let oldest = self.inside.pop_front()?;
+            if self.staying.remove(&oldest) {
+                return Some(oldest);
+            }
+        }
+        None
+    }
 }
 
 impl Handler for Crowding {
     fn opened(&mut self, id: Id, _: &mut Vec<u8>) {
         self.offers.taken += 1;
-        self.done.push(id);
+        self.under_way = self.under_way.saturating_sub(1);
+        self.inside.push_back(id);
+        self.staying.insert(id);
     }
 
     fn message(&mut self, _: Id, _: &[u8], _: &mut Vec<u8>) {}
 
-    fn ended(&mut self, _: Id, why: Ended) {
+    fn ended(&mut self, id: Id, why: Ended) {
+        if self.staying.remove(&id) {
+            return;
+        }
         self.under_way = self.under_way.saturating_sub(1);
         match why {
             Ended::Status(status) if status.contains("503") || status.contains("429") => {
@@ -93,6 +124,8 @@ impl Handler for Crowding {
 
 /// Offers connections until it is told to stop.
 fn offer(endpoint: &Endpoint, greeting: &str, rate: u64, stop: &AtomicBool) -> Result<Offers, LoadError> {
+    // Of this thread only. Without it the figures are what they are without.
+    let _ = rustix::process::nice(NICENESS);
     let mut fleet = Fleet::new()?;
     let mut crowding = Crowding::default();
     let start = now();
@@ -104,9 +137,8 @@ fn offer(endpoint: &Endpoint, greeting: &str, rate: u64, stop: &AtomicBool) -> R
             crowding.under_way += 1;
         }
         fleet.turn(Duration::from_millis(1), &mut crowding)?;
-        for id in std::mem::take(&mut crowding.done) {
+        while let Some(id) = crowding.surplus() {
             fleet.close(id);
-            crowding.under_way = crowding.under_way.saturating_sub(1);
         }
     }
     crowding.offers.seconds = (now() - start) as f64 / 1e9;

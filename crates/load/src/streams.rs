@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::crowd::Times;
+use crate::crowd::{Asks, Times};
 use crate::http;
 use crate::load::{Load, LoadError, Progress};
 use crate::mode::ask;
@@ -23,10 +23,16 @@ pub struct Api {
     pub key: String,
 }
 
+static LAST: AtomicU32 = AtomicU32::new(0);
+
 /// A part of a channel's name that no other load has: streams begin with it.
 fn fresh() -> String {
-    static LAST: AtomicU32 = AtomicU32::new(0);
     format!("{}x{}", std::process::id(), LAST.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The same as a number, where few characters have to do.
+pub(crate) fn fresh_number() -> u32 {
+    std::process::id().wrapping_mul(97).wrapping_add(LAST.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Clients that come back to channels in which something was published meanwhile.
@@ -72,7 +78,7 @@ pub fn recover(
         }
     }
     load.crowd.arrivals = Times::new();
-    load.crowd.recovering = true;
+    load.crowd.asks = Asks::Missed;
     let mut figures = load.measured(|load| load.ramp(connections))?;
     figures.replies = connections as u64;
     figures.deliveries = load.crowd.recovered;

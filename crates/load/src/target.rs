@@ -83,11 +83,38 @@ impl Endpoint {
     }
 }
 
+/// What carries the messages of a client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Carrier {
+    /// A WebSocket.
+    #[default]
+    WebSocket,
+    /// HTTP streaming.
+    HttpStream,
+    /// Server-sent events, in JSON.
+    Sse,
+}
+
+impl Carrier {
+    /// The last part of its endpoint's path.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::HttpStream => "http_stream",
+            Self::Sse => "sse",
+        }
+    }
+}
+
 /// A server's WebSocket endpoint, and how to speak to it.
 #[derive(Clone)]
 pub struct Target {
     /// The endpoint.
     pub endpoint: Endpoint,
+    /// What carries the messages of clients that listen. Those that publish or call have a WebSocket. A client of
+    /// another kind says all it has to say when it comes, and answers no pings: its server's interval of pings has to
+    /// be longer than the load.
+    pub carrier: Carrier,
     /// The encoding.
     pub encoding: Encoding,
     /// Offers permessage-deflate.
@@ -101,6 +128,7 @@ impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Target")
             .field("endpoint", &self.endpoint)
+            .field("carrier", &self.carrier)
             .field("encoding", &self.encoding)
             .field("compression", &self.compression)
             .field("tokens", &self.tokens.len())
@@ -119,7 +147,42 @@ impl Target {
         if endpoint.path == "/" {
             "/connection/websocket".clone_into(&mut endpoint.path);
         }
-        Ok(Self { endpoint, encoding: Encoding::Json, compression: false, tokens: Vec::new() })
+        let carrier = Carrier::WebSocket;
+        Ok(Self { endpoint, carrier, encoding: Encoding::Json, compression: false, tokens: Vec::new() })
+    }
+
+    /// Clients that listen do it over this.
+    ///
+    /// # Errors
+    ///
+    /// The WebSocket endpoint is not at a path that ends in `/websocket`, beside which the others are.
+    pub fn listen_over(&mut self, carrier: Carrier) -> Result<(), TargetError> {
+        let path = self.endpoint.path.split('?').next().unwrap_or_default();
+        if carrier != Carrier::WebSocket && !path.ends_with("/websocket") {
+            let why =
+                "the path of the address must end in /websocket: other endpoints are looked for beside it";
+            return Err(TargetError::Url { url: self.endpoint.path.clone(), why });
+        }
+        self.carrier = carrier;
+        Ok(())
+    }
+
+    /// The request that a stream is the answer to, with this body.
+    #[must_use]
+    pub fn stream_request(&self, carrier: Carrier, body: &[u8]) -> Vec<u8> {
+        let path = self.endpoint.path.split('?').next().unwrap_or_default();
+        let base = path.strip_suffix(Carrier::WebSocket.name()).unwrap_or(path);
+        let kind = match self.encoding {
+            Encoding::Json => "application/json",
+            Encoding::Protobuf => "application/octet-stream",
+        };
+        let head = format!(
+            "POST {base}{} HTTP/1.1\r\nHost: {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+            carrier.name(),
+            self.endpoint.host,
+            body.len()
+        );
+        [head.as_bytes(), body].concat()
     }
 
     /// Connections are from now on those of a hundred users, with tokens signed by this HMAC secret.
@@ -177,6 +240,20 @@ mod tests {
         let target = Target::new("ws://[::1]:8000/other?x=1").expect("good");
         assert_eq!((target.endpoint.path.as_str(), target.endpoint.address.port()), ("/other?x=1", 8000));
         assert_eq!(Endpoint::parse("http://127.0.0.1/api", "http").expect("good").address.port(), 80);
+    }
+
+    #[test]
+    fn streams_are_looked_for_beside_the_websocket() {
+        let mut target = Target::new("ws://127.0.0.1:8000/a/websocket?x=1").expect("good");
+        target.listen_over(Carrier::Sse).expect("beside");
+        let request = target.stream_request(Carrier::Sse, b"{}");
+        assert!(
+            request.starts_with(b"POST /a/sse HTTP/1.1\r\n")
+                && request.ends_with(b"Content-Length: 2\r\n\r\n{}")
+        );
+        let mut target = Target::new("ws://127.0.0.1:8000/other").expect("good");
+        assert!(target.listen_over(Carrier::HttpStream).is_err());
+        assert!(target.listen_over(Carrier::WebSocket).is_ok());
     }
 
     #[test]

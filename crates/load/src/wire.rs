@@ -8,7 +8,7 @@ use memchr::memmem::Finder;
 use tourbillon_protocol::Envelope;
 use tourbillon_protocol::client::{Replies, ServerMessage, encode_command};
 use tourbillon_protocol::command::{Command, Connect, Publish, Request, Rpc, Subscribe};
-use tourbillon_types::{Encoding, Payload};
+use tourbillon_types::{Encoding, Payload, TagFilter};
 
 use crate::frame::{Opcode, encode};
 
@@ -86,6 +86,23 @@ impl Wire {
         self.command(id, Request::Subscribe(Box::new(subscribe)))
     }
 
+    /// A subscribe command that asks for deltas.
+    #[must_use]
+    pub fn subscribe_with_deltas(&self, id: u32, channel: &str) -> Vec<u8> {
+        let subscribe =
+            Subscribe { channel: channel.into(), delta: "fossil".to_owned(), ..Subscribe::default() };
+        self.command(id, Request::Subscribe(Box::new(subscribe)))
+    }
+
+    /// A subscribe command that asks for publications with this tag.
+    #[must_use]
+    pub fn subscribe_filtered(&self, id: u32, channel: &str, key: &str, value: &str) -> Vec<u8> {
+        let (key, cmp, val) = (key.to_owned(), "eq".to_owned(), value.to_owned());
+        let filter = Some(Box::new(TagFilter { key, cmp, val, ..TagFilter::default() }));
+        let subscribe = Subscribe { channel: channel.into(), filter, ..Subscribe::default() };
+        self.command(id, Request::Subscribe(Box::new(subscribe)))
+    }
+
     /// How many publications of this program are in a message, a reply included.
     #[must_use]
     pub fn stamps(&self, message: &[u8]) -> u64 {
@@ -127,8 +144,12 @@ impl Wire {
     pub fn each(&self, frame: &[u8], mut take: impl FnMut(Seen)) {
         match self.encoding {
             Encoding::Json => {
-                for message in frame.split(|byte| *byte == b'\n').filter(|message| !message.is_empty()) {
-                    take(self.json(message));
+                for line in frame.split(|byte| *byte == b'\n') {
+                    // That of an event; lines without anything are between them.
+                    let message = line.strip_prefix(b"data: ").unwrap_or(line);
+                    if !message.trim_ascii().is_empty() {
+                        take(self.json(message));
+                    }
                 }
             }
             Encoding::Protobuf => {

@@ -26,11 +26,12 @@ use crate::hooks::{
     RefreshDecision, RefreshRequest, RpcRequest, SubRefreshRequest, SubscribeRequest, SubscriptionOptions,
     TokenMark,
 };
-use crate::hub::{Place, chain};
+use crate::hub::{Place, TagFilters, chain};
 use crate::members::Membership;
 use crate::pool::{self, Pool};
 use crate::queries::{self, Standing};
 use crate::shared::Shared;
+use tourbillon_metrics::{Action, Frame, Named};
 
 /// The calls of one connection that are under way.
 #[derive(Default)]
@@ -47,6 +48,8 @@ thread_local! {
 pub(crate) struct Completed {
     /// `None` for what a session does not wait for.
     pub(crate) answer: Option<(CallId, Answer)>,
+    /// The command that the call was for.
+    pub(crate) asked: Frame,
     pub(crate) effect: Effect,
     /// Who waits for this to be carried out.
     pub(crate) done: Option<Done>,
@@ -117,6 +120,7 @@ impl Drop for Registration {
     fn drop(&mut self) {
         if !self.kept {
             self.shared.registry.leave(&self.user, &self.conn);
+            self.shared.metrics.disconnected(self.conn.kind());
         }
     }
 }
@@ -236,17 +240,34 @@ impl Work {
             // A session asks nothing else before it is accepted.
             Self::Connect { id, done, .. } => {
                 let answer = Answer::Message(Err(Disconnect::INTERNAL_SERVER_ERROR));
-                Completed { answer: Some((id, answer)), effect: Effect::None, done }
+                Completed { answer: Some((id, answer)), asked: Frame::Unknown, effect: Effect::None, done }
             }
             Self::Answer { id, call, client, done } => {
+                let asked = frame_of(&call);
                 let (answer, effect) = answer(&shared, &conn, client, call).await;
-                Completed { answer: Some((id, answer)), effect, done }
+                Completed { answer: Some((id, answer)), asked, effect, done }
             }
             Self::Unsubscribed { client, channel, why } => {
                 shared.hooks.clone().unsubscribed(client, channel, why).await;
-                Completed { answer: None, effect: Effect::None, done: None }
+                Completed { answer: None, asked: Frame::Unknown, effect: Effect::None, done: None }
             }
         }
+    }
+}
+
+/// The command that a call is for.
+const fn frame_of(call: &Call) -> Frame {
+    match call {
+        Call::Connect(_) => Frame::Connect,
+        Call::Subscribe(_) | Call::Attach { .. } => Frame::Subscribe,
+        Call::Publish { .. } => Frame::Publish,
+        Call::History { .. } => Frame::History,
+        Call::Presence { .. } => Frame::Presence,
+        Call::PresenceStats { .. } => Frame::PresenceStats,
+        Call::Rpc(_) => Frame::Rpc,
+        Call::Message(_) => Frame::Send,
+        Call::Refresh { .. } => Frame::Refresh,
+        Call::SubRefresh { .. } => Frame::SubRefresh,
     }
 }
 
@@ -307,8 +328,8 @@ async fn answer(shared: &Arc<Shared>, conn: &Arc<Conn>, client: Arc<Client>, cal
 }
 
 pub(crate) fn refreshed(decision: RefreshDecision) -> Refreshed {
-    let RefreshDecision { expired, expire_at, info, allow, .. } = decision;
-    Refreshed { expired, expire_at, info, allow }
+    let RefreshDecision { expired, expire_at, info, allow, server_tags_filter, .. } = decision;
+    Refreshed { expired, expire_at, info, allow, server_tags_filter }
 }
 
 fn split(result: Result<(Granted, Attachment), Refusal>) -> (Answer, Effect) {
@@ -335,6 +356,7 @@ pub(crate) fn granted(options: SubscriptionOptions, client_side_refresh: bool) -
         recover_since: options.recover_since.map(Box::new),
         recovering: false,
         delta: options.allow_delta,
+        server_tags_filter: options.server_tags_filter,
         id: 0,
         publish_debounce: u32::try_from(options.publish_debounce.as_millis()).unwrap_or(u32::MAX),
         keep_latest_publication: options.keep_latest_publication,
@@ -381,7 +403,8 @@ async fn attach(
     };
     granted.delta &= delta;
     ask.delta = granted.delta;
-    ask.filtered = filter.is_some();
+    let filter = TagFilters { server: granted.server_tags_filter.clone(), client: filter };
+    ask.filtered = !filter.is_none();
     let place = Place {
         compact,
         positioned: terms.has_position(),
@@ -394,15 +417,28 @@ async fn attach(
     if compact {
         granted.id = shared.hub.number(channel);
     }
+    let recovers = ask.recover;
     let plan = Plan::new(&terms, ask, shared.config.recovery_max_publication_limit);
     if let (Some(plan), Some(streams)) = (plan, shared.engine.history()) {
         let meta_ttl = shared.hooks.channel_options(channel)?.history_meta_ttl;
         let query = plan.query();
-        let page = queries::call(shared, "history", streams.history(channel, &query, meta_ttl)).await;
-        let page = page.map_err(|error| refusal(&error))?;
+        let read = || {
+            shared.metrics.act(if recovers { Action::HistoryRecover } else { Action::HistoryStreamTop });
+            queries::call(shared, "history", streams.history(channel, &query, meta_ttl))
+        };
+        let mut page = read().await.map_err(|error| refusal(&error))?;
+        if plan.finds_cache_empty(&page)
+            && shared.deadline(shared.hooks.clone().cache_empty(channel.clone())).await?
+        {
+            // Once: what is published later reaches it anyway.
+            page = read().await.map_err(|error| refusal(&error))?;
+        }
         // The channel was attached above and is still.
         let resumed = shared.hub.resume(channel, conn, plan, page).ok_or(ReplyError::INTERNAL)?;
         let mut resumed = resumed.map_err(|error| not_resumed(&error))?;
+        if recovers {
+            shared.metrics.recovery(resumed.recovered, !resumed.publications.is_empty());
+        }
         if granted.delta {
             resumed.publications = chain(conn.variant.encoding, &resumed.publications)?;
         }
@@ -534,7 +570,7 @@ async fn connect_call(
         Ok((accepted, effect)) => (Ok(accepted), effect),
         Err(refusal) => (Err(refusal), Effect::None),
     };
-    Completed { answer: Some((id, Answer::Connect(answer))), effect, done: None }
+    Completed { answer: Some((id, Answer::Connect(answer))), asked: Frame::Connect, effect, done: None }
 }
 
 async fn try_connect(
@@ -551,6 +587,7 @@ async fn try_connect(
         .filter(|(_, subscribe)| subscribe.recover || !subscribe.delta.is_empty())
         .map(|(channel, subscribe)| (Channel::from(channel.as_str()), wish_of(subscribe)))
         .collect();
+    conn.set_named(Named { name: !connect.name.is_empty(), version: !connect.version.is_empty() });
     let (request, identity) = boot.into_request(conn, connect, now);
     let decision = shared.deadline(shared.hooks.clone().connect(request)).await?;
     let ConnectDecision { user, expire_at, client_side_refresh, info, data, meta, token, .. } = decision;
@@ -564,6 +601,7 @@ async fn try_connect(
     } else if !shared.registry.accept(&user, conn, limit) {
         return Err(Disconnect::CONNECTION_LIMIT.into());
     }
+    shared.metrics.connected(conn.kind());
     let registration =
         Registration { shared: shared.clone(), conn: conn.clone(), user: user.clone(), kept: false };
     let known = Known { user, info, meta, terms, token };

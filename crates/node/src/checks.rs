@@ -13,6 +13,7 @@ use tourbillon_types::{Channel, Instant, StreamPosition};
 use crate::hooks::ChannelOptions;
 use crate::queries;
 use crate::shared::Shared;
+use tourbillon_metrics::Action;
 
 /// How often it is looked for what is due, and how soon after it was found behind a channel is looked at again.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -101,6 +102,7 @@ async fn check_one(
     check.ask(&shared.hub.lowest(channel)?);
     let options = shared.hooks.channel_options(channel).ok();
     let meta_ttl = options.map_or(ChannelOptions::HISTORY_META_TTL, |options| options.history_meta_ttl);
+    shared.metrics.act(Action::HistoryStreamTop);
     let top = queries::call(shared, "position", streams.position(channel, meta_ttl)).await;
     let now = shared.clock.now().instant;
     // A broker that cannot say proves nothing.

@@ -10,11 +10,16 @@ use tourbillon_types::{Channel, Disconnect, Unsubscribe};
 
 use crate::hooks::Client;
 use crate::shared::Shared;
+use tourbillon_metrics::Tally;
 
 /// A connection that nobody else sees any more, on its way out.
 pub(crate) struct Closing {
     pub(crate) shared: Arc<Shared>,
     pub(crate) queue: MessageQueue,
+    /// How many entries of the queue are counted as sent.
+    pub(crate) offered: usize,
+    /// The transport's number among what is counted.
+    pub(crate) transport: u8,
     pub(crate) writer: Option<Box<dyn TransportWriter>>,
     pub(crate) write_timeout: Duration,
     /// The channels it had.
@@ -28,11 +33,15 @@ impl Closing {
     /// Writes what is left, tells the peer why, waits for the peer's own end, and tells the application. Each step
     /// has a deadline.
     pub(crate) async fn run<R: TransportReader>(self, reader: Option<R>) {
-        let Self { shared, mut queue, writer, write_timeout, channels, client, why } = self;
+        let Self { shared, mut queue, offered, transport, writer, write_timeout, channels, client, why } =
+            self;
         if why.drops_queue() {
             queue.clear();
         }
         if let Some(mut writer) = writer {
+            let mut tally = Tally::default();
+            tally.count(transport, &queue, offered);
+            shared.metrics.take(&mut tally);
             let flush = poll_fn(|cx| writer.poll_write(cx, &mut queue));
             let flushed = queue_flushed(timeout(write_timeout, flush).await);
             if flushed {

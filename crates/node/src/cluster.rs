@@ -1,8 +1,7 @@
 //! The other nodes: who is there (CTL-03), and asking one of them for something (CTL-04).
 
-mod wire;
-
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -16,9 +15,9 @@ use tourbillon_broker::{BrokerError, ControlEvents, Receiver, SharedControl};
 use tourbillon_transport::InjectError;
 use tourbillon_types::{Instant, NodeId, SessionId};
 
-use self::wire::{Emulation, Message, What};
-use crate::server_api::NodeInfo;
 use crate::shared::Shared;
+use tourbillon_control::{EMULATION, Emulation, Message, NodeInfo, What};
+use tourbillon_metrics::{Action, NodeMetrics, Told};
 
 /// How often a node says that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(3);
@@ -92,9 +91,15 @@ impl Cluster {
         self.peers.lock().values().map(|peer| peer.info.clone()).collect()
     }
 
+    /// The number of other nodes.
+    pub(crate) fn size(&self) -> usize {
+        self.peers.lock().len()
+    }
+
     /// Brings a frame to a session of another node (EMU-09).
     pub(crate) async fn emulate(
         &self,
+        shared: &Shared,
         node: NodeId,
         session: SessionId,
         frame: Bytes,
@@ -104,7 +109,8 @@ impl Cluster {
             return Err(InjectError::NoNode);
         }
         let question = Emulation { session, frame }.encode();
-        match timeout(patience, self.ask(node, wire::EMULATION, question)).await {
+        shared.metrics.act(Action::Survey);
+        match timeout(patience, self.ask(shared, node, EMULATION, question)).await {
             Ok(Ok(code::DONE)) => Ok(()),
             Ok(Ok(code::NO_SESSION)) => Err(InjectError::NoSession),
             Ok(Ok(code)) => {
@@ -120,16 +126,23 @@ impl Cluster {
     }
 
     /// Asks a node and waits for the code of its answer, for ever.
-    async fn ask(&self, node: NodeId, op: &'static str, data: Bytes) -> Result<u32, BrokerError> {
+    async fn ask(
+        &self,
+        shared: &Shared,
+        node: NodeId,
+        op: &'static str,
+        data: Bytes,
+    ) -> Result<u32, BrokerError> {
         let id = self.last_question.fetch_add(1, Ordering::Relaxed) + 1;
         let (answer, answered) = oneshot::channel();
         self.asked.lock().insert(id, answer);
         let _asked = Asked { cluster: self, id };
-        self.send(Receiver::Node(node), What::Question { id, op: op.to_owned(), data }).await?;
+        self.send(shared, Receiver::Node(node), What::Question { id, op: op.to_owned(), data }).await?;
         answered.await.map_err(|_| BrokerError::internal("a question got lost"))
     }
 
-    async fn send(&self, to: Receiver, what: What) -> Result<(), BrokerError> {
+    async fn send(&self, shared: &Shared, to: Receiver, what: What) -> Result<(), BrokerError> {
+        shared.metrics.tell(Told::Control);
         self.control.send(to, Message { from: self.id, what }.encode()).await
     }
 }
@@ -148,6 +161,7 @@ impl Drop for Asked<'_> {
 
 impl ControlEvents for Shared {
     fn message(&self, message: Bytes) {
+        self.metrics.hear(Told::Control);
         if let Some(cluster) = &self.cluster
             && cluster.inbox.try_send(message).is_err()
         {
@@ -160,13 +174,14 @@ impl ControlEvents for Shared {
 pub(crate) async fn run(shared: &Shared, cluster: &Cluster, inbox: Inbox) {
     let parts = async { tokio::join!(announce(shared, cluster), listen(shared, cluster, inbox)) };
     let _ = shared.stopped.run_until_cancelled(parts).await;
-    let _ = timeout(FAREWELL, cluster.send(Receiver::Others, What::Leaving)).await;
+    let _ = timeout(FAREWELL, cluster.send(shared, Receiver::Others, What::Leaving)).await;
 }
 
 /// Says again and again that this node is alive, and forgets those that do not.
 async fn announce(shared: &Shared, cluster: &Cluster) {
     let mut beats = tokio::time::interval(HEARTBEAT);
     beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut told: Option<Arc<NodeMetrics>> = None;
     loop {
         beats.tick().await;
         let now = shared.clock.now().instant;
@@ -177,18 +192,28 @@ async fn announce(shared: &Shared, cluster: &Cluster) {
             }
             alive
         });
-        introduce(shared, cluster, Receiver::Others).await;
+        let mut info = shared.info();
+        // Others keep what they were told, and what is counted changes once an interval.
+        let known = told.iter().zip(&info.metrics).any(|(told, now)| Arc::ptr_eq(told, now));
+        if known {
+            info.metrics = None;
+        }
+        let metrics = info.metrics.clone();
+        if introduce(shared, cluster, Receiver::Others, info).await && !known {
+            told = metrics;
+        }
     }
 }
 
-/// Says what this node is.
-async fn introduce(shared: &Shared, cluster: &Cluster, to: Receiver) {
-    let said = timeout(shared.config.call_timeout, cluster.send(to, What::Alive(shared.info()))).await;
-    match said {
-        Ok(Ok(())) => {}
+/// Says what this node is. `false`: it was not said.
+async fn introduce(shared: &Shared, cluster: &Cluster, to: Receiver, info: NodeInfo) -> bool {
+    let said = cluster.send(shared, to, What::Alive(Box::new(info)));
+    match timeout(shared.config.call_timeout, said).await {
+        Ok(Ok(())) => return true,
         Ok(Err(error)) => tracing::warn!(%error, "other nodes cannot be told of this one"),
         Err(_) => tracing::warn!("other nodes cannot be told of this one in time"),
     }
+    false
 }
 
 /// Looks at what other nodes say.
@@ -219,15 +244,18 @@ fn take<'a>(
 ) -> Option<impl Future<Output = ()> + 'a> {
     let reply = match what {
         What::Alive(info) => {
-            let peer = Peer { info, heard: shared.clock.now().instant };
+            let mut peer = Peer { info: *info, heard: shared.clock.now().instant };
             let mut peers = cluster.peers.lock();
             if peers.len() >= PEERS && !peers.contains_key(&from) {
                 tracing::warn!(node = %from, "another node is passed over: there are too many");
                 return None;
             }
-            if peers.insert(from, peer).is_some() {
+            if let Some(known) = peers.get_mut(&from) {
+                peer.info.metrics = peer.info.metrics.or_else(|| known.info.metrics.take());
+                *known = peer;
                 return None;
             }
+            peers.insert(from, peer);
             tracing::info!(node = %from, "another node is there");
             Reply::Introduction
         }
@@ -261,13 +289,15 @@ enum Reply {
 
 async fn respond(shared: &Shared, cluster: &Cluster, to: NodeId, reply: Reply) {
     match reply {
-        Reply::Introduction => introduce(shared, cluster, Receiver::Node(to)).await,
+        Reply::Introduction => {
+            introduce(shared, cluster, Receiver::Node(to), shared.info()).await;
+        }
         Reply::Answer { id, op, data } => {
             let code = match op.as_str() {
-                wire::EMULATION => emulated(shared, data).await,
+                EMULATION => emulated(shared, data).await,
                 _ => code::UNKNOWN_QUESTION,
             };
-            let answer = cluster.send(Receiver::Node(to), What::Answer { id, code });
+            let answer = cluster.send(shared, Receiver::Node(to), What::Answer { id, code });
             if !matches!(timeout(shared.config.call_timeout, answer).await, Ok(Ok(()))) {
                 tracing::warn!(node = %to, "another node cannot be answered");
             }

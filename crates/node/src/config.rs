@@ -45,6 +45,8 @@ pub struct NodeConfig {
     pub message_size_limit: usize,
     /// Whether the connect result tells the server's time (CMD-02). Default no.
     pub connect_include_server_time: bool,
+    /// How long it is counted what `info` tells of each node (OBS-13). Default 60 s.
+    pub info_metrics_aggregate_interval: Duration,
     /// How often entries of presence are renewed (`client.presence_update_interval`). Default 27 s.
     pub presence_update_interval: Duration,
     /// The most publications that a client may read at once (CMD-10). Default 300.
@@ -90,6 +92,7 @@ impl Default for NodeConfig {
             user_connection_limit: None,
             message_size_limit: 65_536,
             connect_include_server_time: false,
+            info_metrics_aggregate_interval: Duration::from_secs(60),
             presence_update_interval: Duration::from_secs(27),
             history_max_publication_limit: 300,
             recovery_max_publication_limit: 300,
@@ -128,6 +131,9 @@ impl NodeConfig {
         }
         if self.presence_update_interval < Duration::from_secs(1) {
             return problem("presence_update_interval", "must be at least a second");
+        }
+        if self.info_metrics_aggregate_interval < Duration::from_secs(1) {
+            return problem("info_metrics_aggregate_interval", "must be at least a second");
         }
         if self.channel_position_check_delay < Duration::from_secs(1) {
             return problem("channel_position_check_delay", "must be at least a second");

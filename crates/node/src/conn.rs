@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use tourbillon_types::{ClientId, Disconnect, Encoding, Instant, SessionId};
 use crate::fresh::identifiers;
 use crate::shared::Shared;
 use crate::wheel::Alarm;
+use tourbillon_metrics::{Kind, Metrics, Named, Tally};
 
 /// How a connection wants its pushes encoded. Connections of one variant share the same bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,9 +39,11 @@ pub(crate) struct Conn {
     driver: AtomicWaker,
     /// Whether it waits for its flush worker.
     dirty: AtomicBool,
+    /// As what it is counted: a [`Kind`].
+    kind: AtomicU8,
     /// Time within which the peer must take what is written to it, in milliseconds.
     write_timeout: u32,
-    /// When the peer has to have taken something of what is written; `MAX` while nothing is stuck.
+    /// A [`Stall`], or `MAX` while nothing is stuck.
     stall: AtomicU64,
 }
 
@@ -75,6 +78,42 @@ pub(crate) enum Loose {
     Position,
 }
 
+/// What the transport was handed and does not take, in one word: there is one for every connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stall(u64);
+
+impl Stall {
+    const NONE: Self = Self(u64::MAX);
+
+    /// For the number of entries; the rest is milliseconds.
+    const BITS: u32 = 24;
+
+    const MANY: u64 = (1 << Self::BITS) - 1;
+
+    /// `due`: when the peer has to have taken something. `entries`: how much was handed over.
+    fn new(due: Instant, entries: usize) -> Self {
+        let millis = due.as_nanos().div_ceil(1_000_000).min((u64::MAX >> Self::BITS) - 1);
+        let entries = u64::try_from(entries).unwrap_or(u64::MAX).min(Self::MANY);
+        Self((millis << Self::BITS) | entries)
+    }
+
+    fn due(self) -> Instant {
+        if self == Self::NONE {
+            return Instant::MAX;
+        }
+        Instant::from_nanos((self.0 >> Self::BITS).saturating_mul(1_000_000))
+    }
+
+    /// How many entries were handed over: all, if they are more than can be told.
+    fn entries(self) -> usize {
+        match self.0 & Self::MANY {
+            _ if self == Self::NONE => 0,
+            Self::MANY => usize::MAX,
+            entries => usize::try_from(entries).unwrap_or(usize::MAX),
+        }
+    }
+}
+
 /// Mostly empty, and then it takes one word.
 type Inbox = Option<Box<Vec<Told>>>;
 
@@ -89,10 +128,11 @@ struct Outbox {
 }
 
 impl Conn {
-    /// `write_timeout`: `None` for the node's.
+    /// `transport` is its number among what is counted; `write_timeout`: `None` for the node's.
     pub(crate) fn new(
         shared: Arc<Shared>,
         variant: Variant,
+        transport: u8,
         writer: Box<dyn TransportWriter>,
         write_timeout: Option<Duration>,
     ) -> Arc<Self> {
@@ -113,8 +153,9 @@ impl Conn {
             }),
             driver: AtomicWaker::new(),
             dirty: AtomicBool::new(false),
+            kind: AtomicU8::new(Kind::new(transport, Named::default()).to_byte()),
             write_timeout: u32::try_from(write_timeout.as_millis()).unwrap_or(u32::MAX),
-            stall: AtomicU64::new(u64::MAX),
+            stall: AtomicU64::new(Stall::NONE.0),
         })
     }
 
@@ -162,7 +203,7 @@ impl Conn {
             return false;
         }
         // A peer that takes no more is not helped by haste.
-        if self.stall.load(Ordering::Relaxed) == u64::MAX {
+        if self.stalled() == Stall::NONE {
             self.shared.flushers.hurry(self);
         }
         true
@@ -220,17 +261,43 @@ impl Conn {
         }
     }
 
-    /// Writes what is queued, as far as the peer takes it. Called by the flush worker and by the driver.
-    pub(crate) fn flush(self: &Arc<Self>) {
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// As what the connection is counted.
+    pub(crate) fn kind(&self) -> Kind {
+        Kind::from_byte(self.kind.load(Ordering::Relaxed))
+    }
+
+    /// Notes which names the client gave of itself.
+    pub(crate) fn set_named(&self, named: Named) {
+        self.kind.store(Kind::new(self.kind().transport, named).to_byte(), Ordering::Relaxed);
+    }
+
+    /// How many entries of the queue are counted already. What is replaced before it is written is counted in the place
+    /// of what replaces it.
+    pub(crate) fn offered(&self) -> usize {
+        self.stalled().entries()
+    }
+
+    fn stalled(&self) -> Stall {
+        Stall(self.stall.load(Ordering::Relaxed))
+    }
+
+    /// Writes what is queued, as far as the peer takes it. Called by the flush worker and by the driver, who count what
+    /// is sent.
+    pub(crate) fn flush(self: &Arc<Self>, tally: &mut Tally) {
         // Before the queue is looked at: a message queued from here on marks the connection anew.
         self.dirty.store(false, Ordering::Release);
         let waker = waker_ref(self);
         let mut cx = Context::from_waker(&waker);
         let mut outbox = self.outbox.lock();
         let Outbox { queue, writer: Some(writer), fault: None, .. } = &mut *outbox else { return };
+        tally.count(self.kind().transport, queue, self.offered());
         let before = queue.bytes();
         match writer.poll_write(&mut cx, queue) {
-            Poll::Ready(Ok(())) => self.stall.store(u64::MAX, Ordering::Relaxed),
+            Poll::Ready(Ok(())) => self.stall.store(Stall::NONE.0, Ordering::Relaxed),
             Poll::Ready(Err(error)) => {
                 let why = match error {
                     tourbillon_transport::TransportError::Io(_) => Disconnect::WRITE_ERROR,
@@ -241,11 +308,15 @@ impl Conn {
                 self.wake_driver();
             }
             Poll::Pending => {
-                if queue.bytes() < before || self.stall.load(Ordering::Relaxed) == u64::MAX {
-                    let due = self.shared.clock.now().instant + self.write_timeout();
-                    self.stall.store(due.as_nanos(), Ordering::Relaxed);
-                    drop(outbox);
-                    self.shared.wheel.arm(self, due);
+                let stalled = self.stalled();
+                let anew = queue.bytes() < before || stalled == Stall::NONE;
+                let due =
+                    if anew { self.shared.clock.now().instant + self.write_timeout() } else { stalled.due() };
+                let stall = Stall::new(due, queue.count());
+                self.stall.store(stall.0, Ordering::Relaxed);
+                drop(outbox);
+                if anew {
+                    self.shared.wheel.arm(self, stall.due());
                 }
             }
         }
@@ -253,7 +324,7 @@ impl Conn {
 
     /// When the peer has to have taken something; [`Instant::MAX`] while nothing is stuck.
     pub(crate) fn stalled_until(&self) -> Instant {
-        Instant::from_nanos(self.stall.load(Ordering::Relaxed))
+        self.stalled().due()
     }
 
     /// Time within which the peer must take what is written to it.
@@ -327,5 +398,24 @@ impl ArcWake for Conn {
 impl fmt::Debug for Conn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Conn").field("client", &self.client).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stall_fits_into_a_word() {
+        assert_eq!((Stall::NONE.due(), Stall::NONE.entries()), (Instant::MAX, 0));
+        for (millis, entries) in [(0, 0), (1, 1), (86_400_000_000, 1 << 20)] {
+            let stall = Stall::new(Instant::from_nanos(millis * 1_000_000), entries);
+            assert_eq!((stall.due(), stall.entries()), (Instant::from_nanos(millis * 1_000_000), entries));
+        }
+        let stall = Stall::new(Instant::from_nanos(1), 1 << 24);
+        assert_eq!((stall.due().as_nanos(), stall.entries()), (1_000_000, usize::MAX), "never early");
+        let far = Stall::new(Instant::MAX, 5);
+        assert_ne!(far, Stall::NONE);
+        assert_eq!(far.entries(), 5);
     }
 }

@@ -17,6 +17,7 @@ use crate::conn::{Conn, Done, Wish};
 use crate::encode;
 use crate::hooks::{Client, ClientCommand};
 use crate::members::Memberships;
+use tourbillon_metrics::{Frame, Tally};
 
 /// How many commands one connection may bring forward before others get their turn.
 const BUDGET: u32 = 256;
@@ -145,8 +146,11 @@ impl<R: TransportReader> Driver<R> {
     /// The client's next input, if it is there.
     fn poll_input(&mut self, cx: &mut Context<'_>) -> Option<Input> {
         loop {
-            if let Some(command) = self.commands.next_command(&self.conn.shared.limits) {
-                return Some(command.map_or(Input::Malformed, Input::Command));
+            if let Some(command) = self.commands.next_with_size(&self.conn.shared.limits) {
+                let Ok((command, size)) = command else { return Some(Input::Malformed) };
+                let frame = Frame::of_request(&command.request);
+                self.conn.shared.metrics.command(self.conn.kind().transport, frame, size);
+                return Some(Input::Command(command));
             }
             let Poll::Ready(received) = self.reader.as_mut()?.poll_recv(cx) else { return None };
             let end = match received {
@@ -191,7 +195,7 @@ impl<R: TransportReader> Driver<R> {
     }
 
     fn refuse(&mut self, command: &Command, error: ReplyError) -> Result<(), Disconnect> {
-        self.send_reply(&Reply { id: command.id, result: Err(error) })
+        self.send_reply(&Reply { id: command.id, result: Err(error) }, Frame::of_request(&command.request))
     }
 
     /// Asks the application whether this connection may stay.
@@ -200,14 +204,29 @@ impl<R: TransportReader> Driver<R> {
     }
 
     fn handle(&mut self, now: Now, input: Input, done: Option<Done>) -> Result<(), Disconnect> {
+        let asked = match &input {
+            Input::Command(command) => Frame::of_request(&command.request),
+            _ => Frame::Unknown,
+        };
+        self.handle_as(asked, now, input, done)
+    }
+
+    /// `asked`: which command an error would be the answer to.
+    fn handle_as(
+        &mut self,
+        asked: Frame,
+        now: Now,
+        input: Input,
+        done: Option<Done>,
+    ) -> Result<(), Disconnect> {
         let mut outputs = Outputs::new();
         self.session.handle(now, input, &mut outputs);
-        self.carry_out(&mut outputs, done)
+        self.carry_out(&mut outputs, asked, done)
     }
 
     /// A call came to its end.
     fn complete(&mut self, now: Now, completed: Completed) -> Result<(), Disconnect> {
-        let Completed { answer, effect, done } = completed;
+        let Completed { answer, asked, effect, done } = completed;
         let mut attached = Vec::new();
         let mut changed = false;
         match effect {
@@ -240,7 +259,7 @@ impl<R: TransportReader> Driver<R> {
             }
         }
         let Some((id, answer)) = answer else { return Ok(()) };
-        let handled = self.handle(now, Input::Answer(id, answer), None);
+        let handled = self.handle_as(asked, now, Input::Answer(id, answer), None);
         for attachment in attached {
             // A channel that the session did not take over is detached by the attachment's end.
             if self.session.holds(&attachment.channel) {
@@ -287,10 +306,15 @@ impl<R: TransportReader> Driver<R> {
         }
     }
 
-    fn carry_out(&mut self, outputs: &mut Outputs, mut done: Option<Done>) -> Result<(), Disconnect> {
+    fn carry_out(
+        &mut self,
+        outputs: &mut Outputs,
+        asked: Frame,
+        mut done: Option<Done>,
+    ) -> Result<(), Disconnect> {
         for output in outputs.drain() {
             match output {
-                Output::Reply(reply) => self.send_reply(&reply)?,
+                Output::Reply(reply) => self.send_reply(&reply, asked)?,
                 Output::Push(push) => self.send_push(&push)?,
                 Output::Ping => {
                     if self.native_ping {
@@ -318,6 +342,9 @@ impl<R: TransportReader> Driver<R> {
                         self.conn.shared.checks.add(channel);
                     }
                 }
+                Output::Filter { channel, filter } => {
+                    self.conn.shared.hub.filter(&channel, &self.conn, filter)
+                }
                 Output::Detach { channel, why } => self.detach(channel, why),
                 Output::Close(why) => return Err(why),
             }
@@ -337,12 +364,21 @@ impl<R: TransportReader> Driver<R> {
         match unflushed {
             Unflushed::Nothing => {}
             Unflushed::Messages if waits => self.conn.mark_dirty(),
-            Unflushed::Messages | Unflushed::Urgent => self.conn.flush(),
+            Unflushed::Messages | Unflushed::Urgent => {
+                let mut tally = Tally::default();
+                self.conn.flush(&mut tally);
+                self.conn.shared.metrics.take(&mut tally);
+            }
         }
     }
 
-    fn send_reply(&mut self, reply: &Reply) -> Result<(), Disconnect> {
-        let encoded = encode::reply(self.conn.variant.encoding, reply)
+    /// `asked`: which command it answers, where the reply does not tell.
+    fn send_reply(&mut self, reply: &Reply, asked: Frame) -> Result<(), Disconnect> {
+        let frame = reply.result.as_ref().map_or(asked, Frame::of_reply);
+        if let Err(error) = &reply.result {
+            self.conn.shared.metrics.reply_error(asked, error.code.0);
+        }
+        let encoded = encode::reply(self.conn.variant.encoding, frame, reply)
             .map_err(|_| Disconnect::INAPPROPRIATE_PROTOCOL)?;
         self.send(encoded);
         match (&reply.result, &self.client) {
@@ -354,6 +390,9 @@ impl<R: TransportReader> Driver<R> {
     }
 
     fn send_push(&mut self, push: &Push) -> Result<(), Disconnect> {
+        if let PushEvent::Unsubscribe(why) = &push.event {
+            self.conn.shared.metrics.server_unsubscribe(why.code);
+        }
         let encoded =
             encode::push(self.conn.variant, push).map_err(|_| Disconnect::INAPPROPRIATE_PROTOCOL)?;
         self.send(encoded);
@@ -375,6 +414,9 @@ impl<R: TransportReader> Driver<R> {
             target: "tourbillon::_events::disconnect",
             client = %self.conn.client, code = why.code, reason = %why.reason,
         );
+        if why != Disconnect::CONNECTION_CLOSED {
+            self.conn.shared.metrics.server_disconnect(why.code);
+        }
         if self.disconnect_push && why != Disconnect::CONNECTION_CLOSED {
             let event = PushEvent::Disconnect(why.clone());
             // Without a payload of the application it can always be encoded.
@@ -385,6 +427,8 @@ impl<R: TransportReader> Driver<R> {
         let closing = Closing {
             shared: self.conn.shared.clone(),
             queue,
+            offered: self.conn.offered(),
+            transport: self.conn.kind().transport,
             writer,
             write_timeout: self.conn.write_timeout(),
             channels: self.session.channels().cloned().collect(),
@@ -400,6 +444,7 @@ impl<R> Driver<R> {
     fn end_entry(&self) {
         if let Some(client) = &self.client {
             self.conn.shared.registry.leave(&client.user, &self.conn);
+            self.conn.shared.metrics.disconnected(self.conn.kind());
         }
     }
 

@@ -75,7 +75,7 @@ impl Inject for Node {
             return shared.inject_here(session, frame).await;
         }
         let cluster = shared.cluster.as_ref().ok_or(InjectError::NoNode)?;
-        cluster.emulate(node, session, frame, shared.config.call_timeout).await
+        cluster.emulate(shared, node, session, frame, shared.config.call_timeout).await
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::conn::Conn;
+use tourbillon_metrics::{Metrics, Tally};
 
 /// How many connections a worker writes to before it lets other tasks run.
 const BATCH: usize = 64;
@@ -89,11 +90,12 @@ impl Flushers {
         }
     }
 
-    /// Runs one worker for ever.
-    pub(crate) async fn run(&self, worker: usize) {
+    /// Runs one worker for ever. What it sends is counted there.
+    pub(crate) async fn run(&self, worker: usize, metrics: &Metrics) {
         let Some(flusher) = self.workers.get(worker) else { return };
         // Two lists in turn: one is filled while the other is worked on, and neither is allocated again.
         let mut batch = Vec::new();
+        let mut tally = Tally::default();
         loop {
             flusher.notify.notified().await;
             if let Some(delay) = self.delay {
@@ -103,11 +105,13 @@ impl Flushers {
             self.passes.fetch_add(1, Ordering::AcqRel);
             std::mem::swap(&mut batch, &mut *flusher.waiting.lock());
             for (number, conn) in batch.drain(..).enumerate() {
-                conn.flush();
+                conn.flush(&mut tally);
                 if number % BATCH == BATCH - 1 {
+                    metrics.take(&mut tally);
                     tokio::task::yield_now().await;
                 }
             }
+            metrics.take(&mut tally);
             // What a storm left is given back.
             batch.shrink_to(4096);
         }

@@ -104,6 +104,19 @@ pub trait Hooks: Send + Sync + 'static {
         ready(Err(ReplyError::NOT_AVAILABLE.into()))
     }
 
+    /// Somebody subscribes to a channel that gives its latest publication to whoever comes
+    /// ([`RecoveryMode::Cache`]), and it has none (REC-13): it was never published into, or that was too long ago. The
+    /// program may publish what there is to know, and says whether it did: the subscriber then begins with that. Asked by
+    /// each subscription that finds the channel empty, so many of them may come at once. Default: it did not.
+    ///
+    /// # Errors
+    ///
+    /// Why the subscription does not come about.
+    fn cache_empty(&self, channel: &Channel) -> impl Future<Output = Result<bool, Refusal>> + Send {
+        let _ = channel;
+        ready(Ok(false))
+    }
+
     /// The rules of a channel that do not depend on who asks. Called often: it must be quick. Default: the
     /// default options for every channel.
     ///

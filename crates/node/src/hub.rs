@@ -6,11 +6,11 @@
 
 mod bodies;
 mod channel;
+mod dense;
 mod encodings;
 mod filters;
 mod flow;
 mod flowing;
-mod index;
 mod latest;
 mod tracked;
 
@@ -24,6 +24,7 @@ pub(crate) use bodies::chain;
 use channel::Subscribers;
 pub(crate) use channel::{Entry, Place};
 use encodings::{Encodings, Form};
+pub(crate) use filters::TagFilters;
 pub(crate) use flow::FlowRules;
 use foldhash::fast::RandomState;
 use parking_lot::RwLock;
@@ -31,7 +32,7 @@ use tourbillon_broker::Page;
 use tourbillon_protocol::{Push, PushEvent};
 use tourbillon_recovery::{Plan, ResumeError, Resumed};
 use tourbillon_transport::Message;
-use tourbillon_types::{Channel, Clock, Disconnect, Publication, StreamPosition};
+use tourbillon_types::{Channel, Clock, Disconnect, Publication, StreamPosition, TagMatcher};
 
 use crate::batches::Batches;
 use crate::conn::Conn;
@@ -127,7 +128,9 @@ impl Hub {
                 // Never one that a channel had before: a client may still take it for that channel's.
                 subscribers.number = self.last_number.fetch_add(1, Ordering::Relaxed) + 1;
             }
-            subscribers.add(conn, place);
+            if subscribers.add(conn, place) {
+                conn.metrics().subscribed(conn.kind().named);
+            }
             return if subscribers.delivered { Attached::Delivered } else { Attached::Undelivered };
         }
     }
@@ -175,6 +178,15 @@ impl Hub {
         tracked.open(channel, conn, live, |publication, form| {
             Encoder::new(channel, number, publication).encode(form)
         })
+    }
+
+    /// Changes which publications of a channel the server lets a connection have.
+    pub(crate) fn filter(&self, channel: &Channel, conn: &Arc<Conn>, filter: Arc<TagMatcher>) {
+        let Some(entry) = self.find(channel) else { return };
+        let mut subscribers = entry.subscribers.lock();
+        // What is held was published while the other filter held.
+        self.deliver_held(channel, &entry, &mut subscribers);
+        subscribers.filter(channel, conn, filter);
     }
 
     /// Tells subscribers of a channel with such a position that it is lost.
@@ -228,7 +240,11 @@ impl Hub {
         let mut subscribers = entry.subscribers.lock();
         // What was published while it was subscribed comes before the end.
         self.deliver_held(channel, &entry, &mut subscribers);
-        if subscribers.dissolved || !subscribers.remove(conn) || subscribers.len() > 0 {
+        if subscribers.dissolved || !subscribers.remove(conn) {
+            return false;
+        }
+        conn.metrics().unsubscribed(conn.kind().named);
+        if subscribers.len() > 0 {
             return false;
         }
         subscribers.dissolved = true;

@@ -13,6 +13,7 @@ use tourbillon_broker::BrokerError;
 use tourbillon_types::{Channel, Instant};
 
 use crate::shared::Shared;
+use tourbillon_metrics::Action;
 
 /// How long a channel is kept after its last subscriber left.
 const LINGER: Duration = Duration::from_secs(1);
@@ -117,6 +118,7 @@ impl State<'_> {
             .collect();
         wanted.sort_unstable();
         wanted.dedup();
+        wanted.iter().for_each(|_| self.shared.metrics.act(Action::BrokerSubscribe));
         let done = wanted.is_empty() || self.call(self.shared.engine.broker().subscribe(&wanted)).await;
         if done {
             self.subscribed.extend(wanted);
@@ -144,6 +146,7 @@ impl State<'_> {
                 unwanted.push(channel);
             }
         }
+        unwanted.iter().for_each(|_| self.shared.metrics.act(Action::BrokerUnsubscribe));
         if unwanted.is_empty() || self.call(self.shared.engine.broker().unsubscribe(&unwanted)).await {
             return;
         }

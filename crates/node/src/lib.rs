@@ -68,8 +68,10 @@ pub use hooks::{
     SubscriptionOptions, TokenMark,
 };
 pub use node::{BuildError, Node, NodeBuilder, NodeDriver};
-pub use server_api::{NodeInfo, PublishError, Stats, Target};
+pub use server_api::{PublishError, Target};
 pub use tourbillon_broker::{
     BoxFuture, HistoryPolicy, HistoryQuery, Member, Page, PresenceStats, PublishOptions, Published,
     Suppressed,
 };
+pub use tourbillon_control::{NodeInfo, Stats};
+pub use tourbillon_metrics::{Family, NodeMetrics, Sample, SampleKind};

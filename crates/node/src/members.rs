@@ -14,6 +14,7 @@ use tourbillon_types::{Channel, ClientId, ClientInfo, Instant, Payload};
 use crate::conn::Conn;
 use crate::queries;
 use crate::shared::Shared;
+use tourbillon_metrics::{self as metrics, Action};
 
 const LANES: u64 = 8;
 
@@ -106,6 +107,7 @@ impl Told {
         match what {
             What::Add(answer) => {
                 let Some(members) = shared.engine.presence() else { return };
+                shared.metrics.act(Action::AddPresence);
                 let added = members.add_presence(&channel, client, info);
                 let added = queries::call(shared, "presence", added).await;
                 if let Some(answer) = answer {
@@ -114,15 +116,18 @@ impl Told {
             }
             What::Remove => {
                 let Some(members) = shared.engine.presence() else { return };
+                shared.metrics.act(Action::RemovePresence);
                 // A failure has been logged; where several nodes share it, the entry expires.
                 let removed = members.remove_presence(&channel, client, &info.user);
                 let _ = queries::call(shared, "presence", removed).await;
             }
             What::Join => {
+                shared.metrics.tell(metrics::Told::Join);
                 let told = shared.engine.broker().publish_join(&channel, info);
                 let _ = queries::call(shared, "join", told).await;
             }
             What::Leave => {
+                shared.metrics.tell(metrics::Told::Leave);
                 let told = shared.engine.broker().publish_leave(&channel, info);
                 let _ = queries::call(shared, "leave", told).await;
             }

@@ -26,6 +26,7 @@ use crate::hooks::{DynHooks, Hooks};
 use crate::interest::{self, Requests};
 use crate::shared::{Parts, Shared};
 use crate::wheel::TICK;
+use tourbillon_metrics::Aggregator;
 
 /// A running node. Cheap to clone; all clones are the same node.
 ///
@@ -103,7 +104,8 @@ impl<T: Transport> Accept<T> for Node {
         let variant = Variant { encoding: info.encoding, envelope: info.direction.into() };
         let (reader, writer) = transport.split();
         let shared = &self.shared;
-        let conn = Conn::new(shared.clone(), variant, Box::new(writer), info.write_timeout);
+        let number = shared.metrics.transport(info.name);
+        let conn = Conn::new(shared.clone(), variant, number, Box::new(writer), info.write_timeout);
         shared.registry.add(&conn);
         if shared.is_draining() {
             conn.tell(ServerOp::Disconnect(Disconnect::SHUTDOWN), None);
@@ -186,7 +188,10 @@ impl NodeBuilder {
         if let Some(cluster) = &shared.cluster {
             cluster.control().attach(id, ControlSink::new(shared.clone()));
         }
-        let driver = NodeDriver(Box::pin(run(shared.clone(), requests, inbox)));
+        let now = shared.clock.now().instant;
+        let interval = shared.config.info_metrics_aggregate_interval;
+        let aggregator = Aggregator::new(interval, now, shared.samples(), shared.metrics.aggregate());
+        let driver = NodeDriver(Box::pin(run(shared.clone(), aggregator, requests, inbox)));
         Ok((Node { shared }, driver))
     }
 }
@@ -229,12 +234,19 @@ impl fmt::Debug for NodeDriver {
     }
 }
 
-async fn run(shared: Arc<Shared>, requests: Option<Requests>, inbox: Option<cluster::Inbox>) {
+async fn run(
+    shared: Arc<Shared>,
+    aggregator: Aggregator,
+    requests: Option<Requests>,
+    inbox: Option<cluster::Inbox>,
+) {
     let tasks = TaskTracker::new();
     for worker in 0..shared.flushers.len() {
         let shared = shared.clone();
         let stopped = shared.stopped.clone();
-        tasks.spawn(async move { stopped.run_until_cancelled(shared.flushers.run(worker)).await });
+        tasks.spawn(async move {
+            stopped.run_until_cancelled(shared.flushers.run(worker, &shared.metrics)).await
+        });
     }
     for lane in 0..shared.members.len() {
         let shared = shared.clone();
@@ -286,7 +298,7 @@ async fn run(shared: Arc<Shared>, requests: Option<Requests>, inbox: Option<clus
             tokio::join!(control, part);
         });
     }
-    shared.stopped.run_until_cancelled(turn_wheel(&shared)).await;
+    shared.stopped.run_until_cancelled(turn_wheel(&shared, aggregator)).await;
     tasks.close();
     tasks.wait().await;
 }
@@ -294,7 +306,7 @@ async fn run(shared: Arc<Shared>, requests: Option<Requests>, inbox: Option<clus
 /// How often the application is told that time passes.
 const SECOND: Duration = Duration::from_secs(1);
 
-async fn turn_wheel(shared: &Shared) {
+async fn turn_wheel(shared: &Shared, mut aggregator: Aggregator) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut told = shared.clock.now().instant;
@@ -305,6 +317,7 @@ async fn turn_wheel(shared: &Shared) {
         if now.instant - told >= SECOND {
             told = now.instant;
             shared.hooks.tick(now);
+            aggregator.advance(now.instant, || shared.samples(), shared.metrics.aggregate());
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::Node;
 use crate::calls::refusal;
 use crate::hooks::{ChannelOptions, Client, HistoryRequest, PresenceRequest};
 use crate::shared::Shared;
+use tourbillon_metrics::Action;
 
 /// Who asks about a channel.
 pub(crate) struct Standing {
@@ -51,6 +52,7 @@ pub(crate) async fn presence(
     channel: Channel,
 ) -> Result<PresenceResult, Refusal> {
     let members = permitted(shared, standing, &channel).await?;
+    shared.metrics.act(Action::Presence);
     let mut members = call(shared, "presence", members.presence(&channel)).await.map_err(|e| refusal(&e))?;
     // By name, so that the answer does not depend on where it is kept.
     members.sort_unstable_by_key(|(client, _)| *client);
@@ -65,6 +67,7 @@ pub(crate) async fn presence_stats(
     channel: Channel,
 ) -> Result<PresenceStatsResult, Refusal> {
     let members = permitted(shared, standing, &channel).await?;
+    shared.metrics.act(Action::PresenceStats);
     let stats = call(shared, "presence", members.presence_stats(&channel)).await.map_err(|e| refusal(&e))?;
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     Ok(PresenceStatsResult { num_clients: number(stats.clients), num_users: number(stats.users) })
@@ -93,6 +96,7 @@ async fn read(
     rules: &ChannelOptions,
 ) -> Result<Page, Refusal> {
     query.check()?;
+    shared.metrics.act(Action::History);
     let page = streams.history(channel, query, rules.history_meta_ttl);
     let page = call(shared, "history", page).await.map_err(|error| refusal(&error))?;
     query.check_epoch(&page.position)?;
@@ -157,6 +161,7 @@ impl Node {
     pub async fn remove_history(&self, channel: &Channel) -> Result<(), ReplyError> {
         let rules = self.channel_options(channel)?;
         let streams = self.shared.streams_of(&rules)?;
+        self.shared.metrics.act(Action::HistoryRemove);
         let removed = call(&self.shared, "history", streams.remove_history(channel)).await;
         removed.map_err(|error| error_of(refusal(&error)))
     }
@@ -174,6 +179,7 @@ impl Node {
     pub async fn presence(&self, channel: &Channel) -> Result<Vec<Member>, ReplyError> {
         let rules = self.channel_options(channel)?;
         let members = self.shared.members_of(&rules)?;
+        self.shared.metrics.act(Action::Presence);
         let answer = call(&self.shared, "presence", members.presence(channel)).await;
         answer.map_err(|error| error_of(refusal(&error)))
     }
@@ -190,6 +196,7 @@ impl Node {
     pub async fn presence_stats(&self, channel: &Channel) -> Result<PresenceStats, ReplyError> {
         let rules = self.channel_options(channel)?;
         let members = self.shared.members_of(&rules)?;
+        self.shared.metrics.act(Action::PresenceStats);
         let answer = call(&self.shared, "presence", members.presence_stats(channel)).await;
         answer.map_err(|error| error_of(refusal(&error)))
     }

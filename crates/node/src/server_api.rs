@@ -1,14 +1,11 @@
 //! What the server side can want of a node: publish, and change connections.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tourbillon_broker::{BrokerError, Publish, PublishOptions, Published};
 use tourbillon_session::ServerOp;
-use tourbillon_types::{
-    Channel, ClientId, Disconnect, NodeId, Payload, ReplyError, SessionId, Unsubscribe, UserId,
-};
+use tourbillon_types::{Channel, ClientId, Disconnect, Payload, ReplyError, SessionId, Unsubscribe, UserId};
 
 use crate::Node;
 use crate::calls::{granted, refreshed};
@@ -16,6 +13,8 @@ use crate::cluster::Cluster;
 use crate::conn::{Done, Wish};
 use crate::hooks::{ChannelOptions, RefreshDecision, SubscriptionOptions};
 use crate::shared::Shared;
+use tourbillon_control::{NodeInfo, Stats};
+use tourbillon_metrics::{Present, Sample};
 
 /// Which connections are meant: those of a user, or one of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,38 +34,6 @@ impl Target {
     pub const fn user(user: UserId) -> Self {
         Self { user, client: None, session: None }
     }
-}
-
-/// A node, as `info` shows it (API-30).
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct NodeInfo {
-    /// The node's identifier.
-    pub id: NodeId,
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// What it carries.
-    pub stats: Stats,
-    /// How long it has been running.
-    pub uptime: Duration,
-}
-
-/// What a node carries at this moment, counted from the structures that hold it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Connections, accepted or not.
-    pub connections: usize,
-    /// Accepted connections.
-    pub clients: usize,
-    /// Users with accepted connections; those without a name count as one.
-    pub users: usize,
-    /// Subscriptions of all connections.
-    pub subscriptions: usize,
-    /// Channels with subscribers.
-    pub channels: usize,
 }
 
 /// Why a publication was not taken.
@@ -283,6 +250,13 @@ impl Node {
         self.shared.half_open.load(Ordering::Relaxed)
     }
 
+    /// Everything that this node has counted since it began, and what it carries at the moment (section 12.2), for
+    /// whatever shows metrics. Walks through all channels: not for every connection.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<Sample> {
+        self.shared.samples()
+    }
+
     /// What this node carries. Walks through all channels: not for every connection.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -293,23 +267,29 @@ impl Node {
 impl Shared {
     pub(crate) fn info(&self) -> NodeInfo {
         let name = &self.config.name;
-        NodeInfo {
-            id: self.id,
-            name: if name.is_empty() { self.id.to_string() } else { name.clone() },
-            version: self.config.version.clone(),
-            stats: self.stats(),
-            uptime: self.clock.now().instant - self.started,
-        }
+        let name = if name.is_empty() { self.id.to_string() } else { name.clone() };
+        let mut info = NodeInfo::new(self.id, name, self.config.version.clone());
+        info.stats = self.stats();
+        info.uptime = self.clock.now().instant - self.started;
+        info.metrics = Some(self.metrics.aggregate().get());
+        info
+    }
+
+    pub(crate) fn samples(&self) -> Vec<Sample> {
+        let Stats { clients, users, subscriptions, channels, .. } = self.stats();
+        let nodes = 1 + self.cluster.as_ref().map_or(0, Cluster::size);
+        let version = &self.config.version;
+        self.metrics.samples(&Present { clients, users, subscriptions, channels, nodes, version })
     }
 
     fn stats(&self) -> Stats {
         let (channels, subscriptions) = self.hub.count();
-        Stats {
-            connections: self.registry.connections(),
-            clients: self.registry.clients(),
-            users: self.registry.users(),
-            subscriptions,
-            channels,
-        }
+        let mut stats = Stats::default();
+        stats.connections = self.registry.connections();
+        stats.clients = self.registry.clients();
+        stats.users = self.registry.users();
+        stats.subscriptions = subscriptions;
+        stats.channels = channels;
+        stats
     }
 }

@@ -23,6 +23,7 @@ use crate::interest::Interest;
 use crate::members::Lanes;
 use crate::registry::Registry;
 use crate::wheel::Wheel;
+use tourbillon_metrics::{Frame, Metrics, Told};
 
 /// What all parts of a node share.
 pub(crate) struct Shared {
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) cluster: Option<Cluster>,
     pub(crate) members: Lanes,
     pub(crate) checks: Checks,
+    pub(crate) metrics: Metrics,
     /// The tasks of all connections.
     pub(crate) connections: TaskTracker,
     /// Cancelled when the node's own tasks are to end.
@@ -102,6 +104,7 @@ impl Shared {
             cluster,
             members: Lanes::new(),
             checks: Checks::default(),
+            metrics: Metrics::new(),
             connections: TaskTracker::new(),
             stopped: CancellationToken::new(),
             half_open: AtomicUsize::new(0),
@@ -129,7 +132,7 @@ impl Shared {
 
     /// The ping of a variant.
     pub(crate) fn ping(&self, variant: Variant) -> Message {
-        Message::new(encode_ping(variant.encoding, variant.envelope))
+        Message::labelled(Frame::ServerPing.label(), encode_ping(variant.encoding, variant.envelope))
     }
 
     /// Attaches a connection to a channel, gate closed, and sees to it that the broker delivers the channel.
@@ -161,6 +164,7 @@ impl Shared {
 
     /// Publishes, within the deadline for calls.
     pub(crate) async fn publish(&self, publish: Publish) -> Result<Published, BrokerError> {
+        self.metrics.tell(Told::Publication);
         let publish = match self.engine.broker().publish_now(publish) {
             Attempt::Done(answer) => return answer,
             Attempt::Later(publish) => publish,
@@ -174,6 +178,7 @@ impl Shared {
 
 impl Shared {
     fn broadcast(&self, channel: &Channel, publication: &Arc<Publication>, delta: bool) {
+        self.metrics.hear(Told::Publication);
         let late = self
             .config
             .channel_position_max_time_lag
@@ -198,10 +203,12 @@ impl BrokerEvents for Shared {
     }
 
     fn join(&self, channel: &Channel, info: Arc<ClientInfo>) {
+        self.metrics.hear(Told::Join);
         self.hub.notify(channel, &PushEvent::Join(info));
     }
 
     fn leave(&self, channel: &Channel, info: Arc<ClientInfo>) {
+        self.metrics.hear(Told::Leave);
         self.hub.notify(channel, &PushEvent::Leave(info));
     }
 

@@ -94,10 +94,24 @@ impl Commands {
     ///
     /// Any [`DecodeError`] but `Hollow`.
     pub fn next_command(&mut self, limits: &Limits) -> Option<Result<Command, DecodeError>> {
+        self.next_with_size(limits).map(|command| command.map(|(command, _)| command))
+    }
+
+    /// The next command and its size in bytes, without what separates it from others; or why the rest of the frame is
+    /// none. After an error there is nothing more.
+    ///
+    /// # Errors
+    ///
+    /// Any [`DecodeError`] but `Hollow`.
+    pub fn next_with_size(&mut self, limits: &Limits) -> Option<Result<(Command, usize), DecodeError>> {
         let bytes = self.0.next_message(limits.max_command_bytes)?;
-        let command = bytes.and_then(|bytes| match self.0.encoding() {
-            Encoding::Json => json::decode_command(&bytes, limits),
-            Encoding::Protobuf => protobuf::decode_command(bytes, limits),
+        let command = bytes.and_then(|bytes| {
+            let size = bytes.len();
+            let command = match self.0.encoding() {
+                Encoding::Json => json::decode_command(&bytes, limits),
+                Encoding::Protobuf => protobuf::decode_command(bytes, limits),
+            };
+            command.map(|command| (command, size))
         });
         if command.is_err() {
             self.0.finish();

@@ -161,6 +161,12 @@ impl Plan {
         }
     }
 
+    /// Whether a cache is wanted and holds nothing (REC-13): whoever can fill it may do so, and the broker is asked again.
+    #[must_use]
+    pub fn finds_cache_empty(&self, page: &Page) -> bool {
+        self.aim == Aim::Cache && page.publications.is_empty()
+    }
+
     /// Makes a beginning of the broker's answer and of what collected behind the gate. `hidden` says what a filter
     /// hides; those are left out and count as received (TF-03).
     ///
@@ -416,6 +422,19 @@ mod tests {
         let other = StreamPosition { offset: 5, epoch: Epoch::from("b") };
         let resumed = finish(cache(), recover(other), page(&[5], 5), &[]).expect("a subscription");
         assert_eq!(offsets(&resumed), [5], "another epoch's 5 is another publication");
+    }
+
+    #[test]
+    fn a_cache_without_any_publication_is_empty() {
+        let empty = |terms: Terms, ask: Ask, page: &Page| {
+            Plan::new(&terms, ask, LIMIT).expect("a position").finds_cache_empty(page)
+        };
+        assert!(
+            empty(cache(), recover(at(0)), &page(&[], 0)) && empty(cache(), recover(at(3)), &page(&[], 5))
+        );
+        assert!(!empty(cache(), recover(at(3)), &page(&[5], 5)));
+        assert!(!empty(cache(), Ask::default(), &page(&[], 0)), "nobody asks for what is in it");
+        assert!(!empty(stream(), recover(at(0)), &page(&[], 0)), "a stream is no cache");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Questions that a session cannot answer itself, and their answers.
 
 use std::fmt;
+use std::sync::Arc;
 
 use tourbillon_protocol::command;
 use tourbillon_protocol::reply::{HistoryResult, PresenceResult, PresenceStatsResult};
 use tourbillon_recovery::{RecoveryMode, Resumed};
-use tourbillon_types::{Channel, Disconnect, Payload, Permissions, ReplyError, StreamPosition};
+use tourbillon_types::{Channel, Disconnect, Payload, Permissions, ReplyError, StreamPosition, TagMatcher};
 
 /// Names a [`Call`] within its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -172,6 +173,8 @@ pub struct Granted {
     pub revocable: bool,
     /// Whether publications may come as deltas (DELTA-01): both sides want them.
     pub delta: bool,
+    /// Which publications the server lets the subscriber have (TF-04); `None` for all.
+    pub server_tags_filter: Option<Arc<TagMatcher>>,
     /// The number that stands for the channel in pushes (COMP-01); 0 for none.
     pub id: i64,
     /// Milliseconds by which the client is asked to debounce its publishing (DEB-01).
@@ -209,4 +212,6 @@ pub struct Refreshed {
     pub info: Option<Payload>,
     /// What the subscription lets the client do from now on; `None` leaves it. For subscriptions.
     pub allow: Option<Permissions>,
+    /// Which publications the server lets the subscriber have from now on (TF-04); `None` leaves it. For subscriptions.
+    pub server_tags_filter: Option<Arc<TagMatcher>>,
 }

@@ -1,10 +1,11 @@
 //! What goes into a session and what comes out.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
 use tourbillon_protocol::{Command, Push, Reply};
-use tourbillon_types::{Channel, Disconnect, Payload, StreamPosition, Unsubscribe};
+use tourbillon_types::{Channel, Disconnect, Payload, StreamPosition, TagMatcher, Unsubscribe};
 
 use crate::calls::{Answer, Call, CallId, Granted, Refreshed};
 
@@ -77,6 +78,13 @@ pub enum Output {
         channel: Channel,
         /// Where the subscriber stands now; `None` for one without a position.
         live: Option<StreamPosition>,
+    },
+    /// Change which publications of this channel the server lets the subscriber have.
+    Filter {
+        /// The channel.
+        channel: Channel,
+        /// Those that it matches.
+        filter: Arc<TagMatcher>,
     },
     /// Detach the connection from this channel and tell the application.
     Detach {

@@ -11,6 +11,10 @@ use crate::subscriptions::State;
 impl Session {
     pub(crate) fn history(&mut self, id: u32, history: command::History, out: &mut Outputs) {
         let Some((subscribed, allow)) = self.may_ask(id, &history.channel, out) else { return };
+        if self.subscriptions.get(&history.channel).is_some_and(|found| found.filtered) {
+            // The history holds what the server hides from the subscriber (TF-04).
+            return Self::refuse(id, ReplyError::PERMISSION_DENIED, out);
+        }
         let call = Call::History { command: Box::new(history), subscribed, allow };
         self.call(call, Purpose::History { id }, out);
     }

@@ -151,7 +151,7 @@ impl Session {
         answer: Result<Refreshed, Refusal>,
         out: &mut Outputs,
     ) {
-        let result = answer.and_then(|refreshed| match self.prolong(now, channel, &refreshed) {
+        let result = answer.and_then(|refreshed| match self.prolong(now, channel, refreshed, out) {
             Expiry::Past => Err(ReplyError::EXPIRED.into()),
             Expiry::Never => Ok(ReplyResult::SubRefresh(SubRefreshResult::default())),
             Expiry::In(ttl) => {
@@ -174,7 +174,7 @@ impl Session {
         }
         match answer {
             Ok(refreshed) => {
-                if self.prolong(now, Some(&channel), &refreshed) == Expiry::Past {
+                if self.prolong(now, Some(&channel), refreshed, out) == Expiry::Past {
                     self.end_expired(&channel, out);
                 }
             }
@@ -184,16 +184,26 @@ impl Session {
     }
 
     /// Notes a subscription's new expiry, unless it is past. A subscription that is gone meanwhile is left alone.
-    fn prolong(&mut self, now: Now, channel: Option<&Channel>, refreshed: &Refreshed) -> Expiry {
+    fn prolong(
+        &mut self,
+        now: Now,
+        channel: Option<&Channel>,
+        refreshed: Refreshed,
+        out: &mut Outputs,
+    ) -> Expiry {
         let expiry = if refreshed.expired { Expiry::Past } else { expiry(now, refreshed.expire_at) };
         let grace = self.config.expired_sub_close_delay;
-        let subscription = channel.and_then(|channel| self.subscriptions.get_mut(channel));
-        let Some(subscription) = subscription else { return expiry };
+        let Some(channel) = channel else { return expiry };
+        let Some(subscription) = self.subscriptions.get_mut(channel) else { return expiry };
         if expiry != Expiry::Past {
             subscription.arm(now, expiry, grace);
             subscription.allow = refreshed.allow.unwrap_or(subscription.allow);
-            if let Some(info) = &refreshed.info {
-                subscription.rare().info = info.clone();
+            if let Some(info) = refreshed.info {
+                subscription.rare().info = info;
+            }
+            if let Some(filter) = refreshed.server_tags_filter {
+                subscription.filtered = true;
+                out.push(Output::Filter { channel: channel.clone(), filter });
             }
             self.deadlines.subscriptions = self.subscriptions.next_due();
         }

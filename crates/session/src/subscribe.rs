@@ -101,6 +101,7 @@ impl Session {
         subscription.client_side_refresh = granted.client_side_refresh;
         subscription.allow = granted.allow;
         subscription.revocable = granted.revocable;
+        subscription.filtered = granted.server_tags_filter.is_some();
         subscription.arm(now, expiry, grace);
         if !granted.info.is_empty() {
             subscription.rare().info = granted.info;

@@ -18,6 +18,8 @@ pub(crate) struct Subscription {
     pub(crate) client_side_refresh: bool,
     /// It depends on the rights of the connection.
     pub(crate) revocable: bool,
+    /// The server hides publications from it.
+    pub(crate) filtered: bool,
     /// What it lets the client do.
     pub(crate) allow: Permissions,
     /// What few subscriptions have.

@@ -11,10 +11,12 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Sleep, sleep};
 use tourbillon_transport::slot::Slot;
 
+use crate::takeover::PendingStream;
+
 /// How long a stream's end keeps back after all that it said. Where both arrive at once, the official SDK notices the
 /// end of an HTTP stream before it has looked at the disconnect in front of it, and does not know why it was closed.
 /// It ends the stream itself when it has, so that only others wait.
-const END_DELAY: Duration = Duration::from_millis(500);
+pub(crate) const END_DELAY: Duration = Duration::from_millis(500);
 
 /// The body of an answer: a short text, or a stream for as long as the connection lasts. It never fails.
 ///
@@ -25,7 +27,11 @@ pub struct HttpBody(Kind);
 #[derive(Debug)]
 enum Kind {
     Text(Bytes),
+    /// Begins when it is first asked for something, unless it is [taken](HttpBody::take_stream) before.
+    Pending(PendingStream),
     Stream(Stream),
+    /// Whoever has taken it does not ask here again.
+    Taken,
 }
 
 /// The taking end of a slot.
@@ -67,10 +73,33 @@ impl HttpBody {
         Self(Kind::Stream(Stream { slot, end: None }))
     }
 
+    pub(crate) const fn pending(stream: PendingStream) -> Self {
+        Self(Kind::Pending(stream))
+    }
+
     /// Whether this is the stream of a connection rather than a short answer.
     #[must_use]
     pub const fn is_stream(&self) -> bool {
-        matches!(self.0, Kind::Stream(_))
+        matches!(self.0, Kind::Pending(_) | Kind::Stream(_))
+    }
+
+    /// Whether there is something to [take](Self::take_stream).
+    #[must_use]
+    pub const fn is_pending_stream(&self) -> bool {
+        matches!(self.0, Kind::Pending(_))
+    }
+
+    /// The stream, for a server that is going to have the socket from the end of the head on and has
+    /// [said so](crate::OfferSocket). After that the body has nothing more, and no end.
+    #[must_use]
+    pub fn take_stream(&mut self) -> Option<PendingStream> {
+        if !self.is_pending_stream() {
+            return None;
+        }
+        match std::mem::replace(&mut self.0, Kind::Taken) {
+            Kind::Pending(stream) => Some(stream),
+            _ => None,
+        }
     }
 }
 
@@ -85,6 +114,13 @@ impl Body for HttpBody {
         match &mut self.0 {
             Kind::Text(text) if text.is_empty() => Poll::Ready(None),
             Kind::Text(text) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(text))))),
+            Kind::Pending(_) => {
+                if let Some(stream) = self.take_stream() {
+                    *self = stream.begin_in_slot();
+                }
+                self.poll_frame(cx)
+            }
+            Kind::Taken => Poll::Pending,
             Kind::Stream(stream) => stream.poll_take(cx).map(|bytes| bytes.map(Frame::data).map(Ok)),
         }
     }
@@ -92,6 +128,7 @@ impl Body for HttpBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Text(text) => text.is_empty(),
+            Kind::Pending(_) | Kind::Taken => false,
             Kind::Stream(stream) => stream.is_finished(),
         }
     }
@@ -99,7 +136,7 @@ impl Body for HttpBody {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Text(text) => SizeHint::with_exact(u64::try_from(text.len()).unwrap_or(u64::MAX)),
-            Kind::Stream(_) => SizeHint::default(),
+            Kind::Pending(_) | Kind::Stream(_) | Kind::Taken => SizeHint::default(),
         }
     }
 }

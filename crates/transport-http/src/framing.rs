@@ -1,5 +1,7 @@
 //! What a stream looks like.
 
+use std::io::Write;
+
 use tourbillon_transport::slot::Form;
 
 /// How messages are told apart in a stream (HID-01).
@@ -29,6 +31,55 @@ impl Framing {
             Self::Lines | Self::Raw => b"",
         }
     }
+
+    /// The preamble of events as a chunk.
+    pub(crate) const PREAMBLE_CHUNK: &[u8] = b"2\r\n\r\n\r\n";
+}
+
+/// A stream as the body of an answer that we write ourselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Chunked {
+    pub(crate) framing: Framing,
+    /// Whether each message is a chunk (RFC 9112 section 7.1).
+    pub(crate) chunked: bool,
+}
+
+impl Chunked {
+    /// How long the size of a chunk is, with the end of its line.
+    const fn head(chunk: usize) -> usize {
+        let digits = match chunk.checked_ilog2() {
+            Some(bits) => bits as usize / 4 + 1,
+            None => 1,
+        };
+        digits + 2
+    }
+}
+
+impl Form for Chunked {
+    fn key(self) -> u32 {
+        // Chosen at random.
+        if self.chunked { self.framing.key() ^ 0x4c1d_90e6 } else { self.framing.key() }
+    }
+
+    fn length(self, message: &[u8]) -> usize {
+        let framed = self.framing.length(message);
+        if self.chunked && framed > 0 { Self::head(framed) + framed + 2 } else { framed }
+    }
+
+    fn append(self, message: &[u8], to: &mut Vec<u8>) {
+        let framed = self.framing.length(message);
+        if !self.chunked {
+            return self.framing.append(message, to);
+        }
+        // A chunk of nothing would be the end.
+        if framed == 0 {
+            return;
+        }
+        // Into a vector nothing fails.
+        let _ = write!(to, "{framed:x}\r\n");
+        self.framing.append(message, to);
+        to.extend_from_slice(b"\r\n");
+    }
 }
 
 impl Form for Framing {
@@ -51,5 +102,40 @@ impl Form for Framing {
         to.extend_from_slice(before);
         to.extend_from_slice(message);
         to.extend_from_slice(after);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_says_how_long_it_is() {
+        let chunk = |framing, message: &[u8]| {
+            let form = Chunked { framing, chunked: true };
+            let mut chunk = Vec::new();
+            form.append(message, &mut chunk);
+            assert_eq!(chunk.len(), form.length(message), "{chunk:?}");
+            chunk
+        };
+        assert_eq!(chunk(Framing::Events, b"{}"), b"a\r\ndata: {}\n\n\r\n");
+        assert_eq!(chunk(Framing::Lines, b"{}"), b"3\r\n{}\n\r\n");
+        assert_eq!(chunk(Framing::Raw, b"\x01a"), b"2\r\n\x01a\r\n");
+        assert_eq!(chunk(Framing::Raw, b""), b"", "it would be the last");
+        for length in [1, 14, 15, 16, 254, 255, 256, 4_095, 4_096, 65_535, 65_536, 1 << 20] {
+            chunk(Framing::Lines, &vec![b'x'; length]);
+        }
+        let mut preamble = Vec::new();
+        Chunked { framing: Framing::Raw, chunked: true }.append(Framing::Events.preamble(), &mut preamble);
+        assert_eq!(preamble, Framing::PREAMBLE_CHUNK);
+    }
+
+    #[test]
+    fn to_old_clients_there_are_no_chunks() {
+        let form = Chunked { framing: Framing::Events, chunked: false };
+        let mut bytes = Vec::new();
+        form.append(b"{}", &mut bytes);
+        assert_eq!(bytes, b"data: {}\n\n");
+        assert_eq!((form.length(b"{}"), form.key()), (10, Framing::Events.key()));
     }
 }

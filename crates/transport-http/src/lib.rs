@@ -20,6 +20,10 @@
 //! pending, so that a client that does not read makes the node's queue grow and no buffer of ours. At rest the slot is
 //! empty and holds no storage. A message for many connections is put into the form of the stream once.
 //!
+//! An HTTP library keeps buffers for as long as it has a connection, which is most of what an idle stream takes. A
+//! server that can get the socket back [offers it](OfferSocket); then the writer of the connection writes to it itself,
+//! in chunks, like that of a WebSocket.
+//!
 //! # Cross-origin requests
 //!
 //! Pages of allowed origins may read the answers (HTTP-04). Requests of other pages are answered too, without the
@@ -34,6 +38,8 @@ mod framing;
 mod init;
 mod request;
 mod service;
+mod socket;
+mod takeover;
 mod tickets;
 mod transport;
 
@@ -42,5 +48,6 @@ pub use config::{ErrorResponse, HttpConfig};
 pub use emulation::EmulationService;
 pub use init::InitService;
 pub use service::StreamService;
+pub use takeover::{OfferSocket, PendingStream};
 pub use tickets::{TicketService, Tickets};
-pub use transport::{HttpTransport, HttpWriter};
+pub use transport::{HttpReader, HttpTransport, HttpWriter};

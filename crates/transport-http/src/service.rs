@@ -19,7 +19,7 @@ use tower_service::Service;
 use crate::failure::{Refused, Verdict};
 use crate::framing::Framing;
 use crate::request::{Answer, Answering, BoxError, Cors, answer, encoding, other_method, query_value, read};
-use crate::{HttpBody, HttpConfig, HttpTransport, Tickets};
+use crate::{HttpBody, HttpConfig, HttpTransport, OfferSocket, PendingStream, Tickets};
 
 /// Begins connections whose messages to the client are the body of the answer, and hands them to `A`.
 ///
@@ -186,16 +186,18 @@ impl<A: Accept<HttpTransport>> StreamService<A> {
         } else {
             info.emulation = true;
         }
-        let slot = Arc::new(Slot::new(framing.preamble()));
-        // Ends the connection if this future is dropped.
-        let stream = HttpBody::stream(slot.clone());
+        let offered = head.extensions.remove::<OfferSocket>().is_some() && head.version < Version::HTTP_2;
         let mut context = ConnContext::new(head.headers);
         context.held = head.extensions.remove::<Held>();
         let Some(errors) = errors else {
-            let transport = HttpTransport::new(info, first, framing, Verdict::NONE, slot);
-            self.accept.accept(transport, context);
-            return self.stream(stream, head.version);
+            let chunked = head.version == Version::HTTP_11;
+            let stream = PendingStream::new(self.accept.clone(), (info, context), first, framing, chunked);
+            let body = if offered { HttpBody::pending(stream) } else { stream.begin_in_slot() };
+            return self.stream(body, head.version);
         };
+        let slot = Arc::new(Slot::new(framing.preamble()));
+        // Ends the connection if this future is dropped.
+        let stream = HttpBody::stream(slot.clone());
         let (verdict, told) = Verdict::new();
         self.accept.accept(HttpTransport::new(info, first, framing, verdict, slot), context);
         let refused = match told.await {

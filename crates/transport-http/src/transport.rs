@@ -5,11 +5,14 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tourbillon_transport::slot::{Slot, SlotReader};
-use tourbillon_transport::{MessageQueue, Transport, TransportError, TransportInfo, TransportWriter};
+use tourbillon_transport::{
+    MessageQueue, Received, Transport, TransportError, TransportInfo, TransportReader, TransportWriter,
+};
 use tourbillon_types::Disconnect;
 
 use crate::failure::Verdict;
 use crate::framing::Framing;
+use crate::socket::{SocketReader, SocketWriter, Wire};
 
 /// A connection whose messages to the client are the body of a response. The first message of the client is what came
 /// with the request; what it sends later comes in other requests, and not through here.
@@ -18,11 +21,12 @@ use crate::framing::Framing;
 #[derive(Debug)]
 pub struct HttpTransport {
     info: TransportInfo,
-    reader: SlotReader,
+    reader: HttpReader,
     writer: HttpWriter,
 }
 
 impl HttpTransport {
+    /// One whose messages the HTTP server takes out of a slot.
     pub(crate) fn new(
         info: TransportInfo,
         first: Bytes,
@@ -30,30 +34,57 @@ impl HttpTransport {
         verdict: Verdict,
         slot: Arc<Slot>,
     ) -> Self {
-        let reader = SlotReader::new(first, slot.clone());
-        Self { info, reader, writer: HttpWriter { framing, verdict, slot } }
+        let reader = HttpReader(Reads::Slot(SlotReader::new(first, slot.clone())));
+        Self { info, reader, writer: HttpWriter(Writes::Slot { framing, verdict, slot }) }
+    }
+
+    /// One that has the socket for itself.
+    pub(crate) fn over(info: TransportInfo, first: Bytes, framing: Framing, wire: Arc<Wire>) -> Self {
+        let reader = HttpReader(Reads::Socket(SocketReader::new(first, wire.clone(), framing)));
+        Self { info, reader, writer: HttpWriter(Writes::Socket(SocketWriter::new(wire, framing))) }
     }
 }
 
 impl Transport for HttpTransport {
-    type Reader = SlotReader;
+    type Reader = HttpReader;
     type Writer = HttpWriter;
 
     fn info(&self) -> &TransportInfo {
         &self.info
     }
 
-    fn split(self) -> (SlotReader, HttpWriter) {
+    fn split(self) -> (HttpReader, HttpWriter) {
         (self.reader, self.writer)
+    }
+}
+
+/// The receiving half: what came with the request, and the end.
+#[derive(Debug)]
+pub struct HttpReader(Reads);
+
+#[derive(Debug)]
+enum Reads {
+    Slot(SlotReader),
+    Socket(SocketReader),
+}
+
+impl TransportReader for HttpReader {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, TransportError>> {
+        match &mut self.0 {
+            Reads::Slot(slot) => slot.poll_recv(cx),
+            Reads::Socket(socket) => socket.poll_recv(cx),
+        }
     }
 }
 
 /// The sending half.
 #[derive(Debug)]
-pub struct HttpWriter {
-    framing: Framing,
-    verdict: Verdict,
-    slot: Arc<Slot>,
+pub struct HttpWriter(Writes);
+
+#[derive(Debug)]
+enum Writes {
+    Slot { framing: Framing, verdict: Verdict, slot: Arc<Slot> },
+    Socket(SocketWriter),
 }
 
 impl TransportWriter for HttpWriter {
@@ -62,22 +93,45 @@ impl TransportWriter for HttpWriter {
         cx: &mut Context<'_>,
         queue: &mut MessageQueue,
     ) -> Poll<Result<(), TransportError>> {
-        if !self.verdict.look(queue) {
-            // The answer tells it. Whatever else there is to say has no stream to go to.
-            self.slot.leave();
+        match &mut self.0 {
+            Writes::Slot { framing, verdict, slot } => {
+                if !verdict.look(queue) {
+                    // The answer tells it. Whatever else there is to say has no stream to go to.
+                    slot.leave();
+                }
+                slot.poll_put(cx, *framing, queue).map_err(TransportError::from)
+            }
+            Writes::Socket(socket) => socket.poll_write(cx, queue).map_err(TransportError::from),
         }
-        self.slot.poll_put(cx, self.framing, queue).map_err(TransportError::from)
     }
 
-    fn poll_close(&mut self, _: &mut Context<'_>, why: &Disconnect) -> Poll<Result<(), TransportError>> {
-        self.verdict.end(why.code, &why.reason);
-        // What is in the slot is still taken; the reader tells when.
-        Poll::Ready(self.slot.end().map_err(TransportError::from))
+    fn poll_close(&mut self, cx: &mut Context<'_>, why: &Disconnect) -> Poll<Result<(), TransportError>> {
+        match &mut self.0 {
+            Writes::Slot { verdict, slot, .. } => {
+                verdict.end(why.code, &why.reason);
+                // What is in the slot is still taken; the reader tells when.
+                Poll::Ready(slot.end().map_err(TransportError::from))
+            }
+            Writes::Socket(socket) => socket.poll_end(cx).map_err(TransportError::from),
+        }
     }
 }
 
 impl Drop for HttpWriter {
     fn drop(&mut self) {
-        let _ = self.slot.end();
+        if let Writes::Slot { slot, .. } = &self.0 {
+            let _ = slot.end();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_idle_stream_takes_is_small() {
+        assert!(size_of::<HttpReader>() <= 64, "{}", size_of::<HttpReader>());
+        assert!(size_of::<HttpWriter>() <= 72, "{}", size_of::<HttpWriter>());
     }
 }

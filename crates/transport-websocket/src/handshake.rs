@@ -100,7 +100,7 @@ impl Handshake {
     ) -> Option<(UpgradedRead, UpgradedWrite, Bytes, Option<Deflate>, ConnContext)> {
         match self.upgrade?.await {
             Ok(upgraded) => {
-                let (read, write, early) = split(upgraded);
+                let (read, write, early) = split(upgraded)?;
                 Some((read, write, early, self.deflate, self.context))
             }
             Err(error) => {

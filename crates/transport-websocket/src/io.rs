@@ -10,6 +10,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tourbillon_transport::{Lent, Rewound};
 
 /// The receiving half of an upgraded connection.
 #[derive(Debug)]
@@ -32,29 +33,34 @@ enum WriteHalf {
 }
 
 /// Takes an upgraded connection apart: plain TCP without the layers that the HTTP server put around it, anything
-/// else as it is. The bytes are what the HTTP server has read already.
-pub(crate) fn split(upgraded: Upgraded) -> (UpgradedRead, UpgradedWrite, Bytes) {
+/// else as it is. The bytes are what the HTTP server has read already. `None`: it has kept the connection.
+pub(crate) fn split(upgraded: Upgraded) -> Option<(UpgradedRead, UpgradedWrite, Bytes)> {
     let upgraded = match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
-        Ok(parts) => return tcp(parts.io.into_inner(), parts.read_buf),
+        Ok(parts) => return Some(tcp(parts.io.into_inner(), parts.read_buf)),
         Err(upgraded) => upgraded,
     };
-    let upgraded = match upgraded.downcast::<TokioIo<Rewound>>() {
+    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => return Some(tcp(parts.io.into_inner(), parts.read_buf)),
+        Err(upgraded) => upgraded,
+    };
+    let upgraded = match upgraded.downcast::<TokioIo<Lent<TcpStream>>>() {
+        Ok(parts) => return Some(tcp(parts.io.into_inner().into_inner()?, parts.read_buf)),
+        Err(upgraded) => upgraded,
+    };
+    match upgraded.downcast::<TokioIo<Lent<Rewound>>>() {
         Ok(parts) => {
-            let Rewound { stream, before } = parts.io.into_inner();
+            let (stream, before) = parts.io.into_inner().into_inner()?.into_parts();
             let early = match (parts.read_buf.is_empty(), before.is_empty()) {
                 (_, true) => parts.read_buf,
                 (true, _) => before,
                 _ => [parts.read_buf, before].concat().into(),
             };
-            return tcp(stream, early);
+            Some(tcp(stream, early))
         }
-        Err(upgraded) => upgraded,
-    };
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => tcp(parts.io.into_inner(), parts.read_buf),
         Err(upgraded) => {
             let (read, write) = tokio::io::split(TokioIo::new(upgraded));
-            (UpgradedRead(ReadHalf::Other(read)), UpgradedWrite(WriteHalf::Other(write)), Bytes::new())
+            let halves = (UpgradedRead(ReadHalf::Other(read)), UpgradedWrite(WriteHalf::Other(write)));
+            Some((halves.0, halves.1, Bytes::new()))
         }
     }
 }
@@ -70,64 +76,6 @@ fn tcp(stream: TcpStream, early: Bytes) -> (UpgradedRead, UpgradedWrite, Bytes) 
 pub(crate) fn halves(stream: TcpStream) -> (UpgradedRead, UpgradedWrite) {
     let (read, write) = stream.into_split();
     (UpgradedRead(ReadHalf::Tcp(read)), UpgradedWrite(WriteHalf::Tcp(write)))
-}
-
-/// A connection of plain TCP of which something has been read, which comes first for whoever reads on. An HTTP server
-/// that is given such a stream may upgrade it: [`WebSocketService`](crate::WebSocketService) takes it apart as it does
-/// a bare one.
-#[derive(Debug)]
-pub struct Rewound {
-    stream: TcpStream,
-    before: Bytes,
-}
-
-impl Rewound {
-    /// The connection, and what was read of it.
-    #[must_use]
-    pub const fn new(stream: TcpStream, before: Bytes) -> Self {
-        Self { stream, before }
-    }
-}
-
-impl AsyncRead for Rewound {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<Result<()>> {
-        if self.before.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, into);
-        }
-        let now = self.before.len().min(into.remaining());
-        into.put_slice(&self.before.split_to(now));
-        if self.before.is_empty() {
-            // Its memory is not kept.
-            self.before = Bytes::new();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Rewound {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
 }
 
 impl AsyncRead for UpgradedRead {

@@ -28,7 +28,7 @@ mod uni;
 mod writer;
 
 pub use config::{Compression, WebSocketConfig};
-pub use io::{Rewound, UpgradedRead, UpgradedWrite};
+pub use io::{UpgradedRead, UpgradedWrite};
 pub use reader::WebSocketReader;
 pub use service::{TcpUpgrade, WebSocketService};
 pub use tourbillon_transport::{OriginError, OriginPolicy};

@@ -23,7 +23,7 @@ use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use tourbillon_broker_memory::MemoryEngine;
 use tourbillon_node::{AllowAll, Node};
 use tourbillon_transport::OriginPolicy;
-use tourbillon_transport_webtransport::{Http3, RequestBody, WebTransportConfig, endpoint};
+use tourbillon_transport_webtransport::{Admitted, Http3, RequestBody, WebTransportConfig, endpoint};
 use tourbillon_types::{Channel, Payload};
 use tower_service::Service;
 use wtransport::Identity;
@@ -79,7 +79,10 @@ async fn serve(address: &str) {
     tokio::spawn(async move {
         while let Some(incoming) = endpoint.accept().await {
             let http3 = http3.clone();
-            tokio::spawn(async move { http3.serve(incoming, Nothing).await });
+            let never = std::future::pending();
+            tokio::spawn(async move {
+                http3.serve(incoming.accept()?, Nothing, |_| Ok(Admitted::default()), never).await
+            });
         }
     });
     let mut lines = BufReader::new(tokio::io::stdin()).lines();

@@ -58,6 +58,11 @@ impl Server {
         let stream = poll_fn(|cx| self.0.poll_accept_request_stream(cx)).await.map_err(BodyError::new)?;
         Ok(stream.map(|stream| Opened(self.0.create_resolver(FrameStream::new(BufRecvStream::new(stream))))))
     }
+
+    /// Tells the peer that requests which it has not sent yet are not served.
+    pub(crate) async fn leave(&mut self) -> Result<(), BodyError> {
+        self.0.shutdown(0).await.map_err(BodyError::new)
+    }
 }
 
 /// A stream of which nothing is known yet.

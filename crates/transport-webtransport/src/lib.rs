@@ -4,6 +4,7 @@
 //! WebTransport session becomes a connection of the client protocol, which is handed to whatever implements
 //! [`Accept`](tourbillon_transport::Accept). [`endpoint`] makes the UDP side, with bounds for what a peer can make it
 //! hold. Nothing here starts a task: [`Http3::serve`] is a future for one QUIC connection, and the caller spawns it.
+//! Whether a session may begin, the caller says too ([`Admitted`]).
 //!
 //! # What goes over a session
 //!
@@ -27,7 +28,7 @@ mod transport;
 
 pub use config::WebTransportConfig;
 pub use h3::{BodyError, RequestBody};
-pub use listen::{alt_svc, endpoint};
+pub use listen::{alt_svc, endpoint, server_config};
 pub use quinn;
-pub use serve::{Http3, ServeError};
+pub use serve::{Admitted, Http3, ServeError};
 pub use transport::{WebTransport, WebTransportReader, WebTransportWriter};

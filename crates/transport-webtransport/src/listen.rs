@@ -39,7 +39,7 @@ const INCOMING: usize = 1024;
 const INCOMING_BYTES: u64 = 16 * 1024;
 const INCOMING_TOTAL: u64 = 4 * 1024 * 1024;
 
-/// An endpoint on this socket. `tls` needs certificates, and TLS 1.3; its protocols are replaced by HTTP/3.
+/// An endpoint on this socket, with a [`server_config`] for new connections.
 ///
 /// A peer can make a connection hold 256 KiB that it sent, 256 KiB that it does not acknowledge, 4 KiB of datagrams
 /// and 100 streams; a connection ends after 60 s in which nothing comes.
@@ -52,6 +52,16 @@ const INCOMING_TOTAL: u64 = 4 * 1024 * 1024;
 ///
 /// Outside a tokio runtime.
 pub fn endpoint(socket: UdpSocket, tls: &ServerConfig) -> io::Result<Endpoint> {
+    Endpoint::new(EndpointConfig::default(), Some(server_config(tls)?), socket, Arc::new(TokioRuntime))
+}
+
+/// What a connection begins with; `Incoming::accept_with` takes another than that of the endpoint. `tls` needs
+/// certificates, and TLS 1.3; its protocols are replaced by HTTP/3.
+///
+/// # Errors
+///
+/// TLS settings without TLS 1.3.
+pub fn server_config(tls: &ServerConfig) -> io::Result<quinn::ServerConfig> {
     let mut tls = tls.clone();
     tls.alpn_protocols = vec![b"h3".to_vec()];
     // A replayed request would be carried out twice.
@@ -64,7 +74,7 @@ pub fn endpoint(socket: UdpSocket, tls: &ServerConfig) -> io::Result<Endpoint> {
         .max_incoming(INCOMING)
         .incoming_buffer_size(INCOMING_BYTES)
         .incoming_buffer_size_total(INCOMING_TOTAL);
-    Endpoint::new(EndpointConfig::default(), Some(config), socket, Arc::new(TokioRuntime))
+    Ok(config)
 }
 
 fn bounds() -> TransportConfig {

@@ -12,12 +12,12 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::header::{CONTENT_TYPE, ORIGIN};
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
-use tourbillon_transport::{Accept, ConnContext, TransportInfo};
+use tokio::time::{Instant, sleep, timeout};
+use tourbillon_transport::{Accept, ConnContext, Held, TransportInfo};
 use tourbillon_types::{Disconnect, Encoding};
 use tower_service::Service;
 
@@ -35,6 +35,12 @@ const HEAD: Duration = Duration::from_secs(10);
 /// Time within which what is sent of an answer must be taken (HTTP-01).
 const WRITE: Duration = Duration::from_secs(10);
 
+/// How long a connection is kept on which nothing is under way, once there was something. Before, it is [`HEAD`].
+const QUIET: Duration = Duration::from_secs(30);
+
+/// Time within which what is under way must end once the server stops.
+const FAREWELL: Duration = Duration::from_secs(10);
+
 /// Sessions of one connection at a time. Browsers have one.
 const SESSIONS: u64 = 16;
 
@@ -46,6 +52,15 @@ const STRAYS: usize = 256;
 pub struct Http3<A> {
     accept: A,
     sessions: Option<Arc<WebTransportConfig>>,
+}
+
+/// What a session that may begin takes up, to be given back by its end.
+#[derive(Clone, Debug, Default)]
+pub struct Admitted {
+    /// For as long as the connection lasts that it becomes.
+    pub held: Option<Held>,
+    /// Until it is one: a session that opens no stream is nothing yet.
+    pub opening: Option<Held>,
 }
 
 /// Why a QUIC connection ended out of order.
@@ -106,7 +121,11 @@ impl<A> Http3<A> {
 impl<A: Accept<WebTransport>> Http3<A> {
     /// Serves one connection to its end: of the connection, not of the sessions on it, which end with it.
     ///
-    /// A request gets the peer's address among its extensions, like those over TCP.
+    /// A request gets the peer's address among its extensions, like those over TCP. `admit` is asked, by the headers
+    /// of its request, whether a session may begin, or answers with a status. After `stop` no more is begun, and what is
+    /// under way has ten seconds to end.
+    ///
+    /// A connection on which nothing is under way ends by itself, after 30 s, or 10 s if there never was anything.
     ///
     /// # Errors
     ///
@@ -115,24 +134,35 @@ impl<A: Accept<WebTransport>> Http3<A> {
     /// # Cancel safety
     ///
     /// Dropping the future ends the connection and everything on it.
-    pub async fn serve<S, B>(&self, incoming: quinn::Incoming, service: S) -> Result<(), ServeError>
+    pub async fn serve<S, B>(
+        &self,
+        connecting: quinn::Connecting,
+        service: S,
+        admit: impl Fn(&HeaderMap) -> Result<Admitted, StatusCode>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), ServeError>
     where
         S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone,
         B: Body<Data = Bytes>,
         B::Error: fmt::Display,
     {
-        let connecting = incoming.accept()?;
-        let quic = timeout(HANDSHAKE, connecting).await.map_err(|_| ServeError::Late)??;
+        let mut stop = pin!(stop);
+        let quic = tokio::select! {
+            quic = timeout(HANDSHAKE, connecting) => quic.map_err(|_| ServeError::Late)??,
+            () = &mut stop => return Ok(()),
+        };
         let peer = SocketAddr::new(quic.remote_address().ip().to_canonical(), quic.remote_address().port());
         let sessions = if self.sessions.is_some() { SESSIONS } else { 0 };
         let mut server = h3::Server::begin(quic, sessions).await?;
         let waiting = Waiting::default();
         let mut work = FuturesUnordered::new();
         let mut strays = 0;
+        let mut stopping = false;
+        let mut patience = pin!(sleep(HEAD));
         loop {
             tokio::select! {
                 opened = server.accept() => match opened? {
-                    Some(opened) => work.push(self.stream(opened, peer, service.clone(), &waiting)),
+                    Some(opened) => work.push(self.stream(opened, peer, service.clone(), &admit, &waiting)),
                     None => break,
                 },
                 Some(stray) = work.next(), if !work.is_empty() => {
@@ -140,7 +170,19 @@ impl<A: Accept<WebTransport>> Http3<A> {
                     if strays > STRAYS {
                         return Err(ServeError::Strays);
                     }
+                    if work.is_empty() && !stopping {
+                        patience.as_mut().reset(Instant::now() + QUIET);
+                    }
                 }
+                () = &mut stop, if !stopping => {
+                    stopping = true;
+                    server.leave().await?;
+                    patience.as_mut().reset(Instant::now() + FAREWELL);
+                }
+                () = &mut patience, if stopping || work.is_empty() => return Ok(()),
+            }
+            if stopping && work.is_empty() {
+                return Ok(());
             }
         }
         while work.next().await.is_some() {}
@@ -148,7 +190,14 @@ impl<A: Accept<WebTransport>> Http3<A> {
     }
 
     /// Serves what came on one stream; `true` if it was for nothing.
-    async fn stream<S, B>(&self, opened: h3::Opened, peer: SocketAddr, service: S, waiting: &Waiting) -> bool
+    async fn stream<S, B>(
+        &self,
+        opened: h3::Opened,
+        peer: SocketAddr,
+        service: S,
+        admit: impl Fn(&HeaderMap) -> Result<Admitted, StatusCode>,
+        waiting: &Waiting,
+    ) -> bool
     where
         S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible>,
         B: Body<Data = Bytes>,
@@ -161,15 +210,15 @@ impl<A: Accept<WebTransport>> Http3<A> {
                 return true;
             }
             Ok(Ok(Purpose::Session(session, stream))) => return !waiting.arrived(session, stream),
-            Ok(Ok(Purpose::Request(asked))) => {
-                let (request, exchange) = *asked;
-                match &self.sessions {
-                    Some(config) if h3::asks_for_session(&request) => {
-                        self.session(config, request, exchange, peer, waiting).await
-                    }
-                    _ => answer(request, exchange, peer, service).await,
+            Ok(Ok(Purpose::Request(asked))) => match &self.sessions {
+                Some(config) if h3::asks_for_session(&asked.0) => {
+                    self.session(config, *asked, peer, admit, waiting).await
                 }
-            }
+                _ => {
+                    let (request, exchange) = *asked;
+                    answer(request, exchange, peer, service).await
+                }
+            },
         };
         if let Err(error) = served {
             tracing::debug!(%peer, %error, "a request over HTTP/3 broke off");
@@ -181,16 +230,20 @@ impl<A: Accept<WebTransport>> Http3<A> {
     async fn session(
         &self,
         config: &WebTransportConfig,
-        request: Request<()>,
-        exchange: Exchange,
+        asked: (Request<()>, Exchange),
         peer: SocketAddr,
+        admit: impl Fn(&HeaderMap) -> Result<Admitted, StatusCode>,
         waiting: &Waiting,
     ) -> Result<(), BodyError> {
-        let Exchange { mut answer, mut body } = exchange;
+        let (request, Exchange { mut answer, mut body }) = asked;
         let (head, ()) = request.into_parts();
         if head.uri.path() != config.path {
             return refuse(&mut answer, StatusCode::NOT_FOUND, "nothing is here\n").await;
         }
+        let Admitted { held, opening } = match admit(&head.headers) {
+            Ok(admitted) => admitted,
+            Err(status) => return refuse(&mut answer, status, "too many connections\n").await,
+        };
         if !config.origins.allows(head.headers.get(ORIGIN).map(HeaderValue::as_bytes)) {
             tracing::info!(origin = ?head.headers.get(ORIGIN), "session refused: origin is not among client.allowed_origins");
             return refuse(&mut answer, StatusCode::FORBIDDEN, "this origin may not connect\n").await;
@@ -206,7 +259,7 @@ impl<A: Accept<WebTransport>> Http3<A> {
             stream = timeout(config.stream_timeout, &mut awaited.stream) => stream,
             () = &mut ended => return answer.finish().await,
         };
-        drop(awaited);
+        drop((awaited, opening));
         let Ok(Ok(stream)) = stream else {
             return answer.end_session(&Disconnect::STALE).await;
         };
@@ -217,13 +270,16 @@ impl<A: Accept<WebTransport>> Http3<A> {
         let mut info = TransportInfo::new("webtransport", encoding);
         info.disconnect_push = true;
         info.peer = Some(peer);
+        info.write_timeout = Some(config.write_timeout);
         let framing = Framing::from(encoding);
         let (sending, receiving) = stream.split();
         let (gone, session) = oneshot::channel::<()>();
         let (end, mut why) = oneshot::channel();
         let reader = WebTransportReader::new(receiving, framing, config.message_size_limit, session);
         let writer = WebTransportWriter::new(sending, framing, end);
-        self.accept.accept(WebTransport { info, reader, writer }, ConnContext::new(head.headers));
+        let mut context = ConnContext::new(head.headers);
+        context.held = held;
+        self.accept.accept(WebTransport { info, reader, writer }, context);
 
         let why = tokio::select! {
             why = &mut why => why.unwrap_or(Disconnect::CONNECTION_CLOSED),

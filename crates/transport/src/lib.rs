@@ -20,9 +20,11 @@ mod emulation;
 mod error;
 mod forms;
 mod lane;
+mod lend;
 mod message;
 mod origin;
 mod queue;
+mod rewound;
 mod run;
 
 #[cfg(feature = "conformance")]
@@ -40,9 +42,11 @@ pub use context::{ConnContext, Held};
 pub use emulation::{Inject, InjectError, Mailbox, Mailed};
 pub use error::TransportError;
 pub use lane::Lane;
+pub use lend::{Lender, Lent};
 pub use message::Message;
 pub use origin::{OriginError, OriginPolicy};
 pub use queue::{Entry, MessageQueue};
+pub use rewound::Rewound;
 pub use run::Run;
 use tourbillon_types::{Direction, Disconnect, Encoding};
 

@@ -14,13 +14,32 @@ use crate::forms::Forms;
 ///
 /// It is one pointer to one allocation, which holds the bytes.
 #[derive(Clone)]
-pub struct Message(ThinArc<Forms, u8>);
+pub struct Message(ThinArc<Head, u8>);
+
+/// What stands before the bytes.
+struct Head {
+    forms: Forms,
+    label: u8,
+}
 
 impl Message {
     /// A message of these bytes, which are copied.
     #[must_use]
     pub fn new(bytes: impl AsRef<[u8]>) -> Self {
-        Self(ThinArc::from_header_and_slice(Forms::new(), bytes.as_ref()))
+        Self::labelled(0, bytes)
+    }
+
+    /// A message of these bytes, which are copied, with a label that says to whoever made it what it is. Transports do
+    /// not look at it.
+    #[must_use]
+    pub fn labelled(label: u8, bytes: impl AsRef<[u8]>) -> Self {
+        Self(ThinArc::from_header_and_slice(Head { forms: Forms::new(), label }, bytes.as_ref()))
+    }
+
+    /// The label; 0 unless one was given.
+    #[must_use]
+    pub fn label(&self) -> u8 {
+        self.0.header.header.label
     }
 
     /// The encoded bytes.
@@ -46,14 +65,14 @@ impl Message {
     /// Forms are kept for as long as the message lives, so the keys of a process should be few. A compression level
     /// is its own key; transports choose others at random.
     pub fn derived(&self, key: u32, make: impl FnOnce(&[u8]) -> Bytes) -> Bytes {
-        self.0.header.header.get(key, || make(&self.0.slice))
+        self.0.header.header.forms.get(key, || make(&self.0.slice))
     }
 
     /// The form of this message that `key` names, if it was made already.
     #[inline]
     #[must_use]
     pub fn made(&self, key: u32) -> Option<Bytes> {
-        self.0.header.header.made(key)
+        self.0.header.header.forms.made(key)
     }
 
     /// Whether many connections, or places in queues, have this message at the moment: what is made once for all of
@@ -99,6 +118,13 @@ mod tests {
     fn empty_messages_are_told_apart() {
         let (one, other) = (Message::new([]), Message::new([]));
         assert!(one.is_empty() && one.same(&one.clone()) && !one.same(&other));
+    }
+
+    #[test]
+    fn a_label_stays_with_the_bytes() {
+        let message = Message::labelled(7, *b"abc");
+        assert_eq!((message.clone().label(), message.as_bytes()), (7, &b"abc"[..]));
+        assert_eq!(Message::new(*b"abc").label(), 0);
     }
 
     #[test]

@@ -195,6 +195,26 @@ impl MessageQueue {
         one.into_iter().chain(front).chain(back).map(Slot::entry)
     }
 
+    /// What waits behind the first `number` entries, in order. Takes no time for those that it passes over.
+    pub fn entries_after(&self, number: usize) -> impl Iterator<Item = Entry<'_>> + '_ {
+        let (one, many) = match &self.slots {
+            Slots::Empty => (None, None),
+            Slots::One(slot) => ((number == 0).then_some(slot), None),
+            Slots::Many(many) => (None, Some(many.range(number.min(many.len())..))),
+        };
+        one.into_iter().chain(many.into_iter().flatten()).map(Slot::entry)
+    }
+
+    /// The number of entries: messages, and runs as a whole.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        match &self.slots {
+            Slots::Empty => 0,
+            Slots::One(_) => 1,
+            Slots::Many(many) => many.len(),
+        }
+    }
+
     /// The only message that waits, if there is just one and it is not of a run.
     #[inline]
     #[must_use]
@@ -343,6 +363,23 @@ mod tests {
             assert_eq!(queue.bytes(), 0);
             assert!(matches!(queue.slots, Slots::Empty), "no storage at rest");
         }
+    }
+
+    #[test]
+    fn entries_are_counted_and_passed_over() {
+        let mut queue = MessageQueue::new();
+        assert_eq!((queue.count(), queue.entries_after(0).count()), (0, 0));
+        queue.push(message("a"));
+        assert_eq!(
+            (queue.count(), queue.entries_after(0).count(), queue.entries_after(1).count()),
+            (1, 1, 0)
+        );
+        queue.push_run(Run::new(message("bc")));
+        queue.push(message("def"));
+        let after = |number| queue.entries_after(number).map(|entry| matches!(entry, Entry::Run(_)));
+        assert_eq!(queue.count(), 3);
+        assert_eq!(after(1).collect::<Vec<_>>(), [true, false]);
+        assert_eq!((after(2).count(), after(3).count(), after(9).count()), (1, 0, 0));
     }
 
     #[test]

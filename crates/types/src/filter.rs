@@ -28,6 +28,7 @@
 mod check;
 mod matcher;
 mod number;
+mod read;
 
 pub use check::{FilterError, FilterLimits, FilterProblem};
 pub use matcher::TagMatcher;

@@ -367,3 +367,24 @@ proptest! {
         prop_assert_eq!(matcher(&set("a", "nin", &vals)).matches(&tags), !vals.contains(&tag.as_str()));
     }
 }
+
+#[test]
+fn filters_are_read_from_json() {
+    let json = r#"{"op":"and","nodes":[{"key":"a","cmp":"in","vals":["1","2"]},{"key":"b","cmp":"eq","val":"x","op":""}]}"#;
+    let read: TagFilter = serde_json::from_str(json).expect("a filter");
+    assert_eq!(read, node("and", [set("a", "in", &["1", "2"]), leaf("b", "eq", "x")]));
+    let lax = r#"{"key":"b","cmp":"eq","val":"x","op":null,"vals":null,"nodes":null,"later":[{"key":1}]}"#;
+    assert_eq!(serde_json::from_str::<TagFilter>(lax).ok(), Some(leaf("b", "eq", "x")));
+    for wrong in [
+        "null",
+        r#"["","b","eq","x"]"#,
+        r#""b""#,
+        r#"{"key":1}"#,
+        r#"{"key":"a","key":"b"}"#,
+        r#"{"nodes":{}}"#,
+        r#"{"nodes":[[]]}"#,
+        r#"{"vals":[1]}"#,
+    ] {
+        assert!(serde_json::from_str::<TagFilter>(wrong).is_err(), "{wrong}");
+    }
+}

@@ -8,6 +8,7 @@ use tourbillon::grpc::GrpcConfig;
 use tourbillon::memory::Persistence;
 use tourbillon::node::NodeConfig;
 use tourbillon::websocket::{UniWebSocketConfig, WebSocketConfig};
+use tourbillon::webtransport::WebTransportConfig;
 use tourbillon_access::{
     ChannelConfig, LimitsConfig, NamespaceConfig, Namespaces, NamespacesConfig, TokensConfig,
 };
@@ -44,6 +45,8 @@ pub struct Settings {
     pub websocket: Option<(String, WebSocketConfig)>,
     /// The path of the endpoint for WebSockets that go one way and how it behaves; `None` when it is off.
     pub uni_websocket: Option<(String, UniWebSocketConfig)>,
+    /// How WebTransport behaves; `None` when it is off.
+    pub webtransport: Option<WebTransportConfig>,
     /// Where the unidirectional GRPC stream is and how it behaves; `None` when it is off.
     pub uni_grpc: Option<(SocketAddr, GrpcConfig)>,
     /// The endpoints of connections over plain HTTP.
@@ -130,6 +133,7 @@ impl Settings {
         }
         let websocket = transports::websocket(&mut check, options);
         let uni_websocket = transports::uni_websocket(&mut check, options);
+        let webtransport = transports::webtransport(&mut check, options);
         let uni_grpc = uni_grpc(&mut check, options);
         let http = transports::http(&mut check, options);
         let api = api(&mut check, options);
@@ -163,6 +167,7 @@ impl Settings {
             tokens,
             websocket,
             uni_websocket,
+            webtransport,
             uni_grpc,
             http,
             api,
@@ -248,6 +253,11 @@ fn node(check: &mut Checker, options: &Options) -> NodeConfig {
     node.recovery_max_publication_limit = client.recovery_max_publication_limit;
     node.presence_update_interval =
         at_least_a_second(check, "client.presence_update_interval", client.presence_update_interval);
+    let interval = options.node.info_metrics_aggregate_interval;
+    if interval != GoDuration::ZERO {
+        node.info_metrics_aggregate_interval =
+            at_least_a_second(check, "node.info_metrics_aggregate_interval", interval);
+    }
     node.channel_position_check_delay =
         at_least_a_second(check, "client.channel_position_check_delay", client.channel_position_check_delay);
     let lag = check.duration("client.channel_position_max_time_lag", client.channel_position_max_time_lag);
@@ -418,6 +428,10 @@ fn warnings(options: &Options) -> Vec<String> {
     warn(
         client.allowed_origins.iter().any(|origin| origin == "*"),
         "client.allowed_origins has \"*\": pages of anybody may connect",
+    );
+    warn(
+        options.http_server.http3.enabled && options.http_server.proxy_protocol.enabled,
+        "http_server.http3: over UDP there is no PROXY header: behind a load balancer all clients have its address",
     );
     let commands = &client.rate_limit.client_command;
     warn(

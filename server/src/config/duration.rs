@@ -22,6 +22,9 @@ const UNITS: [(&str, i64); 8] = [
 ];
 
 impl GoDuration {
+    /// No time.
+    pub const ZERO: Self = Self(0);
+
     /// So many milliseconds.
     #[must_use]
     pub const fn from_millis(millis: i64) -> Self {

@@ -65,6 +65,8 @@ pub struct PortSettings {
     pub internal_tls: Option<TlsSettings>,
     /// HTTP/2 without TLS for clients.
     pub h2c_external: bool,
+    /// HTTP/3 for clients.
+    pub http3: bool,
     /// Networks whose connections for clients begin with a PROXY header; `None` where none do.
     pub proxy_protocol: Option<Networks>,
 }
@@ -179,6 +181,15 @@ pub(super) fn ports(
             check.error(path, "is HTTP/2 without TLS, and TLS is on: with it, HTTP/2 is there by itself");
         }
     }
+    if server.http3.enabled {
+        let path = "http_server.http3.enabled";
+        if external_tls.is_none() {
+            check.error(path, "needs TLS: http_server.tls or http_server.tls_autocert");
+        }
+        if matches!(listeners, Some(ListenerConfig { external: Place::Unix(_), .. })) {
+            check.error(path, "needs a port: http_server.address is a Unix socket");
+        }
+    }
     let proxy = &server.proxy_protocol;
     let trusted = networks(check, "http_server.proxy_protocol.trusted", &proxy.trusted);
     // A Unix socket is trusted by who may open it.
@@ -192,6 +203,7 @@ pub(super) fn ports(
         external_tls,
         internal_tls,
         h2c_external: server.h2c_external,
+        http3: server.http3.enabled,
         proxy_protocol: proxy.enabled.then_some(trusted),
     }
 }

@@ -68,6 +68,8 @@ options! {
         uni_websocket: UniWebSocket = UniWebSocket::default(),
         /// Tickets for the endpoints of server-sent events.
         ticket: Ticket = Ticket::default(),
+        /// WebTransport.
+        webtransport: WebTransport = WebTransport::default(),
         /// The unidirectional GRPC stream.
         uni_grpc: UniGrpc = UniGrpc::default(),
         /// What a page may ask before it connects.
@@ -113,6 +115,8 @@ options! {
         internal_tls: Tls = Tls::default(),
         /// HTTP/2 without TLS for clients; needs an internal port of its own.
         h2c_external: bool = false,
+        /// HTTP/3 for clients.
+        http3: Http3 = Http3::default(),
         /// Load balancers say who clients are.
         proxy_protocol: ProxyProtocol = ProxyProtocol::default(),
     }
@@ -156,6 +160,15 @@ options! {
         /// The root of the authority's own certificate, if none that everybody knows: PEM, base64 of it or a
         /// file.
         directory_ca_pem: String = String::new(),
+    }
+}
+
+options! {
+    /// `http_server.http3`.
+    Http3 {
+        /// HTTP/3 at the UDP port with the number of the port for clients, which answers over TCP tell of by `Alt-Svc`;
+        /// needs TLS.
+        enabled: bool = false,
     }
 }
 
@@ -689,6 +702,18 @@ options! {
 }
 
 options! {
+    /// `webtransport`.
+    WebTransport {
+        /// Switches WebTransport on; needs `http_server.http3.enabled`.
+        enabled: bool = false,
+        /// The path.
+        handler_prefix: String = "/connection/webtransport".to_owned(),
+        /// The largest command of a client, in bytes.
+        message_size_limit: usize = 65_536,
+    }
+}
+
+options! {
     /// `uni_grpc`.
     UniGrpc {
         /// Switches the stream on.
@@ -798,6 +823,8 @@ options! {
 options! {
     /// `node`.
     Node {
+        /// How long it is counted what `info` tells of each node; 0 for a minute.
+        info_metrics_aggregate_interval: GoDuration = GoDuration::from_secs(60),
         /// The node's name; empty for host name and port.
         name: String = String::new(),
     }

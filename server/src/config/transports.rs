@@ -6,6 +6,7 @@ use tourbillon::http::{ErrorResponse, HttpConfig, Tickets};
 use tourbillon::transport::OriginPolicy;
 use tourbillon::types::{Disconnect, ErrorCode};
 use tourbillon::websocket::{Compression, UniWebSocketConfig, WebSocketConfig};
+use tourbillon::webtransport::WebTransportConfig;
 
 use super::check::Checker;
 use super::model::{ConnectCodeToDisconnect, ConnectCodeToHttpResponse, Options, UniWebSocket, WebSocket};
@@ -61,6 +62,7 @@ pub(super) fn largest_command(options: &Options) -> usize {
     [
         (true, both_ways),
         (uni_websocket.enabled, one_way.saturating_add(ENVELOPE)),
+        (options.webtransport.enabled, options.webtransport.message_size_limit),
         (uni_grpc.enabled, uni_grpc_limit.saturating_add(ENVELOPE)),
         (http_stream.enabled, http_stream.max_request_body_size),
         (sse.enabled, sse.max_request_body_size),
@@ -140,6 +142,23 @@ pub(super) fn websocket(check: &mut Checker, options: &Options) -> Option<(Strin
     let origins = OriginPolicy::patterns(&options.client.allowed_origins);
     config.origins = check.ok("client.allowed_origins", origins)?;
     (!websocket.disabled).then_some((prefix, config))
+}
+
+/// WT-01..04.
+pub(super) fn webtransport(check: &mut Checker, options: &Options) -> Option<WebTransportConfig> {
+    let webtransport = &options.webtransport;
+    let mut config = WebTransportConfig::default();
+    config.path = check.prefix("webtransport.handler_prefix", &webtransport.handler_prefix);
+    config.message_size_limit = webtransport.message_size_limit;
+    if webtransport.message_size_limit == 0 {
+        check.error("webtransport.message_size_limit", "must not be zero");
+    }
+    if webtransport.enabled && !options.http_server.http3.enabled {
+        check.error("webtransport.enabled", "needs http_server.http3.enabled");
+    }
+    // What is wrong with them is told where WebSocket takes them.
+    config.origins = OriginPolicy::patterns(&options.client.allowed_origins).unwrap_or_default();
+    webtransport.enabled.then_some(config)
 }
 
 /// UNI-04.

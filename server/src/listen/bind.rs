@@ -1,7 +1,7 @@
 //! Sockets that are bound and not yet served.
 
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,7 @@ pub struct Listeners {
     pub(crate) external: Socket,
     pub(crate) internal: Option<Socket>,
     pub(crate) uni_grpc: Option<TcpListener>,
+    pub(crate) http3: Option<UdpSocket>,
 }
 
 /// A socket that is listened to.
@@ -61,7 +62,7 @@ impl Listeners {
             Some(place) => Some(bind(place, &mut inherited).await?),
             None => None,
         };
-        Ok(Self { external, internal, uni_grpc: None })
+        Ok(Self { external, internal, uni_grpc: None, http3: None })
     }
 
     /// Binds the port of the unidirectional GRPC stream, too. Without it the stream is not there.
@@ -77,6 +78,24 @@ impl Listeners {
     pub async fn with_uni_grpc(self, address: SocketAddr) -> io::Result<Self> {
         let bound = bind_tcp(address).map_err(|error| at(&Place::Tcp(address), &error))?;
         Ok(Self { uni_grpc: Some(bound), ..self })
+    }
+
+    /// Binds the UDP port for HTTP/3, too, which has the number of the TCP port for clients.
+    ///
+    /// # Errors
+    ///
+    /// The address that cannot be bound, named in the message, or that clients do not come by TCP.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes what was bound.
+    #[expect(clippy::unused_async, reason = "it is asked like `bind`")]
+    pub async fn with_http3(self) -> io::Result<Self> {
+        let address = self.external_address()?;
+        let bound = UdpSocket::bind(address).map_err(|error| {
+            io::Error::new(error.kind(), format!("listening on {address} for HTTP/3: {error}"))
+        })?;
+        Ok(Self { http3: Some(bound), ..self })
     }
 
     /// Where the unidirectional GRPC stream is, if it is.

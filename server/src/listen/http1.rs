@@ -1,14 +1,17 @@
 //! Connections of HTTP/1.1.
 
+use std::future::poll_fn;
 use std::pin::pin;
+use std::task::Poll;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tourbillon::transport::Lender;
 
-use super::pace::{HEAD_TIMEOUT, WRITE_TIMEOUT};
+use super::pace::{HEAD_TIMEOUT, Pace, WRITE_TIMEOUT};
 use crate::router::Routed;
 
 /// The largest head of a request, in bytes.
@@ -38,7 +41,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (peer, pace) = (routed.peer.map(tracing::field::display), routed.pace.clone());
-    let served = http.0.serve_connection(TokioIo::new(stream), routed).with_upgrades();
+    let (lender, lent) = Lender::lend(stream);
+    let served = http.0.serve_connection(TokioIo::new(lent), routed).with_upgrades();
     async move {
         {
             let mut served = pin!(served);
@@ -47,6 +51,8 @@ where
             let mut tick = pin!(sleep(WRITE_TIMEOUT));
             loop {
                 tokio::select! {
+                    // What is done with a stream is seen once the HTTP library has done its part.
+                    biased;
                     result = &mut served => {
                         if let Err(error) = result {
                             tracing::debug!(peer, %error, "HTTP connection failed");
@@ -54,6 +60,7 @@ where
                         }
                         break;
                     }
+                    () = head_written(&pace, &lender) => break,
                     () = stop.cancelled(), if !stopping => {
                         stopping = true;
                         served.as_mut().graceful_shutdown();
@@ -68,10 +75,23 @@ where
                 }
             }
         }
+        if let Some(pending) = pace.take_stream() {
+            if let Some(stream) = lender.take() {
+                pending.begin(stream);
+            }
+            return;
+        }
         // Here rather than in a task of its own, and after all of HTTP is dropped: an upgrade that did not come about
         // is told by that.
         if let Some(after) = pace.take_after() {
             after.await;
         }
     }
+}
+
+/// Ready when an answer goes on without the HTTP library and that has written the head. Asked after the library was,
+/// which is woken as long as there is something unwritten.
+async fn head_written<S>(pace: &Pace, lender: &Lender<S>) {
+    let written = || pace.has_stream() && lender.is_flushed();
+    poll_fn(|_| if written() { Poll::Ready(()) } else { Poll::Pending }).await;
 }

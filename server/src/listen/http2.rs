@@ -140,6 +140,7 @@ pub(crate) struct Begun {
 }
 
 /// Whether the body of a request broke off.
+#[derive(Debug)]
 pub(crate) struct Broken(Arc<AtomicBool>);
 
 impl Broken {

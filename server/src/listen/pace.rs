@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tourbillon::http::PendingStream;
 
 use crate::admission::Opening;
 
@@ -35,12 +36,34 @@ struct Shared {
     after: Mutex<Option<After>>,
     /// Until the first request.
     opening: Mutex<Option<Opening>>,
+    /// Whether the stream of an answer can have the socket: that of HTTP/1.1, which has one answer at a time.
+    lends: bool,
+    /// The stream that is to have it.
+    stream: Mutex<Option<PendingStream>>,
 }
 
 impl Pace {
-    /// That of a connection that holds a place until its first request.
+    /// That of a connection of HTTP/1.1 that holds a place until its first request.
     pub(crate) fn new(opening: Option<Opening>) -> Self {
-        Self(Arc::new(Shared { opening: Mutex::new(opening), ..Shared::default() }))
+        Self(Arc::new(Shared { opening: Mutex::new(opening), lends: true, ..Shared::default() }))
+    }
+
+    /// Whether an answer's stream can have the socket.
+    pub(crate) fn lends(&self) -> bool {
+        self.0.lends
+    }
+
+    /// This stream is to have the socket, once the head of its answer is written.
+    pub(crate) fn set_stream(&self, stream: PendingStream) {
+        *self.0.stream.lock() = Some(stream);
+    }
+
+    pub(super) fn has_stream(&self) -> bool {
+        self.0.lends && self.0.stream.lock().is_some()
+    }
+
+    pub(super) fn take_stream(&self) -> Option<PendingStream> {
+        self.0.stream.lock().take()
     }
 
     /// A request came.

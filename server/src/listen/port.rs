@@ -29,7 +29,7 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Port {
     pub(crate) socket: Socket,
-    pub(crate) router: Router,
+    pub(crate) router: Arc<Router>,
     pub(crate) speaks: Speaks,
 }
 
@@ -100,7 +100,7 @@ impl Port {
         let Self { socket, router, speaks } = self;
         let tasks = TaskTracker::new();
         let plain = speaks.tls.is_none() && !speaks.h2c && speaks.proxied.is_none();
-        let (router, http1) = (Arc::new(router), Http1::new());
+        let http1 = Http1::new();
         let common = Arc::new(Common { router, speaks, http1, stop: stop.clone(), tasks: tasks.clone() });
         socket.hasten();
         let mut taken = 0;

@@ -21,7 +21,8 @@ use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tourbillon::node::Node;
-use tourbillon::websocket::{Rewound, TcpUpgrade};
+use tourbillon::transport::Rewound;
+use tourbillon::websocket::TcpUpgrade;
 use tourbillon_api::{Call, Plain, Posted};
 
 use super::answer;

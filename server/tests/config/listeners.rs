@@ -72,6 +72,24 @@ fn options_that_do_not_go_together_are_refused() {
             ],
         ),
         (
+            r#"{"http_server":{"http3":{"enabled":true}}}"#,
+            expect!["http_server.http3.enabled: needs TLS: http_server.tls or http_server.tls_autocert"],
+        ),
+        (
+            r#"{"http_server":{"http3":{"enabled":true},"address":"unix:/nowhere"}}"#,
+            expect![[r#"
+                http_server.http3.enabled: needs TLS: http_server.tls or http_server.tls_autocert
+                http_server.http3.enabled: needs a port: http_server.address is a Unix socket"#]],
+        ),
+        (
+            r#"{"webtransport":{"enabled":true}}"#,
+            expect!["webtransport.enabled: needs http_server.http3.enabled"],
+        ),
+        (
+            r#"{"webtransport":{"handler_prefix":"wt"}}"#,
+            expect![[r#"webtransport.handler_prefix: "wt" must begin with a slash"#]],
+        ),
+        (
             r#"{"http_server":{"address":"unix:"}}"#,
             expect!["http_server.address: a Unix socket needs a path"],
         ),

@@ -472,6 +472,10 @@ fn options_of_history_and_positions_are_checked_together() {
             expect!["client.presence_update_interval: 1ms must be at least 1s"],
         ),
         (
+            r#"{"node":{"info_metrics_aggregate_interval":"1ms"}}"#.to_owned(),
+            expect!["node.info_metrics_aggregate_interval: 1ms must be at least 1s"],
+        ),
+        (
             r#"{"client":{"channel_position_check_delay":"1ms"}}"#.to_owned(),
             expect!["client.channel_position_check_delay: 1ms must be at least 1s"],
         ),

@@ -177,7 +177,8 @@ fn options_of_history_positions_and_presence_reach_the_channels() {
             "presence_update_interval": "5s", "channel_position_check_delay": "6s",
             "channel_position_max_time_lag": "7s", "history_max_publication_limit": 8,
             "recovery_max_publication_limit": 9
-        }
+        },
+        "node": {"info_metrics_aggregate_interval": "10s"}
     }"#;
     let settings = Settings::new(&loaded(text, &[]).options).expect("settings");
     let kept = settings.namespaces.channel_options("kept:a").expect("known");
@@ -193,12 +194,21 @@ fn options_of_history_positions_and_presence_reach_the_channels() {
     assert!(plain.presence && subscription.presence);
     assert!(subscription.join_leave && subscription.push_join_leave && !subscription.positioned);
     let node = &settings.node;
-    let times = [node.presence_update_interval, node.channel_position_check_delay].map(|time| time.as_secs());
-    assert_eq!(times, [5, 6]);
+    let times = [
+        node.presence_update_interval,
+        node.channel_position_check_delay,
+        node.info_metrics_aggregate_interval,
+    ];
+    assert_eq!(times.map(|time| time.as_secs()), [5, 6, 10]);
     assert_eq!(node.channel_position_max_time_lag.map(|time| time.as_secs()), Some(7));
     assert_eq!((node.history_max_publication_limit, node.recovery_max_publication_limit), (8, 9));
     let defaults = Settings::new(&loaded("{}", &[]).options).expect("settings").node;
     assert_eq!(defaults.channel_position_max_time_lag, None);
+    let none = r#"{"node":{"info_metrics_aggregate_interval":0}}"#;
+    for text in ["{}", none] {
+        let node = Settings::new(&loaded(text, &[]).options).expect("settings").node;
+        assert_eq!(node.info_metrics_aggregate_interval.as_secs(), 60, "{text}");
+    }
 }
 
 #[test]

@@ -71,6 +71,9 @@ pub(crate) async fn start_on(
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         listeners = listeners.with_uni_grpc(any).await.expect("a free port");
     }
+    if settings.ports.http3 {
+        listeners = listeners.with_http3().await.expect("a free port");
+    }
     let uni_grpc = listeners.uni_grpc_address().expect("an address");
     let external = listeners.external_address().expect("an address");
     let internal = listeners.internal_address().expect("an address");

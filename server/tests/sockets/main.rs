@@ -15,6 +15,7 @@ mod frames;
 mod harness;
 mod http;
 mod http2;
+mod http3;
 mod log;
 mod programs;
 mod quick;

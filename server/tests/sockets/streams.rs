@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tourbillon::types::{Channel, Payload};
 use tourbillon_server::config::model::{
     ConnectCodeTransform, DisconnectTransform, HttpResponse, ToldDisconnect,
 };
@@ -380,7 +382,22 @@ async fn a_quiet_stream_outlives_the_deadline_of_answers() {
     server.end().await;
 }
 
-/// EMU-06: whoever takes nothing is left, and keeps nothing of the server.
+/// A stream to which so many messages of so many KB are published, of which the client takes nothing.
+async fn untaken(server: &Server, messages: usize, size: usize) -> Stream {
+    let connect = r#"{"id":1,"connect":{}}"#;
+    let mut stream = Stream::open(server, "POST", "/connection/http_stream", connect).await;
+    let connected = stream.next("\n").await.expect("a reply");
+    assert_eq!(emulate(server, &connected, r#"{"id":2,"subscribe":{"channel":"a"}}"#).await, 204);
+    assert!(stream.next("\n").await.is_some());
+    // Not over a socket: who waits for one lets the clock jump.
+    let large = Payload::from(format!("\"{}\"", "x".repeat(size * 1024)).into_bytes());
+    for _ in 0..messages {
+        server.node.publish(Channel::from("a"), large.clone(), Default::default()).await.expect("published");
+    }
+    stream
+}
+
+/// EMU-06: whoever takes nothing is left after a second, and keeps nothing of the server.
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_not_taken_ends() {
     let server = start(|options| {
@@ -388,24 +405,90 @@ async fn a_stream_that_is_not_taken_ends() {
         options.client.queue_max_size = 64 * 1024 * 1024;
     })
     .await;
-    let connect = r#"{"id":1,"connect":{}}"#;
-    let mut stream = Stream::open(&server, "POST", "/connection/http_stream", connect).await;
-    let connected = stream.next("\n").await.expect("a reply");
-    assert_eq!(emulate(&server, &connected, r#"{"id":2,"subscribe":{"channel":"a"}}"#).await, 204);
-    assert!(stream.next("\n").await.is_some());
-    let large = format!(r#"{{"channel":"a","data":"{}"}}"#, "x".repeat(1024 * 1024));
-    for _ in 0..16 {
-        assert_eq!(server.api("publish", &large).await.status, 200);
-    }
-    for _ in 0..100 {
-        if server.node.connections() == 0 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut stream = untaken(&server, 16, 1024).await;
+    let begun = Instant::now();
+    while server.node.connections() > 0 && begun.elapsed() < Duration::from_secs(100) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(server.node.connections(), 0);
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
     tokio::time::sleep(Duration::from_secs(60)).await;
     let taken = all(&mut stream.stream).await;
     assert!(taken.len() < 15 * 1024 * 1024, "{} bytes came", taken.len());
+    server.end().await;
+}
+
+/// EMU-06, LIM-13: the second is for a chunk, not for all of them, and no deadline of answers is a stream's.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_taken_slowly_goes_on() {
+    let server = start(|options| {
+        everything(options);
+        options.client.queue_max_size = 64 * 1024 * 1024;
+    })
+    .await;
+    let stream = untaken(&server, 800, 64).await;
+    let mut some = vec![0; 64 * 1024];
+    // For longer than any answer may take. The system tells of room when there is some megabyte of it.
+    for round in 0..24 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let mut taken = 0;
+        while taken < 2 * 1024 * 1024
+            && let Ok(length) = stream.stream.try_read(&mut some)
+        {
+            taken += length;
+        }
+        assert_eq!(server.node.connections(), 1, "{round}");
+    }
+    server.end().await;
+}
+
+/// The socket is the stream's alone once the head is written, whatever came before and behind.
+#[tokio::test]
+async fn a_stream_may_follow_other_requests_and_is_the_last_answer() {
+    let server = start(everything).await;
+    let mut stream = TcpStream::connect(server.external).await.expect("a connection");
+    let body = r#"{"id":1,"connect":{}}"#;
+    let get = "GET /connection/init HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let post = format!(
+        "POST /connection/sse HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(format!("{get}{get}{post}{get}").as_bytes()).await.expect("sent");
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"\n\n\r\n") {
+        seen.push(stream.read_u8().await.expect("a stream"));
+    }
+    let seen = String::from_utf8(seen).expect("text");
+    assert_eq!(seen.matches("HTTP/1.1 200 OK\r\n").count(), 3, "{seen}");
+    assert!(
+        seen.contains("connection: close\r\n") && seen.contains("transfer-encoding: chunked\r\n"),
+        "{seen}"
+    );
+    let (_, stream_of) =
+        seen.rsplit_once("\r\n\r\n2\r\n\r\n\r\n").expect("what comes before the first event");
+    let (length, event) = stream_of.split_once("\r\n").expect("a chunk");
+    assert_eq!(usize::from_str_radix(length, 16), Ok(event.len() - 2));
+    assert!(event.starts_with(r#"data: {"id":1,"connect":{"#), "{event}");
+    let client = field(event, "client");
+    server.api("disconnect", &format!(r#"{{"user":"","client":"{client}"}}"#)).await;
+    let end = String::from_utf8(all(&mut stream).await).expect("text");
+    assert!(end.ends_with("0\r\n\r\n"), "{end}");
+    server.end().await;
+}
+
+/// To a client of HTTP/1.0 the end of the connection is that of the answer.
+#[tokio::test]
+async fn an_old_client_gets_no_chunks() {
+    let server = start(everything).await;
+    let mut stream = TcpStream::connect(server.external).await.expect("a connection");
+    stream.write_all(b"GET /connection/uni_sse HTTP/1.0\r\n\r\n").await.expect("sent");
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"}\n\n") {
+        seen.push(stream.read_u8().await.expect("a stream"));
+    }
+    let seen = String::from_utf8(seen).expect("text");
+    let (head, stream_of) = seen.split_once("\r\n\r\n").expect("a head");
+    assert!(head.starts_with("HTTP/1.0 200 OK\r\n") && !head.contains("transfer-encoding"), "{head}");
+    assert!(stream_of.starts_with("\r\ndata: {\"connect\":{"), "{stream_of}");
     server.end().await;
 }

@@ -38,11 +38,23 @@ export const CELLS = [
   { transport: "sse", encoding: "json" },
 ];
 
+/** The same for WebTransport, which is to be had in a browser only. */
+export const WEBTRANSPORT_CELLS = [
+  { transport: "webtransport", encoding: "json" },
+  { transport: "webtransport", encoding: "protobuf" },
+];
+
+function endpoint(transport, server) {
+  if (transport === "websocket") return server.ws;
+  if (transport === "webtransport") return server.webtransport;
+  return `${server.http}/connection/${transport}`;
+}
+
 /** What an agent is started with, but for what only its side knows. */
 export function agentSettings({ transport, encoding }, server, user) {
   return {
     encoding,
-    endpoints: [{ transport, endpoint: transport === "websocket" ? server.ws : `${server.http}/connection/${transport}` }],
+    endpoints: [{ transport, endpoint: endpoint(transport, server) }],
     options: {
       token: server.token({ sub: user }),
       emulationEndpoint: `${server.http}/emulation`,
@@ -60,15 +72,15 @@ const fresh = (namespace) => `${namespace}:${crypto.randomUUID()}`;
  * Declares the scenarios for all cells. `start` starts an agent where the side runs it: it takes the test, the settings
  * and the recorder for its events, and resolves to a function that calls the agent.
  */
-export function declareMatrix(start, { cells = CELLS, config = MATRIX_SERVER } = {}) {
-  const server = useServer(config);
+export function declareMatrix(start, { cells = CELLS, config = MATRIX_SERVER, http3 = false } = {}) {
+  const server = useServer(config, { http3 });
 
   for (const cell of cells) {
     describe(`${cell.transport}, ${cell.encoding}`, () => {
       /** A connected client. */
       async function connect(t, at, user) {
         const events = new Recorder();
-        const call = await start(t, agentSettings(cell, at, user), events);
+        const call = await start(t, agentSettings(cell, at, user), events, at);
         await call("connect");
         const { id, transport } = await events.next("connected");
         assert.equal(transport, cell.transport);
@@ -150,7 +162,7 @@ export function declareMatrix(start, { cells = CELLS, config = MATRIX_SERVER } =
       });
 
       test("a client comes back to a server that was restarted", async (t) => {
-        const own = await startServer(t, config);
+        const own = await startServer(t, config, { http3 });
         const channel = fresh("open");
         const client = await connect(t, own, "42");
         await subscribe(client, channel);

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { apiCall } from "./api.mjs";
+import { makeCertificate } from "./certificate.mjs";
 import { hs256 } from "./token.mjs";
 import { until, within } from "./wait.mjs";
 
@@ -46,9 +47,13 @@ for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.e
 const shown = new Set();
 
 export class Server {
-  /** `args` replaces the configuration file; `{port}` in it stands for the port. */
-  constructor(config = {}, { args = null, env = {} } = {}) {
+  /**
+   * `args` replaces the configuration file; `{port}` in it stands for the port. With `http3` there are TLS, HTTP/3 and
+   * WebTransport on the port for clients, and API and health on one of their own.
+   */
+  constructor(config = {}, { args = null, env = {}, http3 = false } = {}) {
     this.config = config;
+    this.certificate = http3 ? makeCertificate() : null;
     this.args = args;
     this.env = env;
     this.port = null;
@@ -59,7 +64,11 @@ export class Server {
   }
 
   get http() {
-    return `http://127.0.0.1:${this.port}`;
+    return `http://127.0.0.1:${this.internalPort ?? this.port}`;
+  }
+
+  get webtransport() {
+    return `https://127.0.0.1:${this.port}/connection/webtransport`;
   }
 
   get ws() {
@@ -73,6 +82,7 @@ export class Server {
   /** Starts the process, on the port of its last run if it had one, and waits until it says that it is healthy. */
   async start() {
     this.port ??= await freePort();
+    if (this.certificate) this.internalPort ??= await freePort();
     this.directory ??= mkdtempSync(join(tmpdir(), "tourbillon-sdk-"));
     const args = this.args?.map((arg) => arg.replace("{port}", this.port)) ?? ["-c", this.#writeConfig()];
     this.#spawn(args);
@@ -135,6 +145,12 @@ export class Server {
       health: { enabled: true },
       client: { token: { hmac_secret_key: SECRET } },
     };
+    if (this.certificate) {
+      const { cert: cert_pem, key: key_pem } = this.certificate;
+      const own = { internal_port: `${this.internalPort}`, tls_external: true };
+      Object.assign(base.http_server, own, { tls: { enabled: true, cert_pem, key_pem }, http3: { enabled: true } });
+      base.webtransport = { enabled: true };
+    }
     writeFileSync(path, JSON.stringify(merge(base, this.config), null, 2));
     return path;
   }

@@ -25,7 +25,12 @@ const TABLE: &[(&str, &[&str])] = &[
     ("transport-http", TRANSPORT),
     ("transport-webtransport", TRANSPORT),
     ("transport-grpc", TRANSPORT),
-    ("node", &["session", "protocol", "recovery", "delta", "broker", "transport", "types"]),
+    ("metrics", &["protocol", "transport", "types"]),
+    ("control", &["metrics", "types"]),
+    (
+        "node",
+        &["session", "protocol", "recovery", "delta", "broker", "transport", "control", "metrics", "types"],
+    ),
     ("load", &["auth", "protocol", "types"]),
     ("access", &["node", "auth", "types"]),
     ("proxy", &["node", "types"]),

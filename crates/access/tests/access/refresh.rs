@@ -83,6 +83,15 @@ fn subt_16_a_token_prolongs_the_subscription() {
 }
 
 #[test]
+fn tf_04_a_token_changes_the_servers_filter() {
+    let filter = json!({"key": "team", "cmp": "eq", "val": "a"});
+    let token = subscribe_token(KEY, "anna", "x", json!({"server_tags_filter": filter}));
+    assert!(sub_refresh("x", &token).expect("goes on").server_tags_filter.is_some());
+    let token = subscribe_token(KEY, "anna", "x", json!({}));
+    assert_eq!(sub_refresh("x", &token).expect("goes on").server_tags_filter, None);
+}
+
+#[test]
 fn hid_53_an_expired_token_does_not_make_a_subscription_last_for_ever() {
     let token = subscribe_token(KEY, "anna", "x", json!({"exp": NOW}));
     assert_eq!(sub_refresh("x", &token), Ok(expired()));

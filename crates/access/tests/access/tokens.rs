@@ -10,7 +10,7 @@ use serde_json::json;
 use tourbillon_access::{Live, Namespaced, Namespaces, Tokens, TokensConfig};
 use tourbillon_auth::{FetchError, JwksConfig, JwksFetch, JwksProvider, Verifier, VerifierConfig};
 use tourbillon_node::{Hooks, PublishRequest, RefreshRequest, RpcRequest, SubRefreshRequest};
-use tourbillon_types::{Channel, Payload};
+use tourbillon_types::{Channel, Payload, Tags};
 
 use crate::harness::End::{Allowed, Disconnect, Error};
 use crate::harness::{
@@ -30,6 +30,26 @@ fn subt_10_to_13_a_token_grants_a_subscription() {
     assert_eq!(granted.options.data, Payload::from(r#"{"d":1}"#));
     assert!(granted.client_side_refresh);
     assert!(asked.take().is_empty());
+}
+
+/// The token's own, and those of the subscriptions that the server makes by a connection token.
+#[test]
+fn tf_04_a_token_brings_the_servers_filter() {
+    let (hooks, _) = chain(tokens_config(), namespaces(|_| {}));
+    let anna = client("anna");
+    let filter = json!({"key": "team", "cmp": "eq", "val": "a"});
+    let claims = json!({"server_tags_filter": filter});
+    let token = subscribe_token(KEY, "anna", "x", claims.clone());
+    let own = now(hooks.subscribe(subscribe_request(&anna, "x", &token))).expect("is granted").options;
+    let token = connect_token("anna", None, json!({"subs": {"x": claims, "y": {}}}));
+    let given = now(hooks.connect(connect_request(&token))).expect("is accepted").subscriptions;
+    let [(_, with), (_, without)] = given.as_slice() else { panic!("two subscriptions") };
+    for options in [&own, with] {
+        let matcher = options.server_tags_filter.as_ref().expect("a filter");
+        let shows = |team: &str| matcher.matches(&Tags::from([("team".to_owned(), team.to_owned())]));
+        assert!(shows("a") && !shows("b"));
+    }
+    assert_eq!(without.server_tags_filter, None);
 }
 
 /// Overrides take the place of the namespace's options, and what is asked for comes on top (SUBT-13, SUBT-15).

@@ -20,6 +20,30 @@ async fn subscribe_reaches_the_connections_of_the_user() {
     test.end().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn tf_04_subscribe_can_say_which_publications_the_subscriber_gets() {
+    let test = start();
+    let mut client = test.client("ann", &[]).await;
+    let filter = json!({"op": "not", "nodes": [{"key": "team", "cmp": "eq", "val": "b"}]});
+    test.done("subscribe", json!({"user": "ann", "channel": "a", "server_tags_filter": filter})).await;
+    assert!(client.push().await["subscribe"].is_object());
+    for (number, team) in [(1, "a"), (2, "b"), (3, "a")] {
+        test.done("publish", json!({"channel": "a", "data": number, "tags": {"team": team}})).await;
+    }
+    for number in [1, 3] {
+        assert_eq!(client.push().await["pub"]["data"], number);
+    }
+    // One that is wrong is never left out.
+    for wrong in [json!({}), json!([]), json!({"key": "a", "cmp": "like", "val": "b"}), json!({"op": "and"})]
+    {
+        let subscribe = json!({"user": "ann", "channel": "c", "server_tags_filter": wrong});
+        let answer = test.raw("subscribe", subscribe.to_string()).await;
+        assert_eq!(answer.status, 400, "{subscribe}");
+    }
+    client.silence().await;
+    test.end().await;
+}
+
 /// The empty user means connections without a name, never everybody (HID-71).
 #[tokio::test(start_paused = true)]
 async fn without_a_user_only_the_nameless_are_meant() {

@@ -1,5 +1,7 @@
 //! Info, channels, rpc.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::harness::start;
@@ -18,6 +20,7 @@ async fn info_tells_of_the_node() {
     let without_uptime = |mut info: serde_json::Value| {
         if let Some(node) = info["result"]["nodes"][0].as_object_mut() {
             node.remove("uptime");
+            node.remove("metrics");
         }
         info
     };
@@ -29,6 +32,32 @@ async fn info_tells_of_the_node() {
         test.client("", &["c"]).await,
     ];
     assert_eq!(without_uptime(test.call("info", json!({})).await), node(4, 3, 4, 3));
+    test.end().await;
+}
+
+/// API-30, OBS-13.
+#[tokio::test(start_paused = true)]
+async fn info_tells_what_nodes_counted() {
+    let test = start();
+    let _client = test.client("ann", &["a"]).await;
+    for _ in 0..3 {
+        test.call("publish", json!({"channel": "a", "data": {}})).await;
+    }
+    let metrics = async || {
+        let info = test.call("info", json!({})).await;
+        info["result"]["nodes"][0]["metrics"].clone()
+    };
+    let published = "centrifugo.node.messages_sent_count.type.publication";
+    let first = metrics().await;
+    assert_eq!((&first["interval"], &first["items"][published]), (&json!(60), &json!(0)));
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!(metrics().await["items"][published], json!(3), "over the first minute");
+    test.call("publish", json!({"channel": "a", "data": {}})).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let items = metrics().await["items"].clone();
+    assert_eq!(items[published], json!(1), "over the second");
+    assert!(items["centrifugo.node.build.version.1.2.3"] == json!(1), "{items}");
+    assert!(items.as_object().is_some_and(|items| items.values().all(serde_json::Value::is_number)));
     test.end().await;
 }
 

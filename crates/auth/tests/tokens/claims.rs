@@ -1,8 +1,10 @@
 //! What claims mean.
 
 use proptest::prelude::*;
-use tourbillon_auth::{ClaimMapping, InvalidToken, Matching, TokenError, Verifier, VerifierConfig};
-use tourbillon_types::{Channel, Payload, Permissions};
+use tourbillon_auth::{
+    ClaimMapping, InvalidToken, Matching, SubscriptionClaims, TokenError, Verifier, VerifierConfig,
+};
+use tourbillon_types::{Channel, Payload, Permissions, Tags};
 
 use crate::{NOW, accepted, config, connect, invalid, subscribe, token};
 
@@ -239,6 +241,37 @@ fn subt_11_12_13_a_subscription_token_says_who_what_and_how() {
     assert!(plain.user.is_anonymous());
     assert_eq!((plain.client, plain.expire_at), (None, None));
     assert_eq!(subscribe(r#"{"channel":"c","override":[1]}"#), invalid(InvalidToken::Claim("override")));
+}
+
+/// A filter that cannot be kept is no token, never a subscription without it.
+#[test]
+fn tf_04_a_token_says_which_publications_it_lets_through() {
+    let filter =
+        r#"{"op":"and","nodes":[{"key":"team","cmp":"eq","val":"a"},{"key":"level","cmp":"gte","val":"5"}]}"#;
+    let shows = |claims: &SubscriptionClaims, team: &str, level: &str| {
+        let tags = [("team", team), ("level", level)].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        claims.tags_filter.as_ref().expect("a filter").matches(&Tags::from(tags))
+    };
+    let own = subscribe(format!(r#"{{"channel":"c","server_tags_filter":{filter}}}"#)).expect("is genuine");
+    let given = accepted(format!(r#"{{"subs":{{"c":{{"server_tags_filter":{filter}}},"d":{{}}}}}}"#));
+    let [(_, first), (_, second)] = given.subscriptions.as_slice() else { panic!("two subscriptions") };
+    for claims in [&own.subscription, first] {
+        assert!(shows(claims, "a", "10") && !shows(claims, "a", "4") && !shows(claims, "b", "10"));
+    }
+    assert_eq!(second.tags_filter, None);
+    for none in [r#"{"channel":"c"}"#, r#"{"channel":"c","server_tags_filter":null}"#] {
+        assert_eq!(subscribe(none).expect("is genuine").subscription.tags_filter, None);
+    }
+    let wrong = InvalidToken::Claim("server_tags_filter");
+    for filter in [r#"{}"#, "[]", "1", r#"{"key":"a","cmp":"like","val":"b"}"#, r#"{"op":"not","nodes":[]}"#]
+    {
+        let claims = format!(r#"{{"channel":"c","server_tags_filter":{filter}}}"#);
+        assert_eq!(subscribe(&claims), invalid(wrong), "{filter}");
+        let claims = format!(r#"{{"subs":{{"c":{{"server_tags_filter":{filter}}}}}}}"#);
+        assert_eq!(connect(&claims), invalid(wrong), "{filter}");
+    }
+    let twice = r#"{"channel":"c","server_tags_filter":null,"server_tags_filter":null}"#;
+    assert_eq!(subscribe(twice), invalid(InvalidToken::Repeated("server_tags_filter")));
 }
 
 #[test]

@@ -22,6 +22,7 @@ thread_local! {
     static RPC: Pool<Result<RpcDecision, Refusal>> = const { RefCell::new(Vec::new()) };
     static MESSAGE: Pool<Result<(), Disconnect>> = const { RefCell::new(Vec::new()) };
     static REFRESH: Pool<Result<RefreshDecision, Refusal>> = const { RefCell::new(Vec::new()) };
+    static CACHE_EMPTY: Pool<Result<bool, Refusal>> = const { RefCell::new(Vec::new()) };
     static SUB_REFRESH: Pool<Result<RefreshDecision, Refusal>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -47,6 +48,8 @@ pub trait DynHooks: Send + Sync + 'static {
     /// See [`Hooks::sub_refresh`].
     fn sub_refresh(self: Arc<Self>, request: SubRefreshRequest)
     -> HookCall<Result<RefreshDecision, Refusal>>;
+    /// See [`Hooks::cache_empty`].
+    fn cache_empty(self: Arc<Self>, channel: Channel) -> HookCall<Result<bool, Refusal>>;
     /// See [`Hooks::channel_options`].
     fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError>;
     /// See [`Hooks::command`].
@@ -108,6 +111,10 @@ impl<H: Hooks> DynHooks for H {
         request: SubRefreshRequest,
     ) -> HookCall<Result<RefreshDecision, Refusal>> {
         HookCall::new(&SUB_REFRESH, async move { Hooks::sub_refresh(&*self, request).await })
+    }
+
+    fn cache_empty(self: Arc<Self>, channel: Channel) -> HookCall<Result<bool, Refusal>> {
+        HookCall::new(&CACHE_EMPTY, async move { Hooks::cache_empty(&*self, &channel).await })
     }
 
     fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {

@@ -12,7 +12,7 @@ pub use tourbillon_recovery::RecoveryMode;
 pub use tourbillon_session::Refusal;
 use tourbillon_types::{
     Channel, ClientId, Direction, Encoding, Instant, Payload, Permissions, SessionId, StreamPosition,
-    TagFilter, Tags, Text, UserId,
+    TagFilter, TagMatcher, Tags, Text, UserId,
 };
 
 use super::TokenMark;
@@ -341,6 +341,9 @@ pub struct SubscriptionOptions {
     pub allow_delta: bool,
     /// The client may have a filter on tags (OPT-12). One that asks for a filter otherwise is refused.
     pub allow_tags_filter: bool,
+    /// Which publications the subscriber is let have (TF-04); `None` for all. A filter that the client may have besides
+    /// can only make them fewer. It may not read the channel's history while it has the subscription.
+    pub server_tags_filter: Option<Arc<TagMatcher>>,
     /// Pushes name the channel by a number if the client asks for that (COMP-01).
     pub allow_channel_compaction: bool,
     /// The node keeps the channel's latest publication, so that deltas come of publications outside a stream, too
@@ -582,12 +585,22 @@ pub struct RefreshDecision {
     pub rights: Option<ClientRights>,
     /// What the subscription lets the client do from now on; `None` leaves it. For subscriptions.
     pub allow: Option<Permissions>,
+    /// Which publications the subscriber is let have from now on (TF-04); `None` leaves it. For subscriptions.
+    pub server_tags_filter: Option<Arc<TagMatcher>>,
 }
 
 impl RefreshDecision {
     /// Goes on until the given time, seconds since 1970 UTC; `None` for ever.
     #[must_use]
     pub const fn until(expire_at: Option<i64>) -> Self {
-        Self { expired: false, expire_at, info: None, token: None, rights: None, allow: None }
+        Self {
+            expired: false,
+            expire_at,
+            info: None,
+            token: None,
+            rights: None,
+            allow: None,
+            server_tags_filter: None,
+        }
     }
 }

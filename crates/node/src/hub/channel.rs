@@ -5,11 +5,12 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tourbillon_transport::{Message, Run};
-use tourbillon_types::{Disconnect, TagMatcher};
+use tourbillon_types::{Channel, Disconnect, TagMatcher};
 
+use super::dense::{Dense, Keyed};
 use super::encodings::{Body, Form};
+use super::filters::TagFilters;
 use super::flow::{Flow, Sender};
-use super::index::Index;
 use super::tracked::Tracked;
 use crate::conn::Conn;
 
@@ -49,8 +50,8 @@ pub(crate) struct Place {
     pub(crate) delta: bool,
     /// Whether it takes deltas of publications outside a stream, too.
     pub(crate) keeps_latest: bool,
-    /// Which publications it gets; `None` for all.
-    pub(crate) filter: Option<Arc<TagMatcher>>,
+    /// Which publications it gets.
+    pub(crate) filter: TagFilters,
 }
 
 impl Place {
@@ -64,8 +65,7 @@ impl Place {
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) form: Form,
-    slots: Vec<Slot>,
-    index: Index,
+    slots: Dense<Slot>,
     /// How many gates are closed.
     gated: usize,
     burst: Burst,
@@ -98,6 +98,12 @@ const GATE_LIMIT: usize = 4096;
 /// With fewer subscribers than this a run saves nothing.
 const FEW: usize = 4;
 
+impl Keyed for Slot {
+    fn key(&self) -> u64 {
+        self.conn.key
+    }
+}
+
 impl Subscribers {
     pub(super) fn len(&self) -> usize {
         let plain: usize = self.groups.iter().map(|group| group.slots.len()).sum();
@@ -113,14 +119,14 @@ impl Subscribers {
         self.groups.iter_mut().find(|group| group.has(conn))
     }
 
-    /// Adds a connection with its gate closed. One that is there already stays as it is.
-    pub(super) fn add(&mut self, conn: &Arc<Conn>, place: &Place) {
+    /// Adds a connection with its gate closed. `false`: it is there already, and stays as it is.
+    pub(super) fn add(&mut self, conn: &Arc<Conn>, place: &Place) -> bool {
         if self.has(conn) {
-            return;
+            return false;
         }
         if !place.is_plain() {
             self.tracked.get_or_insert_default().add(conn, place, GATE_LIMIT);
-            return;
+            return true;
         }
         let form = Form { variant: conn.variant, compact: place.compact, body: Body::Plain };
         let at = self.groups.iter().position(|group| group.form == form).unwrap_or_else(|| {
@@ -130,6 +136,7 @@ impl Subscribers {
         if let Some(group) = self.groups.get_mut(at) {
             group.add(conn);
         }
+        true
     }
 
     /// Opens a connection's gate and gives what collected behind it.
@@ -139,6 +146,22 @@ impl Subscribers {
         group.gated -= 1;
         group.burst = Burst::default();
         gate.0
+    }
+
+    /// Changes which publications the server lets a connection have that has got its reply.
+    pub(super) fn filter(&mut self, channel: &Channel, conn: &Arc<Conn>, filter: Arc<TagMatcher>) {
+        let tracked = self.tracked.as_mut();
+        if let Some(tracked) = tracked.filter(|tracked| tracked.has(conn)) {
+            return tracked.filter(conn, filter);
+        }
+        // It got every publication so far, like many others. From now on it is looked at by itself.
+        let Some(compact) = self.group_of(conn).map(|group| group.form.compact) else { return };
+        self.remove(conn);
+        let filter = TagFilters { server: Some(filter), client: None };
+        let place = Place { compact, filter, ..Place::default() };
+        let tracked = self.tracked.get_or_insert_default();
+        tracked.add(conn, &place, GATE_LIMIT);
+        tracked.open(channel, conn, None, |_, _| Err(Disconnect::INTERNAL_SERVER_ERROR));
     }
 
     fn has(&self, conn: &Conn) -> bool {
@@ -165,43 +188,29 @@ impl Subscribers {
 
 impl Group {
     fn new(form: Form) -> Self {
-        Self { form, slots: Vec::new(), index: Index::default(), gated: 0, burst: Burst::default() }
+        Self { form, slots: Dense::default(), gated: 0, burst: Burst::default() }
     }
 
     fn add(&mut self, conn: &Arc<Conn>) {
-        if self.slots.len() == self.slots.capacity() {
-            // From one slot on: most channels have few subscribers.
-            self.slots.reserve_exact(self.slots.len().clamp(1, 4096));
-        }
         self.slots.push(Slot { conn: conn.clone(), gate: Some(Box::default()) });
         self.gated += 1;
         self.burst = Burst::default();
-        let slots = &self.slots;
-        self.index.added(conn.key, slots.len(), || slots.iter().map(|slot| slot.conn.key));
     }
 
     fn has(&self, conn: &Conn) -> bool {
-        self.form.variant == conn.variant && self.position(conn).is_some()
-    }
-
-    fn position(&self, conn: &Conn) -> Option<usize> {
-        self.index.find(conn.key, || self.slots.iter().position(|slot| slot.conn.key == conn.key))
+        self.form.variant == conn.variant && self.slots.position(conn.key).is_some()
     }
 
     fn slot_mut(&mut self, conn: &Conn) -> Option<&mut Slot> {
-        let at = self.position(conn)?;
+        let at = self.slots.position(conn.key)?;
         self.slots.get_mut(at)
     }
 
     fn remove(&mut self, conn: &Conn) -> bool {
-        let Some(at) = self.position(conn) else { return false };
-        let gone = self.slots.swap_remove(at);
+        let at = self.slots.position(conn.key);
+        let Some(gone) = at.and_then(|at| self.slots.swap_remove(at)) else { return false };
         self.gated -= usize::from(gone.gate.is_some());
         self.burst = Burst::default();
-        self.index.removed(conn.key, self.slots.get(at).map(|moved| (moved.conn.key, at)), self.slots.len());
-        if self.slots.capacity() > 64 && self.slots.len() < self.slots.capacity() / 4 {
-            self.slots.shrink_to(self.slots.len() * 2);
-        }
         true
     }
 
@@ -225,7 +234,7 @@ impl Group {
             }
             if burst.pass == pass {
                 let run = Run::new(message);
-                for slot in &self.slots {
+                for slot in self.slots.iter() {
                     slot.conn.send_run(run.clone());
                 }
                 self.burst = Burst { pass, run: Some(run) };
@@ -246,7 +255,7 @@ impl Group {
         if self.gated == 0 {
             return;
         }
-        for slot in &mut self.slots {
+        for slot in self.slots.iter_mut() {
             match &mut slot.gate {
                 None => {}
                 Some(gate) if gate.0.len() < GATE_LIMIT => gate.0.push(message.clone()),
@@ -278,7 +287,7 @@ impl Group {
 
     /// Queues a message for every subscriber of the group.
     fn send(&mut self, message: &Message) {
-        for slot in &mut self.slots {
+        for slot in self.slots.iter_mut() {
             match &mut slot.gate {
                 None => slot.conn.send(message.clone()),
                 Some(gate) if gate.0.len() < GATE_LIMIT => gate.0.push(message.clone()),
@@ -289,7 +298,7 @@ impl Group {
 
     /// Ends every connection of the group.
     pub(super) fn fail(&self, why: &Disconnect) {
-        for slot in &self.slots {
+        for slot in self.slots.iter() {
             slot.conn.fail(why.clone());
         }
     }

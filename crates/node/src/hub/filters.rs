@@ -1,4 +1,4 @@
-//! Filters on tags of one channel's subscribers. Those who have the same share its evaluation.
+//! Filters on tags of one channel's subscribers. Those who have the same share their evaluation.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,7 +6,29 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use tourbillon_types::{Publication, TagMatcher};
 
-/// A filter of the channel; the default is none.
+/// What decides which publications a subscriber gets: those that both match.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct TagFilters {
+    /// What the server lets it have (TF-04); `None` for all.
+    pub(crate) server: Option<Arc<TagMatcher>>,
+    /// What the client wants to have; `None` for all.
+    pub(crate) client: Option<Arc<TagMatcher>>,
+}
+
+impl TagFilters {
+    /// Whether there is none.
+    pub(crate) const fn is_none(&self) -> bool {
+        self.server.is_none() && self.client.is_none()
+    }
+
+    /// Whether they let a publication pass. Allocates nothing.
+    pub(super) fn show(&self, publication: &Publication) -> bool {
+        let shows = |filter: &Arc<TagMatcher>| filter.matches_publication(publication);
+        self.server.as_ref().is_none_or(shows) && self.client.as_ref().is_none_or(shows)
+    }
+}
+
+/// The filters of a subscriber; the default are none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct FilterId(u32);
 
@@ -15,15 +37,15 @@ pub(super) struct FilterId(u32);
 pub(super) struct Filters {
     filters: Vec<Filter>,
     free: Vec<FilterId>,
-    ids: HashMap<Arc<TagMatcher>, FilterId, RandomState>,
+    ids: HashMap<TagFilters, FilterId, RandomState>,
     /// Counts publications.
     turn: u64,
 }
 
 #[derive(Debug)]
 struct Filter {
-    /// `None` when nobody has it any more.
-    matcher: Option<Arc<TagMatcher>>,
+    /// None when nobody has them any more.
+    filters: TagFilters,
     users: usize,
     /// The turn that `shows` is about.
     turn: u64,
@@ -41,15 +63,18 @@ impl FilterId {
 }
 
 impl Filters {
-    /// Takes a filter for one more subscriber.
-    pub(super) fn add(&mut self, matcher: &Arc<TagMatcher>) -> FilterId {
-        if let Some(id) = self.ids.get(matcher).copied() {
+    /// Takes filters for one more subscriber.
+    pub(super) fn add(&mut self, filters: &TagFilters) -> FilterId {
+        if filters.is_none() {
+            return FilterId::default();
+        }
+        if let Some(id) = self.ids.get(filters).copied() {
             if let Some(filter) = id.at().and_then(|at| self.filters.get_mut(at)) {
                 filter.users += 1;
             }
             return id;
         }
-        let filter = Filter { matcher: Some(matcher.clone()), users: 1, turn: u64::MAX, shows: false };
+        let filter = Filter { filters: filters.clone(), users: 1, turn: u64::MAX, shows: false };
         let id = if let Some(id) = self.free.pop() {
             if let Some(place) = id.at().and_then(|at| self.filters.get_mut(at)) {
                 *place = filter;
@@ -60,18 +85,16 @@ impl Filters {
             // As many as connections at most.
             FilterId(u32::try_from(self.filters.len()).unwrap_or_default())
         };
-        self.ids.insert(matcher.clone(), id);
+        self.ids.insert(filters.clone(), id);
         id
     }
 
-    /// Gives a filter up for one subscriber.
+    /// Gives filters up for one subscriber.
     pub(super) fn remove(&mut self, id: FilterId) {
         let Some(filter) = id.at().and_then(|at| self.filters.get_mut(at)) else { return };
         filter.users = filter.users.saturating_sub(1);
-        if filter.users == 0
-            && let Some(matcher) = filter.matcher.take()
-        {
-            self.ids.remove(&matcher);
+        if filter.users == 0 {
+            self.ids.remove(&std::mem::take(&mut filter.filters));
             self.free.push(id);
         }
         if self.ids.is_empty() {
@@ -89,20 +112,19 @@ impl Filters {
         self.turn += 1;
     }
 
-    /// Whether a filter hides the publication of this turn. Evaluates each filter once a turn, without allocating.
+    /// Whether filters hide the publication of this turn. Evaluates them once a turn, without allocating.
     pub(super) fn hides(&mut self, id: FilterId, publication: &Publication) -> bool {
         let Some(filter) = id.at().and_then(|at| self.filters.get_mut(at)) else { return false };
         if filter.turn != self.turn {
             filter.turn = self.turn;
-            let matcher = filter.matcher.as_ref();
-            filter.shows = matcher.is_none_or(|matcher| matcher.matches_publication(publication));
+            filter.shows = filter.filters.show(publication);
         }
         !filter.shows
     }
 
-    /// The filter itself.
-    pub(super) fn matcher(&self, id: FilterId) -> Option<Arc<TagMatcher>> {
-        self.filters.get(id.at()?)?.matcher.clone()
+    /// The filters themselves.
+    pub(super) fn of(&self, id: FilterId) -> TagFilters {
+        id.at().and_then(|at| self.filters.get(at)).map(|filter| filter.filters.clone()).unwrap_or_default()
     }
 }
 
@@ -112,14 +134,15 @@ mod tests {
 
     use super::*;
 
-    fn matcher(value: &str) -> Arc<TagMatcher> {
+    fn matcher(value: &str) -> TagFilters {
         let filter = TagFilter {
             key: "a".to_owned(),
             cmp: "eq".to_owned(),
             val: value.to_owned(),
             ..TagFilter::default()
         };
-        Arc::new(TagMatcher::new(&filter, FilterLimits::default()).expect("a filter"))
+        let matcher = TagMatcher::new(&filter, FilterLimits::default()).expect("a filter");
+        TagFilters { server: None, client: Some(Arc::new(matcher)) }
     }
 
     fn tagged(value: &str) -> Publication {
@@ -143,9 +166,9 @@ mod tests {
             }
         }
         filters.remove(one);
-        assert!(filters.matcher(one).is_some());
+        assert!(!filters.of(one).is_none());
         filters.remove(one);
-        assert!(filters.matcher(one).is_none());
+        assert!(filters.of(one).is_none());
         let third = filters.add(&matcher("3"));
         assert_eq!(third, one, "places are used again");
         filters.next();

@@ -7,24 +7,23 @@ use std::sync::Arc;
 use tourbillon_recovery::{Gate, Offer, Opened, Plan, ResumeError, Resumed};
 use tourbillon_session::ServerOp;
 use tourbillon_transport::Message;
-use tourbillon_types::{Channel, Disconnect, Publication, StreamPosition};
+use tourbillon_types::{Channel, Disconnect, Publication, StreamPosition, TagMatcher};
 
 use super::bodies::{Encoder, whole};
 use super::channel::Place;
+use super::dense::{Dense, Keyed};
 use super::encodings::{Body, Encodings, Form};
-use super::filters::{FilterId, Filters};
+use super::filters::{FilterId, Filters, TagFilters};
 use super::flow::Sender;
-use super::index::Index;
 use super::latest::Latest;
 use crate::conn::Conn;
 
 /// Such subscribers of one channel, of all variants.
 #[derive(Debug, Default)]
 pub(super) struct Tracked {
-    slots: Vec<Slot>,
+    slots: Dense<Slot>,
     /// What few channels have: empty, or of each slot at the same place.
     extras: Vec<Extra>,
-    index: Index,
     filters: Filters,
     latest: Latest,
     /// How many take deltas.
@@ -52,6 +51,12 @@ struct Extra {
     filter: FilterId,
     delta: bool,
     keeps_latest: bool,
+}
+
+impl Keyed for Slot {
+    fn key(&self) -> u64 {
+        self.conn.key
+    }
 }
 
 impl Slot {
@@ -87,7 +92,7 @@ impl Tracked {
     }
 
     fn position(&self, conn: &Conn) -> Option<usize> {
-        self.index.find(conn.key, || self.slots.iter().position(|slot| slot.conn.key == conn.key))
+        self.slots.position(conn.key)
     }
 
     pub(super) fn has(&self, conn: &Conn) -> bool {
@@ -96,14 +101,9 @@ impl Tracked {
 
     /// Adds a connection with its gate closed. It is not there yet.
     pub(super) fn add(&mut self, conn: &Arc<Conn>, place: &Place, limit: usize) {
-        if self.slots.len() == self.slots.capacity() {
-            self.slots.reserve_exact(self.slots.len().clamp(1, 4096));
-        }
         let gate = Some(Gate::buffering(limit));
         self.slots.push(Slot { conn: conn.clone(), gate, listens: place.listens, compact: place.compact });
-        let slots = &self.slots;
-        self.index.added(conn.key, slots.len(), || slots.iter().map(|slot| slot.conn.key));
-        let filter = place.filter.as_ref().map(|filter| self.filters.add(filter)).unwrap_or_default();
+        let filter = self.filters.add(&place.filter);
         let extra = Extra { has: 0, filter, delta: place.delta, keeps_latest: place.keeps_latest };
         if !extra.is_none() || !self.extras.is_empty() {
             self.deltas += usize::from(extra.delta);
@@ -115,11 +115,6 @@ impl Tracked {
     pub(super) fn remove(&mut self, conn: &Conn) -> bool {
         let Some(at) = self.position(conn) else { return false };
         self.slots.swap_remove(at);
-        self.index.removed(conn.key, self.slots.get(at).map(|moved| (moved.conn.key, at)), self.slots.len());
-        let shrink = self.slots.capacity() > 64 && self.slots.len() < self.slots.capacity() / 4;
-        if shrink {
-            self.slots.shrink_to(self.slots.len() * 2);
-        }
         if at < self.extras.len() {
             let extra = self.extras.swap_remove(at);
             self.filters.remove(extra.filter);
@@ -130,11 +125,21 @@ impl Tracked {
                     self.extras = Vec::new();
                 }
             }
-            if shrink {
-                self.extras.shrink_to(self.slots.len() * 2);
+            if self.extras.capacity() > 64 && self.extras.len() < self.extras.capacity() / 4 {
+                self.extras.shrink_to(self.extras.len() * 2);
             }
         }
         true
+    }
+
+    /// Changes which publications the server lets a connection have.
+    pub(super) fn filter(&mut self, conn: &Conn, filter: Arc<TagMatcher>) {
+        let Some(at) = self.position(conn) else { return };
+        self.extras.resize_with(self.slots.len(), Extra::default);
+        let Some(extra) = self.extras.get_mut(at) else { return };
+        let filters = TagFilters { server: Some(filter), ..self.filters.of(extra.filter) };
+        let before = std::mem::replace(&mut extra.filter, self.filters.add(&filters));
+        self.filters.remove(before);
     }
 
     /// Makes a beginning of what the broker answered, and of what collected at a connection's gate meanwhile. `None`:
@@ -148,10 +153,8 @@ impl Tracked {
         let at = self.position(conn)?;
         let gate = self.slots.get_mut(at)?.gate.as_mut()?;
         let mut extra = self.extras.get_mut(at);
-        let filter = extra.as_ref().and_then(|extra| self.filters.matcher(extra.filter));
-        let hidden = |publication: &Publication| {
-            filter.as_ref().is_some_and(|filter| !filter.matches_publication(publication))
-        };
+        let filters = extra.as_ref().map(|extra| self.filters.of(extra.filter)).unwrap_or_default();
+        let hidden = |publication: &Publication| !filters.show(publication);
         let resumed = plan.finish(page, gate, hidden);
         if let Some(extra) = extra.as_mut().filter(|extra| extra.delta)
             && let Ok(resumed) = &resumed
@@ -207,7 +210,7 @@ impl Tracked {
         encodings: &mut Encodings<impl FnMut(Form) -> Result<Message, Disconnect>>,
     ) {
         if self.extras.is_empty() {
-            for slot in &mut self.slots {
+            for slot in self.slots.iter_mut() {
                 let Some(gate) = &mut slot.gate else { continue };
                 match gate.offer(publication, false) {
                     Offer::Deliver => encodings.send(&slot.conn, slot.compact, Body::Plain),
@@ -219,9 +222,11 @@ impl Tracked {
             return;
         }
         self.filters.next();
+        let mut filtered = 0;
         for (slot, extra) in self.slots.iter_mut().zip(&mut self.extras) {
             let Some(gate) = &mut slot.gate else { continue };
             let hidden = self.filters.hides(extra.filter, publication);
+            filtered += u64::from(hidden);
             match gate.offer(publication, hidden) {
                 Offer::Deliver => {
                     let body = extra.body(&slot.conn, &self.latest, encoder, may_be_delta);
@@ -231,6 +236,9 @@ impl Tracked {
                 Offer::Full => slot.conn.fail(Disconnect::SLOW),
                 Offer::Lost(_) => slot.lose(channel),
             }
+        }
+        if let (1.., Some(slot)) = (filtered, self.slots.first()) {
+            slot.conn.metrics().filter(filtered);
         }
         if self.deltas > 0 {
             let keeps = publication.offset > 0 || self.extras.iter().any(|extra| extra.keeps_latest);
@@ -244,7 +252,7 @@ impl Tracked {
         self.latest.forget();
         self.filters.next();
         let mut extras = self.extras.iter();
-        for slot in &mut self.slots {
+        for slot in self.slots.iter_mut() {
             let filter = extras.next().map_or_else(FilterId::default, |extra| extra.filter);
             let Some(gate) = slot.gate.as_mut().filter(|gate| gate.is_buffering()) else { continue };
             let hidden = self.filters.hides(filter, publication);
@@ -265,7 +273,7 @@ impl Tracked {
     ) {
         self.filters.next();
         let mut extras = self.extras.iter_mut();
-        for slot in &mut self.slots {
+        for slot in self.slots.iter_mut() {
             let extra = extras.next();
             let Some(gate) = slot.gate.as_mut().filter(|gate| !gate.is_buffering()) else { continue };
             match gate.offer_newest(offsets.clone(), publication) {
@@ -301,7 +309,7 @@ impl Tracked {
 
     /// Ends the subscriptions whose positions are `gone`.
     pub(super) fn lose(&mut self, channel: &Channel, gone: impl Fn(&StreamPosition) -> bool) {
-        for slot in &mut self.slots {
+        for slot in self.slots.iter_mut() {
             if slot.gate.as_ref().and_then(Gate::position).is_some_and(&gone) {
                 slot.lose(channel);
             }
@@ -311,7 +319,7 @@ impl Tracked {
     /// Queues a message for everybody who listens and has got its reply.
     pub(super) fn notify(&self, encode: impl FnMut(Form) -> Result<Message, Disconnect>) {
         let mut encodings = Encodings::new(encode);
-        for slot in &self.slots {
+        for slot in self.slots.iter() {
             if slot.listens && slot.gate.as_ref().is_some_and(|gate| !gate.is_buffering()) {
                 encodings.send(&slot.conn, slot.compact, Body::Plain);
             }

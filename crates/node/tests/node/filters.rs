@@ -1,11 +1,16 @@
-//! Filters on tags on a running node (TF-01..03, HID-33).
+//! Filters on tags on a running node (TF-01..04, HID-33).
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use tourbillon_node::NodeConfig;
+use tourbillon_node::{
+    ChannelOptions, ConnectDecision, ConnectRequest, HistoryRequest, Hooks, NodeConfig, RefreshDecision,
+    Refusal, SubRefreshRequest, SubscribeDecision, SubscribeRequest, SubscriptionOptions, Target,
+};
 use tourbillon_protocol::command::Subscribe;
-use tourbillon_types::{Encoding, TagFilter, Tags};
+use tourbillon_types::{Channel, Encoding, FilterLimits, ReplyError, TagFilter, TagMatcher, Tags, UserId};
 
 use crate::follower::Follower;
 use crate::harness::{TestNode, start};
@@ -31,6 +36,58 @@ fn parity(value: &str) -> Box<TagFilter> {
 
 fn even(subscribe: &mut Subscribe) {
     subscribe.filter = Some(parity("even"));
+}
+
+fn matcher(filter: &TagFilter) -> Arc<TagMatcher> {
+    Arc::new(TagMatcher::new(filter, FilterLimits::default()).expect("a filter"))
+}
+
+fn at_least(number: &str) -> TagFilter {
+    TagFilter { key: "number".into(), cmp: "gte".into(), val: number.into(), ..TagFilter::default() }
+}
+
+/// As [`ByName`], and a token is a number: the server lets have those that are not smaller.
+struct Floors;
+
+impl Floors {
+    fn floor(token: &str) -> Option<Arc<TagMatcher>> {
+        (!token.is_empty()).then(|| matcher(&at_least(token)))
+    }
+}
+
+impl Hooks for Floors {
+    async fn connect(&self, request: ConnectRequest) -> Result<ConnectDecision, Refusal> {
+        let floor = Self::floor(&request.token);
+        let mut decision = ByName.connect(request).await?;
+        for (_, options) in &mut decision.subscriptions {
+            options.server_tags_filter = floor.clone();
+        }
+        Ok(decision)
+    }
+
+    async fn subscribe(&self, request: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
+        let floor = Self::floor(&request.token);
+        let mut decision = ByName.subscribe(request).await?;
+        decision.options.server_tags_filter = floor;
+        decision.options.expire_at = Some(i64::MAX);
+        Ok(decision)
+    }
+
+    async fn sub_refresh(&self, request: SubRefreshRequest) -> Result<RefreshDecision, Refusal> {
+        let mut decision = RefreshDecision::until(Some(i64::MAX));
+        if request.token != "same" {
+            decision.server_tags_filter = Self::floor(&request.token);
+        }
+        Ok(decision)
+    }
+
+    async fn history(&self, request: HistoryRequest) -> Result<(), Refusal> {
+        ByName.history(request).await
+    }
+
+    fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {
+        ByName.channel_options(channel)
+    }
 }
 
 async fn numbers(follower: &mut Follower) -> Vec<u32> {
@@ -86,7 +143,7 @@ async fn hidden_publications_move_the_position() {
     assert_eq!(numbers(&mut follower).await, [6, 8]);
     assert_eq!(follower.unsubscribed, None);
     // The periodic check agrees.
-    tokio::time::advance(std::time::Duration::from_secs(120)).await;
+    tokio::time::advance(Duration::from_secs(120)).await;
     follower.settle().await;
     assert_eq!(follower.unsubscribed, None);
     test.end().await;
@@ -192,5 +249,134 @@ async fn a_filter_hides_from_deltas_too_and_breaks_the_chain() {
     publish(8, "even").await;
     let deltas: Vec<_> = back.news().await.iter().map(|news| (news.offset, news.delta)).collect();
     assert_eq!(deltas, [(4, false), (5, true), (7, false), (8, true)]);
+    test.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_servers_filter_holds_beside_the_clients() {
+    let test = start(Floors, NodeConfig::default());
+    // Whether clients may have filters of their own, or positions, or deltas, does not matter to the server's.
+    for channel in ["plain", "filter", STREAM, "filter_batch", "history_recover_filter_loose", "keep_delta"] {
+        for encoding in [Encoding::Json, Encoding::Protobuf] {
+            let mut one = Follower::connect(&test, encoding, channel).await;
+            one.subscribe(|subscribe| subscribe.token = "3".to_owned()).await.expect("subscribed");
+            let mut other = Follower::connect(&test, encoding, channel).await;
+            other.subscribe(|subscribe| subscribe.token = "5".to_owned()).await.expect("subscribed");
+            let mut free = Follower::connect(&test, encoding, channel).await;
+            free.subscribe(|_| {}).await.expect("subscribed");
+            publish(&test, channel, 1..=5).await;
+            test.publish(channel, "6").await;
+            assert_eq!(numbers(&mut one).await, [3, 4, 5], "{channel}");
+            assert_eq!(numbers(&mut other).await, [5], "{channel}");
+            assert_eq!(numbers(&mut free).await, [1, 2, 3, 4, 5, 6], "{channel}");
+        }
+    }
+    // Both have to match.
+    let mut both = Follower::connect(&test, Encoding::Json, STREAM).await;
+    let wish = |subscribe: &mut Subscribe| {
+        even(subscribe);
+        subscribe.token = "3".to_owned();
+    };
+    both.subscribe(wish).await.expect("subscribed");
+    publish(&test, STREAM, 1..=6).await;
+    assert_eq!(numbers(&mut both).await, [4, 6]);
+    test.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_server_hides_is_not_recovered_and_counts_as_received() {
+    let test = start(Floors, NodeConfig::default());
+    for channel in [STREAM, "history_recover_cache_filter"] {
+        publish(&test, channel, 1..=5).await;
+        let mut follower = Follower::connect(&test, Encoding::Json, channel).await;
+        let recover = |subscribe: &mut Subscribe| {
+            even(subscribe);
+            (subscribe.token, subscribe.recover) = ("3".to_owned(), true);
+        };
+        assert!(follower.subscribe(recover).await.expect("subscribed").recovered);
+        assert_eq!(
+            numbers(&mut follower).await,
+            [4],
+            "{channel}: alone, the one would let 2, the other 5 pass"
+        );
+        publish(&test, channel, 1..=2).await;
+        publish(&test, channel, 6..=6).await;
+        assert_eq!(numbers(&mut follower).await, [6]);
+        tokio::time::advance(Duration::from_secs(120)).await;
+        follower.settle().await;
+        assert_eq!(follower.unsubscribed, None);
+    }
+    test.end().await;
+}
+
+/// History knows no filter, so it is closed to those from whom the server hides something.
+#[tokio::test(start_paused = true)]
+async fn what_the_server_hides_is_not_read_either() {
+    let test = start(Floors, NodeConfig::default());
+    publish(&test, STREAM, 1..=5).await;
+    let mut client = test.client().await;
+    for (token, code) in [("3", Some(103)), ("", None)] {
+        let subscribe = format!(r#""subscribe":{{"channel":"{STREAM}","token":"{token}"}}"#);
+        assert!(client.call(&subscribe).await["error"].is_null());
+        let read = client.call(&format!(r#""history":{{"channel":"{STREAM}","limit":10}}"#)).await;
+        assert_eq!(read["error"]["code"].as_u64(), code, "{read}");
+        client.call(&format!(r#""unsubscribe":{{"channel":"{STREAM}"}}"#)).await;
+    }
+    test.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_changes_the_servers_filter_at_once() {
+    let test = start(Floors, NodeConfig::default());
+    // Those with a filter and those that had none, alone and among others.
+    for (channel, first) in
+        [(STREAM, "3"), (STREAM, ""), ("plain", ""), ("plain", "3"), ("filter_batch", "3")]
+    {
+        let mut others = Vec::new();
+        for _ in 0..5 {
+            let mut other = Follower::connect(&test, Encoding::Json, channel).await;
+            other.subscribe(|_| {}).await.expect("subscribed");
+            others.push(other);
+        }
+        let mut follower = Follower::connect(&test, Encoding::Json, channel).await;
+        follower.subscribe(|subscribe| subscribe.token = first.to_owned()).await.expect("subscribed");
+        publish(&test, channel, 1..=4).await;
+        let before: &[u32] = if first.is_empty() { &[1, 2, 3, 4] } else { &[3, 4] };
+        assert_eq!(numbers(&mut follower).await, before, "{channel}");
+        // One waits in the batch, if there is one: the filter that was is its filter.
+        publish(&test, channel, 4..=4).await;
+        follower.refresh("2").await.expect("refreshed");
+        publish(&test, channel, 1..=4).await;
+        assert_eq!(numbers(&mut follower).await, [4, 2, 3, 4], "{channel}");
+        // A refresh that names none leaves it.
+        follower.refresh("same").await.expect("refreshed");
+        publish(&test, channel, 1..=2).await;
+        assert_eq!(numbers(&mut follower).await, [2], "{channel}");
+        follower.unsubscribe().await;
+        follower.subscribe(|_| {}).await.expect("subscribed");
+        publish(&test, channel, 1..=2).await;
+        assert_eq!(numbers(&mut follower).await, [1, 2], "{channel}");
+        for other in &mut others {
+            assert_eq!(numbers(other).await, [1, 2, 3, 4, 4, 1, 2, 3, 4, 1, 2, 1, 2], "{channel}");
+        }
+    }
+    test.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn subscriptions_that_the_server_makes_have_its_filter() {
+    let test = start(Floors, NodeConfig::default());
+    let mut client = test.open(1 << 20, |_| {});
+    let reply = client.call(r#""connect":{"token":"3","subs":{"plain":{}}}"#).await;
+    assert!(reply["connect"]["subs"]["plain"].is_object(), "{reply}");
+    publish(&test, "plain", 2..=3).await;
+    assert_eq!(client.publication("plain").await, 3);
+    let mut options = SubscriptionOptions::default();
+    options.server_tags_filter = Some(matcher(&at_least("5")));
+    let target = Target::user(UserId::from("3"));
+    test.node.subscribe(&target, Channel::from("later"), options).await.expect("subscribed");
+    assert!(client.message().await["push"]["subscribe"].is_object());
+    publish(&test, "later", 4..=5).await;
+    assert_eq!(client.publication("later").await, 5);
     test.end().await;
 }

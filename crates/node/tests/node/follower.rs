@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tourbillon_protocol::client::{Replies, ServerMessage, encode_command};
-use tourbillon_protocol::command::{Command, Request, Subscribe, Unsubscribe};
+use tourbillon_protocol::command::{Command, Request, SubRefresh, Subscribe, Unsubscribe};
 use tourbillon_protocol::reply::SubscribeResult;
 use tourbillon_protocol::{Envelope, Push, PushEvent, Reply, ReplyResult};
 use tourbillon_transport::memory::Sent;
@@ -94,6 +94,13 @@ impl Follower {
         let unsubscribe = Unsubscribe { channel: self.channel.clone() };
         let reply = self.call(Request::Unsubscribe(unsubscribe)).await;
         assert_eq!(reply, Ok(ReplyResult::Unsubscribe));
+    }
+
+    /// Has a new token for the subscription.
+    pub(crate) async fn refresh(&mut self, token: &str) -> Result<(), ReplyError> {
+        let refresh =
+            SubRefresh { channel: self.channel.clone(), token: token.to_owned(), ..SubRefresh::default() };
+        self.call(Request::SubRefresh(Box::new(refresh))).await.map(drop)
     }
 
     /// Takes what has come, once all that can happen now has happened.

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test stops at what it did not expect")]
 
 mod bursts;
+mod caches;
 mod chains;
 mod cluster;
 mod compaction;
@@ -16,6 +17,7 @@ mod harness;
 mod history;
 mod interest;
 mod limits;
+mod metrics;
 mod positions;
 mod presence;
 mod pubsub;

@@ -116,6 +116,9 @@ impl Audit {
                 assert!(self.granted.remove(channel), "{channel} was opened without a grant");
                 assert!(self.open.insert(channel.clone()), "{channel} was opened twice");
             }
+            Output::Filter { channel, .. } => {
+                assert!(self.open.contains(channel), "{channel} is filtered without being open");
+            }
             Output::Detach { channel, .. } => {
                 assert!(self.open.remove(channel), "{channel} was detached without being open");
             }

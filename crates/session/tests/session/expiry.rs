@@ -1,10 +1,11 @@
 //! Expiry of connections and subscriptions, and refreshing (CMD-14, CMD-15, LIFE-02..05, API-25).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use expect_test::expect;
 use tourbillon_session::{Accepted, Answer, CallId, Granted, Refreshed, ServerOp};
-use tourbillon_types::{Disconnect, Instant, Payload, ReplyError};
+use tourbillon_types::{Disconnect, FilterLimits, Instant, Payload, ReplyError, TagFilter, TagMatcher};
 
 use crate::rig::{Rig, accepted, granted, refreshed, refused, thrown_out, wish_subscribe, wish_unsubscribe};
 
@@ -13,7 +14,8 @@ fn quiet() -> Rig {
     Rig::with(|config, _| config.ping_interval = None)
 }
 
-const EXPIRED: Refreshed = Refreshed { expired: true, expire_at: None, info: None, allow: None };
+const EXPIRED: Refreshed =
+    Refreshed { expired: true, expire_at: None, info: None, allow: None, server_tags_filter: None };
 
 fn extend(seconds: i64) -> Answer {
     Answer::Refresh(Ok(refreshed(seconds)))
@@ -261,6 +263,60 @@ fn a_grace_of_zero_does_not_keep_the_clock_ringing() {
         [61 s]
         - detach news: 2501 subscription expired
         server> {"push":{"channel":"news","unsubscribe":{"code":2501,"reason":"subscription expired"}}}
+    "#]]);
+}
+
+/// TF-04.
+#[test]
+fn whoever_is_not_let_have_every_publication_may_not_read_the_history_either() {
+    let filter = TagFilter { key: "a".to_owned(), cmp: "ex".to_owned(), ..TagFilter::default() };
+    let filter = Some(Arc::new(TagMatcher::new(&filter, FilterLimits::default()).expect("a filter")));
+    let filtered = Granted { server_tags_filter: filter.clone(), ..Granted::default() };
+    let mut rig = quiet().connect(Accepted::default()).subscribe("news", filtered);
+    rig.send(r#"{"id":3,"history":{"channel":"news"}}"#);
+    rig.send(r#"{"id":4,"unsubscribe":{"channel":"news"}}"#);
+    rig.send(r#"{"id":5,"history":{"channel":"news"}}"#);
+    rig.expect(expect![[r#"
+        client> {"id":3,"history":{"channel":"news"}}
+        server> {"id":3,"error":{"code":103,"message":"permission denied"}}
+        client> {"id":4,"unsubscribe":{"channel":"news"}}
+        - detach news: 0 client unsubscribed
+        server> {"id":4,"unsubscribe":{}}
+        client> {"id":5,"history":{"channel":"news"}}
+        - call 3: history news, limit 0, subscribed: false
+    "#]]);
+    // A refresh brings the filter, or leaves it.
+    let mut rig = quiet().connect(Accepted::default()).subscribe("news", granted(60, true));
+    for (id, server_tags_filter) in [(3, filter.clone()), (4, None)] {
+        rig.send(&format!(r#"{{"id":{id},"sub_refresh":{{"channel":"news","token":"t"}}}}"#));
+        rig.answer(Answer::Refresh(Ok(Refreshed { server_tags_filter, ..refreshed(60) })));
+    }
+    rig.send(r#"{"id":5,"history":{"channel":"news"}}"#);
+    rig.expect(expect![[r#"
+        client> {"id":3,"sub_refresh":{"channel":"news","token":"t"}}
+        - call 3: sub_refresh news t
+        - answer 3: refreshed, for 60 s
+        - filter news
+        server> {"id":3,"sub_refresh":{"expires":true,"ttl":60}}
+        client> {"id":4,"sub_refresh":{"channel":"news","token":"t"}}
+        - call 4: sub_refresh news t
+        - answer 4: refreshed, for 60 s
+        server> {"id":4,"sub_refresh":{"expires":true,"ttl":60}}
+        client> {"id":5,"history":{"channel":"news"}}
+        server> {"id":5,"error":{"code":103,"message":"permission denied"}}
+    "#]]);
+    // One that comes too late changes nothing.
+    let mut rig = quiet().connect(Accepted::default()).subscribe("news", granted(60, true));
+    rig.send(r#"{"id":3,"sub_refresh":{"channel":"news","token":"t"}}"#);
+    rig.answer(Answer::Refresh(Ok(Refreshed { server_tags_filter: filter, ..refreshed(-1) })));
+    rig.send(r#"{"id":4,"history":{"channel":"news"}}"#);
+    rig.expect(expect![[r#"
+        client> {"id":3,"sub_refresh":{"channel":"news","token":"t"}}
+        - call 3: sub_refresh news t
+        - answer 3: refreshed, for -1 s
+        server> {"id":3,"error":{"code":110,"message":"expired"}}
+        client> {"id":4,"history":{"channel":"news"}}
+        - call 4: history news, limit 0, subscribed: true
     "#]]);
 }
 

@@ -266,7 +266,8 @@ impl Outcome {
                 _ => Ok(()),
             }),
             Call::Refresh { .. } | Call::SubRefresh { .. } => {
-                Answer::Refresh(result(refusal, Refreshed { expired, expire_at, info: None, allow: None }))
+                let refreshed = Refreshed { expired, expire_at, ..Refreshed::default() };
+                Answer::Refresh(result(refusal, refreshed))
             }
         }
     }

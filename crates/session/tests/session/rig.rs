@@ -233,6 +233,7 @@ impl Rig {
             Output::Open { channel, live: Some(live) } => {
                 format!("- open {channel} at {} {}", live.offset, live.epoch.as_str())
             }
+            Output::Filter { channel, .. } => format!("- filter {channel}"),
             Output::Detach { channel, why } => format!("- detach {channel}: {} {}", why.code, why.reason),
             Output::Close(why) => format!("closed: {} {}", why.code, why.reason),
         }

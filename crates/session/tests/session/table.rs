@@ -103,6 +103,7 @@ fn outcome(outputs: &[Output]) -> String {
             Output::Answered(_) => "answered".to_owned(),
             Output::Call(..) => "call".to_owned(),
             Output::Open { .. } => "open".to_owned(),
+            Output::Filter { .. } => "filter".to_owned(),
             Output::Detach { .. } => "detach".to_owned(),
             Output::Close(why) => format!("x{}", why.code),
         })

@@ -1,24 +1,39 @@
 //! The transport suite, with both halves of a client over sockets of their own.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tourbillon_transport::conformance::{Harness, Peer, Saw};
-use tourbillon_transport::slot::SlotReader;
 use tourbillon_transport::{
-    Mailed, Received, Transport, TransportError, TransportInfo, TransportReader, conformance_suite,
+    Mailed, MessageQueue, Received, Transport, TransportError, TransportInfo, TransportReader,
+    TransportWriter, conformance_suite,
 };
-use tourbillon_transport_http::{HttpConfig, HttpWriter};
+use tourbillon_transport_http::{HttpConfig, HttpReader, HttpWriter};
 use tourbillon_types::{NodeId, SessionId};
 
 use crate::support::{Answer, Server, block_on, get, post, send};
 
 /// How messages are told apart.
 #[derive(Clone, Copy)]
-enum Stream {
+enum Kind {
     Lines,
     Events,
 }
+
+/// What carries the stream.
+#[derive(Clone, Copy)]
+enum Carrier {
+    /// The body of an answer.
+    Body,
+    /// A socket of its own.
+    Tcp,
+    /// The same, if it were no plain TCP.
+    Other,
+}
+
+#[derive(Clone, Copy)]
+struct Stream(Kind, Carrier);
 
 impl Harness for Stream {
     type Transport = Emulated;
@@ -31,19 +46,24 @@ impl Harness for Stream {
     const BOUNDED: bool = false;
 
     async fn connect(&self) -> (Emulated, Client) {
-        let mut server = Server::start(HttpConfig::default()).await;
-        let (request, begin, end): (_, &'static str, _) = match self {
-            Self::Lines => (post("/connection/http_stream", "", "{}"), "", "\n"),
-            Self::Events => (get("/connection/sse?cf_connect=%7B%7D", "").into_bytes(), "data: ", "\n\n"),
+        let mut server = match self.1 {
+            Carrier::Body => Server::start(HttpConfig::default()).await,
+            Carrier::Tcp => Server::lending(HttpConfig::default(), false).await,
+            Carrier::Other => Server::lending(HttpConfig::default(), true).await,
+        };
+        let (request, begin, end): (_, &'static str, _) = match self.0 {
+            Kind::Lines => (post("/connection/http_stream", "", "{}"), "", "\n"),
+            Kind::Events => (get("/connection/sse?cf_connect=%7B%7D", "").into_bytes(), "data: ", "\n\n"),
         };
         let mut answer = send(server.address, request).await;
         assert_eq!(answer.status, 200);
-        if matches!(self, Self::Events) {
-            assert_eq!(answer.until(b"\r\n").await, Some(b"\r\n".to_vec()));
-        }
         let (transport, _) = server.accept().await;
         let info = transport.info().clone();
-        let (reader, writer) = transport.split();
+        let (reader, mut writer) = transport.split();
+        if matches!(self.0, Kind::Events) {
+            poll_fn(|cx| writer.poll_write(cx, &mut MessageQueue::new())).await.expect("written");
+            assert_eq!(answer.until(b"\r\n").await, Some(b"\r\n".to_vec()));
+        }
         let (reader, mailbox) = Mailed::new(AfterTheFirst { reader, first: true });
         let session = SessionId::random();
         server.sessions.mailboxes.lock().insert(session, mailbox);
@@ -75,7 +95,7 @@ impl Transport for Emulated {
 
 /// Without the message that began the connection.
 struct AfterTheFirst {
-    reader: SlotReader,
+    reader: HttpReader,
     first: bool,
 }
 
@@ -85,7 +105,13 @@ impl TransportReader for AfterTheFirst {
             let first = self.reader.poll_recv(cx);
             assert!(matches!(first, Poll::Ready(Ok(Received::Message(first))) if first == "{}"));
         }
-        self.reader.poll_recv(cx)
+        loop {
+            match ready!(self.reader.poll_recv(cx)) {
+                // The harness wrote what comes before the first message.
+                Ok(Received::WantsWrite) => {}
+                other => return Poll::Ready(other),
+            }
+        }
     }
 }
 
@@ -121,10 +147,25 @@ impl Peer for Client {
 
 mod http_stream {
     use super::*;
-    conformance_suite!(block_on, Stream::Lines);
+    conformance_suite!(block_on, Stream(Kind::Lines, Carrier::Body));
 }
 
 mod sse {
     use super::*;
-    conformance_suite!(block_on, Stream::Events);
+    conformance_suite!(block_on, Stream(Kind::Events, Carrier::Body));
+}
+
+mod http_stream_over_a_socket {
+    use super::*;
+    conformance_suite!(block_on, Stream(Kind::Lines, Carrier::Tcp));
+}
+
+mod sse_over_a_socket {
+    use super::*;
+    conformance_suite!(block_on, Stream(Kind::Events, Carrier::Tcp));
+}
+
+mod http_stream_over_another_stream {
+    use super::*;
+    conformance_suite!(block_on, Stream(Kind::Lines, Carrier::Other));
 }

@@ -8,3 +8,4 @@ mod embedding;
 mod nodes;
 mod refusals;
 mod support;
+mod taken;

@@ -2,12 +2,16 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -16,9 +20,10 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tourbillon_transport::{Accept, ConnContext, Inject, InjectError, Mailbox};
+use tourbillon_transport::{Accept, ConnContext, Inject, InjectError, Lender, Mailbox};
 use tourbillon_transport_http::{
-    EmulationService, HttpBody, HttpConfig, HttpTransport, InitService, StreamService,
+    EmulationService, HttpBody, HttpConfig, HttpTransport, InitService, OfferSocket, PendingStream,
+    StreamService,
 };
 use tourbillon_types::{NodeId, SessionId};
 use tower_service::Service;
@@ -129,7 +134,79 @@ pub(crate) struct Server {
     accepted: mpsc::UnboundedReceiver<Accepted>,
 }
 
+/// Takes the stream of an answer when it is asked for something, and leaves it to who has lent the socket.
+struct Leaving(HttpBody, Arc<Mutex<Option<PendingStream>>>);
+
+impl Body for Leaving {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Some(stream) = self.0.take_stream() {
+            *self.1.lock() = Some(stream);
+        }
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+/// Serves one connection whose streams get the socket. `hidden`: as something that is not plain TCP.
+async fn serve_lending(stream: TcpStream, peer: SocketAddr, endpoints: Endpoints, hidden: bool) {
+    let pending = Arc::<Mutex<Option<PendingStream>>>::default();
+    let left = pending.clone();
+    let answer = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(OfferSocket);
+        let (endpoints, left) = (endpoints.clone(), left.clone());
+        async move { Ok::<_, Infallible>(endpoints.answer(request).await?.map(|body| Leaving(body, left))) }
+    });
+    let (lender, lent) = Lender::lend(stream);
+    let mut served = Box::pin(http1::Builder::new().serve_connection(TokioIo::new(lent), answer));
+    let over = poll_fn(|cx| {
+        let over = served.as_mut().poll(cx).is_ready();
+        if over || (pending.lock().is_some() && lender.is_flushed()) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    });
+    over.await;
+    drop(served);
+    let stream = pending.lock().take();
+    if let (Some(stream), Some(socket)) = (stream, lender.take()) {
+        if hidden {
+            let (read, write) = socket.into_split();
+            stream.begin(tokio::io::join(read, write));
+        } else {
+            stream.begin(socket);
+        }
+    }
+}
+
 impl Server {
+    /// One whose streams get their sockets.
+    pub(crate) async fn lending(config: HttpConfig, hidden: bool) -> Self {
+        let (endpoints, sessions, accepted) = Endpoints::new(config);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move {
+            while let Ok((stream, peer)) = listener.accept().await {
+                tokio::spawn(serve_lending(stream, peer, endpoints.clone(), hidden));
+            }
+        });
+        Self { address, sessions, accepted }
+    }
+
     pub(crate) async fn start(config: HttpConfig) -> Self {
         let (endpoints, sessions, accepted) = Endpoints::new(config);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

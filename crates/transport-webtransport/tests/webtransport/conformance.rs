@@ -5,7 +5,7 @@ use tourbillon_transport::conformance_suite;
 use tourbillon_transport_webtransport::{WebTransport, WebTransportConfig};
 use wtransport::{Connection, Endpoint, RecvStream, SendStream};
 
-use crate::support::{Server, block_on, client};
+use crate::support::{Server, block_on, client, request};
 
 /// Messages in JSON, a line each.
 struct Lines;
@@ -20,7 +20,7 @@ impl Harness for Lines {
         let mut server = Server::start(WebTransportConfig::default());
         let endpoint = client();
         let url = server.url("/connection/webtransport");
-        let session = endpoint.connect(url).await.expect("a session");
+        let session = endpoint.connect(request(url).build()).await.expect("a session");
         let (send, recv) = session.open_bi().await.expect("a stream").await.expect("a stream");
         let (transport, _) = server.accept().await;
         let client =

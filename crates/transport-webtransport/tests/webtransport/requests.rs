@@ -11,23 +11,27 @@ use tourbillon_transport_webtransport::quinn::{self, crypto::rustls::QuicClientC
 
 use crate::support::{Server, block_on};
 
+/// A QUIC connection.
+async fn connect(server: &Server) -> quinn::Connection {
+    let mut roots = RootCertStore::empty();
+    roots.add(server.certificate.clone()).expect("a certificate");
+    let mut tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![b"h3".to_vec()];
+    let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).expect("TLS 1.3")));
+    let mut endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().expect("an address")).expect("a client");
+    endpoint.set_default_client_config(config);
+    endpoint.connect(server.address, "localhost").expect("begun").await.expect("connected")
+}
+
 #[test]
 fn requests_are_answered_beside_sessions() {
     block_on(async {
         let server = Server::start(WebTransportConfig::default());
-        let mut roots = RootCertStore::empty();
-        roots.add(server.certificate.clone()).expect("a certificate");
-        let mut tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        tls.alpn_protocols = vec![b"h3".to_vec()];
-        let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).expect("TLS 1.3")));
-        let mut endpoint =
-            quinn::Endpoint::client("127.0.0.1:0".parse().expect("an address")).expect("a client");
-        endpoint.set_default_client_config(config);
-        let quic = endpoint.connect(server.address, "localhost").expect("begun").await.expect("connected");
+        let quic = connect(&server).await;
         let (mut connection, mut requests) =
             h3::client::new(h3_quinn::Connection::new(quic)).await.expect("HTTP/3");
         let driven = tokio::spawn(async move { std::future::poll_fn(|cx| connection.poll_close(cx)).await });
@@ -49,5 +53,27 @@ fn requests_are_answered_beside_sessions() {
         }
         drop(requests);
         driven.abort();
+    });
+}
+
+/// A connection is there for what is under way on it.
+#[test]
+fn a_connection_on_which_nothing_is_under_way_ends() {
+    block_on(async {
+        let mut server = Server::start(WebTransportConfig::default());
+        let silent = connect(&server).await;
+        let (_connection, mut requests) =
+            h3::client::new(h3_quinn::Connection::new(connect(&server).await)).await.expect("HTTP/3");
+        let request = Request::get("https://localhost/").body(()).expect("a request");
+        let mut stream = requests.send_request(request).await.expect("sent");
+        stream.finish().await.expect("sent");
+        assert_eq!(stream.recv_response().await.expect("an answer").status(), StatusCode::OK);
+        tokio::time::pause();
+        let since = tokio::time::Instant::now();
+        assert!(matches!(silent.closed().await, quinn::ConnectionError::ApplicationClosed(_)));
+        assert!((8..12).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
+        assert!(matches!(server.ended.recv().await, Some(Ok(()))));
+        assert!(matches!(server.ended.recv().await, Some(Ok(()))));
+        assert!((28..32).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
     });
 }

@@ -1,6 +1,7 @@
 //! How sessions begin and end (WT-01..04).
 
 use std::future::poll_fn;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tourbillon_transport::{
@@ -8,10 +9,9 @@ use tourbillon_transport::{
 };
 use tourbillon_transport_webtransport::{ServeError, WebTransportConfig};
 use tourbillon_types::{Disconnect, Encoding};
-use wtransport::endpoint::ConnectOptions;
 use wtransport::error::{ConnectingError, ConnectionError};
 
-use crate::support::{Server, block_on, client};
+use crate::support::{Server, block_on, client, request};
 
 const PATH: &str = "/connection/webtransport";
 
@@ -24,8 +24,7 @@ fn a_session_is_a_connection_with_the_encoding_that_it_asks_for() {
             ("?cf_protocol=protobuf", Encoding::Protobuf, b"\x01x\x02yz", [b"\x01x", b"\x02yz"]),
         ] {
             let endpoint = client();
-            let options =
-                ConnectOptions::builder(server.url(&format!("{PATH}{query}"))).add_header("x-mine", "1");
+            let options = request(server.url(&format!("{PATH}{query}")));
             let session = endpoint.connect(options.build()).await.expect("a session");
             let (mut send, mut recv) = session.open_bi().await.expect("a stream").await.expect("a stream");
             send.write_all(sent).await.expect("sent");
@@ -34,6 +33,7 @@ fn a_session_is_a_connection_with_the_encoding_that_it_asks_for() {
             let info = transport.info().clone();
             assert_eq!((info.name, info.encoding), ("webtransport", encoding));
             assert!(info.disconnect_push && !info.emulation && info.peer.is_some());
+            assert_eq!(info.write_timeout, Some(Duration::from_secs(1)));
             let (mut reader, mut writer) = transport.split();
             for message in expected {
                 let received = reader.recv().await.expect("a message");
@@ -61,7 +61,7 @@ fn what_may_not_connect_is_refused() {
         let mut server = Server::start(config);
         let endpoint = client();
         let connect = async |path: &str, origin: Option<&str>| {
-            let mut options = ConnectOptions::builder(server.url(path));
+            let mut options = request(server.url(path));
             if let Some(origin) = origin {
                 options = options.add_header("origin", origin);
             }
@@ -83,7 +83,7 @@ fn the_end_of_a_session_tells_code_and_reason_after_its_stream() {
         config.close_delay = Duration::from_millis(50);
         let mut server = Server::start(config);
         let endpoint = client();
-        let session = endpoint.connect(server.url(PATH)).await.expect("a session");
+        let session = endpoint.connect(request(server.url(PATH)).build()).await.expect("a session");
         let (_send, mut recv) = session.open_bi().await.expect("a stream").await.expect("a stream");
         let (transport, _) = server.accept().await;
         let (_reader, mut writer) = transport.split();
@@ -114,7 +114,7 @@ fn a_session_without_a_stream_is_ended() {
         config.stream_timeout = Duration::from_millis(50);
         let mut server = Server::start(config);
         let endpoint = client();
-        let session = endpoint.connect(server.url(PATH)).await.expect("a session");
+        let session = endpoint.connect(request(server.url(PATH)).build()).await.expect("a session");
         match session.accept_uni().await {
             Err(ConnectionError::ApplicationClosed(close)) => {
                 assert_eq!(close.code().into_inner(), u64::from(Disconnect::STALE.code));
@@ -131,7 +131,7 @@ fn the_end_of_the_session_is_the_end_of_its_stream() {
     block_on(async {
         let mut server = Server::start(WebTransportConfig::default());
         let endpoint = client();
-        let session = endpoint.connect(server.url(PATH)).await.expect("a session");
+        let session = endpoint.connect(request(server.url(PATH)).build()).await.expect("a session");
         let _stream = session.open_bi().await.expect("a stream").await.expect("a stream");
         let (transport, _) = server.accept().await;
         let (mut reader, _writer) = transport.split();
@@ -146,7 +146,7 @@ fn streams_that_nobody_needs_are_counted() {
     block_on(async {
         let mut server = Server::start(WebTransportConfig::default());
         let endpoint = client();
-        let session = endpoint.connect(server.url(PATH)).await.expect("a session");
+        let session = endpoint.connect(request(server.url(PATH)).build()).await.expect("a session");
         let _first = session.open_bi().await.expect("a stream").await.expect("a stream");
         for _ in 0..2_000 {
             let Ok(opening) = session.open_bi().await else { break };
@@ -156,5 +156,54 @@ fn streams_that_nobody_needs_are_counted() {
             }
         }
         assert!(matches!(server.ended.recv().await, Some(Err(ServeError::Strays))));
+    });
+}
+
+/// A session has a place from its request to the end of its connection, and one more until it opens its stream.
+#[test]
+fn a_session_keeps_the_place_that_it_was_given() {
+    block_on(async {
+        let mut server = Server::start(WebTransportConfig::default());
+        let endpoint = client();
+        let session = endpoint.connect(request(server.url(PATH)).build()).await.expect("a session");
+        assert_eq!(server.door.places(), [1, 1]);
+        let _stream = session.open_bi().await.expect("a stream").await.expect("a stream");
+        let (transport, mut context) = server.accept().await;
+        assert_eq!(server.door.places(), [1, 0]);
+        context.held = None;
+        assert_eq!(server.door.places(), [0, 0]);
+        server.door.shut.store(true, Ordering::Relaxed);
+        let refused = endpoint.connect(request(server.url(PATH)).build()).await;
+        assert!(matches!(refused, Err(ConnectingError::SessionRejected)));
+        drop(transport);
+    });
+}
+
+/// When the server stops, a session that is under way comes to its end, and its connection with it.
+#[test]
+fn a_stop_lets_sessions_end() {
+    block_on(async {
+        let mut config = WebTransportConfig::default();
+        config.close_delay = Duration::from_millis(50);
+        let mut server = Server::start(config);
+        let endpoint = client();
+        let session = endpoint.connect(request(server.url(PATH)).build()).await.expect("a session");
+        let (_send, mut recv) = session.open_bi().await.expect("a stream").await.expect("a stream");
+        let (transport, _) = server.accept().await;
+        let (_reader, mut writer) = transport.split();
+        server.stop.send_replace(true);
+        let mut queue = MessageQueue::new();
+        queue.push(Message::new("{}"));
+        poll_fn(|cx| writer.poll_write(cx, &mut queue)).await.expect("written");
+        let mut seen = [0; 3];
+        recv.read_exact(&mut seen).await.expect("received");
+        assert!(server.ended.try_recv().is_err(), "the connection lasts as long as its session");
+        poll_fn(|cx| writer.poll_close(cx, &Disconnect::SHUTDOWN)).await.expect("closed");
+        let code = match session.accept_uni().await {
+            Err(ConnectionError::ApplicationClosed(close)) => close.code().into_inner(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(code, u64::from(Disconnect::SHUTDOWN.code));
+        assert!(server.ended.recv().await.is_some());
     });
 }

@@ -4,21 +4,22 @@ use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::Full;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tourbillon_transport::{Accept, ConnContext};
+use tourbillon_transport::{Accept, ConnContext, Held};
 use tourbillon_transport_webtransport::quinn::Endpoint;
 use tourbillon_transport_webtransport::{
-    Http3, RequestBody, ServeError, WebTransport, WebTransportConfig, endpoint,
+    Admitted, Http3, RequestBody, ServeError, WebTransport, WebTransportConfig, endpoint,
 };
 use tower_service::Service;
 use wtransport::config::IpBindConfig;
@@ -64,8 +65,34 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) certificate: CertificateDer<'static>,
     pub(crate) ended: mpsc::UnboundedReceiver<Result<(), ServeError>>,
+    pub(crate) door: Arc<Door>,
+    pub(crate) stop: watch::Sender<bool>,
     accepted: mpsc::UnboundedReceiver<(WebTransport, ConnContext)>,
     _endpoint: Endpoint,
+}
+
+/// Who may begin a session, and how many have a place.
+#[derive(Default)]
+pub(crate) struct Door {
+    pub(crate) shut: Arc<AtomicBool>,
+    held: Arc<()>,
+    opening: Arc<()>,
+}
+
+impl Door {
+    fn admit(&self, headers: &HeaderMap) -> Result<Admitted, StatusCode> {
+        assert!(headers.contains_key("x-mine"), "these are the headers of the request");
+        if self.shut.load(Ordering::Relaxed) {
+            return Err(StatusCode::SERVICE_UNAVAILABLE);
+        }
+        let (held, opening) = (Arc::clone(&self.held), Arc::clone(&self.opening));
+        Ok(Admitted { held: Some(Held::new(held)), opening: Some(Held::new(opening)) })
+    }
+
+    /// Places of connections, and of sessions that are none yet.
+    pub(crate) fn places(&self) -> [usize; 2] {
+        [&self.held, &self.opening].map(|place| Arc::strong_count(place) - 1)
+    }
 }
 
 impl Server {
@@ -84,17 +111,24 @@ impl Server {
         let endpoint = endpoint(socket, &tls).expect("an endpoint");
         let (accept, accepted) = mpsc::unbounded_channel();
         let (end, ended) = mpsc::unbounded_channel();
+        let (door, (stop, stopped)) = (Arc::<Door>::default(), watch::channel(false));
         let http3 = Http3::new(ToTest(accept), Some(config));
         tokio::spawn({
-            let endpoint = endpoint.clone();
+            let (endpoint, door) = (endpoint.clone(), door.clone());
             async move {
                 while let Some(incoming) = endpoint.accept().await {
-                    let (http3, end) = (http3.clone(), end.clone());
-                    tokio::spawn(async move { end.send(http3.serve(incoming, Echo).await) });
+                    let (http3, end, door) = (http3.clone(), end.clone(), door.clone());
+                    let mut stopped = stopped.clone();
+                    tokio::spawn(async move {
+                        let stop = async { drop(stopped.wait_for(|stopped| *stopped).await) };
+                        let connecting = incoming.accept().expect("a sound packet");
+                        let served = http3.serve(connecting, Echo, |headers| door.admit(headers), stop);
+                        let _ = end.send(served.await);
+                    });
                 }
             }
         });
-        Self { address, certificate: cert.der().clone(), ended, accepted, _endpoint: endpoint }
+        Self { address, certificate: cert.der().clone(), ended, door, stop, accepted, _endpoint: endpoint }
     }
 
     pub(crate) fn url(&self, path_and_query: &str) -> String {
@@ -108,6 +142,11 @@ impl Server {
     pub(crate) fn has_accepted_nothing(&mut self) -> bool {
         self.accepted.try_recv().is_err()
     }
+}
+
+/// What a client begins a session with.
+pub(crate) fn request(url: String) -> wtransport::endpoint::ConnectRequestBuilder {
+    wtransport::endpoint::ConnectOptions::builder(url).add_header("x-mine", "1")
 }
 
 /// A WebTransport client that trusts everybody.

@@ -109,6 +109,11 @@ impl Field {
                         "name": "kept", "allow_subscribe_for_client": true, "allow_publish_for_client": true,
                         "history_size": 100, "history_ttl": "300s", "force_positioning": true, "force_recovery": true,
                     },
+                    {
+                        "name": "match", "allow_subscribe_for_client": true, "history_size": 10, "history_ttl": "60s",
+                        "force_positioning": true, "force_recovery": true, "allowed_delta_types": ["fossil"],
+                    },
+                    {"name": "tagged", "allow_subscribe_for_client": true, "allow_tags_filter": true},
                     {"name": "seen", "allow_subscribe_for_client": true, "presence": true},
                 ],
             },

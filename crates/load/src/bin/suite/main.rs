@@ -25,7 +25,8 @@ use crate::workloads::{Sample, Workload};
 ///
 /// A peer must accept HS256 tokens with the secret given here, let clients subscribe to and publish into any
 /// channel, take the API key, and be tied to processor 0 by whoever starts it. For W3d, W8c and W9 it needs a namespace
-/// `kept` with a history of 100, forced positioning and recovery, and a namespace `seen` with presence.
+/// `kept` with a history of 100, forced positioning and recovery, and a namespace `seen` with presence; for W12 a
+/// namespace `match` with a history of 10, forced positioning and recovery and deltas, and `tagged` with filters on tags.
 #[derive(Debug, Parser)]
 struct Options {
     /// Our server's binary.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tourbillon_load::football::{Filter, Form, PACKET, Watch, filter, watch};
 use tourbillon_load::mode::{
     Arrive, FanOut, HttpPublish, HttpRequest, Idle, Rpc, connect, fan_out, http_publish, idle, rpc, storm,
 };
@@ -23,6 +24,10 @@ pub(crate) enum Kind {
     Storm(Arrive),
     Recover(Recover),
     Read(Read),
+    Watch(Watch, Wire),
+    /// The same, of which bytes are counted.
+    WatchBytes(Watch, Wire),
+    Filter(Filter),
 }
 
 /// How messages are carried.
@@ -36,7 +41,7 @@ pub(crate) enum Wire {
 /// One row of the table.
 #[derive(Clone, Debug)]
 pub(crate) struct Workload {
-    /// The identifier of the performance goals, W1 to W11, with a letter.
+    /// The identifier of the performance goals, W1 to W12, with a letter.
     pub(crate) id: &'static str,
     pub(crate) title: &'static str,
     /// Of what the cost is.
@@ -79,6 +84,10 @@ impl Workload {
             Kind::Storm(how) => storm(&on.target, process, how, progress),
             Kind::Recover(how) => recover(&on.target, &on.api()?, process, how, progress),
             Kind::Read(how) => read(&on.target, &on.api()?, process, how, progress),
+            Kind::Watch(how, wire) | Kind::WatchBytes(how, wire) => {
+                watch(&on.speaking(*wire), &on.api()?, process, how, progress)
+            }
+            Kind::Filter(how) => filter(&on.target, &on.api()?, process, how, progress),
         }
         .map_err(|error: LoadError| format!("{} on {}: {error}", self.id, on.who.name()))?;
         let cost = self.cost(&figures).ok_or_else(|| format!("{}: nothing was measured", self.id))?;
@@ -93,7 +102,14 @@ impl Workload {
             Kind::IdleCpu(_) => figures
                 .server_micros_per(figures.connections as u64)
                 .map(|micros| micros / figures.seconds.max(f64::MIN_POSITIVE)),
-            Kind::FanOut(..) => figures.server_micros_per(figures.deliveries),
+            Kind::FanOut(..) | Kind::Watch(..) => figures.server_micros_per(figures.deliveries),
+            Kind::WatchBytes(how, _) => {
+                let each = figures.bytes as f64 / how.subscribers.max(1) as f64;
+                Some(each + (figures.publications * PACKET) as f64)
+            }
+            Kind::Filter(how) => figures
+                .server_micros_per(figures.publications * how.subscribers as u64)
+                .map(|micros| micros * 1e3),
             Kind::Rpc(_)
             | Kind::Http(..)
             | Kind::Connect(_)
@@ -137,6 +153,7 @@ pub(crate) fn all(quick: bool) -> Vec<Workload> {
         all.extend(fan_outs());
         all.extend(commands());
         all.extend(streams());
+        all.extend(deltas_and_filters());
     }
     all
 }
@@ -154,6 +171,10 @@ fn row(
 
 /// Begins the names of channels with history, positions and recovery.
 const KEPT: &str = "kept:";
+/// Begins the names of channels with deltas.
+const MATCH: &str = "match:";
+/// Begins the names of channels with filters on tags.
+const TAGGED: &str = "tagged:";
 /// Begins the names of channels with presence.
 const SEEN: &str = "seen:";
 
@@ -292,5 +313,22 @@ fn streams() -> Vec<Workload> {
         row("W9b", "API presence_stats of 1,000", call, read(Question::PresenceStats), None),
         row("W9c", "API history, 100 × 256 B", call, read(Question::History), None),
         row("W9d", "API history since, 10 × 256 B", call, read(Question::HistorySince), None),
+    ]
+}
+
+fn deltas_and_filters() -> Vec<Workload> {
+    let game = |form| Watch { subscribers: 1_000, rate: 30, form, prefix: MATCH };
+    let one = |form| Watch { subscribers: 1, rate: 100, ..game(form) };
+    let own = Filter { subscribers: 10_000, publications: 500, prefix: TAGGED };
+    let (json, protobuf) = (game(Form::Json), game(Form::Protobuf));
+    let bytes = "bytes/match";
+    let count = |form, wire| Kind::WatchBytes(one(form), wire);
+    vec![
+        row("W12a", "deltas, 1×1,000, JSON", DELIVERY, Kind::Watch(json, Wire::Json), None),
+        row("W12b", "deltas, 1×1,000, Protobuf", DELIVERY, Kind::Watch(protobuf, Wire::Protobuf), None),
+        row("W12c", "deltas of JSON in JSON (6,043)", bytes, count(Form::Json, Wire::Json), None),
+        row("W12d", "deltas of JSON in Protobuf (4,287)", bytes, count(Form::Json, Wire::Protobuf), None),
+        row("W12e", "deltas of Protobuf (4,382)", bytes, count(Form::Protobuf, Wire::Protobuf), None),
+        row("W12f", "filters, 10,000 different ones", "ns CPU/filter", Kind::Filter(own), None),
     ]
 }
