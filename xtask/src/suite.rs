@@ -2,6 +2,7 @@
 
 mod counts;
 mod prerequisites;
+mod requests;
 mod room;
 mod steps;
 mod tally;

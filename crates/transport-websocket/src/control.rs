@@ -71,6 +71,7 @@ impl Control {
     }
 
     /// Whether there are control frames to be sent.
+    #[inline]
     pub(crate) fn is_waiting(&self) -> bool {
         self.0.waiting.load(Ordering::Acquire)
     }

@@ -69,6 +69,7 @@ impl Message {
     }
 
     /// The form of this message that `key` names, if it was made already.
+    #[inline]
     #[must_use]
     pub fn made(&self, key: u32) -> Option<Bytes> {
         self.0.header.header.forms.made(key)
@@ -76,6 +77,7 @@ impl Message {
 
     /// Whether many connections, or places in queues, have this message at the moment: what is made once for all of
     /// them pays.
+    #[inline]
     #[must_use]
     pub fn is_widely_shared(&self) -> bool {
         ThinArc::strong_count(&self.0) >= Self::MANY

@@ -12,13 +12,14 @@ use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use httparse::{Header, Status};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 use tourbillon::node::Node;
 use tourbillon::transport::Rewound;
 use tourbillon::websocket::TcpUpgrade;
@@ -32,6 +33,12 @@ use crate::router::{Quick, Routed};
 
 /// The most headers of a request that is looked at here.
 const HEADERS: usize = 48;
+
+/// What the wait for a request is counted in.
+const TICK: Duration = Duration::from_secs(1);
+
+/// So many are waited for, after the one that is under way.
+const TICKS: u64 = HEAD_TIMEOUT.as_secs();
 
 thread_local! {
     /// What is read goes through this: a connection that waits holds no buffer.
@@ -72,9 +79,9 @@ pub(super) async fn serve(common: Arc<Common>, mut stream: TcpStream, routed: Ro
 
 async fn talk(common: &Common, stream: &mut TcpStream, routed: &Routed) -> Fate {
     let mut stopped = pin!(common.stop.cancelled());
-    // It is late when the last request is so long ago, which the alarm finds out when it goes off.
-    let mut due = Instant::now() + HEAD_TIMEOUT;
-    let mut alarm = pin!(sleep_until(due));
+    // In ticks, so that a request changes a number and not a timer.
+    let mut waited = 0;
+    let mut tick = pin!(sleep(TICK));
     let mut rest = Bytes::new();
     loop {
         let step = if rest.is_empty() {
@@ -82,11 +89,12 @@ async fn talk(common: &Common, stream: &mut TcpStream, routed: &Routed) -> Fate 
                 if let Poll::Ready(step) = poll_step(cx, stream, routed) {
                     return Poll::Ready(step);
                 }
-                while alarm.as_mut().poll(cx).is_ready() {
-                    if Instant::now() >= due {
+                while tick.as_mut().poll(cx).is_ready() {
+                    waited += 1;
+                    if waited > TICKS {
                         return Poll::Ready(Step::End);
                     }
-                    alarm.as_mut().reset(due);
+                    tick.set(sleep(TICK));
                 }
                 stopped.as_mut().poll(cx).map(|()| Step::End)
             })
@@ -127,7 +135,7 @@ async fn talk(common: &Common, stream: &mut TcpStream, routed: &Routed) -> Fate 
             Step::Other(bytes) => return Fate::Other(bytes),
             Step::End => return Fate::Over,
         }
-        due = Instant::now() + HEAD_TIMEOUT;
+        waited = 0;
     }
 }
 

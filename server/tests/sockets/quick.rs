@@ -13,7 +13,7 @@ async fn answer(server: &Server, parts: &[&str]) -> Response {
     for part in parts {
         stream.write_all(part.as_bytes()).await.expect("sent");
         // In virtual time: until the server has read it.
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await; // tidy: allow-sleep the clock is paused
     }
     Response::parse(&all(&mut stream).await)
 }
@@ -112,7 +112,7 @@ async fn what_comes_behind_a_handshake_is_not_lost() {
         let mut stream = TcpStream::connect(server.external).await.expect("a connection");
         let (begin, end) = head.split_at(cut);
         stream.write_all(begin.as_bytes()).await.expect("sent");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await; // tidy: allow-sleep the clock is paused
         stream.write_all(&[end.as_bytes(), &connect].concat()).await.expect("sent");
         let mut everything = String::new();
         while !everything.contains(r#""connect":{"client""#) {

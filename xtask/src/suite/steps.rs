@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
-use super::counts::Tools;
+use super::counts::{Programs, Tools};
 use super::prerequisites::{self, Missing, SDK};
 use super::room::Room;
 use super::tally::Tally;
@@ -93,9 +93,9 @@ pub(super) const STEPS: &[Step] = &[
     Step { name: "server", what: "the release build", fast: false, needs: &[], run: server },
     Step {
         name: "counts",
-        what: "instructions and system calls of a delivery",
+        what: "instructions and system calls of deliveries and requests",
         fast: false,
-        needs: &[],
+        needs: &["server"],
         run: counts,
     },
     Step {
@@ -283,8 +283,10 @@ fn counts(world: &World<'_>, tally: &mut Tally) -> Result<Outcome, String> {
     if outcome != Outcome::Done {
         return Ok(outcome);
     }
-    let program = Path::new(&world.metadata.target_directory).join("release/examples").join(EXAMPLE);
-    super::counts::run(world.root, &program, tools, tally)
+    let folder = Path::new(&world.metadata.target_directory);
+    let deliveries = &folder.join("release/examples").join(EXAMPLE);
+    let programs = Programs { deliveries, server: &world.binary(), folder };
+    super::counts::run(world.root, &programs, tools, tally)
 }
 
 fn sdk(world: &World<'_>, tally: &mut Tally) -> Result<Outcome, String> {
