@@ -221,6 +221,7 @@ mod tests {
             ("5\n4@5,", DeltaError::CopyOutOfRange(2)),
             ("5\n1@3~~~~~,", DeltaError::CopyOutOfRange(2)),
             ("5\n2@5,0;", DeltaError::WrongSize { header: 5, segments: 2 }),
+            ("1\n2@5,0;", DeltaError::WrongSize { header: 1, segments: 2 }),
             ("2\n2@5,0;", DeltaError::WrongChecksum),
             ("0\n0;x", DeltaError::TrailingBytes(4)),
             ("B\n", DeltaError::TooLarge { size: 11, limit: 10 }),
