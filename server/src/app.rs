@@ -96,7 +96,7 @@ pub enum StartError {
     #[error("client.rate_limit.{0}")]
     Limits(#[from] LimitsError),
     /// Certificates cannot be loaded.
-    #[error("http_server: {0}")]
+    #[error("TLS: {0}")]
     Tls(#[from] TlsError),
     /// HTTP/3 is not to be had.
     #[error("http_server.http3: {0}")]
@@ -211,7 +211,7 @@ impl App {
         };
         let uni_grpc = listeners.uni_grpc.zip(settings.uni_grpc).map(|(listener, (_, config))| {
             let service = UniStreamService::new(node.clone(), config);
-            (listener, GrpcPort { service, admission: grpc_admission })
+            (listener, GrpcPort { service, admission: grpc_admission, tls: speaks.uni_grpc.clone() })
         });
         let mut ports = Vec::new();
         if let Some(socket) = listeners.internal {

@@ -12,6 +12,7 @@ use tourbillon::types::SystemClock;
 
 use crate::config::{Options, SecretText};
 use crate::router::{Answer, reply};
+use crate::tls;
 
 /// How long a development token is good for, in seconds.
 const TOKEN_TTL: i64 = 7 * 24 * 3600;
@@ -29,6 +30,8 @@ pub struct Dev {
     /// What the address of a page begins with.
     scheme: &'static str,
     paths: Paths,
+    /// The certificate of the port, PEM or whatever an option may have.
+    certificate: Option<String>,
 }
 
 /// Where the endpoints over plain HTTP are.
@@ -37,6 +40,8 @@ struct Paths {
     http_stream: String,
     sse: String,
     emulation: String,
+    /// Where it is on.
+    webtransport: Option<String>,
 }
 
 impl std::fmt::Debug for Dev {
@@ -111,7 +116,13 @@ impl Dev {
                 http_stream: options.http_stream.handler_prefix.clone(),
                 sse: options.sse.handler_prefix.clone(),
                 emulation: options.emulation.handler_prefix.clone(),
+                webtransport: Some(&options.webtransport)
+                    .filter(|webtransport| webtransport.enabled)
+                    .map(|webtransport| webtransport.handler_prefix.clone()),
             },
+            certificate: Some(&options.http_server.tls)
+                .filter(|tls| tls.enabled)
+                .map(|tls| tls.cert_pem.clone()),
         }
     }
 
@@ -186,6 +197,10 @@ From a backend:
                 "text/javascript; charset=utf-8",
                 Bytes::from_static(include_bytes!("../assets/playground/links.js")),
             ),
+            "/protobuf.js" => (
+                "text/javascript; charset=utf-8",
+                Bytes::from_static(include_bytes!("../assets/playground/protobuf.js")),
+            ),
             "/app.js" => (
                 "text/javascript; charset=utf-8",
                 Bytes::from_static(include_bytes!("../assets/playground/app.js")),
@@ -216,12 +231,16 @@ From a backend:
 
     fn connection(&self) -> String {
         let user = format!("user-{}", fresh_secret::<6>().unwrap_or_default());
-        let Paths { http_stream, sse, emulation } = &self.paths;
+        let Paths { http_stream, sse, emulation, webtransport } = &self.paths;
+        // Read anew: a file may have changed, and with it what is shown.
+        let certificate = self.certificate.as_deref().and_then(tls::short_lived_hash);
         serde_json::json!({
             "url": self.url,
             "http_stream": http_stream,
             "sse": sse,
             "emulation": emulation,
+            "webtransport": webtransport,
+            "certificate": certificate,
             "token": self.token(&user),
             "api_key": self.api_key,
         })

@@ -16,8 +16,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tourbillon::grpc::{GrpcBody, UniStreamService};
@@ -26,11 +29,12 @@ use tower_service::Service;
 
 use crate::admission::{Admission, Opening, Permit};
 use crate::listen::{PAUSE, canonical, is_about_one};
+use crate::tls::Tls;
 
 /// Time between pings of a connection on which nothing comes, and time for their answers.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(25), Duration::from_secs(5));
 
-/// Time within which a connection must have brought its first call, and within which it must be gone once the server
+/// Time within which a connection must have brought its first call, with TLS once before that and once after, and within which it must be gone once the server
 /// stops.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -48,6 +52,7 @@ const SEND_BUFFER: usize = 16 * 1024;
 pub(crate) struct GrpcPort {
     pub(crate) service: UniStreamService<Node>,
     pub(crate) admission: Admission,
+    pub(crate) tls: Option<Tls>,
 }
 
 /// Serves the port until `stop` is cancelled, and then the calls that are under way.
@@ -70,9 +75,19 @@ pub(crate) async fn serve(listener: TcpListener, port: GrpcPort, stop: Cancellat
                 let peer = canonical(peer);
                 // One that may not stand is closed by this, without a word.
                 if let Some(opening) = port.admission.open(peer) {
+                    let _ = stream.set_nodelay(true);
                     let opening = Arc::new(Mutex::new(Some(opening)));
                     let calls = Calls { port: port.clone(), peer, opening };
-                    connections.spawn(converse(&http, stream, calls, stop.clone()));
+                    let Some(tls) = &port.tls else {
+                        connections.spawn(converse(&http, stream, calls, stop.clone()));
+                        continue;
+                    };
+                    let (tls, http, stop) = (tls.clone(), http.clone(), stop.clone());
+                    connections.spawn(async move {
+                        if let Some(stream) = secure(&tls, stream, peer).await {
+                            converse(&http, stream, calls, stop).await;
+                        }
+                    });
                 }
             }
             Err(error) if is_about_one(error.kind()) => tracing::debug!(%error, "a connection was not taken"),
@@ -87,14 +102,28 @@ pub(crate) async fn serve(listener: TcpListener, port: GrpcPort, stop: Cancellat
     connections.wait().await;
 }
 
+/// TLS on a connection, if it comes about in time.
+async fn secure(tls: &Tls, stream: TcpStream, peer: SocketAddr) -> Option<TlsStream<TcpStream>> {
+    // Whoever chooses no protocol speaks HTTP/2: nothing else is spoken here.
+    let handshake = TlsAcceptor::from(tls.current()).accept(stream);
+    match timeout(PATIENCE, handshake).await {
+        Ok(Ok(stream)) => return Some(stream),
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "GRPC connection refused: TLS"),
+        Err(_) => tracing::debug!(%peer, "GRPC connection refused: TLS took too long"),
+    }
+    None
+}
+
 /// Serves one connection.
-fn converse(
+fn converse<S>(
     http: &http2::Builder<TokioExecutor>,
-    stream: TcpStream,
+    stream: S,
     calls: Calls,
     stop: CancellationToken,
-) -> impl Future<Output = ()> + Send + use<> {
-    let _ = stream.set_nodelay(true);
+) -> impl Future<Output = ()> + Send + use<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (peer, opening) = (calls.peer, calls.opening.clone());
     let served = http.serve_connection(TokioIo::new(stream), calls);
     async move {

@@ -14,11 +14,15 @@ const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// The same where an authority asks by one of them.
 const WITH_CHALLENGES: [&[u8]; 3] = [b"h2", b"http/1.1", acme::PROTOCOL];
 
+/// All that GRPC is spoken over.
+const GRPC: [&[u8]; 1] = [b"h2"];
+
 /// What is spoken at the ports of a server.
 #[derive(Debug)]
 pub(crate) struct Ports {
     pub(crate) external: Speaks,
     pub(crate) internal: Speaks,
+    pub(crate) uni_grpc: Option<Tls>,
     pub(crate) tls: TlsHandles,
     pub(crate) acme: Option<Acme>,
     /// Where an authority asks over HTTP.
@@ -30,6 +34,7 @@ pub(crate) struct Ports {
 pub(crate) struct TlsHandles {
     external: Option<Tls>,
     internal: Option<Tls>,
+    uni_grpc: Option<Tls>,
 }
 
 impl Ports {
@@ -47,6 +52,8 @@ impl Ports {
         } else {
             settings.internal_tls.as_ref().map(load).transpose()?
         };
+        let uni_grpc = settings.uni_grpc_tls.as_ref();
+        let uni_grpc = uni_grpc.map(|config| Tls::new(config.clone(), &GRPC)).transpose()?;
         Ok(Self {
             external: Speaks {
                 tls: external.clone(),
@@ -54,7 +61,8 @@ impl Ports {
                 proxied: settings.proxy_protocol.clone(),
             },
             internal: Speaks { tls: internal.clone(), ..Speaks::default() },
-            tls: TlsHandles { external, internal },
+            uni_grpc: uni_grpc.clone(),
+            tls: TlsHandles { external, internal, uni_grpc },
             acme,
             challenges,
         })
@@ -82,14 +90,16 @@ impl TlsHandles {
             .internal
             .as_ref()
             .filter(|internal| self.external.as_ref().is_none_or(|external| !external.is_same(internal)));
-        self.external.iter().chain(other)
+        self.external.iter().chain(other).chain(&self.uni_grpc)
     }
 
     /// Loads certificates again, from where other settings say.
     pub(crate) fn reload(&self, settings: &PortSettings) {
+        let uni_grpc = settings.uni_grpc_tls.clone().map(TlsSettings::Loaded);
         for (name, tls, settings) in [
             ("external", &self.external, &settings.external_tls),
             ("internal", &self.internal, &settings.internal_tls),
+            ("uni_grpc", &self.uni_grpc, &uni_grpc),
         ] {
             match (tls, settings) {
                 (Some(tls), Some(TlsSettings::Loaded(config))) => {

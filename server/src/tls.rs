@@ -10,7 +10,7 @@ mod server;
 mod validity;
 
 pub use load::{TlsConfig, TlsError, TlsVersion};
-pub(crate) use load::{certified_key, roots};
+pub(crate) use load::{certified_key, roots, short_lived_hash};
 pub use server::Tls;
 pub(crate) use validity::Validity;
 

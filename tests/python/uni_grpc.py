@@ -5,6 +5,7 @@ The program is in TOURBILLON_BIN. Messages are taken as bytes: what is in them, 
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,13 +20,48 @@ PATH = "/centrifugal.centrifugo.unistream.CentrifugoUniStream/Consume"
 KEY = "key of the tests"
 
 
+def openssl(*arguments):
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+
+
+class Authority:
+    """Certificates of P-256 in a folder, made by OpenSSL."""
+
+    def __init__(self, folder, name):
+        self.cert, self.key = (f"{folder}/{name}.{ending}" for ending in ("pem", "key"))
+        self.folder = folder
+        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                "-subj", f"/CN={name}", "-keyout", self.key, "-out", self.cert)
+
+    def issue(self, name):
+        """The files of a certificate and of its key."""
+        cert, key, request, extensions = (f"{self.folder}/{name}.{ending}" for ending in ("pem", "key", "csr", "ext"))
+        with open(extensions, "w", encoding="ascii") as file:
+            file.write("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+        openssl("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                "-subj", f"/CN={name}", "-keyout", key, "-out", request)
+        openssl("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self.key, "-CAcreateserial",
+                "-days", "2", "-extfile", extensions, "-out", cert)
+        return cert, key
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
 def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
 
 
-class UniGrpc(unittest.TestCase):
+class WithServer(unittest.TestCase):
+    """A running server; `uni_grpc` are options of its stream."""
+
+    def uni_grpc(self):
+        return {}
+
     def setUp(self):
         self.port, self.grpc_port = free_port(), free_port()
         options = {
@@ -34,7 +70,7 @@ class UniGrpc(unittest.TestCase):
             "health": {"enabled": True},
             "client": {"allow_anonymous_connect_without_token": True, "ping_interval": "9s"},
             "uni_grpc": {"enabled": True, "address": "127.0.0.1", "port": self.grpc_port,
-                         "max_receive_message_size": 1000},
+                         "max_receive_message_size": 1000, **self.uni_grpc()},
         }
         file = tempfile.NamedTemporaryFile("w", suffix=".json", delete=False)
         with file:
@@ -74,6 +110,8 @@ class UniGrpc(unittest.TestCase):
         at = connected.index(b"\x0a\x24") + 2
         return connected[at:at + 36].decode()
 
+
+class UniGrpc(WithServer):
     def test_pushes_come_until_the_server_ends_the_call(self):
         call = self.consume(b"\x22\x06python")
         client = self.client(next(call))
@@ -122,8 +160,38 @@ class UniGrpc(unittest.TestCase):
         self.assertEqual(self.server.wait(timeout=30), 0)
 
 
+@unittest.skipUnless(shutil.which("openssl"), "there is no openssl to make certificates with")
+class Secure(WithServer):
+    def uni_grpc(self):
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        self.authority, self.clients, self.others = (
+            Authority(folder, name) for name in ("authority", "clients", "others"))
+        cert, key = self.authority.issue("server")
+        return {"tls": {"enabled": True, "cert_pem": cert, "key_pem": key, "client_ca_pem": self.clients.cert}}
+
+    def connect(self, shows=None):
+        """A call of somebody who shows this certificate, or none."""
+        cert, key = (read(file) for file in shows) if shows else (None, None)
+        credentials = grpc.ssl_channel_credentials(read(self.authority.cert), key, cert)
+        channel = grpc.secure_channel(f"localhost:{self.grpc_port}", credentials)
+        self.addCleanup(channel.close)
+        return channel.unary_stream(PATH)(b"", timeout=30)
+
+    def test_who_shows_the_right_certificate_comes_in(self):
+        call = self.connect(self.clients.issue("member"))
+        client = self.client(next(call))
+        self.api("disconnect", {"user": "", "client": client})
+        self.assertIn(b"force disconnect", next(call))
+        for shows in (None, self.others.issue("stranger")):
+            with self.assertRaises(grpc.RpcError) as raised:
+                next(self.connect(shows))
+            self.assertEqual(raised.exception.code(), grpc.StatusCode.UNAVAILABLE)
+
+
 if __name__ == "__main__":
-    suite = unittest.defaultTestLoader.loadTestsFromTestCase(UniGrpc)
+    load = unittest.defaultTestLoader.loadTestsFromTestCase
+    suite = unittest.TestSuite(load(case) for case in (UniGrpc, Secure))
     result = unittest.TextTestRunner(verbosity=2).run(suite)
     failed = len(result.failures) + len(result.errors)
     # As Node's runner counts, which the run's report reads.

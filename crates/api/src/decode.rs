@@ -422,7 +422,7 @@ struct WireDisconnect {
     #[serde(default)]
     whitelist: Option<Vec<String>>,
     #[serde(default)]
-    disconnect: Option<WireReason>,
+    disconnect: Option<Object<WireReason>>,
     #[serde(default)]
     label_filter: Option<serde::de::IgnoredAny>,
     #[serde(default)]
@@ -444,7 +444,7 @@ impl WireDisconnect {
         }
         let why = match self.disconnect {
             None => Disconnect::FORCE_DISCONNECT,
-            Some(WireReason { code, reason }) => {
+            Some(Object(WireReason { code, reason })) => {
                 let (code, reason) = (code.unwrap_or_default(), reason.unwrap_or_default());
                 if !(3000..=4999).contains(&code) || reason.len() > Disconnect::MAX_REASON {
                     let message =
@@ -536,5 +536,61 @@ impl WireRevocation {
                 expire_at,
             }),
         }
+    }
+}
+
+/// The members that the decoder knows of what a method takes.
+#[cfg(test)]
+pub(crate) fn fields(method: Method) -> &'static [&'static str] {
+    use serde::de::Error as _;
+
+    /// Notes which members a type asks for, and ends there.
+    struct Asked<'a>(&'a mut &'static [&'static str]);
+
+    impl<'de> Deserializer<'de> for Asked<'_> {
+        type Error = serde::de::value::Error;
+
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+            Err(Self::Error::custom("not a struct"))
+        }
+
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            fields: &'static [&'static str],
+            _: V,
+        ) -> Result<V::Value, Self::Error> {
+            *self.0 = fields;
+            Err(Self::Error::custom("noted"))
+        }
+
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit unit_struct
+            newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+        }
+    }
+
+    fn of<'a, T: Deserialize<'a>>() -> &'static [&'static str] {
+        let mut fields: &[&str] = &["nothing was asked for"];
+        let _ = T::deserialize(Asked(&mut fields));
+        fields
+    }
+
+    match method {
+        Method::Publish | Method::Broadcast => of::<WirePublish<'_>>(),
+        Method::Subscribe => of::<WireSubscribe<'_>>(),
+        Method::Unsubscribe => of::<WireUnsubscribe>(),
+        Method::Disconnect => of::<WireDisconnect>(),
+        Method::Refresh => of::<WireRefresh<'_>>(),
+        Method::Info => of::<WireNothing>(),
+        Method::Channels => of::<WireChannels>(),
+        Method::Rpc => of::<WireRpc>(),
+        Method::Batch => of::<WireBatch<'_>>(),
+        Method::Explain => of::<WireExplain<'_>>(),
+        Method::BlockUser | Method::UnblockUser | Method::RevokeToken | Method::InvalidateUserTokens => {
+            of::<WireRevocation>()
+        }
+        Method::History => of::<WireHistory>(),
+        Method::HistoryRemove | Method::Presence | Method::PresenceStats => of::<WireChannel>(),
     }
 }

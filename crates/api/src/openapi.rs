@@ -236,12 +236,15 @@ const CLIENT_INFO: &[Member] = members! {
     "user" Text "The user.",
     "client" Text "The connection.",
     "conn_info" Json "What is told of the connection.",
+    "b64conn_info" Text "The same in base64, where it is not JSON.",
     "chan_info" Json "What is told of it in this channel.",
+    "b64chan_info" Text "The same in base64, where it is not JSON.",
 };
 
 const HISTORY_RESULT: &[Member] = members! {
     "publications" Objects(members! {
         "data" Json "What was published.",
+        "b64data" Text "The same in base64, where it is not JSON.",
         "info" Object(CLIENT_INFO) "By whom, if by a client.",
         "offset" Uint64 "Its offset.",
         "tags" TextsByName "Its labels.",

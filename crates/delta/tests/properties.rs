@@ -202,3 +202,20 @@ fn work_is_bounded() {
     }
     assert!(sizes.is_sorted() && sizes[4] > sizes[3] && sizes[3] > sizes[0], "{sizes:?}");
 }
+
+#[test]
+fn what_is_as_long_is_not_worth_sending() {
+    let (mut creator, mut delta, mut as_long) = (Creator::new(), Vec::new(), 0);
+    let source: Vec<u8> = (0..64).collect();
+    for common in 0..64_usize {
+        for more in 0..32 {
+            let target: Vec<u8> =
+                source.iter().copied().take(common).chain((0..more).map(|n| 0x80 + n)).collect();
+            let smaller = creator.create_if_smaller(&source, &target, &mut delta);
+            let length = create(&source, &target).len();
+            assert_eq!(smaller, length < target.len(), "{common} bytes are common, {more} are new");
+            as_long += usize::from(length == target.len());
+        }
+    }
+    assert!(as_long > 0);
+}

@@ -31,13 +31,21 @@ async function endpoint() {
   const details = await response.json();
   apiKey = details.api_key;
   showCommand();
+  const webtransport = $("transport").querySelector('[value="webtransport"]');
+  webtransport.disabled = webtransport.hidden = !details.webtransport;
   const transport = $("transport").value;
-  const { token, emulation } = details;
-  if (transport !== "websocket") return { transport, url: details[transport], emulation, token };
+  const { token, emulation, certificate } = details;
+  // Server-sent events are text.
+  const encoding = transport === "sse" ? "json" : $("encoding").value;
+  if (transport !== "websocket") {
+    if (!details[transport]) throw new Error("the server does not speak it");
+    const url = new URL(details[transport], location.href).href;
+    return { transport, encoding, url, emulation, certificate, token };
+  }
   const url = new URL(details.url, location.href);
   url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
   url.host = location.host;
-  return { transport, url: url.href, token };
+  return { transport, encoding, url: url.href, token };
 }
 
 const client = new Client(endpoint);
@@ -80,12 +88,16 @@ client.addEventListener("latency", ({ detail }) => {
   $("latency").textContent = detail.ms < 10 ? `${detail.ms.toFixed(1)} ms` : `${Math.round(detail.ms)} ms`;
 });
 
-$("transport").value = sessionStorage.getItem("transport") ?? "websocket";
-$("transport").addEventListener("change", () => {
-  sessionStorage.setItem("transport", $("transport").value);
-  client.disconnect();
-  client.connect();
-});
+for (const [choice, usual] of [["transport", "websocket"], ["encoding", "json"]]) {
+  $(choice).value = sessionStorage.getItem(choice) ?? usual;
+  $(choice).addEventListener("change", () => {
+    sessionStorage.setItem(choice, $(choice).value);
+    $("encoding").disabled = $("transport").value === "sse";
+    client.disconnect();
+    client.connect();
+  });
+}
+$("encoding").disabled = $("transport").value === "sse";
 
 $("toggle").addEventListener("click", () => (client.state === "disconnected" ? client.connect() : client.disconnect()));
 
@@ -180,13 +192,13 @@ $("copy").addEventListener("click", async () => {
 const counts = { in: 0, out: 0 };
 const methods = new Map(); // Command id to method, to name replies after what they answer.
 
-client.addEventListener("frame", ({ detail: { direction, text } }) => {
+client.addEventListener("frame", ({ detail: { direction, text, size } }) => {
   counts[direction] += 1;
   $(direction === "in" ? "received" : "sent").textContent = counts[direction];
   const documents = text.split("\n").map((line) => JSON.parse(line));
   const kinds = documents.map((one) => (direction === "in" ? replyKind(one) : commandKind(one)));
   const kind = element("span", documents.some((one) => one.error) ? "kind error" : "kind", kinds.join(", "));
-  kind.append(element("span", "size", `${new Blob([text]).size} B`));
+  kind.append(element("span", "size", `${size} B`));
   const row = element("li", `frame ${direction}`,
     element("span", `arrow ${direction}`, direction === "in" ? "↓" : "↑"), kind, element("time", "", clock(new Date(), 3)));
   row.dataset.kind = kinds.join(",");

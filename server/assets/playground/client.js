@@ -1,7 +1,7 @@
 /**
- * A small client of the JSON protocol: it connects, subscribes, publishes, answers pings and comes back after a loss.
+ * A small client of the protocol: it connects, subscribes, publishes, answers pings and comes back after a loss.
  *
- * A frame holds one or more JSON documents joined by "\n". A command carries an id and its reply repeats it. A reply
+ * A frame holds one or more JSON documents joined by "\n", whatever the link makes of them. A command carries an id and its reply repeats it. A reply
  * without an id is a push; an empty one is the server's ping, answered by an empty command.
  *
  * Events (their data is in `event.detail`): `state`, `subscription`, `publication`, `frame`, `latency`.
@@ -28,8 +28,8 @@ export class Client extends EventTarget {
   #channels = new Set();
 
   /**
-   * `endpoint` is asked before every attempt and resolves to `{ transport, url, emulation, token }`, so that a new token
-   * can replace an old one.
+   * `endpoint` is asked before every attempt and resolves to `{ transport, encoding, url, emulation, certificate,
+   * token }`, so that a new token can replace an old one.
    */
   constructor(endpoint) {
     super();
@@ -70,7 +70,7 @@ export class Client extends EventTarget {
       const socket = (this.#socket = openLink(endpoint));
       const current = (act) => (event) => this.#socket === socket && act(event);
       socket.onopen = current(() => this.#greet(endpoint.token));
-      socket.onmessage = current((event) => this.#read(event.data));
+      socket.onmessage = current(({ data, size }) => this.#read(data, size));
       socket.onclose = current((event) => this.#lose(event, !isTerminal(event.code)));
     } catch (error) {
       if (this.#socket === turn) this.#lose({ code: 0, reason: error.message }, true);
@@ -128,12 +128,12 @@ export class Client extends EventTarget {
 
   #write(command) {
     const text = JSON.stringify(command);
-    this.#socket.send(text);
-    this.#emit("frame", { direction: "out", text });
+    const size = this.#socket.send(text);
+    this.#emit("frame", { direction: "out", text, size });
   }
 
-  #read(text) {
-    this.#emit("frame", { direction: "in", text });
+  #read(text, size) {
+    this.#emit("frame", { direction: "in", text, size });
     this.#watch();
     for (const line of text.split("\n")) {
       const reply = JSON.parse(line);

@@ -63,6 +63,8 @@ pub struct PortSettings {
     pub external_tls: Option<TlsSettings>,
     /// TLS of a port of its own for API and health.
     pub internal_tls: Option<TlsSettings>,
+    /// TLS of the unidirectional GRPC stream.
+    pub uni_grpc_tls: Option<TlsConfig>,
     /// HTTP/2 without TLS for clients.
     pub h2c_external: bool,
     /// HTTP/3 for clients.
@@ -202,6 +204,7 @@ pub(super) fn ports(
     PortSettings {
         external_tls,
         internal_tls,
+        uni_grpc_tls: tls(check, "uni_grpc.tls", &options.uni_grpc.tls).filter(|_| options.uni_grpc.enabled),
         h2c_external: server.h2c_external,
         http3: server.http3.enabled,
         proxy_protocol: proxy.enabled.then_some(trusted),

@@ -724,6 +724,8 @@ options! {
         port: u16 = 11_000,
         /// The largest message of a client, in bytes; 0 for 4 MiB.
         max_receive_message_size: usize = 0,
+        /// TLS.
+        tls: Tls = Tls::default(),
     }
 }
 

@@ -29,6 +29,9 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
         "it is for clients: a server's own certificate is what it is",
     ),
     ("http_server.internal_tls.server_name", "it is for clients: a server's own certificate is what it is"),
+    ("uni_grpc.tls.server_ca_pem", "it is for clients: a server's own certificate is what it is"),
+    ("uni_grpc.tls.insecure_skip_verify", "it is for clients: a server's own certificate is what it is"),
+    ("uni_grpc.tls.server_name", "it is for clients: a server's own certificate is what it is"),
 ];
 
 /// Options that Centrifugo's open edition does not have: our own and some of its paid one; these and all below them.
@@ -74,6 +77,7 @@ const EXTENSIONS: &[&str] = &[
     "http_server.tls_autocert.directory_url",
     "ticket",
     "token_revoke",
+    "uni_grpc.tls.min_version",
     "user_block",
     "user_tokens_invalidate",
 ];

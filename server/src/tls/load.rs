@@ -4,14 +4,17 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
+
 use super::pem::{self, PemError};
-use super::rustls::crypto::{CryptoProvider, aws_lc_rs};
+use super::rustls::crypto::{CryptoProvider, aws_lc_rs as provided};
 use super::rustls::pki_types::pem::PemObject;
 use super::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::rustls::server::WebPkiClientVerifier;
 use super::rustls::server::danger::ClientCertVerifier;
 use super::rustls::sign::CertifiedKey;
 use super::rustls::{self, RootCertStore, SupportedProtocolVersion};
+use super::validity::Validity;
 use crate::config::SecretText;
 
 /// What a listener's TLS is made of. The first three are PEM, base64 of it or paths of files.
@@ -79,7 +82,7 @@ pub(super) struct Loaded {
 
 /// The provider of cryptography.
 pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
+    Arc::new(provided::default_provider())
 }
 
 impl TlsConfig {
@@ -125,6 +128,19 @@ pub(crate) fn roots(value: &str) -> Result<RootCertStore, TlsError> {
         roots.add(root).map_err(|error| TlsError::new(OPTION, error))?;
     }
     Ok(roots)
+}
+
+/// The longest that a certificate may be good which a page names by its hash (W3C WebTransport section 5.5), in seconds.
+const SHORT_LIVED: i64 = 14 * 24 * 3600;
+
+/// The SHA-256 of a certificate in hexadecimal digits, where browsers take it for a certificate that nobody vouches for.
+pub(crate) fn short_lived_hash(cert: &str) -> Option<String> {
+    let chain = certificates("cert_pem", &block("cert_pem", cert).ok()?).ok()?;
+    let certificate = chain.first()?;
+    let validity = Validity::of(certificate)?;
+    let digest = || digest::digest(&digest::SHA256, certificate);
+    (validity.to - validity.from <= SHORT_LIVED)
+        .then(|| digest().as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn block(option: &'static str, value: &str) -> Result<Vec<u8>, TlsError> {

@@ -90,6 +90,10 @@ fn options_that_do_not_go_together_are_refused() {
             expect![[r#"webtransport.handler_prefix: "wt" must begin with a slash"#]],
         ),
         (
+            r#"{"uni_grpc":{"enabled":true,"tls":{"enabled":true}}}"#,
+            expect!["uni_grpc.tls.cert_pem: must be set"],
+        ),
+        (
             r#"{"http_server":{"address":"unix:"}}"#,
             expect!["http_server.address: a Unix socket needs a path"],
         ),

@@ -6,13 +6,16 @@ use bytes::{Buf, Bytes, BytesMut};
 use h2::RecvStream;
 use h2::client::SendRequest;
 use http::{HeaderMap, Request};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tourbillon::protocol::client::{Replies, ServerMessage};
 use tourbillon::protocol::{Envelope, PushEvent};
 use tourbillon::types::Encoding;
-use tourbillon_server::config::Options;
+use tourbillon_server::config::{Options, SecretText, Settings};
 
-use crate::harness::{Server, start};
+use crate::certificates::{Authority, Speaking};
+use crate::harness::{Server, all, start};
+use crate::tls::Folder;
 
 const PATH: &str = "/centrifugal.centrifugo.unistream.CentrifugoUniStream/Consume";
 
@@ -22,7 +25,11 @@ fn enabled(options: &mut Options) {
 
 async fn client(server: &Server) -> SendRequest<Bytes> {
     let address = server.uni_grpc.expect("a port of its own");
-    let stream = TcpStream::connect(address).await.expect("a connection");
+    over(TcpStream::connect(address).await.expect("a connection")).await
+}
+
+/// HTTP/2 over a connection that is there.
+async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> SendRequest<Bytes> {
     let (requests, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
     tokio::spawn(connection);
     requests
@@ -170,8 +177,99 @@ async fn quiet_calls_are_pinged_and_quiet_connections_ended() {
     let address = server.uni_grpc.expect("a port");
     let mut silent = TcpStream::connect(address).await.expect("a connection");
     let began = tokio::time::Instant::now();
-    let _ = crate::harness::all(&mut silent).await;
+    let _ = all(&mut silent).await;
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
     drop(stream);
+    server.end().await;
+}
+
+/// Whether a call over TLS gets its connect push.
+async fn is_served(server: &Server, speaking: &Speaking<'_>) -> bool {
+    let address = server.uni_grpc.expect("a port of its own");
+    let Ok(stream) = speaking.connect(address).await else { return false };
+    if !speaking.protocols.is_empty() {
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    }
+    let Ok((mut requests, connection)) = h2::client::handshake(stream).await else { return false };
+    tokio::spawn(connection);
+    let request =
+        Request::post(format!("https://localhost{PATH}")).header("content-type", "application/grpc");
+    let Ok(()) = std::future::poll_fn(|cx| requests.poll_ready(cx)).await else { return false };
+    let Ok((response, mut stream)) = requests.send_request(request.body(()).expect("a request"), false)
+    else {
+        return false;
+    };
+    let _ = stream.send_data(Bytes::from_static(&[0; 5]), true);
+    let Ok(response) = response.await else { return false };
+    response.into_body().data().await.is_some_and(|data| data.is_ok_and(|data| data.len() > 5))
+}
+
+/// UNI-07, NET-04, NET-09.
+#[tokio::test]
+async fn calls_come_over_tls_from_those_who_may() {
+    let [authority, clients, others] = ["root", "clients", "others"].map(Authority::new);
+    let server = start(|options| {
+        enabled(options);
+        options.uni_grpc.tls = authority.issue("localhost").options();
+        options.uni_grpc.tls.client_ca_pem = clients.pem();
+    })
+    .await;
+    let [member, stranger] = [&clients, &others].map(|authority| authority.issue("somebody"));
+    for (shows, comes_in) in [(Some(&member), true), (Some(&stranger), false), (None, false)] {
+        for protocols in [&[&b"h2"[..]][..], &[]] {
+            let speaking = Speaking { shows, protocols, ..Speaking::trusting(&authority) };
+            assert_eq!(is_served(&server, &speaking).await, comes_in);
+        }
+    }
+    let speaking =
+        Speaking { shows: Some(&member), protocols: &[b"http/1.1"], ..Speaking::trusting(&authority) };
+    assert!(speaking.connect(server.uni_grpc.expect("a port")).await.is_err(), "HTTP/2 alone is spoken");
+    // Without TLS there is nothing.
+    let mut plain = TcpStream::connect(server.uni_grpc.expect("a port")).await.expect("a connection");
+    tokio::io::AsyncWriteExt::write_all(&mut plain, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("sent");
+    assert!(!all(&mut plain).await.starts_with(&[0, 0]), "no frame of HTTP/2");
+    server.end().await;
+}
+
+/// A changed file, and other settings: both change the certificate without a restart.
+#[tokio::test(start_paused = true)]
+async fn the_certificate_of_calls_is_replaced() {
+    let [old, new, newest] = ["old", "new", "newest"].map(Authority::new);
+    let folder = Folder::new("grpc-reload");
+    let issued = old.issue("localhost");
+    let server = start(|options| {
+        enabled(options);
+        options.uni_grpc.tls = issued.options();
+        options.uni_grpc.tls.cert_pem = folder.write("cert.pem", &issued.cert);
+        options.uni_grpc.tls.key_pem = SecretText::new(folder.write("key.pem", &issued.key));
+    })
+    .await;
+    let [by_old, by_new, by_newest] = [&old, &new, &newest].map(Speaking::trusting);
+    assert!(is_served(&server, &by_old).await);
+    let issued = new.issue("localhost");
+    folder.write("cert.pem", &issued.cert);
+    folder.write("key.pem", &issued.key);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert!(is_served(&server, &by_new).await && !is_served(&server, &by_old).await);
+    let mut options = server.options.clone();
+    options.uni_grpc.tls = newest.issue("localhost").options();
+    server.reload.apply(Settings::new(&options).expect("sound options"));
+    assert!(is_served(&server, &by_newest).await && !is_served(&server, &by_new).await);
+    server.end().await;
+}
+
+/// A handshake that does not come takes no place for ever.
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_handshake_does_not_come_is_not_waited_for() {
+    let authority = Authority::new("root");
+    let server = start(|options| {
+        enabled(options);
+        options.uni_grpc.tls = authority.issue("localhost").options();
+    })
+    .await;
+    let mut silent = TcpStream::connect(server.uni_grpc.expect("a port")).await.expect("a connection");
+    let began = tokio::time::Instant::now();
+    let _ = all(&mut silent).await;
+    assert!((9..=11).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
     server.end().await;
 }

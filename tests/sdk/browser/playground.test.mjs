@@ -29,6 +29,20 @@ describe("playground", () => {
     await page.getByRole("button", { name: "Send" }).click();
   }
 
+  /** A message goes each way, with its frames shown, and pings are answered. */
+  async function speaks(page, other, text) {
+    await page.getByRole("button", { name: "Clear" }).click();
+    await say(page, text);
+    await message(page, text).waitFor();
+    await message(other, text).waitFor();
+    await say(other, `back: ${text}`);
+    await message(page, `back: ${text}`).waitFor();
+    assert.ok((await frames(page, "push pub").first().innerText()).includes(JSON.stringify(text)));
+    await frames(page, "ping").first().waitFor();
+    await frames(page, "pong").first().waitFor();
+    assert.deepEqual(page.complaints, []);
+  }
+
   test("a message sent in one page arrives in the other, with its frames beside it", async (t) => {
     const [ada, eve] = [await visit(t, "Ada"), await visit(t, "Eve")];
     await say(ada, "is anybody there?");
@@ -64,7 +78,8 @@ describe("playground", () => {
     const page = await visit(t, "Ada");
     const elsewhere = page.requested.filter((url) => !url.startsWith("data:") && new URL(url).host !== new URL(server.http).host);
     assert.deepEqual(elsewhere, []);
-    assert.ok(page.requested.length >= 5, page.requested.join(" "));
+    assert.ok(page.requested.length >= 6, page.requested.join(" "));
+    assert.equal(await page.getByRole("option", { name: "WebTransport" }).count(), 0, "it is off");
     const answer = await fetch(`${server.http}/`);
     assert.match(answer.headers.get("content-security-policy"), /default-src 'none'/);
     assert.doesNotMatch(answer.headers.get("content-security-policy"), /unsafe/);
@@ -138,6 +153,28 @@ describe("playground", () => {
     await say(page, "still here");
     await message(page, "still here").waitFor();
   });
+
+  for (const [transport, path] of [["WebSocket", "/connection/websocket"], ["HTTP streaming", "/connection/http_stream"]]) {
+    test(`it speaks Protobuf over ${transport} on demand`, async (t) => {
+      const [page, other] = [await visit(t, "Ada", { hash: "#encodings" }), await visit(t, "Eve", { hash: "#encodings" })];
+      await page.getByLabel("Transport").selectOption(transport);
+      await ready(page);
+      const binary = [];
+      page.on("websocket", (socket) => socket.on("framereceived", ({ payload }) => binary.push(typeof payload !== "string")));
+      page.on("request", (request) => request.url().endsWith(path) && binary.push(request.headers()["content-type"] === "application/octet-stream"));
+      await page.getByLabel("Encoding").selectOption("Protobuf");
+      await ready(page);
+      await speaks(page, other, `in Protobuf over ${transport}, Größe 🛰️`);
+      assert.ok(binary.length >= 1 && binary.every(Boolean), binary.join(" "));
+      await page.reload();
+      await ready(page);
+      assert.equal(await page.getByLabel("Encoding").inputValue(), "protobuf", "the choice belongs to the tab");
+      await page.getByLabel("Transport").selectOption("Server-sent events");
+      await ready(page);
+      assert.equal(await page.getByLabel("Encoding").isEnabled(), false, "events are text");
+      await speaks(page, other, "and JSON again");
+    });
+  }
 
   for (const [transport, path] of [["HTTP streaming", "/connection/http_stream"], ["Server-sent events", "/connection/sse"]]) {
     test(`it speaks ${transport} on demand, with all that belongs to it`, async (t) => {

@@ -49,7 +49,7 @@ const shown = new Set();
 export class Server {
   /**
    * `args` replaces the configuration file; `{port}` in it stands for the port. With `http3` there are TLS, HTTP/3 and
-   * WebTransport on the port for clients, and API and health on one of their own.
+   * WebTransport on the port for clients, API and health on one of their own, and always a file.
    */
   constructor(config = {}, { args = null, env = {}, http3 = false } = {}) {
     this.config = config;
@@ -84,8 +84,9 @@ export class Server {
     this.port ??= await freePort();
     if (this.certificate) this.internalPort ??= await freePort();
     this.directory ??= mkdtempSync(join(tmpdir(), "tourbillon-sdk-"));
-    const args = this.args?.map((arg) => arg.replace("{port}", this.port)) ?? ["-c", this.#writeConfig()];
-    this.#spawn(args);
+    const args = this.args?.map((arg) => arg.replace("{port}", this.port));
+    const file = this.args === null || this.certificate ? ["-c", this.#writeConfig()] : [];
+    this.#spawn([...file, ...(args ?? [])]);
     await until("the server to be healthy", START_LIMIT, async () => {
       if (this.process === null) throw new Error(`the server ended while starting\n${this.logTail()}`);
       const answer = await fetch(`${this.http}/health`, { signal: AbortSignal.timeout(2_000) }).catch(() => null);

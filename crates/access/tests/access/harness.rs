@@ -176,6 +176,11 @@ impl Hooks for Asked {
         Ok(RefreshDecision::default())
     }
 
+    async fn cache_empty(&self, _: &Channel) -> Result<bool, Refusal> {
+        self.note("cache_empty");
+        Ok(true)
+    }
+
     fn channel_options(&self, _: &str) -> Result<ChannelOptions, ReplyError> {
         self.note("channel_options");
         Ok(ChannelOptions::default())

@@ -156,7 +156,12 @@ fn what_tokens_do_not_decide_goes_on_to_the_inner_hooks() {
     assert!(now(hooks.publish(publish)).is_ok());
     assert!(now(hooks.rpc(RpcRequest::new(anna, String::new(), Payload::empty()))).is_ok());
     assert!(hooks.channel_options("x").is_ok());
-    assert_eq!(asked.take(), ["subscribe", "publish", "rpc", "channel_options"]);
+    assert_eq!(now(hooks.cache_empty(&Channel::from("x"))), Ok(true));
+    assert_eq!(asked.take(), ["subscribe", "publish", "rpc", "channel_options", "cache_empty"]);
+    // Neither do namespaces.
+    let (hooks, asked) = chain(tokens_config(), namespaces(|_| {}));
+    assert_eq!(now(hooks.cache_empty(&Channel::from("x"))), Ok(true));
+    assert_eq!(asked.take(), ["cache_empty"]);
 }
 
 #[test]

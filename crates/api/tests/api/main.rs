@@ -9,6 +9,7 @@ mod connections;
 mod explain;
 mod harness;
 mod kept;
+mod openapi;
 mod publish;
 mod queries;
 mod revoke;

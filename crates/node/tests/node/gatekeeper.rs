@@ -41,6 +41,9 @@ impl Hooks for Keeper {
     async fn connect(&self, request: ConnectRequest) -> Result<ConnectDecision, Refusal> {
         let mut decision = ConnectDecision::new(UserId::from("ann"));
         decision.token = TokenMark::new(Some(&request.token), None);
+        assert!(request.headers.is_empty(), "none came with the connection itself");
+        let headers = request.emulated_headers.iter().map(|(name, value)| format!("{name}: {value}"));
+        self.0.lock().asked.extend(headers);
         Ok(decision)
     }
 
@@ -210,5 +213,16 @@ async fn connections_that_say_nothing_are_counted() {
     while test.node.half_open() > 0 {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    test.end().await;
+}
+
+/// LIFE-09.
+#[tokio::test(start_paused = true)]
+async fn headers_of_the_first_message_are_told_and_told_apart() {
+    let keeper = Keeper::default();
+    let test = start(keeper.clone(), NodeConfig::default());
+    let mut client = test.open(1 << 20, |_| {});
+    client.call(r#""connect":{"headers":{"x-device":"7"}}"#).await;
+    assert_eq!(keeper.asked(), ["x-device: 7"]);
     test.end().await;
 }
