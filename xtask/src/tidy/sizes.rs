@@ -9,8 +9,7 @@ use crate::tree::{File, Tree};
 const FILE_HARD: usize = 700;
 const FILE_P95: usize = 450;
 const CRATE: usize = 5_000;
-/// Hub, drivers, hooks and cluster; the hub is what can become a crate of its own when it grows further.
-const NODE: usize = 6_200;
+const NODE: usize = 6_000;
 /// Options, listeners and composition grow with everything else.
 const SERVER: usize = 8_000;
 
