@@ -223,6 +223,7 @@ mod tests {
             ("5\n2@5,0;", DeltaError::WrongSize { header: 5, segments: 2 }),
             ("1\n2@5,0;", DeltaError::WrongSize { header: 1, segments: 2 }),
             ("2\n2@5,0;", DeltaError::WrongChecksum),
+            ("2\n2@5,3~~~~~;", DeltaError::WrongChecksum),
             ("0\n0;x", DeltaError::TrailingBytes(4)),
             ("B\n", DeltaError::TooLarge { size: 11, limit: 10 }),
             ("3~~~~~\n0;", DeltaError::TooLarge { size: u32::MAX as usize, limit: 10 }),
