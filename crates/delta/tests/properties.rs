@@ -219,3 +219,22 @@ fn what_is_as_long_is_not_worth_sending() {
     }
     assert!(as_long > 0);
 }
+
+/// A number that has a digit more than before costs little more than its digits, in sources of any size.
+#[test]
+fn what_moved_a_little_is_found_where_it_should_be() {
+    for rows in [10_u32, 2_000] {
+        let text = |more: u32| {
+            let row = |n: u32| {
+                format!("{{\"id\":{n},\"price\":{}}},", if n % (rows / 5) == 1 { 99 + more } else { n })
+            };
+            (0..rows).map(row).collect::<String>().into_bytes()
+        };
+        let (source, target) = (text(0), text(1));
+        let (mut creator, mut delta) = (Creator::new(), Vec::new());
+        creator.create_into(&source, &target, &mut delta);
+        assert!(rows < 1_000 || creator.scratch_bytes() == 0, "without tables, where they would be large");
+        assert!(delta.len() < 5 * 16 + 24, "{} bytes: {}", delta.len(), String::from_utf8_lossy(&delta));
+        assert_eq!(apply(&source, &delta, target.len()), Ok(target));
+    }
+}
