@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tourbillon_transport::{Accept, ConnContext, Held, TransportInfo};
 use tourbillon_types::{Disconnect, Encoding};
 use tower_service::Service;
@@ -171,13 +171,13 @@ impl<A: Accept<WebTransport>> Http3<A> {
                         return Err(ServeError::Strays);
                     }
                     if work.is_empty() && !stopping {
-                        patience.as_mut().reset(Instant::now() + QUIET);
+                        patience.set(sleep(QUIET));
                     }
                 }
                 () = &mut stop, if !stopping => {
                     stopping = true;
                     server.leave().await?;
-                    patience.as_mut().reset(Instant::now() + FAREWELL);
+                    patience.set(sleep(FAREWELL));
                 }
                 () = &mut patience, if stopping || work.is_empty() => return Ok(()),
             }
