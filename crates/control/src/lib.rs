@@ -9,6 +9,10 @@ use prost::Message as _;
 use tourbillon_metrics::NodeMetrics;
 use tourbillon_types::{NodeId, SessionId};
 
+mod peers;
+
+pub use peers::{Heard, Peers, SILENCE};
+
 #[rustfmt::skip]
 #[allow(missing_docs, dead_code, clippy::all, clippy::use_self, unreachable_pub, reason = "generated")]
 #[allow(unused_qualifications, clippy::pedantic, clippy::nursery, reason = "generated")]

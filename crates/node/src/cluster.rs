@@ -13,17 +13,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tourbillon_broker::{BrokerError, ControlEvents, Receiver, SharedControl};
 use tourbillon_transport::InjectError;
-use tourbillon_types::{Instant, NodeId, SessionId};
+use tourbillon_types::{NodeId, SessionId};
 
 use crate::shared::Shared;
-use tourbillon_control::{EMULATION, Emulation, Message, NodeInfo, What};
+use tourbillon_control::{EMULATION, Emulation, Heard, Message, NodeInfo, Peers, What};
 use tourbillon_metrics::{Action, NodeMetrics, Told};
 
 /// How often a node says that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(3);
-
-/// After how long a node that says nothing is taken for gone.
-const SILENCE: Duration = Duration::from_secs(7);
 
 /// How long a farewell may take.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -34,25 +31,15 @@ const INBOX: usize = 4096;
 /// Questions of other nodes that are worked on at once. Each holds a frame and waits for room in a session.
 const QUESTIONS: usize = 1024;
 
-/// The most nodes that are known. More than this are no cluster but somebody who makes up names.
-const PEERS: usize = 4096;
-
 /// What a node knows of its cluster.
 #[derive(Debug)]
 pub(crate) struct Cluster {
     control: SharedControl,
     id: NodeId,
     inbox: mpsc::Sender<Bytes>,
-    peers: Mutex<HashMap<NodeId, Peer>>,
+    peers: Mutex<Peers>,
     asked: Mutex<HashMap<u64, oneshot::Sender<u32>>>,
     last_question: AtomicU64,
-}
-
-/// Another node.
-#[derive(Debug)]
-struct Peer {
-    info: NodeInfo,
-    heard: Instant,
 }
 
 /// The messages of other nodes, for the task that looks at them.
@@ -88,7 +75,7 @@ impl Cluster {
 
     /// The other nodes, as they last described themselves.
     pub(crate) fn peers(&self) -> Vec<NodeInfo> {
-        self.peers.lock().values().map(|peer| peer.info.clone()).collect()
+        self.peers.lock().infos()
     }
 
     /// The number of other nodes.
@@ -105,7 +92,7 @@ impl Cluster {
         frame: Bytes,
         patience: Duration,
     ) -> Result<(), InjectError> {
-        if !self.peers.lock().contains_key(&node) {
+        if !self.peers.lock().has(node) {
             return Err(InjectError::NoNode);
         }
         let question = Emulation { session, frame }.encode();
@@ -185,13 +172,9 @@ async fn announce(shared: &Shared, cluster: &Cluster) {
     loop {
         beats.tick().await;
         let now = shared.clock.now().instant;
-        cluster.peers.lock().retain(|node, peer| {
-            let alive = now - peer.heard < SILENCE;
-            if !alive {
-                tracing::warn!(%node, "another node is silent and taken for gone");
-            }
-            alive
-        });
+        for node in cluster.peers.lock().expire(now) {
+            tracing::warn!(%node, "another node is silent and taken for gone");
+        }
         let mut info = shared.info();
         // Others keep what they were told, and what is counted changes once an interval.
         let known = told.iter().zip(&info.metrics).any(|(told, now)| Arc::ptr_eq(told, now));
@@ -244,23 +227,19 @@ fn take<'a>(
 ) -> Option<impl Future<Output = ()> + 'a> {
     let reply = match what {
         What::Alive(info) => {
-            let mut peer = Peer { info: *info, heard: shared.clock.now().instant };
-            let mut peers = cluster.peers.lock();
-            if peers.len() >= PEERS && !peers.contains_key(&from) {
-                tracing::warn!(node = %from, "another node is passed over: there are too many");
-                return None;
+            let now = shared.clock.now().instant;
+            match cluster.peers.lock().hear(now, from, *info) {
+                Heard::First => tracing::info!(node = %from, "another node is there"),
+                Heard::Again => return None,
+                Heard::Surplus => {
+                    tracing::warn!(node = %from, "another node is passed over: there are too many");
+                    return None;
+                }
             }
-            if let Some(known) = peers.get_mut(&from) {
-                peer.info.metrics = peer.info.metrics.or_else(|| known.info.metrics.take());
-                *known = peer;
-                return None;
-            }
-            peers.insert(from, peer);
-            tracing::info!(node = %from, "another node is there");
             Reply::Introduction
         }
         What::Leaving => {
-            cluster.peers.lock().remove(&from);
+            cluster.peers.lock().leave(from);
             tracing::info!(node = %from, "another node leaves");
             return None;
         }

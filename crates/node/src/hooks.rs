@@ -17,15 +17,17 @@ mod rights;
 use std::future::{Future, ready};
 use std::time::Duration;
 
-pub use channel::{Batching, ChannelOptions, DataFormat, OverflowPolicy};
+pub use channel::{Batching, ChannelOptions, OverflowPolicy};
 pub use command::{ClientCommand, TokenMark};
 pub use dynamic::DynHooks;
 pub use request::{
-    Client, ConnectDecision, ConnectRequest, HistoryRequest, KeptHeaders, KeptPayload, MessageRequest,
-    PresenceRequest, PublishDecision, PublishRequest, RecoveryMode, RefreshDecision, RefreshRequest, Refusal,
-    RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest, SubscriptionOptions,
+    Client, ConnectDecision, ConnectRequest, HistoryRequest, MessageRequest, PresenceRequest,
+    PublishDecision, PublishRequest, RecoveryMode, RefreshDecision, RefreshRequest, Refusal, RpcDecision,
+    RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest, SubscriptionOptions,
 };
 pub use rights::{ClientRights, ClientTerms, Rights};
+pub use tourbillon_protocol::DataFormat;
+pub use tourbillon_transport::KeptHeaders;
 use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe, UserId};
 
 pub use crate::pool::HookCall;

@@ -1,7 +1,7 @@
 //! Which connections there are, and whose they are.
 
 use std::borrow::Borrow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -12,9 +12,6 @@ use tourbillon_types::{ClientId, UserId};
 use crate::conn::Conn;
 
 const SHARDS: usize = 32;
-
-/// Tables with room for no more than this are not made smaller.
-const SMALL: usize = 64;
 
 /// All connections of a node.
 #[derive(Debug)]
@@ -35,7 +32,7 @@ pub(crate) struct Sharded<K, V> {
 #[derive(Debug)]
 enum Users {
     One(Arc<Conn>),
-    Many(HashSet<Identified, RandomState>),
+    Many(HashMap<Identified, (), RandomState>),
 }
 
 /// A connection, found by its client's identifier, which it has itself: tables hold one word for each.
@@ -85,7 +82,7 @@ impl<K: Hash + Eq, V> Sharded<K, V> {
 
 /// Gives back what a storm of entries left.
 pub(crate) fn shrink<K: Hash + Eq, V>(map: &mut HashMap<K, V, RandomState>) {
-    if map.capacity() > SMALL && map.len() < map.capacity() / 8 {
+    if map.capacity() > 64 && map.len() < map.capacity() / 8 {
         map.shrink_to_fit();
     }
 }
@@ -186,16 +183,16 @@ impl Users {
     fn all(&self) -> Vec<Arc<Conn>> {
         match self {
             Self::One(only) => vec![only.clone()],
-            Self::Many(many) => many.iter().map(|entry| entry.0.clone()).collect(),
+            Self::Many(many) => many.keys().map(|entry| entry.0.clone()).collect(),
         }
     }
 
     fn add(&mut self, conn: &Arc<Conn>) {
         if let Self::One(first) = self {
-            *self = Self::Many(HashSet::from_iter([Identified(first.clone())]));
+            *self = Self::Many(HashMap::from_iter([(Identified(first.clone()), ())]));
         }
         if let Self::Many(many) = self {
-            many.insert(Identified(conn.clone()));
+            many.insert(Identified(conn.clone()), ());
         }
     }
 
@@ -205,9 +202,7 @@ impl Users {
             Self::One(only) => only.key == conn.key,
             Self::Many(many) => {
                 many.remove(&conn.client);
-                if many.capacity() > SMALL && many.len() < many.capacity() / 8 {
-                    many.shrink_to_fit();
-                }
+                shrink(many);
                 many.is_empty()
             }
         }

@@ -60,6 +60,7 @@ pub mod client;
 pub mod command;
 mod decode;
 mod encode;
+mod format;
 mod frame;
 #[cfg(any(fuzzing, test))]
 #[doc(hidden)]
@@ -73,6 +74,7 @@ pub use decode::{Commands, DecodeError, Limits, connect_frame, decode_emulation}
 pub use encode::{
     EncodeError, Encoder, Envelope, encode_ping, encode_publication, encode_push, encode_reply,
 };
+pub use format::DataFormat;
 pub use frame::Splitter;
 pub use json::{is_json, json_string};
 pub use reply::{Push, PushEvent, Reply, ReplyResult};

@@ -2,7 +2,8 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, LazyLock};
 
 use http::HeaderMap;
 
@@ -54,5 +55,32 @@ impl ConnContext {
 impl fmt::Debug for ConnContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnContext").field("headers", &self.headers.keys()).finish_non_exhaustive()
+    }
+}
+
+/// Headers that are kept for as long as a connection lasts. Where there are none, as in most programs, they take one
+/// word; an empty [`HeaderMap`] takes twelve. Read like the map itself.
+#[derive(Clone, Default)]
+pub struct KeptHeaders(Option<Box<HeaderMap>>);
+
+impl From<HeaderMap> for KeptHeaders {
+    fn from(headers: HeaderMap) -> Self {
+        Self((!headers.is_empty()).then(|| Box::new(headers)))
+    }
+}
+
+impl Deref for KeptHeaders {
+    type Target = HeaderMap;
+
+    fn deref(&self) -> &HeaderMap {
+        static NONE: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
+        self.0.as_deref().unwrap_or_else(|| &NONE)
+    }
+}
+
+impl fmt::Debug for KeptHeaders {
+    /// The names alone.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.keys()).finish()
     }
 }

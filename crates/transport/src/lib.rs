@@ -38,7 +38,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-pub use context::{ConnContext, Held};
+pub use context::{ConnContext, Held, KeptHeaders};
 pub use emulation::{Inject, InjectError, Mailbox, Mailed};
 pub use error::TransportError;
 pub use lane::Lane;

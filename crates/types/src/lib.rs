@@ -23,7 +23,7 @@ pub use encoding::{Direction, Encoding};
 pub use filter::{FilterError, FilterLimits, FilterProblem, TagFilter, TagMatcher};
 pub use history::{HistoryPolicy, HistoryQuery, Page};
 pub use id::{ClientId, NodeId, ParseIdError, SessionId};
-pub use payload::Payload;
+pub use payload::{KeptPayload, Payload};
 pub use permissions::Permissions;
 pub use publication::{ClientInfo, Epoch, Publication, StreamPosition, Tags};
 pub use text::Text;

@@ -1,7 +1,8 @@
 //! Application data that passes through unread.
 
 use std::fmt;
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 
@@ -116,6 +117,34 @@ impl AsRef<[u8]> for Payload {
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Payload({} bytes)", self.bytes.len())
+    }
+}
+
+/// A payload that is kept for as long as a connection lasts. An empty one, as most connections have, takes one word.
+/// Read like the payload itself.
+#[derive(Clone, Debug, Default)]
+pub struct KeptPayload(Option<Arc<Payload>>);
+
+impl KeptPayload {
+    /// The payload, sharing its bytes.
+    #[must_use]
+    pub fn to_payload(&self) -> Payload {
+        self.0.as_deref().map_or_else(Payload::empty, Payload::clone)
+    }
+}
+
+impl From<Payload> for KeptPayload {
+    fn from(payload: Payload) -> Self {
+        Self((!payload.is_empty()).then(|| Arc::new(payload)))
+    }
+}
+
+impl Deref for KeptPayload {
+    type Target = Payload;
+
+    fn deref(&self) -> &Payload {
+        static NONE: LazyLock<Payload> = LazyLock::new(Payload::empty);
+        self.0.as_deref().unwrap_or_else(|| &NONE)
     }
 }
 

@@ -2,17 +2,17 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::ops::Deref;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
 use tourbillon_broker::{HistoryQuery, PublishOptions, Published};
 pub use tourbillon_recovery::RecoveryMode;
 pub use tourbillon_session::Refusal;
+use tourbillon_transport::KeptHeaders;
 use tourbillon_types::{
-    Channel, ClientId, Direction, Encoding, Instant, Payload, Permissions, SessionId, StreamPosition,
-    TagFilter, TagMatcher, Tags, Text, UserId,
+    Channel, ClientId, Direction, Encoding, Instant, KeptPayload, Payload, Permissions, SessionId,
+    StreamPosition, TagFilter, TagMatcher, Tags, Text, UserId,
 };
 
 use super::TokenMark;
@@ -47,61 +47,6 @@ pub struct Client {
     pub headers: KeptHeaders,
     /// What its token said of itself; `None` for a connection without a token, or whose token says nothing.
     pub token: Option<Box<TokenMark>>,
-}
-
-/// Headers that are kept for as long as a connection lasts. Where there are none, as in most programs, they take one
-/// word; an empty [`HeaderMap`] takes twelve. Read like the map itself.
-#[derive(Clone, Default)]
-pub struct KeptHeaders(Option<Box<HeaderMap>>);
-
-impl From<HeaderMap> for KeptHeaders {
-    fn from(headers: HeaderMap) -> Self {
-        Self((!headers.is_empty()).then(|| Box::new(headers)))
-    }
-}
-
-impl Deref for KeptHeaders {
-    type Target = HeaderMap;
-
-    fn deref(&self) -> &HeaderMap {
-        static NONE: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
-        self.0.as_deref().unwrap_or_else(|| &NONE)
-    }
-}
-
-impl fmt::Debug for KeptHeaders {
-    /// The names alone.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.keys()).finish()
-    }
-}
-
-/// A payload that is kept for as long as a connection lasts. An empty one, as most connections have, takes one word.
-/// Read like the payload itself.
-#[derive(Clone, Debug, Default)]
-pub struct KeptPayload(Option<Arc<Payload>>);
-
-impl KeptPayload {
-    /// The payload, sharing its bytes.
-    #[must_use]
-    pub fn to_payload(&self) -> Payload {
-        self.0.as_deref().map_or_else(Payload::empty, Payload::clone)
-    }
-}
-
-impl From<Payload> for KeptPayload {
-    fn from(payload: Payload) -> Self {
-        Self((!payload.is_empty()).then(|| Arc::new(payload)))
-    }
-}
-
-impl Deref for KeptPayload {
-    type Target = Payload;
-
-    fn deref(&self) -> &Payload {
-        static NONE: LazyLock<Payload> = LazyLock::new(Payload::empty);
-        self.0.as_deref().unwrap_or_else(|| &NONE)
-    }
 }
 
 impl Client {
