@@ -1,8 +1,7 @@
 //! TLS of listeners: what certificates are loaded from, and how they are replaced while the server runs.
 //!
-//! [`TlsConfig`] says where things come from, [`Tls`] holds what was loaded. A listener asks it for a
-//! [`ServerConfig`](rustls::ServerConfig) with the protocols it speaks; certificates in there follow
-//! [`Tls::reload`] without a new one. There is one provider of cryptography, aws-lc-rs.
+//! [`TlsConfig`] says where things come from, [`Tls`] holds what was loaded. A listener asks it for
+//! [`Tls::current`] whenever a connection comes; certificates in there follow [`Tls::reload`] without a new one. There is one provider of cryptography, aws-lc-rs.
 
 mod load;
 mod pem;

@@ -109,17 +109,6 @@ impl Tls {
         Arc::clone(&self.0.config.read())
     }
 
-    /// A configuration of the caller's own, which offers these protocols by ALPN. Its certificates follow
-    /// [`Tls::reload`], roots of clients do not.
-    ///
-    /// # Errors
-    ///
-    /// There is no randomness for the keys of tickets.
-    pub fn with_protocols(&self, protocols: &[&[u8]]) -> Result<ServerConfig, TlsError> {
-        let clients = self.0.clients.read().clone();
-        config(&self.0.certificates, self.0.versions, clients, protocols)
-    }
-
     /// Whether this and another are handles to the same.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
