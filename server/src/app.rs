@@ -187,6 +187,7 @@ impl App {
             },
         );
         let grpc_admission = admission.clone();
+        let tickets = settings.http.ticket.as_ref().map(|(_, tickets)| tickets.clone());
         let http = http_routes(&node, settings.http);
         let websocket =
             settings.websocket.map(|(path, config)| (path, WebSocketService::new(node.clone(), config)));
@@ -204,6 +205,7 @@ impl App {
         let mut external = Router {
             websocket,
             uni_websocket,
+            tickets,
             http: Some(http),
             dev,
             admission: Some(admission),

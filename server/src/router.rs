@@ -11,10 +11,12 @@ use http::header::{ALT_SVC, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tourbillon::http::{EmulationService, HttpBody, InitService, OfferSocket, StreamService, TicketService};
+use tourbillon::http::{
+    EmulationService, HttpBody, InitService, OfferSocket, StreamService, TicketService, Tickets,
+};
 use tourbillon::node::Node;
 use tourbillon::transport::Held;
-use tourbillon::websocket::{TcpUpgrade, UniWebSocketService, WebSocketService};
+use tourbillon::websocket::{GivenConnect, TcpUpgrade, UniWebSocketService, WebSocketService};
 use tourbillon_api::HttpApi;
 use tower_service::Service;
 
@@ -31,6 +33,8 @@ pub(crate) type Answer = Response<Full<Bytes>>;
 pub(crate) struct Router {
     pub(crate) websocket: Option<(String, WebSocketService<Node>)>,
     pub(crate) uni_websocket: Option<(String, UniWebSocketService<Node>)>,
+    /// What `ticket` in the query of that stands for.
+    pub(crate) tickets: Option<Tickets>,
     pub(crate) http: Option<HttpRoutes>,
     pub(crate) api: Option<(String, HttpApi)>,
     pub(crate) health: Option<String>,
@@ -250,6 +254,16 @@ impl Router {
         {
             if let Err(refused) = self.admit(peer, &mut request) {
                 return too_many(refused);
+            }
+            // Used with the handshake, whatever becomes of that.
+            let query = request.uri().query();
+            match self.tickets.as_ref().and_then(|tickets| tickets.in_query(query)) {
+                Some(Ok(connect)) => drop(request.extensions_mut().insert(GivenConnect(connect))),
+                Some(Err(error)) => {
+                    let text = format!("{error}\n");
+                    return reply(StatusCode::FORBIDDEN, "text/plain; charset=utf-8", text);
+                }
+                None => {}
             }
             let (answer, after) = service.upgrade(request.map(drop));
             return following(answer, after, pace);

@@ -1,35 +1,72 @@
-/** Streams that go one way only, read by curl: over HTTP streaming and as server-sent events. */
+/** The matrix of what goes one way only: HTTP streaming and server-sent events as curl reads them, and WebSockets. */
 import { describe, test } from "node:test";
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import WebSocket from "ws";
 import { startServer, useServer } from "./lib/server.mjs";
 import { Recorder } from "./lib/wait.mjs";
 
 const CONFIG = {
   uni_http_stream: { enabled: true },
   uni_sse: { enabled: true },
-  channel: { namespaces: [{ name: "stream", history_size: 100, history_ttl: "300s", force_recovery: true, presence: true }] },
+  uni_websocket: { enabled: true },
+  channel: {
+    namespaces: [
+      { name: "stream", history_size: 100, history_ttl: "300s", force_recovery: true, presence: true },
+      { name: "room", history_size: 1, history_ttl: "300s", force_recovery: true, join_leave: true, force_push_join_leave: true },
+    ],
+  },
 };
 const EACH = 100;
 
-/** How curl asks, and what of a line that it prints is a push. */
+/** How each begins, as a recorder of `push`, but for pings, and `end`; and what `end` is after a disconnect of this code. */
 const WAYS = [
   {
     name: "uni_http_stream",
+    open: curl,
+    end: () => ({ code: 0, complaint: "" }),
     ask: (url, connect) => ["-X", "POST", "-d", JSON.stringify(connect), `${url}/connection/uni_http_stream`],
     push: (line) => line,
   },
   {
     name: "uni_sse, with the request in the query",
+    open: curl,
+    end: () => ({ code: 0, complaint: "" }),
     ask: (url, connect) => ["-G", "--data-urlencode", `cf_connect=${JSON.stringify(connect)}`, `${url}/connection/uni_sse`],
     push: event,
   },
   {
     name: "uni_sse, with the request as a body",
+    open: curl,
+    end: () => ({ code: 0, complaint: "" }),
     ask: (url, connect) => ["-d", JSON.stringify(connect), `${url}/connection/uni_sse`],
     push: event,
   },
+  {
+    name: "uni_websocket, with the request in the query",
+    open: (t, way, server, connect) => websocket(t, server, `?cf_connect=${encodeURIComponent(JSON.stringify(connect))}`),
+    end: (code, reason) => ({ code, reason }),
+  },
+  {
+    name: "uni_websocket, with the request as a message",
+    open: (t, way, server, connect) => websocket(t, server, "", JSON.stringify(connect)),
+    end: (code, reason) => ({ code, reason }),
+  },
 ];
+
+/** A WebSocket that says no more than this. */
+function websocket(t, server, query, first = null) {
+  const socket = new WebSocket(`ws://127.0.0.1:${server.port}/connection/uni_websocket${query}`);
+  t.after(() => socket.terminate());
+  const events = new Recorder();
+  if (first !== null) socket.on("open", () => socket.send(first));
+  socket.on("message", (data) => {
+    for (const line of data.toString().split("\n")) if (line !== "{}") events.push("push", JSON.parse(line));
+  });
+  socket.on("error", (error) => events.push("end", { error: String(error) }));
+  socket.on("close", (code, reason) => events.push("end", { code, reason: reason.toString() }));
+  return events;
+}
 
 /** An event's data; nothing of the empty lines between events. */
 function event(line) {
@@ -38,7 +75,7 @@ function event(line) {
   return line.slice("data: ".length);
 }
 
-/** Runs curl until the stream or the test ends. Records `push`, but for pings, and `end` with curl's exit code. */
+/** Runs curl until the stream or the test ends; its end has curl's exit code. */
 function curl(t, way, server, connect) {
   const child = spawn("curl", ["-q", "--silent", "--show-error", "--no-buffer", ...way.ask(server.http, connect)], { stdio: ["ignore", "pipe", "pipe"] });
   t.after(() => child.kill("SIGKILL"));
@@ -57,20 +94,20 @@ function curl(t, way, server, connect) {
   return events;
 }
 
-describe("curl", () => {
+describe("one way", () => {
   const server = useServer(CONFIG);
 
   for (const way of WAYS) {
     describe(way.name, () => {
       /** A stream of this user's that the token subscribes to the channel. */
       async function begin(t, user, channel, at = server, subs = undefined) {
-        const events = curl(t, way, at, { token: at.token({ sub: user, subs: { [channel]: {} } }), subs });
+        const events = way.open(t, way, at, { token: at.token({ sub: user, subs: { [channel]: {} } }), subs });
         const { connect } = await events.next("push");
         assert.ok(connect.session, "a secret by which it can be meant");
         assert.deepEqual(Object.keys(connect.subs), [channel]);
         return { events, connect, position: connect.subs[channel] };
       }
-      const fresh = () => `stream:${crypto.randomUUID()}`;
+      const fresh = (namespace = "stream") => `${namespace}:${crypto.randomUUID()}`;
       const publish = async (channel, from, to, at = server) => {
         for (let n = from; n <= to; n += 1) await at.api("publish", { channel, data: { n, text: "Größe 🛰️\n" } });
       };
@@ -104,6 +141,17 @@ describe("curl", () => {
         assert.deepEqual(await numbers(second, 1), [21]);
       });
 
+      test("joins and leaves are told", async (t) => {
+        const channel = fresh("room");
+        const stays = await begin(t, "stays", channel);
+        const { connect } = await begin(t, "comes", channel);
+        const { join } = await stays.events.next("push", ({ join }) => join?.info.user === "comes");
+        assert.equal(join.info.client, connect.client);
+        await server.api("disconnect", { user: "comes", session: connect.session });
+        const { leave } = await stays.events.next("push", ({ leave }) => leave);
+        assert.deepEqual(leave.info, join.info);
+      });
+
       test("who reads is present, and gone when curl is", async (t) => {
         const channel = fresh();
         const { connect } = await begin(t, "reader", channel);
@@ -116,7 +164,7 @@ describe("curl", () => {
         const { events } = await begin(t, "told", fresh());
         await server.api("disconnect", { user: "told", disconnect: { code: 4501, reason: "enough" } });
         assert.deepEqual(await events.next("push"), { disconnect: { code: 4501, reason: "enough" } });
-        assert.deepEqual(await events.next("end"), { code: 0, complaint: "" });
+        assert.deepEqual(await events.next("end"), way.end(4501, "enough"));
       });
 
       test("a server that ends says so, and the next one takes over", async (t) => {
@@ -124,8 +172,9 @@ describe("curl", () => {
         const channel = fresh();
         const { events } = await begin(t, "42", channel, own);
         assert.equal(await own.stop(), 0);
-        assert.equal((await events.next("push")).disconnect.code, 3001);
-        assert.deepEqual(await events.next("end"), { code: 0, complaint: "" });
+        const { disconnect } = await events.next("push");
+        assert.equal(disconnect.code, 3001);
+        assert.deepEqual(await events.next("end"), way.end(3001, disconnect.reason));
         await own.start();
         const again = await begin(t, "42", channel, own);
         await publish(channel, 1, 1, own);

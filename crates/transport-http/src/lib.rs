@@ -49,5 +49,5 @@ pub use emulation::EmulationService;
 pub use init::InitService;
 pub use service::StreamService;
 pub use takeover::{OfferSocket, PendingStream};
-pub use tickets::{TicketService, Tickets};
+pub use tickets::{BadTicket, TicketService, Tickets};
 pub use transport::{HttpReader, HttpTransport, HttpWriter};

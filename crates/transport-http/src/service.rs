@@ -148,11 +148,8 @@ impl<A: Accept<HttpTransport>> StreamService<A> {
 
     /// What a ticket in the query stands for; `None` where there is no ticket.
     fn by_ticket(&self, query: Option<&str>) -> Option<Result<Bytes, Box<Answer>>> {
-        let tickets = self.tickets.as_ref()?;
-        let ticket = query_value(query, "ticket").ok()??;
-        let refused =
-            || Box::new(answer(StatusCode::FORBIDDEN, "this ticket is not known, used, or too old\n"));
-        Some(tickets.redeem(&ticket).ok_or_else(refused))
+        let redeemed = self.tickets.as_ref()?.in_query(query)?;
+        Some(redeemed.map_err(|error| Box::new(answer(StatusCode::FORBIDDEN, format!("{error}\n")))))
     }
 
     /// The frame that what came with the request is, or stands for.

@@ -4,10 +4,13 @@
 //! client may put down what it would have sent as the body of a `POST`, and gets a ticket for it, which is good once
 //! and for a short while: `GET /connection/sse?ticket=...` is then what a `POST` with that body would be.
 //!
+//! A browser's `WebSocket` cannot even do that: servers take [what a ticket stands for](Tickets::in_query) there, too.
+//!
 //! An extension: clients that do not know it do not meet it.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -23,7 +26,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use crate::request::{Answer, Answering, BoxError, Cors, answer, posted};
+use crate::request::{Answer, Answering, BoxError, Cors, answer, posted, query_value};
 use crate::{HttpBody, HttpConfig};
 
 /// What a ticket takes beside what was put down for it, in bytes, generously.
@@ -88,14 +91,33 @@ impl Tickets {
         Ok(Some(URL_SAFE_NO_PAD.encode(key)))
     }
 
+    /// What the `ticket` in a query stands for, which is used with that; `None` where there is none in it.
+    #[must_use]
+    pub fn in_query(&self, query: Option<&str>) -> Option<Result<Bytes, BadTicket>> {
+        let ticket = query_value(query, "ticket").ok()??;
+        Some(self.redeem(&ticket).ok_or(BadTicket))
+    }
+
     /// What was put down for a ticket, which is used with that. `None`: there is nothing, or no more.
-    pub(crate) fn redeem(&self, ticket: &[u8]) -> Option<Bytes> {
+    fn redeem(&self, ticket: &[u8]) -> Option<Bytes> {
         let key = Key::try_from(URL_SAFE_NO_PAD.decode(ticket).ok()?).ok()?;
         let mut state = self.0.state.lock();
         state.sweep(Instant::now());
         state.waiting.remove(&key)
     }
 }
+
+/// A ticket that stands for nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadTicket;
+
+impl fmt::Display for BadTicket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("this ticket is not known, used, or too old")
+    }
+}
+
+impl Error for BadTicket {}
 
 impl fmt::Debug for Tickets {
     /// Shows how many there are: what they stand for holds tokens.
@@ -104,7 +126,7 @@ impl fmt::Debug for Tickets {
     }
 }
 
-/// Takes what a `POST` to one of the endpoints for events would have as its body, and answers with a ticket for it:
+/// Takes what a `POST` to one of the endpoints for events would have as its body, or a connect request, and answers with a ticket for it:
 /// `{"ticket":"...","ttl":30}`, where `ttl` is in seconds. What is put down is looked at when it is picked up.
 ///
 /// | status | when |

@@ -33,5 +33,7 @@ pub use reader::WebSocketReader;
 pub use service::{TcpUpgrade, WebSocketService};
 pub use tourbillon_transport::{OriginError, OriginPolicy};
 pub use transport::WebSocketTransport;
-pub use uni::{UniWebSocketConfig, UniWebSocketReader, UniWebSocketService, UniWebSocketTransport};
+pub use uni::{
+    GivenConnect, UniWebSocketConfig, UniWebSocketReader, UniWebSocketService, UniWebSocketTransport,
+};
 pub use writer::WebSocketWriter;

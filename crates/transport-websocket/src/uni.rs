@@ -42,6 +42,12 @@ pub struct UniWebSocketConfig {
     pub write_timeout: Option<Duration>,
 }
 
+/// A client's connect request in JSON that came by another way than the connection, such as one that a ticket in the
+/// address stands for. Whoever has it puts it into the extensions of the request that
+/// [`UniWebSocketService`] gets, and it comes before what is in the query.
+#[derive(Clone, Debug)]
+pub struct GivenConnect(pub Bytes);
+
 /// Answers WebSocket handshakes of clients that only listen, as
 /// [`WebSocketService`](crate::WebSocketService) does those of others, and hands the connections to `A`.
 ///
@@ -81,8 +87,12 @@ impl<A: Accept<UniWebSocketTransport>> UniWebSocketService<A> {
         &self,
         request: Request<()>,
     ) -> (Response<Full<Bytes>>, Option<impl Future<Output = ()> + Send + use<A>>) {
-        let Ok(first) = First::of_query(request.uri().query()) else {
-            return (refuse(StatusCode::BAD_REQUEST, "cf_connect is no connect request in JSON\n"), None);
+        let first = match request.extensions().get::<GivenConnect>() {
+            Some(GivenConnect(connect)) => First::of(connect),
+            None => First::of_query(request.uri().query()),
+        };
+        let Ok(first) = first else {
+            return (refuse(StatusCode::BAD_REQUEST, "this is no connect request in JSON\n"), None);
         };
         let mut handshake = match Handshake::new(&self.config.websocket, false, request) {
             Ok(handshake) => handshake,
@@ -177,7 +187,11 @@ impl First {
         };
         let spaced = value.replace('+', " ");
         let request = Bytes::from_iter(percent_decode_str(&spaced));
-        connect_frame(Encoding::Json, &request).map(Self::Given).map_err(|_| ())
+        Self::of(&request)
+    }
+
+    fn of(request: &Bytes) -> Result<Self, ()> {
+        connect_frame(Encoding::Json, request).map(Self::Given).map_err(|_| ())
     }
 }
 

@@ -66,7 +66,7 @@ options! {
         uni_sse: UniSse = UniSse::default(),
         /// WebSocket connections to clients that never send.
         uni_websocket: UniWebSocket = UniWebSocket::default(),
-        /// Tickets for the endpoints of server-sent events.
+        /// Tickets for the endpoints of server-sent events and for `uni_websocket`.
         ticket: Ticket = Ticket::default(),
         /// WebTransport.
         webtransport: WebTransport = WebTransport::default(),

@@ -53,6 +53,42 @@ async fn a_listener_gets_what_the_server_gives_to_the_end() {
     server.end().await;
 }
 
+/// A ticket stands for the connect request that was put down for it, once.
+#[tokio::test]
+async fn an_address_with_a_ticket_needs_hold_no_token() {
+    let server = start(|options| {
+        enabled(options);
+        options.ticket.enabled = true;
+    })
+    .await;
+    let head = "POST /connection/ticket HTTP/1.1\r\nHost: localhost\r\n";
+    let put_down = async |body: &str| {
+        let answer = server.ask(head, body).await;
+        assert_eq!(answer.status, 200);
+        format!("{PATH}?ticket={}", field(&answer.body, "ticket"))
+    };
+    let target = put_down(r#"{"name":"x"}"#).await;
+    let mut client = Client::upgrade_at(server.external, &target, "").await.expect("an upgrade");
+    assert!(client.text().await.starts_with(r#"{"connect":{"client":""#));
+    let status = async |target: String| {
+        let refused = Client::upgrade_at(server.external, &target, "").await;
+        refused.err().map(|refused| refused.status)
+    };
+    assert_eq!(status(target).await, Some(403), "once");
+    assert_eq!(
+        status(put_down("{").await).await,
+        Some(400),
+        "what is put down is looked at when it is picked up"
+    );
+    server.end().await;
+    let server = start(enabled).await;
+    let mut client =
+        Client::upgrade_at(server.external, &format!("{PATH}?ticket=a"), "").await.expect("an upgrade");
+    client.send("{}").await;
+    assert!(client.text().await.starts_with(r#"{"connect":"#), "it is off, and means nothing");
+    server.end().await;
+}
+
 #[tokio::test]
 async fn what_is_no_connect_request_is_told_so() {
     let server = start(enabled).await;
