@@ -32,6 +32,7 @@ use crate::listen::{Listeners, Port, QuicPort, Socket, Speaks, announced};
 use crate::ports::{Ports, TlsHandles};
 use crate::revoke::Revoker;
 use crate::router::{HttpRoutes, Router};
+use crate::swagger::Swagger;
 use crate::tls::{Tls, TlsError};
 
 fn http_routes(node: &Node, settings: HttpTransports) -> HttpRoutes {
@@ -215,14 +216,19 @@ impl App {
             let service = UniStreamService::new(node.clone(), config);
             (listener, GrpcPort { service, admission: grpc_admission, tls: speaks.uni_grpc.clone() })
         });
+        let swagger = settings.swagger.as_ref().map(|prefix| {
+            let api = settings.api_prefix.as_str();
+            Swagger::new(prefix, api, &node.config().version)
+        });
         let mut ports = Vec::new();
         if let Some(socket) = listeners.internal {
             external.api = api.clone().filter(|_| settings.api_external);
-            let router = Router { api, health: settings.health, ..Router::default() };
+            let router = Router { api, health: settings.health, swagger, ..Router::default() };
             ports.push(Port { socket, router: Arc::new(router), speaks: speaks.internal });
         } else {
             external.api = api;
             external.health = settings.health;
+            external.swagger = swagger;
         }
         external.alt_svc = listeners.http3.as_ref().map(announced).transpose().map_err(StartError::Http3)?;
         let router = Arc::new(external);

@@ -31,3 +31,9 @@ pub use model::Options;
 pub use reference::reference;
 pub use secret::SecretText;
 pub use transports::{Endpoint, HttpTransports};
+
+/// The paths of the options that hold secrets.
+#[must_use]
+pub fn secret_options() -> Vec<String> {
+    schema::secrets()
+}

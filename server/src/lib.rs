@@ -21,6 +21,7 @@ mod ports;
 mod revoke;
 mod router;
 mod signals;
+mod swagger;
 pub mod tls;
 pub mod tools;
 

@@ -25,6 +25,7 @@ use crate::admission::{Admission, Opening, Permit, Refused};
 use crate::body::{Outgoing, Received, Timely};
 use crate::dev::Dev;
 use crate::listen::{Begun, Pace, Streams};
+use crate::swagger::Swagger;
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
@@ -38,6 +39,7 @@ pub(crate) struct Router {
     pub(crate) http: Option<HttpRoutes>,
     pub(crate) api: Option<(String, HttpApi)>,
     pub(crate) health: Option<String>,
+    pub(crate) swagger: Option<Swagger>,
     pub(crate) dev: Option<Dev>,
     /// Who may connect; `None` for ports without endpoints for clients.
     pub(crate) admission: Option<Admission>,
@@ -276,6 +278,11 @@ impl Router {
             && is_below(at, path)
         {
             return api.answer(request.map(Timely::new)).await;
+        }
+        if let Some(swagger) = &self.swagger
+            && let Some(answer) = swagger.answer(&request)
+        {
+            return answer;
         }
         if let Some(dev) = &self.dev
             && let Some(answer) = dev.answer(&request, peer)

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tourbillon::auth::{ConnectToken, Secret, Signer, SubscribeToken};
 use tourbillon::types::Payload;
+use tourbillon_server::config::secret_options;
 
 /// Ends a test that would wait for ever.
 const LONG: Duration = Duration::from_secs(60);
@@ -23,12 +24,26 @@ fn planted(place: &str) -> String {
     format!("{MARK}-{place}-0123456789abcdef0123456789abcdef")
 }
 
+/// Sets an option of a configuration, unless it has it already.
+fn plant(config: &mut serde_json::Value, path: &str, value: serde_json::Value) {
+    let place = path.split('.').fold(config, |value, name| &mut value[name]);
+    if place.is_null() {
+        *place = value;
+    }
+}
+
 /// The binary, serving, and what it says.
 struct Server {
     child: Child,
     address: SocketAddr,
     said: Receiver<String>,
     directory: PathBuf,
+}
+
+/// A port that is free. 0 would not do: it means the default, like any option that is zero (CONF-09).
+fn free_port() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("its address").port().to_string()
 }
 
 /// Sends every line of an output on.
@@ -53,7 +68,7 @@ impl Server {
             .current_dir(&directory)
             .env_clear()
             .env("CENTRIFUGO_CLIENT_SUBSCRIPTION_TOKEN_HMAC_PREVIOUS_SECRET_KEY", planted("variable"))
-            .args(["-a", "127.0.0.1", "-p", "0"])
+            .args(["-a", "127.0.0.1", "-p", &free_port()])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -167,7 +182,7 @@ fn told_nothing(lines: &[String], secrets: &[String]) {
 #[test]
 #[expect(clippy::too_many_lines, reason = "one server, and everything that can be done to it")]
 fn secrets_tokens_and_payloads_are_in_no_log() {
-    let config = serde_json::json!({
+    let mut config = serde_json::json!({
         "log": {"level": "trace"},
         "client": {
             "allowed_origins": ["https://good.example"],
@@ -193,6 +208,10 @@ fn secrets_tokens_and_payloads_are_in_no_log() {
         "uni_http_stream": {"enabled": true}, "uni_sse": {"enabled": true}, "init": {"enabled": true},
         "health": {"enabled": true},
     });
+    // Those above are used below; the others are there, whatever they are for.
+    for path in secret_options() {
+        plant(&mut config, &path, planted(&path).into());
+    }
     let (server, mut said) = Server::start("told", &config.to_string());
     let token = |key: &str, expires_at, id: &str| {
         let info = Payload::from(format!("\"{}\"", planted("info")).into_bytes());
@@ -343,18 +362,40 @@ fn mistakes_in_secrets_are_told_without_them() {
     std::fs::create_dir_all(&directory).expect("made");
     let list = || serde_json::json!([planted("list")]);
     let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----", planted("pem"));
-    for config in [
-        serde_json::json!({"client": {"token": {"hmac_secret_key": list()}}}),
-        serde_json::json!({"client": {"token": {"hmac_previous_secret_key": {"a": planted("object")}}}}),
+    let mut configs = Vec::new();
+    for path in secret_options() {
+        for wrong in [list(), serde_json::json!({"a": planted("object")})] {
+            let mut config = serde_json::json!({});
+            plant(&mut config, &path, wrong);
+            configs.push(config);
+        }
+        // What the secret is for is on, and there is another mistake.
+        let mut config = serde_json::json!({"shutdown": {"timeout": "-1s"}});
+        plant(&mut config, &path, planted(&path).into());
+        if let Some((group, _)) = path.rsplit_once('.')
+            && group != "client.token"
+            && group != "http_api"
+        {
+            plant(&mut config, &format!("{group}.enabled"), true.into());
+        }
+        configs.push(config);
+    }
+    assert!(configs.len() > 20, "{configs:?}");
+    let jwks = |endpoint: &str| {
+        let provider = serde_json::json!({"name": "a", "enabled": true, "endpoint": endpoint});
+        serde_json::json!({"client": {"token": {"jwks": {"enabled": true, "providers": [provider]}}}})
+    };
+    configs.extend([
+        jwks(&format!("ftp://user:{}@issuer.example/keys", planted("jwks"))),
+        jwks(&format!("https://user:{}@:99999/keys", planted("jwks"))),
         serde_json::json!({"client": {"token": {"rsa_public_key": pem}}}),
         serde_json::json!({"client": {"token": {"ecdsa_public_key": pem}}}),
-        serde_json::json!({"client": {"subscription_token": {"hmac_secret_key": list()}}}),
-        serde_json::json!({"http_api": {"key": list()}}),
         serde_json::json!({"admin": {"enabled": true, "password": planted("admin"), "secret": planted("admin")}}),
         serde_json::json!({"http_server": {"tls": {"enabled": true, "key_pem": planted("tls")}}}),
         serde_json::json!({"engine": {"type": "redis", "redis": {"password": planted("redis")}}}),
         serde_json::json!({"token_hmac_secret_key": planted("old-name")}),
-    ] {
+    ]);
+    for config in configs {
         std::fs::write(directory.join("config.json"), config.to_string()).expect("written");
         for arguments in [&["checkconfig"][..], &["-a", "127.0.0.1", "-p", "0"]] {
             let output = Command::new(env!("CARGO_BIN_EXE_tourbillon"))
@@ -380,7 +421,8 @@ fn a_listener_outlives_a_lack_of_descriptors() {
     std::fs::create_dir_all(&directory).expect("made");
     std::fs::write(directory.join("config.json"), r#"{"health":{"enabled":true},"log":{"level":"info"}}"#)
         .expect("written");
-    let script = format!("ulimit -n 40; exec {} -a 127.0.0.1 -p 0", env!("CARGO_BIN_EXE_tourbillon"));
+    let script =
+        format!("ulimit -n 40; exec {} -a 127.0.0.1 -p {}", env!("CARGO_BIN_EXE_tourbillon"), free_port());
     let mut child = Command::new("sh")
         .args(["-c", &script])
         .current_dir(&directory)

@@ -53,10 +53,14 @@ pub struct Settings {
     pub http: HttpTransports,
     /// How the HTTP API behaves; `None` when it is off.
     pub api: Option<HttpApiConfig>,
+    /// The path of the HTTP API, whether it is on or off.
+    pub api_prefix: String,
     /// Whether the API is on the external port too.
     pub api_external: bool,
     /// The path of the health endpoint; `None` when it is off.
     pub health: Option<String>,
+    /// The path of the pages about the API; `None` when they are off.
+    pub swagger: Option<String>,
     /// The most connections of clients; `None` for any number.
     pub connection_limit: Option<usize>,
     /// Connections taken at once, refilled by one a second; `None` for any number.
@@ -151,6 +155,14 @@ impl Settings {
         {
             check.error("health.handler_prefix", "is websocket.handler_prefix too");
         }
+        let swagger = &options.swagger;
+        let swagger =
+            swagger.enabled.then(|| check.prefix("swagger.handler_prefix", &swagger.handler_prefix));
+        // What is wrong with it is told where it is used.
+        let api_prefix = options.http_api.handler_prefix.trim_end_matches('/').to_owned();
+        if swagger.as_ref() == Some(&api_prefix) {
+            check.error("swagger.handler_prefix", "is http_api.handler_prefix too");
+        }
         let shutdown_timeout = check.duration("shutdown.timeout", options.shutdown.timeout);
         let (Some(listeners), Some(namespaces), Some(tokens), true) =
             (listeners, namespaces, tokens, check.errors.is_empty())
@@ -171,8 +183,10 @@ impl Settings {
             uni_grpc,
             http,
             api,
+            api_prefix,
             api_external: options.http_api.external,
             health,
+            swagger,
             connection_limit: Some(client.connection_limit).filter(|limit| *limit > 0),
             connection_rate_limit: Some(client.connection_rate_limit).filter(|limit| *limit > 0),
             limits,

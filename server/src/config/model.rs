@@ -78,6 +78,8 @@ options! {
         http_api: HttpApi = HttpApi::default(),
         /// The health endpoint.
         health: Health = Health::default(),
+        /// The OpenAPI document of the HTTP API.
+        swagger: Swagger = Swagger::default(),
         /// Blocked users.
         user_block: UserBlock = UserBlock::default(),
         /// Revoked tokens.
@@ -785,6 +787,16 @@ options! {
         external: bool = false,
         /// Takes requests without a key: for development.
         insecure: bool = false,
+    }
+}
+
+options! {
+    /// `swagger`.
+    Swagger {
+        /// Switches the OpenAPI document of the HTTP API on, and a page to try it.
+        enabled: bool = false,
+        /// The path.
+        handler_prefix: String = "/swagger".to_owned(),
     }
 }
 

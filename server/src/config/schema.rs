@@ -102,6 +102,18 @@ pub(super) fn ours() -> &'static BTreeMap<String, Value> {
     })
 }
 
+/// The options that hold secrets: those that are not shown once they are set.
+pub(super) fn secrets() -> Vec<String> {
+    let is_secret = |path: &String| {
+        let set = path.rsplit('.').fold(Value::from("x"), |value, name| serde_json::json!({ name: value }));
+        let options = serde_json::from_value::<Options>(set).ok();
+        let shown = options.and_then(|options| serde_json::to_value(options).ok()).unwrap_or_default();
+        let place = path.split('.').try_fold(&shown, |value, name| value.get(name));
+        place == Some(&Value::from(""))
+    };
+    ours().keys().filter(|path| is_secret(path)).cloned().collect()
+}
+
 /// The options of a namespace with their defaults, by name.
 pub(super) fn namespace() -> &'static BTreeMap<String, Value> {
     static NAMESPACE: OnceLock<BTreeMap<String, Value>> = OnceLock::new();
@@ -259,6 +271,17 @@ mod tests {
                 is_known(&format!("{NAMESPACES}.{name}")) != is_extension(&format!("{NAMESPACES}[].{name}")),
                 "{name} is an option of Centrifugo's namespaces, or an extension"
             );
+        }
+    }
+
+    /// By their names; a text that is none of them is shown.
+    #[test]
+    fn what_sounds_like_a_secret_is_one() {
+        const SOUNDS: [&str; 6] = ["secret", "password", "private_key", "key_pem", "api_key", "http_api.key"];
+        let secrets = secrets();
+        for path in ours().iter().filter(|(_, default)| default.is_string()).map(|(path, _)| path) {
+            let sounds = SOUNDS.iter().any(|sound| path.contains(sound));
+            assert_eq!(secrets.contains(path), sounds, "{path}");
         }
     }
 

@@ -48,6 +48,115 @@ async fn paths_are_configurable_and_match_exactly() {
     server.end().await;
 }
 
+/// NET-12.
+#[tokio::test]
+async fn every_endpoint_is_where_its_option_says() {
+    const DEFAULTS: [&str; 10] = [
+        "/connection/websocket",
+        "/connection/uni_websocket",
+        "/connection/http_stream",
+        "/connection/sse",
+        "/connection/uni_http_stream",
+        "/connection/uni_sse",
+        "/emulation",
+        "/connection/init",
+        "/connection/ticket",
+        "/health",
+    ];
+    let enable = |options: &mut Options| {
+        for enabled in [
+            &mut options.uni_websocket.enabled,
+            &mut options.http_stream.enabled,
+            &mut options.sse.enabled,
+            &mut options.uni_http_stream.enabled,
+            &mut options.uni_sse.enabled,
+            &mut options.init.enabled,
+            &mut options.ticket.enabled,
+        ] {
+            *enabled = true;
+        }
+    };
+    // What comes is nothing that any of them takes, but the health endpoint.
+    let put = |path: &str| format!("PUT {path} HTTP/1.1\r\nHost: x\r\n");
+    let server = start(enable).await;
+    for path in DEFAULTS {
+        assert_ne!(server.ask(&put(path), "").await.status, 404, "{path}");
+    }
+    server.end().await;
+    let server = start(|options| {
+        enable(options);
+        let prefixes = [
+            &mut options.websocket.handler_prefix,
+            &mut options.uni_websocket.handler_prefix,
+            &mut options.http_stream.handler_prefix,
+            &mut options.sse.handler_prefix,
+            &mut options.uni_http_stream.handler_prefix,
+            &mut options.uni_sse.handler_prefix,
+            &mut options.emulation.handler_prefix,
+            &mut options.init.handler_prefix,
+            &mut options.ticket.handler_prefix,
+            &mut options.health.handler_prefix,
+        ];
+        for (prefix, default) in prefixes.into_iter().zip(DEFAULTS) {
+            *prefix = format!("/elsewhere{default}");
+        }
+    })
+    .await;
+    for path in DEFAULTS {
+        assert_eq!(server.ask(&put(path), "").await.status, 404, "{path}");
+        assert_ne!(server.ask(&put(&format!("/elsewhere{path}")), "").await.status, 404, "{path}");
+    }
+    server.end().await;
+}
+
+/// PUBS-07, OBS-06, NET-12.
+#[tokio::test]
+async fn the_api_is_described_where_it_is_asked_for() {
+    let server = start(|options| {
+        options.swagger.enabled = true;
+        "/docs/".clone_into(&mut options.swagger.handler_prefix);
+        "/rpc".clone_into(&mut options.http_api.handler_prefix);
+    })
+    .await;
+    let document = server.get("/docs/openapi.json").await;
+    assert_eq!(document.header("content-type"), Some("application/json"));
+    let document: serde_json::Value = serde_json::from_str(&document.body).expect("JSON");
+    let base = document["servers"][0]["url"].as_str().expect("an address");
+    let paths = document["paths"].as_object().expect("paths");
+    assert!(paths.len() > 15, "{paths:?}");
+    for path in paths.keys() {
+        // Each takes an object, and says itself what is missing in it.
+        let head = format!("POST {base}{path} HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n");
+        assert_eq!(server.ask(&head, "{}").await.status, 200, "{path}");
+    }
+    let page = server.get("/docs/").await;
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    for asset in page.body.split("=\"").filter_map(|rest| rest.split('"').next()) {
+        if asset.ends_with(".js") || asset.ends_with(".css") || asset.ends_with(".json") {
+            assert_eq!(server.get(&format!("/docs/{asset}")).await.status, 200, "{asset}");
+        }
+        assert!(!asset.contains("//"), "{asset} comes from elsewhere");
+    }
+    assert!(
+        page.header("content-security-policy").is_some_and(|policy| policy.starts_with("default-src 'none'"))
+    );
+    let redirect = server.get("/docs").await;
+    assert_eq!((redirect.status, redirect.header("location")), (308, Some("/docs/")));
+    for (path, status) in [("/docs/x", 404), ("/docsx", 404), ("/swagger/", 404)] {
+        assert_eq!(server.get(path).await.status, status, "{path}");
+    }
+    assert_eq!(server.ask("POST /docs/ HTTP/1.1\r\nHost: x\r\n", "").await.status, 405);
+    server.end().await;
+    let server = start_at(Where::Internal, |options| options.swagger.enabled = true).await;
+    let head = "GET /swagger/ HTTP/1.1\r\nHost: x\r\n";
+    assert_eq!(ask(server.internal.expect("a second port"), head, "").await.status, 200);
+    assert_eq!(server.ask(head, "").await.status, 404, "it is not for clients");
+    server.end().await;
+    let server = start(|_| {}).await;
+    assert_eq!(server.get("/swagger/").await.status, 404, "it is off by default");
+    server.end().await;
+}
+
 /// NET-02, API-01: what is not for clients is on the internal port alone, unless it is said to be external.
 #[tokio::test]
 async fn the_internal_port_has_what_is_not_for_clients() {

@@ -219,6 +219,9 @@ fn pro_33_too_many_errors_end_a_connection() {
 
 #[test]
 fn a_dry_run_counts_tells_and_refuses_nothing() {
+    if !crate::logs::is_alone("limits::a_dry_run_counts_tells_and_refuses_nothing") {
+        return;
+    }
     let log = crate::logs::Log::default();
     let _guard = log.listen();
     let limits = limits(&of_connections(|limits| {
