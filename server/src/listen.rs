@@ -15,6 +15,7 @@ mod pace;
 mod port;
 mod proxy_protocol;
 mod quick;
+mod turns;
 
 pub use bind::Listeners;
 pub(crate) use bind::Socket;

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use super::bind::Socket;
 use super::greet::greet;
 use super::http1::Http1;
 use super::quick;
+use super::turns::Turns;
 use crate::admission::Networks;
 use crate::router::{Routed, Router};
 use crate::tls::Tls;
@@ -50,6 +52,8 @@ pub(super) struct Common {
     pub(super) http1: Http1,
     pub(super) stop: CancellationToken,
     pub(super) tasks: TaskTracker,
+    /// Of those who come.
+    pub(super) turns: Turns,
 }
 
 impl Common {
@@ -101,13 +105,22 @@ impl Port {
         let tasks = TaskTracker::new();
         let plain = speaks.tls.is_none() && !speaks.h2c && speaks.proxied.is_none();
         let http1 = Http1::new();
-        let common = Arc::new(Common { router, speaks, http1, stop: stop.clone(), tasks: tasks.clone() });
+        let common = Arc::new(Common {
+            router,
+            speaks,
+            http1,
+            stop: stop.clone(),
+            tasks: tasks.clone(),
+            turns: Turns::new(),
+        });
         socket.hasten();
         let mut taken = 0;
+        let mut pace = pin!(common.turns.pace());
         loop {
             let accepted = tokio::select! {
                 accepted = socket.accept() => accepted,
                 () = stop.cancelled() => break,
+                never = &mut pace => match never {},
             };
             match accepted {
                 Ok((stream, peer)) => {

@@ -15,7 +15,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http::header::CONNECTION;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use httparse::{Header, Status};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -83,10 +84,20 @@ async fn talk(common: &Common, stream: &mut TcpStream, routed: &Routed) -> Fate 
     let mut waited = 0;
     let mut tick = pin!(sleep(TICK));
     let mut rest = Bytes::new();
+    let mut turn = Some(pin!(common.turns.turn()));
     loop {
         let step = if rest.is_empty() {
             poll_fn(|cx| {
-                if let Poll::Ready(step) = poll_step(cx, stream, routed) {
+                // The first request waits for its turn once it is there.
+                if let Some(waits) = &mut turn
+                    && stream.poll_read_ready(cx).is_ready()
+                    && waits.as_mut().poll(cx).is_ready()
+                {
+                    turn = None;
+                }
+                if turn.is_none()
+                    && let Poll::Ready(step) = poll_step(cx, stream, routed)
+                {
                     return Poll::Ready(step);
                 }
                 while tick.as_mut().poll(cx).is_ready() {
@@ -122,9 +133,17 @@ async fn talk(common: &Common, stream: &mut TcpStream, routed: &Routed) -> Fate 
             Step::Handshake(request, behind) => {
                 routed.pace.asked();
                 let path = shown(request.uri().path());
-                let (answer, upgrade) = routed.router().handshake(routed.peer, request);
+                let (mut answer, upgrade) = routed.router().handshake(routed.peer, request);
                 tell(routed, "GET", path.as_deref(), answer.status().as_u16());
-                if !write(stream, &answer::of_response(answer)).await {
+                // Whoever is one too many has nothing more to ask for, and of those there are many.
+                let last = matches!(
+                    answer.status(),
+                    StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+                );
+                if last {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                if !write(stream, &answer::of_response(answer)).await || last {
                     return Fate::Over;
                 }
                 if let Some(upgrade) = upgrade {
