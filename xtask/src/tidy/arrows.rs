@@ -64,6 +64,8 @@ const LIBRARIES: &[&str] = &[
     "transport-http",
     "transport-webtransport",
     "transport-grpc",
+    "metrics",
+    "control",
     "node",
     "access",
     "proxy",
