@@ -20,7 +20,7 @@ use tourbillon_access::{
     DenyAll, Limits, LimitsError, Live, MemoryRevocations, Namespaced, Namespaces, Revocations, Revoked,
     Tokens, TokensConfig,
 };
-use tourbillon_api::{ApiService, HttpApi};
+use tourbillon_api::{ApiPages, ApiService, HttpApi};
 
 use crate::acme::Acme;
 use crate::admission::{Admission, Rules};
@@ -32,7 +32,6 @@ use crate::listen::{Listeners, Port, QuicPort, Socket, Speaks, announced};
 use crate::ports::{Ports, TlsHandles};
 use crate::revoke::Revoker;
 use crate::router::{HttpRoutes, Router};
-use crate::swagger::Swagger;
 use crate::tls::{Tls, TlsError};
 
 fn http_routes(node: &Node, settings: HttpTransports) -> HttpRoutes {
@@ -218,7 +217,7 @@ impl App {
         });
         let swagger = settings.swagger.as_ref().map(|prefix| {
             let api = settings.api_prefix.as_str();
-            Swagger::new(prefix, api, &node.config().version)
+            ApiPages::new(prefix, api, &node.config().version)
         });
         let mut ports = Vec::new();
         if let Some(socket) = listeners.internal {

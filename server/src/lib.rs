@@ -21,7 +21,6 @@ mod ports;
 mod revoke;
 mod router;
 mod signals;
-mod swagger;
 pub mod tls;
 pub mod tools;
 

@@ -17,7 +17,7 @@ use tourbillon::http::{
 use tourbillon::node::Node;
 use tourbillon::transport::Held;
 use tourbillon::websocket::{GivenConnect, TcpUpgrade, UniWebSocketService, WebSocketService};
-use tourbillon_api::HttpApi;
+use tourbillon_api::{ApiPages, HttpApi};
 use tower_service::Service;
 
 use crate::acme::Certificates;
@@ -25,7 +25,6 @@ use crate::admission::{Admission, Opening, Permit, Refused};
 use crate::body::{Outgoing, Received, Timely};
 use crate::dev::Dev;
 use crate::listen::{Begun, Pace, Streams};
-use crate::swagger::Swagger;
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
@@ -39,7 +38,7 @@ pub(crate) struct Router {
     pub(crate) http: Option<HttpRoutes>,
     pub(crate) api: Option<(String, HttpApi)>,
     pub(crate) health: Option<String>,
-    pub(crate) swagger: Option<Swagger>,
+    pub(crate) swagger: Option<ApiPages>,
     pub(crate) dev: Option<Dev>,
     /// Who may connect; `None` for ports without endpoints for clients.
     pub(crate) admission: Option<Admission>,

@@ -3,6 +3,7 @@
 //! * [`ApiService`] carries [`ApiCommand`]s out; it is a [`tower` service](tower_service::Service).
 //! * [`HttpApi`] is its HTTP front, a `tower` service for requests: `POST <prefix>/<method>` with a JSON body. It
 //!   runs in a hyper server and as a route of an axum router.
+//! * [`ApiPages`] describes it: an OpenAPI document, and a page to try the methods.
 //!
 //! Source: features.md section 5.
 
@@ -14,6 +15,7 @@ mod explain;
 mod http;
 mod method;
 mod openapi;
+mod pages;
 mod revoke;
 mod service;
 
@@ -21,5 +23,6 @@ pub use command::{ApiCommand, ApiError, ApiReply};
 pub use explain::{Explain, ExplainedRule, ExplainedToken, Explains, Explanation};
 pub use http::{Call, HttpApi, HttpApiConfig, Plain, Posted};
 pub use openapi::openapi;
+pub use pages::ApiPages;
 pub use revoke::Revoke;
 pub use service::ApiService;

@@ -160,8 +160,11 @@ impl Settings {
             swagger.enabled.then(|| check.prefix("swagger.handler_prefix", &swagger.handler_prefix));
         // What is wrong with it is told where it is used.
         let api_prefix = options.http_api.handler_prefix.trim_end_matches('/').to_owned();
-        if swagger.as_ref() == Some(&api_prefix) {
-            check.error("swagger.handler_prefix", "is http_api.handler_prefix too");
+        let below = |path: &String| {
+            path.strip_prefix(&api_prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if !options.http_api.disabled && swagger.as_ref().is_some_and(below) {
+            check.error("swagger.handler_prefix", "is below http_api.handler_prefix");
         }
         let shutdown_timeout = check.duration("shutdown.timeout", options.shutdown.timeout);
         let (Some(listeners), Some(namespaces), Some(tokens), true) =

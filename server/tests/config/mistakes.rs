@@ -472,6 +472,14 @@ fn options_of_history_and_positions_are_checked_together() {
             expect!["client.presence_update_interval: 1ms must be at least 1s"],
         ),
         (
+            r#"{"swagger":{"enabled":true,"handler_prefix":"/api/docs"}}"#.to_owned(),
+            expect!["swagger.handler_prefix: is below http_api.handler_prefix"],
+        ),
+        (
+            r#"{"swagger":{"enabled":true},"http_api":{"handler_prefix":"/"}}"#.to_owned(),
+            expect!["swagger.handler_prefix: is below http_api.handler_prefix"],
+        ),
+        (
             r#"{"node":{"info_metrics_aggregate_interval":"1ms"}}"#.to_owned(),
             expect!["node.info_metrics_aggregate_interval: 1ms must be at least 1s"],
         ),
