@@ -2,7 +2,7 @@
 //!
 //! Counting is cheap where much happens: what a delivery sends is added up by its flush worker and added to the counts
 //! once for a batch ([`Tally`]). Everything else happens once for a command, a publication or a connection, and takes
-//! an atomic addition. Names and labels are in [`samples`], where all of it is read.
+//! an atomic addition. Names and labels are in `samples`, where all of it is read.
 
 mod aggregate;
 mod frame;
