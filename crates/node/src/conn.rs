@@ -294,7 +294,10 @@ impl Conn {
         let mut cx = Context::from_waker(&waker);
         let mut outbox = self.outbox.lock();
         let Outbox { queue, writer: Some(writer), fault: None, .. } = &mut *outbox else { return };
-        tally.count(self.kind().transport, queue, self.offered());
+        let transport = self.kind().transport;
+        if self.stalled() != Stall::NONE || !tally.count_single(transport, queue) {
+            tally.count(transport, queue, self.offered());
+        }
         let before = queue.bytes();
         match writer.poll_write(&mut cx, queue) {
             Poll::Ready(Ok(())) => self.stall.store(Stall::NONE.0, Ordering::Relaxed),

@@ -37,6 +37,7 @@ impl Message {
     }
 
     /// The label; 0 unless one was given.
+    #[inline]
     #[must_use]
     pub fn label(&self) -> u8 {
         self.0.header.header.label
