@@ -38,6 +38,7 @@ impl Forms {
     }
 
     /// The form of this key, if there is one.
+    #[inline]
     pub(crate) fn made(&self, key: u32) -> Option<Bytes> {
         let mut place = self;
         while let Some(form) = place.0.get() {
