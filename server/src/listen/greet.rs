@@ -72,7 +72,7 @@ where
     }
     let routed = Routed::new(Arc::clone(&common.router), peer, opening);
     if let Some(tls) = &common.speaks.tls {
-        common.turns.turn().await;
+        in_time(&mut deadline, common.turns.turn()).await?;
         let handshake = Box::pin(handshake(tls, stream));
         let Some(stream) = in_time(&mut deadline, handshake).await?? else { return Ok(()) };
         drop(deadline);

@@ -160,6 +160,8 @@ impl Port {
             }
         }
         drop(socket);
+        // There is no pace any more, and what has begun is to come to its end.
+        common.turns.close();
         tasks.close();
         tasks.wait().await;
     }

@@ -27,7 +27,8 @@ impl Turns {
         Self { asked: AtomicUsize::new(0), first: Notify::const_new(), turns: Semaphore::const_new(0) }
     }
 
-    /// Waits for a turn, which needs [`pace`](Self::pace) to run. First come, first served.
+    /// Waits for a turn, which needs [`pace`](Self::pace) to run until the turns are [closed](Self::close). First come,
+    /// first served.
     pub(super) async fn turn(&self) {
         let before = self.asked.fetch_add(1, Ordering::AcqRel);
         if before == 0 {
@@ -38,6 +39,11 @@ impl Turns {
         {
             turn.forget();
         }
+    }
+
+    /// There are no more rounds: whoever waits goes on, and nobody waits from now on.
+    pub(super) fn close(&self) {
+        self.turns.close();
     }
 
     /// Lets round follow round for as long as somebody asks, for ever. A round is over when all else that was ready
@@ -99,5 +105,23 @@ mod tests {
         assert_eq!(turns.turns.available_permits(), 0);
         turns.turn().await;
         pacer.abort();
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_rounds_that_do_not_come() {
+        let turns = Arc::new(Turns::new());
+        let waiting: Vec<_> = (0..3 * AT_ONCE)
+            .map(|_| {
+                let turns = Arc::clone(&turns);
+                tokio::spawn(async move { turns.turn().await })
+            })
+            .collect();
+        yield_now().await;
+        let through = || waiting.iter().filter(|waits| waits.is_finished()).count();
+        assert_eq!(through(), AT_ONCE, "there is no pace");
+        turns.close();
+        yield_now().await;
+        assert_eq!(through(), 3 * AT_ONCE);
+        turns.turn().await;
     }
 }
