@@ -64,6 +64,25 @@ pub(crate) enum Quick<'a> {
     WebSocket,
 }
 
+/// What was asked for, as the log tells it: without the query, which may hold a key (OBS-08).
+#[derive(Debug)]
+pub(crate) struct Asked(Method, String);
+
+impl Asked {
+    /// `None` where the log does not tell of requests.
+    pub(crate) fn new(method: &Method, path: &str) -> Option<Self> {
+        tracing::enabled!(tracing::Level::DEBUG).then(|| Self(method.clone(), path.to_owned()))
+    }
+
+    /// Tells of it, with its answer.
+    pub(crate) fn log(asked: Option<Self>, peer: Option<SocketAddr>, status: StatusCode) {
+        if let Some(Self(method, path)) = asked {
+            let peer = peer.map(tracing::field::display);
+            tracing::debug!(peer, %method, %path, status = status.as_u16(), "HTTP request");
+        }
+    }
+}
+
 /// One of them.
 enum HttpRoute<'a> {
     Stream(&'a StreamService<Node>),
@@ -156,14 +175,9 @@ impl Router {
         peer: Option<SocketAddr>,
         pace: &Pace,
     ) -> Response<Outgoing> {
-        // Not the query: it may hold a key (OBS-08).
-        let asked = tracing::enabled!(tracing::Level::DEBUG)
-            .then(|| (request.method().clone(), request.uri().path().to_owned()));
+        let asked = Asked::new(request.method(), request.uri().path());
         let answer = self.answer(request, peer, pace).await;
-        if let Some((method, path)) = asked {
-            let peer = peer.map(tracing::field::display);
-            tracing::debug!(peer, %method, %path, status = answer.status().as_u16(), "HTTP request");
-        }
+        Asked::log(asked, peer, answer.status());
         answer
     }
 

@@ -16,7 +16,7 @@ use tower_service::Service;
 use crate::handshake::{Answer, Handshake};
 use crate::io::halves;
 use crate::negotiate::Deflate;
-use crate::{WebSocketConfig, WebSocketTransport};
+use crate::{UpgradedRead, UpgradedWrite, WebSocketConfig, WebSocketTransport};
 
 /// Answers WebSocket handshakes and hands the connections to `A`.
 ///
@@ -64,15 +64,12 @@ impl<A: Accept<WebSocketTransport>> WebSocketService<A> {
             Ok(handshake) => handshake,
             Err(refused) => return (*refused, None),
         };
-        let mut info = TransportInfo::new("websocket", handshake.wanted.encoding);
-        info.ping = handshake.wanted.ping;
-        info.peer = handshake.peer;
+        let info = info(&handshake, handshake.peer);
         let answer = handshake.take_answer();
         let service = self.clone();
         let after = async move {
             let Some((read, write, early, deflate, context)) = handshake.upgraded().await else { return };
-            let transport = WebSocketTransport::new(info, read, write, &service.config).with_deflate(deflate);
-            service.accept.accept(transport.with_early(early), context);
+            service.begin(info, (read, write), early, deflate, context);
         };
         (answer, Some(after))
     }
@@ -90,14 +87,33 @@ impl<A: Accept<WebSocketTransport>> WebSocketService<A> {
             Ok(handshake) => handshake,
             Err(refused) => return (*refused, None),
         };
-        let mut info = TransportInfo::new("websocket", handshake.wanted.encoding);
-        info.ping = handshake.wanted.ping;
-        info.peer = peer;
+        let info = info(&handshake, peer);
         let answer = handshake.take_answer();
         let mut context = handshake.context;
         context.held = held;
         (answer, Some(TcpUpgrade { service: self.clone(), info, deflate: handshake.deflate, context }))
     }
+
+    /// Hands on a connection whose handshake is over.
+    fn begin(
+        &self,
+        info: TransportInfo,
+        (read, write): (UpgradedRead, UpgradedWrite),
+        early: Bytes,
+        deflate: Option<Deflate>,
+        context: ConnContext,
+    ) {
+        let transport = WebSocketTransport::new(info, read, write, &self.config).with_deflate(deflate);
+        self.accept.accept(transport.with_early(early), context);
+    }
+}
+
+/// What a connection is, by its handshake.
+fn info(handshake: &Handshake, peer: Option<SocketAddr>) -> TransportInfo {
+    let mut info = TransportInfo::new("websocket", handshake.wanted.encoding);
+    info.ping = handshake.wanted.ping;
+    info.peer = peer;
+    info
 }
 
 /// A handshake over plain TCP that was agreed upon ([`WebSocketService::upgrade_tcp`]).
@@ -118,9 +134,7 @@ impl<A: Accept<WebSocketTransport>> TcpUpgrade<A> {
     /// Must be called inside a tokio runtime.
     pub fn complete(self, stream: TcpStream, early: Bytes) {
         let Self { service, info, deflate, context } = self;
-        let (read, write) = halves(stream);
-        let transport = WebSocketTransport::new(info, read, write, &service.config).with_deflate(deflate);
-        service.accept.accept(transport.with_early(early), context);
+        service.begin(info, halves(stream), early, deflate, context);
     }
 }
 

@@ -30,7 +30,7 @@ use super::answer;
 use super::http1::{HEAD_LIMIT, converse};
 use super::pace::{HEAD_TIMEOUT, WRITE_TIMEOUT};
 use super::port::Common;
-use crate::router::{Quick, Routed};
+use crate::router::{Asked, Quick, Routed};
 
 /// The most headers of a request that is looked at here.
 const HEADERS: usize = 48;
@@ -49,7 +49,7 @@ thread_local! {
 /// What came, and what is to be done about it.
 enum Step {
     /// A call of the API, as far as it was understood.
-    Call { call: Result<Call, Plain>, last: bool, rest: Bytes, path: Option<String> },
+    Call { call: Result<Call, Plain>, last: bool, rest: Bytes, asked: Option<Asked> },
     /// A handshake, and what came behind it.
     Handshake(Request<()>, Bytes),
     /// What is for the HTTP library.
@@ -114,14 +114,14 @@ async fn talk(common: &Common, stream: &mut TcpStream, routed: &Routed) -> Fate 
             look(&rest, routed)
         };
         match step {
-            Step::Call { call, last, rest: behind, path } => {
+            Step::Call { call, last, rest: behind, asked } => {
                 routed.pace.asked();
                 let plain = match (call, routed.router().api()) {
                     (Ok(call), Some(api)) => api.carry_out(call).await,
                     (Ok(_), None) => return Fate::Over,
                     (Err(refused), _) => refused,
                 };
-                tell(routed, "POST", path.as_deref(), plain.status.as_u16());
+                Asked::log(asked, routed.peer, plain.status);
                 let last = last || common.stop.is_cancelled();
                 if !write(stream, &answer::of_plain(&plain, last)).await || last {
                     // Whoever was told that it is the last waits for the end.
@@ -132,9 +132,9 @@ async fn talk(common: &Common, stream: &mut TcpStream, routed: &Routed) -> Fate 
             }
             Step::Handshake(request, behind) => {
                 routed.pace.asked();
-                let path = shown(request.uri().path());
+                let asked = Asked::new(request.method(), request.uri().path());
                 let (mut answer, upgrade) = routed.router().handshake(routed.peer, request);
-                tell(routed, "GET", path.as_deref(), answer.status().as_u16());
+                Asked::log(asked, routed.peer, answer.status());
                 // Whoever is one too many has nothing more to ask for, and of those there are many.
                 let last = matches!(
                     answer.status(),
@@ -192,7 +192,8 @@ fn take_apart(bytes: &[u8], routed: &Routed) -> Option<Step> {
             let ask = Ask::of(target, head.headers)?;
             let (body, rest) = behind.split_at_checked(ask.length)?;
             let call = api.read(&ask.posted, &Bytes::copy_from_slice(body));
-            Some(Step::Call { call, last: ask.last, rest: Bytes::copy_from_slice(rest), path: shown(path) })
+            let asked = Asked::new(&Method::POST, path);
+            Some(Step::Call { call, last: ask.last, rest: Bytes::copy_from_slice(rest), asked })
         }
         ("GET", Quick::WebSocket) => {
             let request = handshake(bytes.get(..length)?, target, head.headers)?;
@@ -289,17 +290,5 @@ async fn write(stream: &mut TcpStream, bytes: &[u8]) -> bool {
     match bytes.get(written..) {
         None | Some([]) => true,
         Some(left) => matches!(timeout(WRITE_TIMEOUT, stream.write_all(left)).await, Ok(Ok(()))),
-    }
-}
-
-/// A path as the log is to show it: not with the query, which may hold a key (OBS-08).
-fn shown(path: &str) -> Option<String> {
-    tracing::enabled!(tracing::Level::DEBUG).then(|| path.to_owned())
-}
-
-fn tell(routed: &Routed, method: &str, path: Option<&str>, status: u16) {
-    if let Some(path) = path {
-        let peer = routed.peer.map(tracing::field::display);
-        tracing::debug!(peer, %method, %path, status, "HTTP request");
     }
 }

@@ -1,15 +1,10 @@
 /** The official SDK in a browser over WebTransport, in both encodings: each client is a page of its own. */
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { useBrowser } from "../lib/browser.mjs";
 import { declareMatrix, WEBTRANSPORT_CELLS } from "../lib/matrix.mjs";
+import { startClient, useClientPages } from "../lib/pages.mjs";
 import { useServer } from "../lib/server.mjs";
-import { sdkFile, serveSite } from "../lib/site.mjs";
-
-const SCRIPTS = { json: "centrifuge.js", protobuf: "centrifuge.protobuf.js" };
-const page = (script) => `<!doctype html><title>an application</title><script src="/${script}"></script>`;
 
 // The SDK hands no options to `WebTransport`, and the certificate is one that the browser knows by its hash only.
 const trust = (bytes) => {
@@ -23,33 +18,19 @@ const trust = (bytes) => {
 };
 
 describe("WebTransport in a browser", () => {
-  const browser = useBrowser();
-  let site;
-  before(async () => {
-    site = await serveSite({
-      "/agent.mjs": readFileSync(fileURLToPath(new URL("../lib/agent.mjs", import.meta.url))),
-      ...Object.fromEntries(Object.values(SCRIPTS).map((script) => [`/${script}`, sdkFile(script)])),
-      ...Object.fromEntries(Object.entries(SCRIPTS).map(([encoding, script]) => [`/${encoding}`, page(script)])),
-    });
-  });
-  after(() => site.close());
+  const pages = useClientPages(useBrowser());
 
   /** A page that trusts the server. */
-  async function visit(t, server, encoding = "json") {
-    const page = await browser.open(t, `${site.origin}/${encoding}`);
+  async function visit(t, server, encoding) {
+    const page = await pages.open(t, encoding);
     await page.evaluate(trust, [...server.certificate.sha256]);
     return page;
   }
 
-  declareMatrix(async (t, settings, events, server) => {
-    const page = await visit(t, server, settings.encoding);
-    await page.exposeFunction("emit", (name, context) => events.push(name, context));
-    await page.evaluate(async (settings) => {
-      const { startAgent } = await import("/agent.mjs");
-      globalThis.agent = startAgent(globalThis.Centrifuge, settings, globalThis.emit);
-    }, settings);
-    return (method, ...args) => page.evaluate(([method, args]) => globalThis.agent[method](...args), [method, args]);
-  }, { cells: WEBTRANSPORT_CELLS, http3: true });
+  declareMatrix(
+    async (t, settings, events, server) => startClient(await visit(t, server, settings.encoding), settings, events),
+    { cells: WEBTRANSPORT_CELLS, http3: true },
+  );
 
   describe("sessions", () => {
     const server = useServer({ client: { allowed_origins: ["http://127.0.0.1:*"] } }, { http3: true });

@@ -15,6 +15,16 @@ use crate::support::{Server, block_on, client, request};
 
 const PATH: &str = "/connection/webtransport";
 
+/// The code and the reason that the server ends a session with.
+async fn end_of(session: &wtransport::Connection) -> (u64, Vec<u8>) {
+    match session.accept_uni().await {
+        Err(ConnectionError::ApplicationClosed(close)) => {
+            (close.code().into_inner(), close.reason().to_vec())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_session_is_a_connection_with_the_encoding_that_it_asks_for() {
     block_on(async {
@@ -98,12 +108,7 @@ fn the_end_of_a_session_tells_code_and_reason_after_its_stream() {
             seen.extend_from_slice(&piece[..length]);
         }
         assert_eq!(seen, b"{\"push\":{}}\n");
-        match session.accept_uni().await {
-            Err(ConnectionError::ApplicationClosed(close)) => {
-                assert_eq!((close.code().into_inner(), close.reason()), (4501, &b"enough"[..]));
-            }
-            other => panic!("{other:?}"),
-        }
+        assert_eq!(end_of(&session).await, (4501, b"enough".to_vec()));
     });
 }
 
@@ -115,12 +120,7 @@ fn a_session_without_a_stream_is_ended() {
         let mut server = Server::start(config);
         let endpoint = client();
         let session = endpoint.connect(request(server.url(PATH)).build()).await.expect("a session");
-        match session.accept_uni().await {
-            Err(ConnectionError::ApplicationClosed(close)) => {
-                assert_eq!(close.code().into_inner(), u64::from(Disconnect::STALE.code));
-            }
-            other => panic!("{other:?}"),
-        }
+        assert_eq!(end_of(&session).await.0, u64::from(Disconnect::STALE.code));
         assert!(server.has_accepted_nothing());
     });
 }
@@ -199,11 +199,7 @@ fn a_stop_lets_sessions_end() {
         recv.read_exact(&mut seen).await.expect("received");
         assert!(server.ended.try_recv().is_err(), "the connection lasts as long as its session");
         poll_fn(|cx| writer.poll_close(cx, &Disconnect::SHUTDOWN)).await.expect("closed");
-        let code = match session.accept_uni().await {
-            Err(ConnectionError::ApplicationClosed(close)) => close.code().into_inner(),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(code, u64::from(Disconnect::SHUTDOWN.code));
+        assert_eq!(end_of(&session).await.0, u64::from(Disconnect::SHUTDOWN.code));
         assert!(server.ended.recv().await.is_some());
     });
 }
