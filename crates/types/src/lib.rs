@@ -14,6 +14,7 @@ pub mod id;
 pub mod payload;
 pub mod permissions;
 pub mod publication;
+pub mod push;
 pub mod text;
 
 pub use channel::{Channel, UserId};
@@ -26,4 +27,5 @@ pub use id::{ClientId, NodeId, ParseIdError, SessionId};
 pub use payload::{KeptPayload, Payload};
 pub use permissions::Permissions;
 pub use publication::{ClientInfo, Epoch, Publication, StreamPosition, Tags};
+pub use push::PushKinds;
 pub use text::Text;
