@@ -30,6 +30,7 @@ mod run;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod memory;
+pub mod proxy_protocol;
 pub mod slot;
 
 use std::future::poll_fn;

@@ -7,9 +7,11 @@
 //! a connection needs requests: one without any is ended, whatever else it sends.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::rt::Executor;
@@ -22,7 +24,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::pace::{Pace, WRITE_TIMEOUT};
+use super::pace::{PIECE_TIMEOUT, Pace, WRITE_TIMEOUT};
 use super::port::Common;
 use crate::router::Routed;
 
@@ -168,7 +170,7 @@ impl Streams {
 
     /// A request came.
     pub(crate) fn begin(&self) -> (Pace, Begun) {
-        let pace = Pace::default();
+        let pace = Pace::watching();
         *self.0.next.lock() = Some(pace.clone());
         self.0.begun.store(true, Ordering::Relaxed);
         (pace, Begun { streams: self.clone(), answered: false, broken: Arc::default() })
@@ -246,21 +248,31 @@ where
 
 /// Sees a request to the end of its answer, or until that is not taken.
 async fn answer(future: impl Future<Output = ()>, pace: Pace) {
-    {
-        let mut future = pin!(future);
-        let mut tick = pin!(sleep(WRITE_TIMEOUT));
-        loop {
-            tokio::select! {
-                () = &mut future => break,
-                () = &mut tick => {
-                    tick.set(sleep(WRITE_TIMEOUT));
-                    if pace.tick() {
-                        tracing::debug!("HTTP/2 request ended: its answer was not taken");
-                        return;
-                    }
-                }
+    let taken = {
+        let (mut future, mut tick) = (pin!(future), pin!(sleep(WRITE_TIMEOUT)));
+        let mut piece = None;
+        poll_fn(|cx| {
+            if future.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(true);
             }
-        }
+            if piece.is_none() && pace.piece().is_some() {
+                piece = pace.piece();
+                tick.set(sleep(PIECE_TIMEOUT));
+            }
+            while tick.as_mut().poll(cx).is_ready() {
+                if piece.is_some() && piece == pace.piece() || piece.is_none() && pace.tick() {
+                    return Poll::Ready(false);
+                }
+                piece = pace.piece();
+                tick.set(sleep(piece.map_or(WRITE_TIMEOUT, |_| PIECE_TIMEOUT)));
+            }
+            Poll::Pending
+        })
+        .await
+    };
+    if !taken {
+        tracing::debug!("HTTP/2 request ended: its answer was not taken");
+        return;
     }
     if let Some(after) = pace.take_after() {
         after.await;
