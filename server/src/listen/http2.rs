@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::pace::{PIECE_TIMEOUT, Pace, WRITE_TIMEOUT};
@@ -67,7 +67,7 @@ where
     let peer = routed.peer.map(tracing::field::display);
     let streams = Streams::new(common.tasks.clone());
     // What is still worked on has nobody to answer when the connection is gone.
-    let _gone = streams.0.gone.clone().drop_guard();
+    let _gone = streams.end_with();
     routed.streams = Some(streams.clone());
     let mut http = http2::Builder::new(streams.clone());
     http.timer(TokioTimer::new())
@@ -97,7 +97,7 @@ where
                 served.as_mut().graceful_shutdown();
                 tick.set(sleep(FAREWELL));
             }
-            () = streams.0.exhausted.notified() => {
+            () = streams.exhausted() => {
                 tracing::debug!(peer, "HTTP/2 connection ended: it takes its requests back");
                 return;
             }
@@ -156,7 +156,7 @@ impl Broken {
 struct Active(Streams);
 
 impl Streams {
-    fn new(tasks: TaskTracker) -> Self {
+    pub(crate) fn new(tasks: TaskTracker) -> Self {
         Self(Arc::new(Shared {
             tasks,
             gone: CancellationToken::new(),
@@ -166,6 +166,16 @@ impl Streams {
             credits: AtomicU32::new(CREDITS),
             exhausted: Notify::new(),
         }))
+    }
+
+    /// Ends what is worked on when it is dropped.
+    pub(crate) fn end_with(&self) -> DropGuard {
+        self.0.gone.clone().drop_guard()
+    }
+
+    /// Waits until the client has taken so many requests back that it has to go.
+    pub(crate) async fn exhausted(&self) {
+        self.0.exhausted.notified().await;
     }
 
     /// A request came.
@@ -180,7 +190,8 @@ impl Streams {
         self.0.begun.load(Ordering::Relaxed)
     }
 
-    fn is_idle(&self) -> bool {
+    /// Whether no request is under way.
+    pub(crate) fn is_idle(&self) -> bool {
         self.0.active.load(Ordering::Relaxed) == 0
     }
 }

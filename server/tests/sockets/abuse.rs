@@ -292,15 +292,6 @@ async fn say(server: &Server, length: usize) {
     server.node.send(&Target::user(UserId::anonymous()), text).await.expect("sent");
 }
 
-/// Time passes where the test says so, and not while bytes are on their way: the runtime is never idle.
-fn hold_time() {
-    tokio::spawn(async {
-        loop {
-            tokio::task::yield_now().await;
-        }
-    });
-}
-
 /// EMU-06: a window that is never enlarged, whether it ends before the first piece, within it or later.
 #[tokio::test(start_paused = true)]
 async fn a_stream_whose_pieces_are_not_taken_ends_after_a_second() {
