@@ -99,8 +99,11 @@ pub fn bodies(bytes: &[u8], mut take: impl FnMut(&[u8])) -> Result<usize, Ended>
     }
 }
 
+/// A body, and how many bytes it took.
+type Measured<'a> = (Cow<'a, [u8]>, usize);
+
 /// The body at the start of `bytes` and how many of them it took, or `None` when it is not complete yet.
-fn body<'a>(head: &Head, bytes: &'a [u8]) -> Result<Option<(Cow<'a, [u8]>, usize)>, Ended> {
+fn body<'a>(head: &Head, bytes: &'a [u8]) -> Result<Option<Measured<'a>>, Ended> {
     if !head.chunked {
         return Ok(bytes.get(..head.body).map(|body| (Cow::Borrowed(body), head.body)));
     }
