@@ -16,6 +16,7 @@ mod harness;
 mod http;
 mod http2;
 mod http3;
+mod key_sets;
 mod log;
 mod programs;
 mod quick;
