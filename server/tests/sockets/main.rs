@@ -20,6 +20,7 @@ mod log;
 mod programs;
 mod quick;
 mod reload;
+mod resume;
 mod revoke;
 mod stop;
 mod streams;
