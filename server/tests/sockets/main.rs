@@ -21,6 +21,7 @@ mod log;
 mod programs;
 mod quick;
 mod reload;
+mod resume;
 mod revoke;
 mod stop;
 mod streams;
