@@ -28,7 +28,7 @@ use tourbillon_transport::{
     Accept, ConnContext, MessageQueue, Received, Transport, TransportError, TransportInfo, TransportReader,
     TransportWriter,
 };
-use tourbillon_types::{Disconnect, Encoding};
+use tourbillon_types::{Disconnect, Encoding, PushKinds};
 
 /// The longest line a client may send.
 const LIMIT: usize = 64 * 1024;
@@ -44,7 +44,7 @@ impl Lines {
         let mut info = TransportInfo::new("lines", Encoding::Json);
         info.peer = stream.peer_addr().ok();
         // A line has no close frame: the client is told by a push.
-        info.disconnect_push = true;
+        info.suppressed = PushKinds::NONE;
         Self { info, stream }
     }
 }

@@ -173,13 +173,15 @@ impl Body for Outgoing {
                     pace.set_stream(stream);
                     return Poll::Pending;
                 }
-                let frame = Pin::new(body).poll_frame(cx);
+                let frame = Pin::new(&mut *body).poll_frame(cx);
                 // The HTTP library asks again as soon as it has room.
                 match &frame {
                     Poll::Pending => pace.asked(),
                     Poll::Ready(_) => pace.answered(),
                 }
-                frame
+                let is_stream = body.is_stream();
+                let hand = |bytes| if is_stream { pace.hand(bytes) } else { bytes };
+                frame.map(|frame| frame.map(|frame| frame.map(|frame| frame.map_data(hand))))
             }
         }
     }

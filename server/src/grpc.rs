@@ -14,7 +14,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -28,7 +28,7 @@ use tourbillon::node::Node;
 use tower_service::Service;
 
 use crate::admission::{Admission, Opening, Permit};
-use crate::listen::{PAUSE, canonical, is_about_one};
+use crate::listen::{PAUSE, Pace, Streams, canonical, is_about_one};
 use crate::tls::Tls;
 
 /// Time between pings of a connection on which nothing comes, and time for their answers.
@@ -37,6 +37,10 @@ const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(25), Duration::from
 /// Time within which a connection must have brought its first call, with TLS once before that and once after, and within which it must be gone once the server
 /// stops.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A connection that had calls ends when it had none for so many times [`PATIENCE`]. The HTTP library's own pings do not
+/// end one whose client reads nothing: the farewell waits to be written then.
+const IDLE_TICKS: u32 = 3;
 
 /// The largest head of a call, in bytes.
 const HEAD_LIMIT: u32 = 16 * 1024;
@@ -58,13 +62,6 @@ pub(crate) struct GrpcPort {
 /// Serves the port until `stop` is cancelled, and then the calls that are under way.
 pub(crate) async fn serve(listener: TcpListener, port: GrpcPort, stop: CancellationToken) {
     let connections = TaskTracker::new();
-    let mut http = http2::Builder::new(TokioExecutor::new());
-    http.timer(TokioTimer::new())
-        .keep_alive_interval(KEEPALIVE.0)
-        .keep_alive_timeout(KEEPALIVE.1)
-        .max_concurrent_streams(STREAMS)
-        .max_header_list_size(HEAD_LIMIT)
-        .max_send_buf_size(SEND_BUFFER);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -77,15 +74,16 @@ pub(crate) async fn serve(listener: TcpListener, port: GrpcPort, stop: Cancellat
                 if let Some(opening) = port.admission.open(peer) {
                     let _ = stream.set_nodelay(true);
                     let opening = Arc::new(Mutex::new(Some(opening)));
-                    let calls = Calls { port: port.clone(), peer, opening };
+                    let streams = Streams::new(connections.clone());
+                    let calls = Calls { port: port.clone(), peer, opening, streams };
                     let Some(tls) = &port.tls else {
-                        connections.spawn(converse(&http, stream, calls, stop.clone()));
+                        connections.spawn(converse(stream, calls, stop.clone()));
                         continue;
                     };
-                    let (tls, http, stop) = (tls.clone(), http.clone(), stop.clone());
+                    let (tls, stop) = (tls.clone(), stop.clone());
                     connections.spawn(async move {
                         if let Some(stream) = secure(&tls, stream, peer).await {
-                            converse(&http, stream, calls, stop).await;
+                            converse(stream, calls, stop).await;
                         }
                     });
                 }
@@ -115,21 +113,24 @@ async fn secure(tls: &Tls, stream: TcpStream, peer: SocketAddr) -> Option<TlsStr
 }
 
 /// Serves one connection.
-fn converse<S>(
-    http: &http2::Builder<TokioExecutor>,
-    stream: S,
-    calls: Calls,
-    stop: CancellationToken,
-) -> impl Future<Output = ()> + Send + use<S>
+fn converse<S>(stream: S, calls: Calls, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<S>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (peer, opening) = (calls.peer, calls.opening.clone());
-    let served = http.serve_connection(TokioIo::new(stream), calls);
+    let (peer, opening, streams) = (calls.peer, calls.opening.clone(), calls.streams.clone());
+    let served = http2::Builder::new(streams.clone())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEPALIVE.0)
+        .keep_alive_timeout(KEEPALIVE.1)
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(HEAD_LIMIT)
+        .max_send_buf_size(SEND_BUFFER)
+        .serve_connection(TokioIo::new(stream), calls);
     async move {
         let mut served = pin!(served);
+        let _gone = streams.end_with();
         let mut patience = pin!(sleep(PATIENCE));
-        let (mut waits, mut stopping) = (true, false);
+        let (mut idle, mut stopping) = (0, false);
         loop {
             tokio::select! {
                 result = &mut served => {
@@ -140,16 +141,25 @@ where
                 }
                 () = stop.cancelled(), if !stopping => {
                     stopping = true;
-                    waits = true;
                     patience.set(sleep(PATIENCE));
                     served.as_mut().graceful_shutdown();
                 }
-                () = &mut patience, if waits => {
-                    waits = false;
-                    // Calls have ended by now: the node has closed their streams.
-                    if stopping || opening.lock().is_some() {
+                () = streams.exhausted() => {
+                    tracing::debug!(%peer, "GRPC connection ended: it takes its calls back");
+                    return;
+                }
+                () = &mut patience => {
+                    patience.set(sleep(PATIENCE));
+                    idle = if streams.is_idle() { idle + 1 } else { 0 };
+                    // Where the server stops, calls have ended by now: the node has closed their streams.
+                    let late = stopping && (idle > 0 || stop.is_cancelled());
+                    if late || opening.lock().is_some() {
                         tracing::debug!(%peer, stopping, "GRPC connection ended: it did nothing in time");
                         return;
+                    }
+                    if idle == IDLE_TICKS && !stopping {
+                        stopping = true;
+                        served.as_mut().graceful_shutdown();
                     }
                 }
             }
@@ -163,6 +173,7 @@ struct Calls {
     peer: SocketAddr,
     /// Until the first call.
     opening: Arc<Mutex<Option<Opening>>>,
+    streams: Streams,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Calls {
@@ -173,14 +184,19 @@ impl hyper::service::Service<Request<Incoming>> for Calls {
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         *self.opening.lock() = None;
         request.extensions_mut().insert(self.peer);
+        let (pace, begun) = self.streams.begin();
         let permit = match self.port.admission.admit(self.peer, request.headers()) {
             Ok(permit) => permit,
-            Err(refused) => return Box::pin(std::future::ready(Ok(too_many(refused.status())))),
+            Err(refused) => {
+                begun.answered();
+                return Box::pin(std::future::ready(Ok(too_many(refused.status()))));
+            }
         };
         let mut service = self.port.service.clone();
         Box::pin(async move {
             let answer = service.call(request).await;
-            answer.map(|answer| answer.map(|body| Held { body: Some(body), _permit: Some(permit) }))
+            begun.answered();
+            answer.map(|answer| answer.map(|body| Held { body: Some((body, pace)), _permit: Some(permit) }))
         })
     }
 }
@@ -198,7 +214,7 @@ fn too_many(status: StatusCode) -> Response<Held> {
 
 /// The answer to a call, which has its place for as long as it lasts.
 pub(crate) struct Held {
-    body: Option<GrpcBody>,
+    body: Option<(GrpcBody, Pace)>,
     _permit: Option<Permit>,
 }
 
@@ -210,14 +226,16 @@ impl Body for Held {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.body.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(cx))
+        let Some((body, pace)) = &mut self.body else { return Poll::Ready(None) };
+        let frame = Pin::new(body).poll_frame(cx);
+        frame.map(|frame| frame.map(|frame| frame.map(|frame| frame.map_data(|bytes| pace.hand(bytes)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.body.as_ref().is_none_or(|(body, _)| body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), |(body, _)| body.size_hint())
     }
 }

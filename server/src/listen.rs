@@ -13,7 +13,6 @@ mod http2;
 mod http3;
 mod pace;
 mod port;
-mod proxy_protocol;
 mod quick;
 mod turns;
 

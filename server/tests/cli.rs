@@ -246,7 +246,10 @@ impl Running {
     fn start(place: &Place, arguments: &[&str]) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let port = free.expect("a free port").port();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tourbillon"));
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_tourbillon")), port, place, arguments)
+    }
+
+    fn start_by(mut command: Command, port: u16, place: &Place, arguments: &[&str]) -> Self {
         command.current_dir(&place.0).env_clear().args(["-a", "127.0.0.1", "-p", &port.to_string()]);
         let mut child = command.args(arguments).stderr(Stdio::piped()).spawn().expect("it runs");
         let stderr = BufReader::new(child.stderr.take().expect("its standard error"));
@@ -362,6 +365,91 @@ fn the_level_and_the_file_of_the_log_are_kept() {
         lines.push(levels.join(" "));
     }
     assert_eq!(lines, ["", "", "warn", "warn", "debug warn", "debug warn", "warn"]);
+}
+
+/// OBS-07: for people on a terminal; `script` is one.
+#[test]
+#[cfg(target_os = "linux")]
+fn on_a_terminal_the_log_is_for_people() {
+    let place = Place::new("terminal");
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    let arguments = ["-a", "127.0.0.1", "-p", &port, "--log.level", "warn"];
+    // Without a terminal: the same in JSON.
+    let output = place.output(&arguments, &[]);
+    let lines = String::from_utf8(output.stderr).expect("text");
+    let told = lines.lines().find_map(|line| serde_json::from_str::<Value>(line).ok()).expect("a line");
+    let message = told["message"].as_str().expect("text");
+    let command = [&[env!("CARGO_BIN_EXE_tourbillon")][..], &arguments].concat().join(" ");
+    let mut script = Command::new("script");
+    let output =
+        script.current_dir(&place.0).args(["-qec", &command, "/dev/null"]).output().expect("it runs");
+    let text = String::from_utf8(output.stdout).expect("text");
+    let line = text.lines().find(|line| line.contains(message)).unwrap_or_else(|| panic!("{text}"));
+    assert!(line.contains("WARN") && line.starts_with("\u{1b}["), "{line:?}");
+    assert!(!text.lines().any(|line| line.starts_with('{')), "{text}");
+}
+
+/// A control group whose processes may use one processor; gone with the value. `None` where none can be made.
+#[cfg(target_os = "linux")]
+struct OneProcessor(PathBuf);
+
+#[cfg(target_os = "linux")]
+impl OneProcessor {
+    fn new() -> Option<Self> {
+        let name = format!("tourbillon-test-{}", std::process::id());
+        for (root, file, quota) in [
+            ("/sys/fs/cgroup", "cpu.max", "100000 100000"),
+            ("/sys/fs/cgroup/cpu", "cpu.cfs_quota_us", "100000"),
+        ] {
+            let path = PathBuf::from(root).join(&name);
+            if std::fs::create_dir(&path).is_err() {
+                continue;
+            }
+            let group = Self(path);
+            // Where it is no file of a group, it is not to become one.
+            let set = std::fs::OpenOptions::new().write(true).open(group.0.join(file));
+            if set.and_then(|mut file| file.write_all(quota.as_bytes())).is_ok() {
+                return Some(group);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for OneProcessor {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+/// LIM-18: as many threads work as the quota of a container has processors.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_quota_of_a_container_is_kept() {
+    let workers = |server: &Running| {
+        server.line("serving");
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", server.child.id())).expect("its threads");
+        let names = tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+        names.filter(|name| name.starts_with("tokio-")).count()
+    };
+    let place = Place::new("quota");
+    let processors = std::thread::available_parallelism().expect("a number").get();
+    let free = workers(&Running::start(&place, &[]));
+    assert_eq!(free, processors);
+    let Some(group) = OneProcessor::new() else {
+        eprintln!("skipped: no control group with a quota can be made here");
+        return;
+    };
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let mut command = Command::new("sh");
+    let procs = group.0.join("cgroup.procs");
+    command.args(["-c", "echo $$ > \"$0\" && exec \"$@\"", &procs.display().to_string()]);
+    command.arg(env!("CARGO_BIN_EXE_tourbillon"));
+    let held = Running::start_by(command, port.expect("a free port").port(), &place, &[]);
+    assert_eq!(workers(&held), 1, "of {processors}");
+    drop(held);
 }
 
 const RULES: &str = r#"{"client":{"token":{"hmac_secret_key":"planted secret","user_id_claim":"uid"}},

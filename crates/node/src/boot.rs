@@ -1,13 +1,12 @@
 //! What is known of a connection before it is accepted.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::{HeaderMap, HeaderName};
 use tourbillon_protocol::command;
 use tourbillon_transport::{ConnContext, Held, TransportInfo};
-use tourbillon_types::{Channel, Direction, Encoding, Now, Payload, StreamPosition, UserId};
+use tourbillon_types::{Channel, Now, Payload, StreamPosition, UserId};
 
 use crate::conn::Conn;
 use crate::hooks::{Client, ClientTerms, ConnectRequest, KeptHeaders, TokenMark};
@@ -16,7 +15,7 @@ use crate::shared::Shared;
 /// What came with a connection. Given up when it connects, so that an idle connection does not hold it.
 #[derive(Debug)]
 pub(crate) struct Boot {
-    identity: Identity,
+    info: TransportInfo,
     context: ConnContext,
     _half_open: HalfOpen,
 }
@@ -40,25 +39,10 @@ pub(crate) struct Known {
     pub(crate) token: Option<Box<TokenMark>>,
 }
 
-/// What of it stays.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Identity {
-    transport: &'static str,
-    encoding: Encoding,
-    direction: Direction,
-    peer: Option<SocketAddr>,
-}
-
 impl Boot {
     pub(crate) fn new(shared: &Arc<Shared>, info: &TransportInfo, context: ConnContext) -> Self {
         shared.half_open.fetch_add(1, Ordering::Relaxed);
-        let identity = Identity {
-            transport: info.name,
-            encoding: info.encoding,
-            direction: info.direction,
-            peer: info.peer,
-        };
-        Self { identity, context, _half_open: HalfOpen(shared.clone()) }
+        Self { info: info.clone(), context, _half_open: HalfOpen(shared.clone()) }
     }
 
     /// What is to last as long as the connection.
@@ -88,14 +72,14 @@ impl Boot {
         conn: &Conn,
         connect: command::Connect,
         now: Now,
-    ) -> (ConnectRequest, Identity) {
-        let identity = self.identity;
+    ) -> (ConnectRequest, TransportInfo) {
+        let info = self.info;
         let request = ConnectRequest {
             client: conn.client,
-            transport: identity.transport,
-            encoding: identity.encoding,
-            direction: identity.direction,
-            peer: identity.peer,
+            transport: info.name,
+            encoding: info.encoding,
+            direction: info.direction,
+            peer: info.peer,
             headers: self.context.headers,
             emulated_headers: connect.headers,
             token: connect.token,
@@ -106,13 +90,13 @@ impl Boot {
             unix_seconds: now.unix_seconds(),
             instant: now.instant,
         };
-        (request, identity)
+        (request, info)
     }
 }
 
-impl Identity {
-    pub(crate) fn into_client(self, conn: &Conn, known: Known, headers: KeptHeaders) -> Client {
-        let Known { user, info, meta, terms, token } = known;
+impl Known {
+    pub(crate) fn into_client(self, conn: &Conn, transport: &TransportInfo, headers: KeptHeaders) -> Client {
+        let Self { user, info, meta, terms, token } = self;
         Client {
             id: conn.client,
             session: conn.session,
@@ -121,10 +105,11 @@ impl Identity {
             info: info.detached().into(),
             meta: meta.detached().into(),
             terms,
-            transport: self.transport,
-            encoding: self.encoding,
-            direction: self.direction,
-            peer: self.peer,
+            transport: transport.name,
+            encoding: transport.encoding,
+            direction: transport.direction,
+            peer: transport.peer,
+            suppressed: transport.suppressed,
             headers,
             token,
         }

@@ -15,8 +15,8 @@ use tourbillon_session::{
     Accepted, Answer, CHANNEL_COMPACTION, Call, CallId, FOSSIL, Granted, Refreshed, Refusal, ServerOp,
 };
 use tourbillon_types::{
-    Channel, ClientInfo, Disconnect, FilterLimits, Payload, ReplyError, TagFilter, TagMatcher, Unsubscribe,
-    UserId,
+    Channel, ClientInfo, Disconnect, FilterLimits, Payload, PushKinds, ReplyError, TagFilter, TagMatcher,
+    Unsubscribe, UserId,
 };
 
 use crate::boot::{Boot, Known};
@@ -405,10 +405,13 @@ async fn attach(
     ask.delta = granted.delta;
     let filter = TagFilters { server: granted.server_tags_filter.clone(), client: filter };
     ask.filtered = !filter.is_none();
+    let told = PushKinds::JOIN | PushKinds::LEAVE;
+    let listens = if granted.push_join_leave { told - client.suppressed } else { PushKinds::NONE };
     let place = Place {
         compact,
         positioned: terms.has_position(),
-        listens: granted.push_join_leave,
+        listens,
+        mute: client.suppressed.has(PushKinds::PUBLICATION),
         delta: granted.delta,
         keeps_latest: granted.keep_latest_publication,
         filter,
@@ -591,7 +594,7 @@ async fn try_connect(
         wishes.entry(channel).or_default().ask.resume_at(position);
     }
     conn.set_named(Named { name: !connect.name.is_empty(), version: !connect.version.is_empty() });
-    let (request, identity) = boot.into_request(conn, connect, now);
+    let (request, transport) = boot.into_request(conn, connect, now);
     let decision = shared.deadline(shared.hooks.clone().connect(request)).await?;
     let ConnectDecision { user, expire_at, client_side_refresh, info, data, meta, token, .. } = decision;
     let terms = ClientTerms::new(decision.labels, decision.rights);
@@ -608,7 +611,7 @@ async fn try_connect(
     let registration =
         Registration { shared: shared.clone(), conn: conn.clone(), user: user.clone(), kept: false };
     let known = Known { user, info, meta, terms, token };
-    let client = Arc::new(identity.into_client(conn, known, kept));
+    let client = Arc::new(known.into_client(conn, &transport, kept));
     // All at once; one that fails fails the connect (HID-21), and the rest are detached by their guards.
     let attaching = subscriptions.into_iter().map(|(channel, options)| {
         let wish = wishes.get(&channel).cloned().unwrap_or_default();

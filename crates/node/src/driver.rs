@@ -8,7 +8,7 @@ use tourbillon_broker::BoxFuture;
 use tourbillon_protocol::{Command, Commands, Push, PushEvent, Reply};
 use tourbillon_session::{Input, Output, Outputs, Refreshed, Refusal, ServerOp, Session, SessionInit};
 use tourbillon_transport::{Held, Message, PingMode, Received, TransportInfo, TransportReader};
-use tourbillon_types::{Channel, Direction, Disconnect, Now, Payload, ReplyError, Unsubscribe};
+use tourbillon_types::{Channel, Direction, Disconnect, Now, Payload, PushKinds, ReplyError, Unsubscribe};
 
 use crate::boot::Boot;
 use crate::calls::{Caller, Calls, Completed, Effect};
@@ -37,7 +37,7 @@ pub(crate) struct Driver<R> {
     /// Once the connection is accepted. It has an entry with its user for as long as it is here.
     client: Option<Arc<Client>>,
     memberships: Memberships,
-    disconnect_push: bool,
+    suppressed: PushKinds,
     native_ping: bool,
     unflushed: Unflushed,
     /// Boxed again: one word in every connection that is not about to end.
@@ -81,7 +81,7 @@ impl<R: TransportReader> Driver<R> {
             boot: Some(Box::new(boot)),
             client: None,
             memberships: Memberships::default(),
-            disconnect_push: info.disconnect_push,
+            suppressed: info.suppressed,
             native_ping: init.native_ping,
             unflushed: Unflushed::Nothing,
             closing: None,
@@ -393,6 +393,9 @@ impl<R: TransportReader> Driver<R> {
         if let PushEvent::Unsubscribe(why) = &push.event {
             self.conn.shared.metrics.server_unsubscribe(why.code);
         }
+        if self.suppressed.has(push.event.kind()) {
+            return Ok(());
+        }
         let encoded =
             encode::push(self.conn.variant, push).map_err(|_| Disconnect::INAPPROPRIATE_PROTOCOL)?;
         self.send(encoded);
@@ -416,8 +419,6 @@ impl<R: TransportReader> Driver<R> {
         );
         if why != Disconnect::CONNECTION_CLOSED {
             self.conn.shared.metrics.server_disconnect(why.code);
-        }
-        if self.disconnect_push && why != Disconnect::CONNECTION_CLOSED {
             let event = PushEvent::Disconnect(why.clone());
             // Without a payload of the application it can always be encoded.
             let _ = self.send_push(&Push { channel: None, id: 0, event });

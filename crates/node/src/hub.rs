@@ -228,7 +228,7 @@ impl Hub {
         // What is published next is not joined with what was before this.
         self.last.store(0, Ordering::Relaxed);
         let mut push = Push { channel: Some(channel.clone()), id: 0, event: event.clone() };
-        tracked.notify(|form| {
+        tracked.notify(event.kind(), |form| {
             push.id = if form.compact { number } else { 0 };
             crate::encode::push(form.variant, &push).map_err(|_| Disconnect::INAPPROPRIATE_PROTOCOL)
         });

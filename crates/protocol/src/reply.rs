@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use tourbillon_types::{
-    Channel, ClientInfo, Disconnect, Payload, Publication, ReplyError, StreamPosition, Text, Unsubscribe,
+    Channel, ClientInfo, Disconnect, Payload, Publication, PushKinds, ReplyError, StreamPosition, Text,
+    Unsubscribe,
 };
 
 /// The answer to a command (PROTO-02).
@@ -209,6 +210,24 @@ pub enum PushEvent {
     Disconnect(Disconnect),
     /// The connection's expiry changed (PUSH-06).
     Refresh(RefreshResult),
+}
+
+impl PushEvent {
+    /// Of what kind it is; of none if it cannot be left out.
+    #[must_use]
+    pub const fn kind(&self) -> PushKinds {
+        match self {
+            Self::Publication(_) => PushKinds::PUBLICATION,
+            Self::Join(_) => PushKinds::JOIN,
+            Self::Leave(_) => PushKinds::LEAVE,
+            Self::Unsubscribe(_) => PushKinds::UNSUBSCRIBE,
+            Self::Message(_) => PushKinds::MESSAGE,
+            Self::Subscribe(_) => PushKinds::SUBSCRIBE,
+            Self::Connect(_) => PushKinds::CONNECT,
+            Self::Disconnect(_) => PushKinds::DISCONNECT,
+            Self::Refresh(_) => PushKinds::NONE,
+        }
+    }
 }
 
 /// A subscription made by the server (PUSH-03).

@@ -13,7 +13,7 @@ use http_body::Body;
 use tourbillon_protocol::connect_frame;
 use tourbillon_transport::slot::Slot;
 use tourbillon_transport::{Accept, ConnContext, TransportInfo};
-use tourbillon_types::{Direction, Encoding};
+use tourbillon_types::{Direction, Encoding, PushKinds};
 use tower_service::Service;
 
 use crate::request::{BoxError, message, time_limit};
@@ -67,7 +67,7 @@ impl<A: Accept<GrpcTransport>> UniStreamService<A> {
         };
         let mut info = TransportInfo::new("uni_grpc", Encoding::Protobuf);
         info.direction = Direction::Unidirectional;
-        info.disconnect_push = true;
+        info.suppressed = PushKinds::NONE;
         info.peer = head.extensions.get::<SocketAddr>().copied();
         let slot = Arc::new(Slot::new(b""));
         let mut answer = Response::new(GrpcBody::stream(slot.clone(), deadline));

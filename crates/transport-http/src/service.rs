@@ -13,7 +13,7 @@ use http_body::Body;
 use tourbillon_protocol::connect_frame;
 use tourbillon_transport::slot::Slot;
 use tourbillon_transport::{Accept, ConnContext, Held, TransportInfo};
-use tourbillon_types::{Direction, Encoding};
+use tourbillon_types::{Direction, Encoding, PushKinds};
 use tower_service::Service;
 
 use crate::failure::{Refused, Verdict};
@@ -182,7 +182,7 @@ impl<A: Accept<HttpTransport>> StreamService<A> {
         };
         let errors = self.config.connect_errors.as_deref().filter(|_| self.kind.is_unidirectional());
         let mut info = TransportInfo::new(self.kind.name(), encoding);
-        info.disconnect_push = true;
+        info.suppressed = PushKinds::NONE;
         info.peer = head.extensions.get::<SocketAddr>().copied();
         info.connect_errors = errors.is_some();
         if self.kind.is_unidirectional() {

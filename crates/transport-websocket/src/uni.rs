@@ -15,7 +15,7 @@ use tourbillon_protocol::connect_frame;
 use tourbillon_transport::{
     Accept, PingMode, Received, Transport, TransportError, TransportInfo, TransportReader,
 };
-use tourbillon_types::{Direction, Encoding};
+use tourbillon_types::{Direction, Encoding, PushKinds};
 use tower_service::Service;
 
 use crate::handshake::{Answer, Handshake, refuse};
@@ -102,7 +102,8 @@ impl<A: Accept<UniWebSocketTransport>> UniWebSocketService<A> {
         let mut info = TransportInfo::new("uni_websocket", Encoding::Json);
         info.direction = Direction::Unidirectional;
         info.ping = PingMode::Native;
-        info.disconnect_push = !config.disable_disconnect_push;
+        info.suppressed =
+            if config.disable_disconnect_push { PushKinds::DISCONNECT } else { PushKinds::NONE };
         info.peer = handshake.peer;
         info.write_timeout = config.write_timeout;
         let answer = handshake.take_answer();

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use tourbillon_transport::{Accept, ConnContext, Held, TransportInfo};
-use tourbillon_types::{Disconnect, Encoding};
+use tourbillon_types::{Disconnect, Encoding, PushKinds};
 use tower_service::Service;
 
 use crate::WebTransportConfig;
@@ -268,7 +268,7 @@ impl<A: Accept<WebTransport>> Http3<A> {
             _ => Encoding::Json,
         };
         let mut info = TransportInfo::new("webtransport", encoding);
-        info.disconnect_push = true;
+        info.suppressed = PushKinds::NONE;
         info.peer = Some(peer);
         info.write_timeout = Some(config.write_timeout);
         let framing = Framing::from(encoding);

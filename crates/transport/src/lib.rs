@@ -30,6 +30,7 @@ mod run;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod memory;
+pub mod proxy_protocol;
 pub mod slot;
 
 use std::future::poll_fn;
@@ -48,7 +49,7 @@ pub use origin::{OriginError, OriginPolicy};
 pub use queue::{Entry, MessageQueue};
 pub use rewound::Rewound;
 pub use run::Run;
-use tourbillon_types::{Direction, Disconnect, Encoding};
+use tourbillon_types::{Direction, Disconnect, Encoding, PushKinds};
 
 /// What is known about a connection before its first frame.
 #[derive(Clone, Debug)]
@@ -62,9 +63,11 @@ pub struct TransportInfo {
     pub encoding: Encoding,
     /// Who measures liveness.
     pub ping: PingMode,
-    /// Whether a disconnect is told by a push before the close. `false` where the close itself carries code and
-    /// reason, as on WebSocket (HID-13).
-    pub disconnect_push: bool,
+    /// Kinds of pushes that its client does not get. What they tell of takes place all the same: a connection ends
+    /// without the push that says so, and positions move over publications that are not sent.
+    ///
+    /// The disconnect is among them where the close itself carries code and reason, as on WebSocket (HID-13).
+    pub suppressed: PushKinds,
     /// Whether client frames come through the emulation endpoint.
     pub emulation: bool,
     /// Whether a refused connect of a unidirectional client is an error reply, which the transport turns into an
@@ -78,7 +81,7 @@ pub struct TransportInfo {
 }
 
 impl TransportInfo {
-    /// A bidirectional transport whose close carries the reason.
+    /// A bidirectional transport whose close carries the reason, so that no push has to.
     #[must_use]
     pub const fn new(name: &'static str, encoding: Encoding) -> Self {
         Self {
@@ -86,7 +89,7 @@ impl TransportInfo {
             direction: Direction::Bidirectional,
             encoding,
             ping: PingMode::Protocol,
-            disconnect_push: false,
+            suppressed: PushKinds::DISCONNECT,
             emulation: false,
             connect_errors: false,
             peer: None,

@@ -15,6 +15,7 @@ pub mod mark;
 pub mod payload;
 pub mod permissions;
 pub mod publication;
+pub mod push;
 pub mod text;
 
 pub use channel::{Channel, UserId};
@@ -28,4 +29,5 @@ pub use mark::Mark;
 pub use payload::{KeptPayload, Payload};
 pub use permissions::Permissions;
 pub use publication::{ClientInfo, Epoch, Publication, StreamPosition, Tags};
+pub use push::PushKinds;
 pub use text::Text;

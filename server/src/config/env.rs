@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::load::{ConfigError, Problem, Source};
-use super::schema::{NAMESPACES, all_known, join, namespace, nearest_of, ours};
+use super::schema::{NAMESPACES, all_known, join, moved, namespace, nearest_of, ours};
 
 /// Both names of a variable work; ours wins.
 const PREFIXES: [&str; 2] = ["CENTRIFUGO_", "TOURBILLON_"];
@@ -86,7 +86,9 @@ pub(super) fn apply_rest(
 fn nearest_variable(variable: &str, name: &str) -> Option<String> {
     let names: Vec<String> = ours().keys().map(String::as_str).chain(all_known()).map(env_name).collect();
     let prefix = variable.strip_suffix(name)?;
-    nearest_of(name, names.iter().map(String::as_str)).map(|name| format!("{prefix}{name}"))
+    let meant = moved(&name.to_lowercase()).map(env_name);
+    let nearest = || nearest_of(name, names.iter().map(String::as_str)).map(str::to_owned);
+    meant.or_else(nearest).map(|name| format!("{prefix}{name}"))
 }
 
 /// A text as the type that it looks like: those of Centrifugo's other options are not known.

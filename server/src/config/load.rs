@@ -10,7 +10,7 @@ use serde_path_to_error::{Path, Segment};
 use super::duration::GoDuration;
 use super::env::{self, Meaning};
 use super::model::Options;
-use super::schema::{is_zero, namespace, ours};
+use super::schema::{is_zero, namespace, ours, unknown};
 use super::sieve::Sieve;
 use super::tree;
 
@@ -58,6 +58,8 @@ pub enum Problem {
         /// The name that was meant, perhaps.
         nearest: Option<String>,
     },
+    /// Centrifugo had it once, and this is what became of it.
+    Removed(&'static str),
     /// Centrifugo has it, and this server does not yet.
     NotImplemented,
     /// The value makes no sense.
@@ -73,6 +75,7 @@ impl fmt::Display for ConfigError {
                 write!(f, "{path}: no such option{source}; did you mean {nearest}?")
             }
             Problem::Unknown { nearest: None } => write!(f, "{path}: no such option{source}"),
+            Problem::Removed(what) => write!(f, "{path}: no such option{source}: {what}"),
             Problem::NotImplemented => {
                 write!(f, "{path}: an option of Centrifugo that is not implemented yet{source}")
             }
@@ -228,7 +231,7 @@ fn apply_variables(given: &Given, tree: &mut Value, sieve: &mut Sieve, errors: &
         match meaning {
             Meaning::Done => {}
             Meaning::Foreign(plain, path, value) => sieve.judge(&plain, &path, &value),
-            Meaning::Unknown(nearest) => sieve.refuse(variable, Problem::Unknown { nearest }),
+            Meaning::Unknown(nearest) => sieve.refuse(variable, unknown(variable, nearest)),
         }
     }
 }

@@ -6,10 +6,17 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 use super::duration::GoDuration;
+use super::load::Problem;
 use super::model::{Namespace, Options};
 
 /// Every option of Centrifugo v6: a path a line, and its default, if it has one, after a tab.
 const KNOWN: &str = include_str!("known_options.txt");
+
+const FOR_CLIENTS: &str = "it is for clients: a server's own certificate is what it is";
+
+/// Why there is no SockJS (TR-11).
+const SOCKJS: &str =
+    "SockJS is gone since Centrifugo v6; http_stream and sse are for clients without WebSocket";
 
 /// Options of Centrifugo that mean nothing here, and why. They are accepted, with a warning.
 pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
@@ -20,21 +27,19 @@ pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("uni_websocket.write_buffer_size", "connections hold no write buffer"),
     ("uni_websocket.use_write_buffer_pool", "connections hold no write buffer"),
     ("usage_stats.disabled", "this server sends no usage statistics"),
-    ("http_server.tls.server_ca_pem", "it is for clients: a server's own certificate is what it is"),
-    ("http_server.tls.insecure_skip_verify", "it is for clients: a server's own certificate is what it is"),
-    ("http_server.tls.server_name", "it is for clients: a server's own certificate is what it is"),
-    ("http_server.internal_tls.server_ca_pem", "it is for clients: a server's own certificate is what it is"),
-    (
-        "http_server.internal_tls.insecure_skip_verify",
-        "it is for clients: a server's own certificate is what it is",
-    ),
-    ("http_server.internal_tls.server_name", "it is for clients: a server's own certificate is what it is"),
-    ("uni_grpc.tls.server_ca_pem", "it is for clients: a server's own certificate is what it is"),
-    ("uni_grpc.tls.insecure_skip_verify", "it is for clients: a server's own certificate is what it is"),
-    ("uni_grpc.tls.server_name", "it is for clients: a server's own certificate is what it is"),
+    ("http_server.tls.server_ca_pem", FOR_CLIENTS),
+    ("http_server.tls.insecure_skip_verify", FOR_CLIENTS),
+    ("http_server.tls.server_name", FOR_CLIENTS),
+    ("http_server.internal_tls.server_ca_pem", FOR_CLIENTS),
+    ("http_server.internal_tls.insecure_skip_verify", FOR_CLIENTS),
+    ("http_server.internal_tls.server_name", FOR_CLIENTS),
+    ("uni_grpc.tls.server_ca_pem", FOR_CLIENTS),
+    ("uni_grpc.tls.insecure_skip_verify", FOR_CLIENTS),
+    ("uni_grpc.tls.server_name", FOR_CLIENTS),
 ];
 
 /// Options that Centrifugo's open edition does not have: our own and some of its paid one; these and all below them.
+/// What a namespace has, channels without one have, too.
 const EXTENSIONS: &[&str] = &[
     "broker.memory",
     "channel.namespaces[].allow_channel_compaction",
@@ -50,17 +55,6 @@ const EXTENSIONS: &[&str] = &[
     "channel.namespaces[].publish_cel",
     "channel.namespaces[].subscribe_cel",
     "channel.patterns",
-    "channel.without_namespace.allow_channel_compaction",
-    "channel.without_namespace.batch_flush_latest",
-    "channel.without_namespace.batch_max_delay",
-    "channel.without_namespace.batch_max_size",
-    "channel.without_namespace.client_publish_debounce_interval",
-    "channel.without_namespace.history_cel",
-    "channel.without_namespace.keep_latest_publication",
-    "channel.without_namespace.overflow_policy",
-    "channel.without_namespace.presence_cel",
-    "channel.without_namespace.publish_cel",
-    "channel.without_namespace.subscribe_cel",
     "client.half_open_limit",
     "client.max_messages_in_frame",
     "client.rate_limit",
@@ -84,6 +78,7 @@ const EXTENSIONS: &[&str] = &[
 
 /// Whether an option is one of our own.
 pub(super) fn is_extension(path: &str) -> bool {
+    let path = &path.replace("channel.without_namespace.", "channel.namespaces[].");
     EXTENSIONS.iter().any(|extension| {
         path.strip_prefix(extension).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     })
@@ -209,16 +204,26 @@ pub(super) fn switch_of(path: &str) -> Option<String> {
 pub(super) fn nearest(path: &str) -> Option<String> {
     let candidates = ours().keys().map(String::as_str).chain(all_known());
     let path = path.to_lowercase();
-    nearest_of(&path, candidates).or_else(|| moved(&path)).map(str::to_owned)
+    moved(&path).or_else(|| nearest_of(&path, candidates)).map(str::to_owned)
 }
 
-/// An option whose name has this end: before version 6 options were not grouped.
-fn moved(path: &str) -> Option<&'static str> {
+/// What is wrong with a name that stands for no option; `nearest` is what was meant, perhaps.
+pub(super) fn unknown(name: &str, nearest: Option<String>) -> Problem {
+    let is_sockjs = name.to_lowercase().contains("sockjs");
+    if is_sockjs { Problem::Removed(SOCKJS) } else { Problem::Unknown { nearest } }
+}
+
+/// An option whose name has this end: before version 6 options were not grouped, and the documentation of version 6
+/// still has some so (HID-109). Those of the HTTP server stood at the top.
+pub(super) fn moved(path: &str) -> Option<&'static str> {
     let end = format!("_{}", path.replace('.', "_"));
-    let is_meant = |option: &&'static str| option.replace('.', "_").ends_with(&end);
-    let shortest = |option: &&'static str| option.len();
-    let of_ours = ours().keys().map(String::as_str).filter(is_meant).min_by_key(shortest);
-    of_ours.or_else(|| all_known().filter(is_meant).min_by_key(shortest))
+    let is_meant = |option: &&'static str| {
+        let option = option.replace('.', "_");
+        option.ends_with(&end) || option.strip_suffix("_enabled").is_some_and(|option| option.ends_with(&end))
+    };
+    let best = |option: &&'static str| (!option.starts_with("http_server."), option.len());
+    let of_ours = ours().keys().map(String::as_str).filter(is_meant).min_by_key(best);
+    of_ours.or_else(|| all_known().filter(is_meant).min_by_key(best))
 }
 
 /// The name among several that looks most like a wrong one.

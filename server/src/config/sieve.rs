@@ -6,6 +6,7 @@ use super::env::is_true;
 use super::load::{ConfigError, Problem, Source};
 use super::schema::{
     NAMESPACES, WITHOUT_EFFECT, is_default, is_known, is_leaf, join, namespace, nearest, ours, switch_of,
+    unknown,
 };
 
 /// Takes out of a file's options whatever is none of ours, and says what is wrong with it.
@@ -85,7 +86,7 @@ impl Sieve {
             return;
         }
         let problem = if !is_known(plain) {
-            Problem::Unknown { nearest: nearest(plain) }
+            unknown(plain, nearest(plain))
         } else if is_default(plain, value) {
             return;
         } else if let Some((_, why)) = WITHOUT_EFFECT.iter().find(|(option, _)| *option == plain) {

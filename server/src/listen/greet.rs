@@ -9,9 +9,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Sleep, sleep};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tourbillon::transport::proxy_protocol;
 
 use super::port::{Common, Stream};
-use super::{http1, http2, proxy_protocol};
+use super::{http1, http2};
 use crate::acme;
 use crate::admission::Opening;
 use crate::router::Routed;

@@ -7,9 +7,11 @@
 //! a connection needs requests: one without any is ended, whatever else it sends.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::rt::Executor;
@@ -19,10 +21,10 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::pace::{Pace, WRITE_TIMEOUT};
+use super::pace::{PIECE_TIMEOUT, Pace, WRITE_TIMEOUT};
 use super::port::Common;
 use crate::router::Routed;
 
@@ -65,7 +67,7 @@ where
     let peer = routed.peer.map(tracing::field::display);
     let streams = Streams::new(common.tasks.clone());
     // What is still worked on has nobody to answer when the connection is gone.
-    let _gone = streams.0.gone.clone().drop_guard();
+    let _gone = streams.end_with();
     routed.streams = Some(streams.clone());
     let mut http = http2::Builder::new(streams.clone());
     http.timer(TokioTimer::new())
@@ -95,7 +97,7 @@ where
                 served.as_mut().graceful_shutdown();
                 tick.set(sleep(FAREWELL));
             }
-            () = streams.0.exhausted.notified() => {
+            () = streams.exhausted() => {
                 tracing::debug!(peer, "HTTP/2 connection ended: it takes its requests back");
                 return;
             }
@@ -154,7 +156,7 @@ impl Broken {
 struct Active(Streams);
 
 impl Streams {
-    fn new(tasks: TaskTracker) -> Self {
+    pub(crate) fn new(tasks: TaskTracker) -> Self {
         Self(Arc::new(Shared {
             tasks,
             gone: CancellationToken::new(),
@@ -166,9 +168,19 @@ impl Streams {
         }))
     }
 
+    /// Ends what is worked on when it is dropped.
+    pub(crate) fn end_with(&self) -> DropGuard {
+        self.0.gone.clone().drop_guard()
+    }
+
+    /// Waits until the client has taken so many requests back that it has to go.
+    pub(crate) async fn exhausted(&self) {
+        self.0.exhausted.notified().await;
+    }
+
     /// A request came.
     pub(crate) fn begin(&self) -> (Pace, Begun) {
-        let pace = Pace::default();
+        let pace = Pace::watching();
         *self.0.next.lock() = Some(pace.clone());
         self.0.begun.store(true, Ordering::Relaxed);
         (pace, Begun { streams: self.clone(), answered: false, broken: Arc::default() })
@@ -178,7 +190,8 @@ impl Streams {
         self.0.begun.load(Ordering::Relaxed)
     }
 
-    fn is_idle(&self) -> bool {
+    /// Whether no request is under way.
+    pub(crate) fn is_idle(&self) -> bool {
         self.0.active.load(Ordering::Relaxed) == 0
     }
 }
@@ -246,21 +259,31 @@ where
 
 /// Sees a request to the end of its answer, or until that is not taken.
 async fn answer(future: impl Future<Output = ()>, pace: Pace) {
-    {
-        let mut future = pin!(future);
-        let mut tick = pin!(sleep(WRITE_TIMEOUT));
-        loop {
-            tokio::select! {
-                () = &mut future => break,
-                () = &mut tick => {
-                    tick.set(sleep(WRITE_TIMEOUT));
-                    if pace.tick() {
-                        tracing::debug!("HTTP/2 request ended: its answer was not taken");
-                        return;
-                    }
-                }
+    let taken = {
+        let (mut future, mut tick) = (pin!(future), pin!(sleep(WRITE_TIMEOUT)));
+        let mut piece = None;
+        poll_fn(|cx| {
+            if future.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(true);
             }
-        }
+            if piece.is_none() && pace.piece().is_some() {
+                piece = pace.piece();
+                tick.set(sleep(PIECE_TIMEOUT));
+            }
+            while tick.as_mut().poll(cx).is_ready() {
+                if piece.is_some() && piece == pace.piece() || piece.is_none() && pace.tick() {
+                    return Poll::Ready(false);
+                }
+                piece = pace.piece();
+                tick.set(sleep(piece.map_or(WRITE_TIMEOUT, |_| PIECE_TIMEOUT)));
+            }
+            Poll::Pending
+        })
+        .await
+    };
+    if !taken {
+        tracing::debug!("HTTP/2 request ended: its answer was not taken");
+        return;
     }
     if let Some(after) = pace.take_after() {
         after.await;

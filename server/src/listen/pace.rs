@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tourbillon::http::PendingStream;
 
@@ -17,6 +18,9 @@ pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time within which an answer must be taken (HTTP-01).
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Time within which a piece of a stream must be written, up to as much again (EMU-06).
+pub(super) const PIECE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// What the task of a connection and the service of its requests share: whether an answer is not taken, and what
 /// comes after an upgrade.
 ///
@@ -26,6 +30,24 @@ pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Default)]
 pub(crate) struct Pace(Arc<Shared>);
 
+/// A piece of a stream in the hands of the HTTP library.
+struct Piece {
+    bytes: Bytes,
+    pace: Pace,
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.pace.0.gone.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// Runs once HTTP is over.
 pub(crate) type After = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -33,6 +55,11 @@ pub(crate) type After = Pin<Box<dyn Future<Output = ()> + Send>>;
 struct Shared {
     /// 0 while a request is awaited or worked on, else one more than the ticks since its answer.
     ticks: AtomicU32,
+    /// How many pieces of a stream were handed over, and how many of them are gone.
+    handed: AtomicU32,
+    gone: AtomicU32,
+    /// Whether pieces are looked after: elsewhere others do that.
+    watches: bool,
     after: Mutex<Option<After>>,
     /// Until the first request.
     opening: Mutex<Option<Opening>>,
@@ -46,6 +73,11 @@ impl Pace {
     /// That of a connection of HTTP/1.1 that holds a place until its first request.
     pub(crate) fn new(opening: Option<Opening>) -> Self {
         Self(Arc::new(Shared { opening: Mutex::new(opening), lends: true, ..Shared::default() }))
+    }
+
+    /// That of a request of HTTP/2, which looks after the pieces of a stream.
+    pub(super) fn watching() -> Self {
+        Self(Arc::new(Shared { watches: true, ..Shared::default() }))
     }
 
     /// Whether an answer's stream can have the socket.
@@ -75,6 +107,21 @@ impl Pace {
     /// Its answer was handed over.
     pub(crate) fn answered(&self) {
         self.0.ticks.store(1, Ordering::Relaxed);
+    }
+
+    /// A piece of a stream for the HTTP library, which lets go of it once it is written.
+    pub(crate) fn hand(&self, bytes: Bytes) -> Bytes {
+        if !self.0.watches {
+            return bytes;
+        }
+        self.0.handed.fetch_add(1, Ordering::Relaxed);
+        Bytes::from_owner(Piece { bytes, pace: self.clone() })
+    }
+
+    /// The number of the oldest piece that is not written yet.
+    pub(super) fn piece(&self) -> Option<u32> {
+        let gone = self.0.gone.load(Ordering::Relaxed);
+        (gone != self.0.handed.load(Ordering::Relaxed)).then_some(gone)
     }
 
     /// What is to be done once the connection is upgraded.

@@ -310,6 +310,57 @@ fn what_is_not_known_comes_with_the_name_that_was_meant() {
     }
 }
 
+/// HID-109: Centrifugo's documentation of TLS has two groups at the top, where they mean nothing; and so had version 5.
+#[test]
+fn options_of_the_http_server_are_not_at_the_top() {
+    for (text, expected) in [
+        (
+            r#"{"tls":{"enabled":true,"cert_pem":"c","key_pem":"k"}}"#,
+            expect![[r#"
+                tls.cert_pem: no such option (in FILE); did you mean http_server.tls.cert_pem?
+                tls.enabled: no such option (in FILE); did you mean http_server.tls.enabled?
+                tls.key_pem: no such option (in FILE); did you mean http_server.tls.key_pem?"#]],
+        ),
+        (
+            r#"{"tls_autocert":{"enabled":true,"host_whitelist":["a.example"]}}"#,
+            expect![[r#"
+                tls_autocert.enabled: no such option (in FILE); did you mean http_server.tls_autocert.enabled?
+                tls_autocert.host_whitelist: no such option (in FILE); did you mean http_server.tls_autocert.host_whitelist?"#]],
+        ),
+        (
+            r#"{"tls":true,"tls_key_pem":"k","tls_autocert":true,"port":443}"#,
+            expect![[r#"
+                port: no such option (in FILE); did you mean http_server.port?
+                tls: no such option (in FILE); did you mean http_server.tls.enabled?
+                tls_autocert: no such option (in FILE); did you mean http_server.tls_autocert.enabled?
+                tls_key_pem: no such option (in FILE); did you mean http_server.tls.key_pem?"#]],
+        ),
+    ] {
+        refused(text, expected);
+    }
+    Sources::json("{}").variables(&[("CENTRIFUGO_TLS_ENABLED", "true")]).refused(expect![
+        "CENTRIFUGO_TLS_ENABLED: no such option (by CENTRIFUGO_TLS_ENABLED); did you mean CENTRIFUGO_HTTP_SERVER_TLS_ENABLED?"
+    ]);
+}
+
+/// TR-11.
+#[test]
+fn options_of_sockjs_are_refused_and_told_why() {
+    for text in [r#"{"sockjs":{"enabled":true}}"#, r#"{"sockjs":{"handler_prefix":"/connection/sockjs"}}"#] {
+        let refused = Sources::json(text).read().err().unwrap_or_default();
+        assert!(refused.contains("SockJS is gone since Centrifugo v6"), "{refused}");
+    }
+    refused(
+        r#"{"sockjs":true,"sockjs_heartbeat_delay":"25s"}"#,
+        expect![[r#"
+            sockjs: no such option (in FILE): SockJS is gone since Centrifugo v6; http_stream and sse are for clients without WebSocket
+            sockjs_heartbeat_delay: no such option (in FILE): SockJS is gone since Centrifugo v6; http_stream and sse are for clients without WebSocket"#]],
+    );
+    Sources::json("{}").variables(&[("CENTRIFUGO_SOCKJS", "true")]).refused(expect![
+        "CENTRIFUGO_SOCKJS: no such option (by CENTRIFUGO_SOCKJS): SockJS is gone since Centrifugo v6; http_stream and sse are for clients without WebSocket"
+    ]);
+}
+
 #[test]
 fn what_is_not_there_yet_is_refused() {
     for (text, expected) in [

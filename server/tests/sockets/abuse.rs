@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
+use tourbillon::node::Target;
+use tourbillon::types::{Payload, UserId};
 
 use crate::frames::*;
 use crate::harness::{KEY, Server, Where, start_at};
@@ -270,6 +272,81 @@ async fn an_answer_that_is_not_taken_is_given_up() {
     let seconds = seconds_until_the_end(&mut raw).await;
     assert_eq!((raw.seen.body.len(), raw.seen.complete.len()), (0, 0));
     assert!((30..=71).contains(&seconds), "{seconds} s");
+    server.end().await;
+}
+
+/// A stream of events on a connection whose streams have such a window, once its answer has begun.
+async fn stream_with_window(server: &Server, window: u16) -> Raw {
+    let mut raw = Raw::silent(server.external).await;
+    let [high, low] = window.to_be_bytes();
+    raw.send(&[PREFACE, &frame(SETTINGS, 0, 0, &[0, 4, 0, 0, high, low])].concat()).await;
+    raw.send(&frame(HEADERS, END_HEADERS, 1, &begin("POST", "/connection/http_stream"))).await;
+    raw.send(&frame(DATA, END_STREAM, 1, br#"{"id":1,"connect":{}}"#)).await;
+    raw.until(|seen| seen.answers == [(1, 200)]).await;
+    raw
+}
+
+/// Sends a text of so many bytes to all streams.
+async fn say(server: &Server, length: usize) {
+    let text = Payload::from(format!("\"{}\"", "x".repeat(length - 2)).into_bytes());
+    server.node.send(&Target::user(UserId::anonymous()), text).await.expect("sent");
+}
+
+/// EMU-06: a window that is never enlarged, whether it ends before the first piece, within it or later.
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_pieces_are_not_taken_ends_after_a_second() {
+    hold_time();
+    let server = start().await;
+    for window in [0, 50, 1_000] {
+        let mut raw = stream_with_window(&server, window).await;
+        if window == 1_000 {
+            raw.until(|seen| seen.body.ends_with(b"\n")).await;
+            // What fits is no reason.
+            say(&server, 100).await;
+            raw.until(|seen| seen.body.ends_with(b"x\"}}}\n")).await;
+            tokio::time::advance(Duration::from_secs(5)).await;
+            assert!(raw.until_heard().await.resets.is_empty());
+            say(&server, 2_000).await;
+        }
+        raw.until(|seen| seen.body.len() == usize::from(window)).await;
+        let begun = Instant::now();
+        while raw.until_heard().await.resets.is_empty() {
+            tokio::time::advance(Duration::from_millis(100)).await;
+        }
+        let millis = begun.elapsed().as_millis();
+        assert!((900..=1_300).contains(&millis), "{window}: {millis} ms");
+        assert_eq!(
+            (raw.seen.resets.as_slice(), raw.seen.body.len()),
+            ([(1, CANCEL)].as_slice(), window.into())
+        );
+        while server.node.connections() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!raw.seen.ended, "the connection has other requests");
+    }
+    server.end().await;
+}
+
+/// The second is for a piece, not for all of them.
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_pieces_are_taken_slowly_goes_on() {
+    hold_time();
+    let server = start().await;
+    let mut raw = stream_with_window(&server, 1_000).await;
+    raw.until(|seen| seen.body.ends_with(b"\n")).await;
+    for _ in 0..150 {
+        say(&server, 1_000).await;
+    }
+    let mut taken = 1_000;
+    while taken < 150_000 {
+        raw.until(|seen| seen.body.len() >= taken).await;
+        tokio::time::advance(Duration::from_millis(900)).await;
+        raw.until_heard().await;
+        assert_eq!((raw.seen.resets.len(), server.node.connections()), (0, 1), "after {taken}");
+        raw.send(&[0, 1].map(|of| frame(WINDOW_UPDATE, 0, of, &20_000_u32.to_be_bytes())).concat()).await;
+        taken += 20_000;
+    }
+    drop(raw);
     server.end().await;
 }
 

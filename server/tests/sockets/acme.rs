@@ -10,6 +10,7 @@ use tourbillon_server::config::{ListenerConfig, Options};
 use crate::authority::{AcmeServer, Asks};
 use crate::certificates::{Authority, Speaking, connect};
 use crate::harness::{ask, ask_over, start_on};
+use crate::http3::is_served;
 use crate::tls::Folder;
 
 /// A port that was free a moment ago.
@@ -75,6 +76,34 @@ async fn certificates_are_got_kept_and_shown() {
         assert_eq!(authority.seen(), ordered);
         server.end().await;
     }
+}
+
+/// HTTP-03: Centrifugo has HTTP/3 with certificates from files only.
+#[tokio::test]
+async fn http3_shows_what_was_issued() {
+    let folder = Folder::new("acme-http3");
+    let (own, issues) = (Authority::new("own"), Arc::new(Authority::new("issues")));
+    let config = Arc::new(Speaking::trusting(&issues).config());
+    let external = free_port().await;
+    let authority = AcmeServer::start(&own, Arc::clone(&issues), Asks::OverTls, external).await;
+    let server = start_on(ListenerConfig { external: external.into(), internal: None }, false, |options| {
+        set(options, &authority, &own, &folder);
+        options.http_server.http3.enabled = true;
+        options.init.enabled = true;
+    })
+    .await;
+    let stream = loop {
+        match connect(external, Arc::clone(&config)).await {
+            Ok(stream) => break stream,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    let answer = ask_over(stream, "GET /health HTTP/1.1\r\nHost: localhost\r\n", "").await;
+    let told = answer.header("alt-svc").map(str::to_owned);
+    assert!(told.is_some_and(|told| told.contains(&format!(":{}", external.port()))), "{answer:?}");
+    assert!(is_served(&server, &Speaking::trusting(&issues)).await);
+    assert!(!is_served(&server, &Speaking::trusting(&own)).await, "it is that certificate");
+    server.end().await;
 }
 
 /// The authority is not convinced: there is no certificate, and the server goes on.

@@ -37,7 +37,7 @@ pub(crate) enum Asks {
 
 struct Shared {
     base: String,
-    issues: Authority,
+    issues: Arc<Authority>,
     asks: Asks,
     /// Where hosts are.
     at: SocketAddr,
@@ -64,7 +64,13 @@ struct Order {
 
 impl AcmeServer {
     /// Starts one that finds all hosts at `at`.
-    pub(crate) async fn start(own: &Authority, issues: Authority, asks: Asks, at: SocketAddr) -> Self {
+    pub(crate) async fn start(
+        own: &Authority,
+        issues: impl Into<Arc<Authority>>,
+        asks: Asks,
+        at: SocketAddr,
+    ) -> Self {
+        let issues = issues.into();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let base = format!("https://localhost:{}", address.port());

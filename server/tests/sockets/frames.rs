@@ -85,6 +85,15 @@ pub(crate) fn post(stream: u32, more: &[(&str, &str)]) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, stream, &block)
 }
 
+/// Time passes where the test says so, and not while bytes are on their way: the runtime is never idle.
+pub(crate) fn hold_time() {
+    tokio::spawn(async {
+        loop {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
 /// What a server said so far.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {

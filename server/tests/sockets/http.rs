@@ -48,6 +48,16 @@ async fn paths_are_configurable_and_match_exactly() {
     server.end().await;
 }
 
+/// TR-11.
+#[tokio::test]
+async fn there_is_no_sockjs() {
+    let server = start(|_| {}).await;
+    for path in ["/connection/sockjs", "/connection/sockjs/info", "/connection/sockjs/1/a/websocket"] {
+        assert_eq!(server.get(path).await.status, 404, "{path}");
+    }
+    server.end().await;
+}
+
 /// NET-12.
 #[tokio::test]
 async fn every_endpoint_is_where_its_option_says() {

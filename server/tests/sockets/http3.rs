@@ -83,7 +83,8 @@ fn get(path: &str) -> Request<&'static str> {
     Request::get(format!("https://localhost{path}")).body("").expect("a request")
 }
 
-async fn is_served(server: &Server, speaking: &Speaking<'_>) -> bool {
+/// Whether a client that speaks TLS like this is answered over HTTP/3.
+pub(crate) async fn is_served(server: &Server, speaking: &Speaking<'_>) -> bool {
     let answer = fetch(server.external, speaking, get("/connection/init")).await;
     answer.is_some_and(|(status, ..)| status == StatusCode::OK)
 }

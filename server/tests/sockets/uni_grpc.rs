@@ -6,14 +6,17 @@ use bytes::{Buf, Bytes, BytesMut};
 use h2::RecvStream;
 use h2::client::SendRequest;
 use http::{HeaderMap, Request};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tourbillon::node::Target;
 use tourbillon::protocol::client::{Replies, ServerMessage};
 use tourbillon::protocol::{Envelope, PushEvent};
-use tourbillon::types::Encoding;
-use tourbillon_server::config::{Options, SecretText, Settings};
+use tourbillon::types::{Encoding, Payload, UserId};
+use tourbillon_server::config::{GoDuration, Options, SecretText, Settings};
 
 use crate::certificates::{Authority, Speaking};
+use crate::frames::*;
 use crate::harness::{Server, all, start};
 use crate::tls::Folder;
 
@@ -176,10 +179,121 @@ async fn quiet_calls_are_pinged_and_quiet_connections_ended() {
     // One that never calls is not kept.
     let address = server.uni_grpc.expect("a port");
     let mut silent = TcpStream::connect(address).await.expect("a connection");
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let _ = all(&mut silent).await;
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
     drop(stream);
+    server.end().await;
+}
+
+/// A call in frames, on a connection that gives each stream such a window, once its answer has begun.
+async fn call_in_frames(server: &Server, window: u32) -> Raw {
+    let mut raw = Raw::silent(server.uni_grpc.expect("a port")).await;
+    let window = [&[0, 4], window.to_be_bytes().as_slice()].concat();
+    raw.send(&[PREFACE, &frame(SETTINGS, 0, 0, &window)].concat()).await;
+    let head = [begin("POST", PATH), field("content-type", "application/grpc")].concat();
+    raw.send(&[frame(HEADERS, END_HEADERS, 1, &head), frame(DATA, END_STREAM, 1, &[0; 5])].concat()).await;
+    raw.until(|seen| seen.answers == [(1, 200)]).await;
+    raw
+}
+
+/// UNI-07: Centrifugo sends away who pings more often than every 5 s. The HTTP library answers here, one ping at a time,
+/// and reads nothing while an answer is not taken.
+#[tokio::test(start_paused = true)]
+async fn pings_of_clients_are_answered_however_many_and_not_piled_up() {
+    let server = start(enabled).await;
+    let mut raw = call_in_frames(&server, 65_535).await;
+    let pings = frame(PING, 0, 0, &[7; 8]).repeat(1_000);
+    for _ in 0..50 {
+        raw.send(&pings).await;
+        raw.until_heard().await;
+    }
+    assert!(!raw.seen.ended && raw.seen.goaway.is_none() && raw.seen.resets.is_empty(), "{:?}", raw.seen);
+    let before = raw.seen.body.len();
+    let everybody = Target::user(UserId::anonymous());
+    server.node.send(&everybody, Payload::from("1")).await.expect("sent");
+    assert!(!raw.until(|seen| seen.body.len() > before).await.ended);
+    // Who reads no answer is soon not read, and is gone when its call is: what is pushed to it is not taken.
+    let (begun, mut sent) = (Instant::now(), 0);
+    while raw.stream.write_all(&pings).await.is_ok() {
+        sent += pings.len();
+        assert!(sent < 1 << 26, "it takes everything");
+    }
+    assert!((30..=80).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    while server.node.connections() > 0 {
+        tokio::task::yield_now().await;
+    }
+    server.end().await;
+}
+
+/// UNI-07: after 25 s in which nothing came the server asks, and waits 5 s.
+#[tokio::test(start_paused = true)]
+async fn who_does_not_answer_pings_of_the_connection_is_left() {
+    let server = start(enabled).await;
+    let mut raw = call_in_frames(&server, 65_535).await;
+    let (begun, mut asked) = (Instant::now(), None);
+    let mut head = [0; 9];
+    while raw.stream.read_exact(&mut head).await.is_ok() {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        raw.stream.read_exact(&mut vec![0; usize::try_from(length).expect("small")]).await.expect("a frame");
+        if head[3] == PING {
+            asked.get_or_insert(begun.elapsed().as_secs());
+        }
+    }
+    assert_eq!((asked, begun.elapsed().as_secs()), (Some(25), 30));
+    while server.node.connections() > 0 {
+        tokio::task::yield_now().await;
+    }
+    server.end().await;
+}
+
+/// HID-101: Centrifugo pings every 25 s here, whatever its options say.
+#[tokio::test(start_paused = true)]
+async fn pings_of_calls_follow_the_options() {
+    let server = start(|options| {
+        enabled(options);
+        options.client.ping_interval = GoDuration::from_secs(10);
+    })
+    .await;
+    let requests = client(&server).await;
+    let mut stream = Stream::open(&requests, b"").await;
+    let Some((_, PushEvent::Connect(connected))) = stream.next().await else { panic!("no connect push") };
+    assert_eq!((connected.ping, connected.pong), (10, false));
+    assert!(stream.next().await.is_none(), "a ping");
+    let begun = Instant::now();
+    for _ in 0..3 {
+        assert!(stream.next().await.is_none(), "a ping");
+    }
+    assert!((29..=31).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    drop(stream);
+    server.end().await;
+}
+
+/// As any stream over HTTP/2 (EMU-06), and its place is free then.
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_pushes_are_not_taken_ends_after_a_second() {
+    hold_time();
+    let server = start(|options| {
+        enabled(options);
+        options.client.connection_limit = 1;
+    })
+    .await;
+    let mut raw = call_in_frames(&server, 10).await;
+    raw.until(|seen| seen.body.len() == 10).await;
+    let begun = Instant::now();
+    while raw.until_heard().await.resets.is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(100), "{:?} {}", raw.seen, server.node.connections());
+        tokio::time::advance(Duration::from_millis(100)).await;
+    }
+    let millis = begun.elapsed().as_millis();
+    assert!((900..=1_300).contains(&millis), "{millis} ms");
+    assert_eq!((raw.seen.resets.as_slice(), raw.seen.ended), ([(1, CANCEL)].as_slice(), false));
+    while server.node.connections() > 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(raw);
+    let requests = client(&server).await;
+    assert!(Stream::open(&requests, b"").await.next().await.is_some(), "there is a place");
     server.end().await;
 }
 
@@ -226,7 +340,7 @@ async fn calls_come_over_tls_from_those_who_may() {
     assert!(speaking.connect(server.uni_grpc.expect("a port")).await.is_err(), "HTTP/2 alone is spoken");
     // Without TLS there is nothing.
     let mut plain = TcpStream::connect(server.uni_grpc.expect("a port")).await.expect("a connection");
-    tokio::io::AsyncWriteExt::write_all(&mut plain, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("sent");
+    plain.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("sent");
     assert!(!all(&mut plain).await.starts_with(&[0, 0]), "no frame of HTTP/2");
     server.end().await;
 }
@@ -268,7 +382,7 @@ async fn a_call_whose_handshake_does_not_come_is_not_waited_for() {
     })
     .await;
     let mut silent = TcpStream::connect(server.uni_grpc.expect("a port")).await.expect("a connection");
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let _ = all(&mut silent).await;
     assert!((9..=11).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
     server.end().await;

@@ -181,7 +181,8 @@ export class Server {
   }
 }
 
-async function freePort() {
+/** A loopback port that was free a moment ago. */
+export async function freePort() {
   const probe = createServer();
   await new Promise((resolve, reject) => probe.once("error", reject).listen(0, "127.0.0.1", resolve));
   const { port } = probe.address();

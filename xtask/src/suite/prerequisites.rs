@@ -1,4 +1,5 @@
-//! What the run needs that cargo does not bring: Node, the npm packages of the SDK tests, a browser, Python's packages.
+//! What the run needs that cargo does not bring: Node, the npm packages of the SDK tests, a browser, a reverse proxy,
+//! Python's packages.
 //!
 //! What is missing is installed where that can be done. Where it cannot, the steps that need it are left out, and
 //! the run says so at the top, in its report and nowhere quietly.
@@ -16,11 +17,16 @@ pub(super) const PYTHON: &str = "tests/python";
 /// The program, and the Debian package that has it.
 const BROWSER: &str = "chromium";
 
+/// A reverse proxy: the program, and the Debian package that has it.
+const PROXY: &str = "nginx";
+
 /// What is not there, with the reason.
 #[derive(Debug, Default)]
 pub(super) struct Missing {
     pub(super) node: Option<String>,
     pub(super) browser: Option<String>,
+    /// The tests behind it are left out then, and say so.
+    pub(super) proxy: Option<String>,
 }
 
 /// Installs what the wanted steps need and is missing.
@@ -31,6 +37,7 @@ pub(super) fn install(root: &Path, sdk: bool, browser: bool) -> Result<Missing, 
         if missing.node.is_none() {
             packages(root)?;
         }
+        missing.proxy = package_missing(root, PROXY);
     }
     if browser {
         missing.browser = package_missing(root, BROWSER);
@@ -91,7 +98,10 @@ pub(super) fn python(root: &Path, folder: &Path) -> Result<Result<String, String
 
 /// Why a program is missing that Debian has in a package of the same name, and that could not be installed.
 pub(super) fn package_missing(root: &Path, program: &str) -> Option<String> {
-    let there = || Command::new(root, &format!("{program} --version")).answers();
+    let there = || {
+        let asked = |flag| Command::new(root, &format!("{program} {flag}")).answers();
+        asked("--version") || asked("-v")
+    };
     if there() {
         println!("{program} is there");
         return None;
@@ -122,7 +132,7 @@ mod tests {
     #[test]
     fn nothing_is_asked_for_where_nothing_is_wanted() {
         let missing = install(Path::new("/"), false, false).expect("nothing to do");
-        assert!(missing.node.is_none() && missing.browser.is_none());
+        assert!(missing.node.is_none() && missing.browser.is_none() && missing.proxy.is_none());
     }
 
     #[test]

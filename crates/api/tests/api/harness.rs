@@ -7,6 +7,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tourbillon_api::{ApiService, HttpApi, HttpApiConfig};
+use tourbillon_broker::Engine;
 use tourbillon_broker_memory::MemoryEngine;
 use tourbillon_node::{
     ChannelOptions, ConnectDecision, ConnectRequest, DataFormat, HistoryPolicy, Hooks, Node, NodeConfig,
@@ -93,15 +94,25 @@ pub(crate) fn start_with(change: impl FnOnce(&mut HttpApiConfig)) -> Test {
     start_as(change, |service| service)
 }
 
+/// The same on an engine of the test's own.
+pub(crate) fn start_on(engine: impl Into<Engine>) -> Test {
+    build(engine, |config| KEY.clone_into(&mut config.key), |service| service)
+}
+
 fn start_as(change: impl FnOnce(&mut HttpApiConfig), more: impl FnOnce(ApiService) -> ApiService) -> Test {
+    build(MemoryEngine::default(), change, more)
+}
+
+fn build(
+    engine: impl Into<Engine>,
+    change: impl FnOnce(&mut HttpApiConfig),
+    more: impl FnOnce(ApiService) -> ApiService,
+) -> Test {
     let mut node = NodeConfig::default();
     "test".clone_into(&mut node.name);
     "1.2.3".clone_into(&mut node.version);
-    let (node, driver) = Node::builder(MemoryEngine::default())
-        .hooks(Names)
-        .config(node)
-        .build()
-        .expect("a valid configuration");
+    let (node, driver) =
+        Node::builder(engine).hooks(Names).config(node).build().expect("a valid configuration");
     tokio::spawn(driver);
     let mut config = HttpApiConfig::default();
     change(&mut config);

@@ -10,6 +10,7 @@ mod explain;
 mod harness;
 mod kept;
 mod openapi;
+mod parallel;
 mod publish;
 mod queries;
 mod revoke;

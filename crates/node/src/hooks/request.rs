@@ -11,7 +11,7 @@ pub use tourbillon_recovery::RecoveryMode;
 pub use tourbillon_session::Refusal;
 use tourbillon_transport::KeptHeaders;
 use tourbillon_types::{
-    Channel, ClientId, Direction, Encoding, Instant, KeptPayload, Payload, Permissions, SessionId,
+    Channel, ClientId, Direction, Encoding, Instant, KeptPayload, Payload, Permissions, PushKinds, SessionId,
     StreamPosition, TagFilter, TagMatcher, Tags, Text, UserId,
 };
 
@@ -42,6 +42,8 @@ pub struct Client {
     pub direction: Direction,
     /// The peer's address, where there is one.
     pub peer: Option<SocketAddr>,
+    /// Kinds of pushes that its transport leaves out.
+    pub suppressed: PushKinds,
     /// The headers of its HTTP request that the node was told to keep
     /// ([`NodeConfig::keep_headers`](crate::NodeConfig::keep_headers)). Never logged.
     pub headers: KeptHeaders,
@@ -64,6 +66,7 @@ impl Client {
             encoding: Encoding::Json,
             direction: Direction::Bidirectional,
             peer: None,
+            suppressed: PushKinds::NONE,
             headers: KeptHeaders::default(),
             token: None,
         }

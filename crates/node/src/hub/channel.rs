@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tourbillon_transport::{Message, Run};
-use tourbillon_types::{Channel, Disconnect, TagMatcher};
+use tourbillon_types::{Channel, Disconnect, PushKinds, TagMatcher};
 
 use super::dense::{Dense, Keyed};
 use super::encodings::{Body, Form};
@@ -44,8 +44,10 @@ pub(crate) struct Place {
     pub(crate) compact: bool,
     /// Whether it has a position.
     pub(crate) positioned: bool,
-    /// Whether joins and leaves are told to it.
-    pub(crate) listens: bool,
+    /// Which of joins and leaves are told to it.
+    pub(crate) listens: PushKinds,
+    /// Whether it is sent no publications. It has a place in the channel like others, and moves over them.
+    pub(crate) mute: bool,
     /// Whether it takes deltas.
     pub(crate) delta: bool,
     /// Whether it takes deltas of publications outside a stream, too.
@@ -57,7 +59,7 @@ pub(crate) struct Place {
 impl Place {
     /// Whether nothing has to be looked at for a publication.
     const fn is_plain(&self) -> bool {
-        !self.positioned && !self.listens && !self.delta && self.filter.is_none()
+        !self.positioned && self.listens.is_empty() && !self.mute && !self.delta && self.filter.is_none()
     }
 }
 

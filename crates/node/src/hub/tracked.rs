@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tourbillon_recovery::{Gate, Offer, Opened, Plan, ResumeError, Resumed};
 use tourbillon_session::ServerOp;
 use tourbillon_transport::Message;
-use tourbillon_types::{Channel, Disconnect, Publication, StreamPosition, TagMatcher};
+use tourbillon_types::{Channel, Disconnect, Publication, PushKinds, StreamPosition, TagMatcher};
 
 use super::bodies::{Encoder, whole};
 use super::channel::Place;
@@ -28,6 +28,8 @@ pub(super) struct Tracked {
     latest: Latest,
     /// How many take deltas.
     deltas: usize,
+    /// How many are sent nothing.
+    mutes: usize,
     /// Whether it is known that there are positions to be checked.
     checked: bool,
 }
@@ -37,13 +39,13 @@ struct Slot {
     conn: Arc<Conn>,
     /// `None` once the position is lost: it gets nothing more, and waits for its end.
     gate: Option<Gate>,
-    /// Whether joins and leaves are told to it.
-    listens: bool,
+    /// Which of joins and leaves are told to it.
+    listens: PushKinds,
     /// Whether it takes the channel's number for its name.
     compact: bool,
 }
 
-/// What filters and deltas need.
+/// What filters, deltas and those that are sent nothing need.
 #[derive(Debug, Default)]
 struct Extra {
     /// Which publication it has, as [`Latest`] counts them; 0 when that is not known.
@@ -51,6 +53,8 @@ struct Extra {
     filter: FilterId,
     delta: bool,
     keeps_latest: bool,
+    /// Whether publications are not sent to it, whatever the filters say.
+    mute: bool,
 }
 
 impl Keyed for Slot {
@@ -69,7 +73,7 @@ impl Slot {
 
 impl Extra {
     const fn is_none(&self) -> bool {
-        !self.delta && self.filter.is_none()
+        !self.delta && !self.mute && self.filter.is_none()
     }
 
     /// How a publication looks that the subscriber gets now. It has that one from here on.
@@ -104,9 +108,12 @@ impl Tracked {
         let gate = Some(Gate::buffering(limit));
         self.slots.push(Slot { conn: conn.clone(), gate, listens: place.listens, compact: place.compact });
         let filter = self.filters.add(&place.filter);
-        let extra = Extra { has: 0, filter, delta: place.delta, keeps_latest: place.keeps_latest };
+        // Without publications there is none that a delta could be against.
+        let delta = place.delta && !place.mute;
+        let extra = Extra { has: 0, filter, delta, keeps_latest: place.keeps_latest, mute: place.mute };
         if !extra.is_none() || !self.extras.is_empty() {
             self.deltas += usize::from(extra.delta);
+            self.mutes += usize::from(extra.mute);
             self.extras.resize_with(self.slots.len() - 1, Extra::default);
             self.extras.push(extra);
         }
@@ -119,9 +126,10 @@ impl Tracked {
             let extra = self.extras.swap_remove(at);
             self.filters.remove(extra.filter);
             self.deltas -= usize::from(extra.delta);
+            self.mutes -= usize::from(extra.mute);
             if self.deltas == 0 {
                 self.latest.forget();
-                if self.filters.is_empty() {
+                if self.mutes == 0 && self.filters.is_empty() {
                     self.extras = Vec::new();
                 }
             }
@@ -177,12 +185,13 @@ impl Tracked {
         let Some(at) = self.position(conn) else { return false };
         let Some(slot) = self.slots.get_mut(at) else { return false };
         let Some(gate) = &mut slot.gate else { return false };
+        let mute = self.extras.get(at).is_some_and(|extra| extra.mute);
         let extra = self.extras.get_mut(at).filter(|extra| extra.delta);
         let body = if extra.is_some() { whole(conn.variant.encoding) } else { Body::Plain };
         let positioned = live.is_some();
         let Opened { publications, lost } = gate.open(live);
         let form = Form { variant: conn.variant, compact: slot.compact, body };
-        for publication in &publications {
+        for publication in publications.iter().filter(|_| !mute) {
             match encode(publication, form) {
                 Ok(message) => slot.conn.send(message),
                 Err(why) => slot.conn.fail(why),
@@ -228,6 +237,7 @@ impl Tracked {
             let hidden = self.filters.hides(extra.filter, publication);
             filtered += u64::from(hidden);
             match gate.offer(publication, hidden) {
+                Offer::Deliver if extra.mute => {}
                 Offer::Deliver => {
                     let body = extra.body(&slot.conn, &self.latest, encoder, may_be_delta);
                     encodings.send(&slot.conn, slot.compact, body);
@@ -286,7 +296,7 @@ impl Tracked {
             }
             let mut body = Body::Plain;
             if let Some(extra) = extra {
-                if self.filters.hides(extra.filter, publication) {
+                if extra.mute || self.filters.hides(extra.filter, publication) {
                     continue;
                 }
                 if extra.delta {
@@ -316,11 +326,11 @@ impl Tracked {
         }
     }
 
-    /// Queues a message for everybody who listens and has got its reply.
-    pub(super) fn notify(&self, encode: impl FnMut(Form) -> Result<Message, Disconnect>) {
+    /// Queues a message of a kind for everybody who listens to that and has got its reply.
+    pub(super) fn notify(&self, kind: PushKinds, encode: impl FnMut(Form) -> Result<Message, Disconnect>) {
         let mut encodings = Encodings::new(encode);
         for slot in self.slots.iter() {
-            if slot.listens && slot.gate.as_ref().is_some_and(|gate| !gate.is_buffering()) {
+            if slot.listens.has(kind) && slot.gate.as_ref().is_some_and(|gate| !gate.is_buffering()) {
                 encodings.send(&slot.conn, slot.compact, Body::Plain);
             }
         }

@@ -24,4 +24,5 @@ mod pubsub;
 mod scripted;
 mod server_side;
 mod simulation;
+mod suppressed;
 mod writes;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tourbillon_node::{AllowAll, NodeConfig};
-use tourbillon_types::{Direction, Disconnect, Encoding};
+use tourbillon_types::{Direction, Disconnect, Encoding, PushKinds};
 
 use crate::harness::start;
 
@@ -107,7 +107,7 @@ async fn a_unidirectional_client_gets_bare_pushes() {
     let test = start(AllowAll, NodeConfig::default());
     let mut client = test.open(1 << 20, |info| {
         info.direction = Direction::Unidirectional;
-        info.disconnect_push = true;
+        info.suppressed = PushKinds::NONE;
     });
     client.send(r#"{"id":1,"connect":{}}"#);
     let push = client.message().await;

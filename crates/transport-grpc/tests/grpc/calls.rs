@@ -58,7 +58,7 @@ fn a_call_is_a_connection_to_a_listener() {
             ("uni_grpc", Encoding::Protobuf, PingMode::Protocol)
         );
         assert_eq!(info.direction, Direction::Unidirectional);
-        assert!(info.disconnect_push && !info.emulation && !info.connect_errors && info.peer.is_some());
+        assert!(info.suppressed.is_empty() && !info.emulation && !info.connect_errors && info.peer.is_some());
         let (mut reader, _writer) = transport.split();
         let Received::Message(frame) = reader.recv().await.expect("a command") else { panic!("no message") };
         let mut commands = Commands::new(Encoding::Protobuf, frame);

@@ -65,7 +65,7 @@ fn what_comes_with_the_request_is_the_first_message() {
             let unidirectional = name.starts_with("uni_");
             assert_eq!(info.direction == Direction::Unidirectional, unidirectional);
             assert_eq!(info.emulation, !unidirectional);
-            assert!(info.disconnect_push && info.peer.is_some());
+            assert!(info.suppressed.is_empty() && info.peer.is_some());
             assert_eq!(context.headers["host"], "a.example");
             assert_eq!(String::from_utf8_lossy(&first(transport).await), expected, "{shown}");
         }

@@ -2,7 +2,7 @@
 
 use tourbillon_transport::{PingMode, Transport};
 use tourbillon_transport_websocket::{Compression, OriginPolicy, WebSocketConfig};
-use tourbillon_types::Encoding;
+use tourbillon_types::{Encoding, PushKinds};
 
 use crate::support::{Server, block_on, handshake, open, request};
 
@@ -28,7 +28,7 @@ fn the_handshake_is_that_of_the_rfc() {
         assert_eq!(context.headers["cookie"], "a=b");
         assert_eq!(transport.info().peer, stream.local_addr().ok());
         assert_eq!(transport.info().name, "websocket");
-        assert!(!transport.info().disconnect_push);
+        assert_eq!(transport.info().suppressed, PushKinds::DISCONNECT);
     });
 }
 

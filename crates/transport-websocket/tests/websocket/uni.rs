@@ -11,7 +11,7 @@ use tourbillon_transport::{
 use tourbillon_transport_websocket::{
     Compression, UniWebSocketConfig, UniWebSocketTransport, UpgradedWrite, WebSocketWriter,
 };
-use tourbillon_types::{Direction, Disconnect, Encoding};
+use tourbillon_types::{Direction, Disconnect, Encoding, PushKinds};
 
 use crate::support::{Server, block_on, frame, handshake, next_frame, open, request};
 
@@ -51,12 +51,12 @@ fn what_a_transport_to_listeners_is() {
             ("uni_websocket", Encoding::Json, PingMode::Native)
         );
         assert_eq!(info.direction, Direction::Unidirectional);
-        assert!(info.disconnect_push && !info.emulation && !info.connect_errors);
+        assert!(info.suppressed.is_empty() && !info.emulation && !info.connect_errors);
         assert_eq!(info.write_timeout, Some(Duration::from_millis(250)));
         assert_eq!(info.peer, stream.local_addr().ok());
         let mut config = UniWebSocketConfig::default();
         config.disable_disconnect_push = true;
-        assert!(!connected(config, "").await.0.info().disconnect_push);
+        assert_eq!(connected(config, "").await.0.info().suppressed, PushKinds::DISCONNECT);
     });
 }
 

@@ -42,7 +42,7 @@ fn a_session_is_a_connection_with_the_encoding_that_it_asks_for() {
             assert_eq!(context.headers["x-mine"], "1");
             let info = transport.info().clone();
             assert_eq!((info.name, info.encoding), ("webtransport", encoding));
-            assert!(info.disconnect_push && !info.emulation && info.peer.is_some());
+            assert!(info.suppressed.is_empty() && !info.emulation && info.peer.is_some());
             assert_eq!(info.write_timeout, Some(Duration::from_secs(1)));
             let (mut reader, mut writer) = transport.split();
             for message in expected {

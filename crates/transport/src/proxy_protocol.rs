@@ -1,12 +1,12 @@
 //! The PROXY protocol: a load balancer says whose connection it passes on, before anything else
 //! (haproxy.org, `proxy-protocol.txt`, versions 1 and 2).
+//!
+//! For servers that hand connections to transports: those are to have the address of the client.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::io::{AsyncRead, AsyncReadExt};
-
-use super::port::canonical;
 
 /// What begins a header of version 2.
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -20,22 +20,33 @@ const LONGEST_BODY: usize = 4096;
 
 /// Why there is no header.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum HeaderError {
+#[non_exhaustive]
+pub enum HeaderError {
+    /// The connection broke off, or ended.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// What comes is something else.
     #[error("there is none")]
     Missing,
+    /// It is none that makes sense.
     #[error("{0}")]
     Malformed(&'static str),
 }
 
 /// Reads a header and nothing after it. `None` where it does not say whose connection it is, as for a load balancer's
-/// own checks.
+/// own checks. An IPv4 address within an IPv6 one is told as that.
+///
+/// # Errors
+///
+/// There is no header, or none that makes sense. The connection is of no use then.
 ///
 /// # Cancel safety
 ///
 /// Not safe: what was read is lost.
-pub(super) async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Option<SocketAddr>, HeaderError> {
+pub async fn read<S>(stream: &mut S) -> Result<Option<SocketAddr>, HeaderError>
+where
+    S: AsyncRead + Unpin + Send,
+{
     // A header of either version is longer than this.
     let mut begun = [0; SIGNATURE.len()];
     stream.read_exact(&mut begun).await?;
@@ -46,12 +57,12 @@ pub(super) async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Option<
     } else {
         Err(HeaderError::Missing)
     }
-    .map(|peer| peer.map(canonical))
+    .map(|peer| peer.map(|peer| SocketAddr::new(peer.ip().to_canonical(), peer.port())))
 }
 
 async fn read_line<S>(stream: &mut S, begun: &[u8]) -> Result<Option<SocketAddr>, HeaderError>
 where
-    S: AsyncRead + Unpin,
+    S: AsyncRead + Unpin + Send,
 {
     let mut line = begun.to_vec();
     while !line.ends_with(b"\r\n") {
@@ -87,7 +98,7 @@ where
 
 async fn read_binary<S>(stream: &mut S) -> Result<Option<SocketAddr>, HeaderError>
 where
-    S: AsyncRead + Unpin,
+    S: AsyncRead + Unpin + Send,
 {
     let (version_and_command, family) = (stream.read_u8().await?, stream.read_u8().await?);
     let length = usize::from(stream.read_u16().await?);
