@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use serde_json::json;
+use tourbillon_load::command::Bench;
 
-use crate::bench::Bench;
 use crate::config::{ConfigError, Given, Loaded, Options, Problem, Settings, Source, dotenv, load};
 use crate::dev::fresh_secret;
 use crate::tools::{CheckToken, Explain, GenSubToken, GenToken};

@@ -7,7 +7,6 @@
 mod acme;
 mod admission;
 mod app;
-pub mod bench;
 mod body;
 pub mod cli;
 pub mod config;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio_util::sync::CancellationToken;
 use tourbillon::types::SystemClock;
-use tourbillon_server::bench::bench;
+use tourbillon_load::command::bench;
 use tourbillon_server::cli::{Cli, Command, Serve, check_config, generate_config};
 use tourbillon_server::config::Settings;
 use tourbillon_server::dev::{self, Dev};

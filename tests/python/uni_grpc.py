@@ -1,8 +1,11 @@
 """The unidirectional GRPC stream, as Python's grpcio sees it, against a running tourbillon.
 
-The program is in TOURBILLON_BIN. Messages are taken as bytes: what is in them, Rust tests show.
+The program is in TOURBILLON_BIN. There is no generated code: what is needed of Protobuf is here.
 """
 
+import base64
+import hashlib
+import hmac
 import json
 import os
 import shutil
@@ -18,6 +21,67 @@ import grpc
 
 PATH = "/centrifugal.centrifugo.unistream.CentrifugoUniStream/Consume"
 KEY = "key of the tests"
+SECRET = "a secret of the tests, at least 32 bytes long"
+STREAM = {"history_size": 100, "history_ttl": "300s", "force_recovery": True, "presence": True,
+          "join_leave": True, "force_push_join_leave": True}
+
+
+def varint(number):
+    """A number as Protobuf writes it."""
+    encoded = b""
+    while number > 0x7F:
+        encoded += bytes([number & 0x7F | 0x80])
+        number >>= 7
+    return encoded + bytes([number])
+
+
+def field(number, value):
+    """A field of a message: a number, a text or bytes."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    value = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def fields(message):
+    """The fields of a message: all values of each, by number."""
+    found, at = {}, 0
+
+    def number():
+        nonlocal at
+        value, shift = 0, 0
+        while True:
+            byte = message[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while at < len(message):
+        tag = number()
+        value = number()
+        if tag & 7 == 2:
+            at += value
+            value = message[at - value:at]
+        found.setdefault(tag >> 3, []).append(value)
+    return found
+
+
+def the(message, *path):
+    """The field at the end of a path through messages; None if it is not there."""
+    for step in path:
+        values = fields(message).get(step) if message is not None else None
+        message = values[-1] if values else None
+    return message
+
+
+def token(claims):
+    """A token of the server's, signed with HMAC and SHA-256."""
+    def part(data):
+        return base64.urlsafe_b64encode(data).rstrip(b"=")
+    signed = b".".join(part(json.dumps(value).encode()) for value in ({"alg": "HS256", "typ": "JWT"}, claims))
+    return (signed + b"." + part(hmac.digest(SECRET.encode(), signed, hashlib.sha256))).decode()
 
 
 def openssl(*arguments):
@@ -68,7 +132,9 @@ class WithServer(unittest.TestCase):
             "http_server": {"address": "127.0.0.1", "port": self.port},
             "http_api": {"key": KEY},
             "health": {"enabled": True},
-            "client": {"allow_anonymous_connect_without_token": True, "ping_interval": "9s"},
+            "client": {"allow_anonymous_connect_without_token": True, "ping_interval": "9s",
+                       "token": {"hmac_secret_key": SECRET}},
+            "channel": {"namespaces": [{"name": "stream", **STREAM}]},
             "uni_grpc": {"enabled": True, "address": "127.0.0.1", "port": self.grpc_port,
                          "max_receive_message_size": 1000, **self.uni_grpc()},
         }
@@ -76,15 +142,19 @@ class WithServer(unittest.TestCase):
         with file:
             json.dump(options, file)
         self.addCleanup(os.unlink, file.name)
+        self.options = file.name
+        self.start_server()
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}")
+        self.addCleanup(self.channel.close)
+
+    def start_server(self):
         # Variables of ours would be options.
         environment = {name: text for name, text in os.environ.items()
                        if not name.startswith(("TOURBILLON_", "CENTRIFUGO_"))}
-        self.server = subprocess.Popen([os.environ["TOURBILLON_BIN"], "-c", file.name], env=environment)
+        self.server = subprocess.Popen([os.environ["TOURBILLON_BIN"], "-c", self.options], env=environment)
         self.addCleanup(self.server.wait)
         self.addCleanup(self.server.kill)
         self.wait_for_server()
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}")
-        self.addCleanup(self.channel.close)
 
     def wait_for_server(self):
         for _ in range(200):
@@ -160,6 +230,117 @@ class UniGrpc(WithServer):
         self.assertEqual(self.server.wait(timeout=30), 0)
 
 
+class Listener:
+    """A call of a user whose token gives him a channel. `since`: the position from which he recovers."""
+
+    def __init__(self, test, user, channel, since=None):
+        self.channel = channel
+        asks = b""
+        if since is not None:
+            offset, epoch = since
+            asks = field(3, 1) + field(6, epoch) + field(7, offset)
+        request = field(1, token({"sub": user, "subs": {channel: {}}}))
+        request += field(3, field(1, channel) + field(2, asks))
+        self.call = test.consume(request)
+        connected = the(next(self.call), 10)
+        self.client, self.session = the(connected, 1).decode(), the(connected, 9).decode()
+        entry = the(connected, 4)
+        test.assertEqual(the(entry, 1).decode(), channel)
+        self.subscription = the(entry, 2)
+        self.epoch = the(self.subscription, 6).decode()
+        recovered = fields(self.subscription).get(7, [])
+        # What was asked, whether it could be had, and what it was.
+        self.recovered = (the(self.subscription, 12), the(self.subscription, 8), [self.number(one) for one in recovered])
+
+    @staticmethod
+    def number(publication):
+        return json.loads(the(publication, 4))["n"]
+
+    def next(self, kind):
+        """The next push that has this field; others are passed over."""
+        while True:
+            found = the(next(self.call), kind)
+            if found is not None:
+                return found
+
+    def numbers(self, count):
+        return [self.number(self.next(4)) for _ in range(count)]
+
+
+class Matrix(WithServer):
+    """What has to work over every transport. This one has no words for deltas."""
+
+    channels = 0
+
+    def fresh(self):
+        Matrix.channels += 1
+        return f"stream:{Matrix.channels}"
+
+    def publish(self, channel, first, last):
+        for n in range(first, last + 1):
+            self.api("publish", {"channel": channel, "data": {"n": n, "text": "Größe 🛰️\n"}})
+
+    def test_publications_arrive_complete_and_in_order(self):
+        channel = self.fresh()
+        listeners = [Listener(self, user, channel) for user in ("1", "2")]
+        self.publish(channel, 1, 100)
+        for listener in listeners:
+            self.assertEqual(listener.numbers(100), list(range(1, 101)))
+
+    def test_a_call_that_begins_where_another_ended_has_what_was_missed(self):
+        channel = self.fresh()
+        first = Listener(self, "cut", channel)
+        self.assertEqual(first.recovered, (None, None, []))
+        self.publish(channel, 1, 3)
+        self.assertEqual(first.numbers(3), [1, 2, 3])
+        first.call.cancel()
+        self.publish(channel, 4, 20)
+        second = Listener(self, "cut", channel, since=(3, first.epoch))
+        self.assertEqual(second.recovered, (1, 1, list(range(4, 21))))
+        self.publish(channel, 21, 21)
+        self.assertEqual(second.numbers(1), [21])
+
+    def test_presence_joins_and_leaves_tell_who_is_there(self):
+        channel = self.fresh()
+        stays, comes = Listener(self, "stays", channel), Listener(self, "comes", channel)
+        joined = stays.next(5)
+        while the(joined, 1, 1) != b"comes":
+            joined = stays.next(5)
+        self.assertEqual(the(joined, 1, 2).decode(), comes.client)
+        present = self.api("presence", {"channel": channel})["result"]["presence"]
+        self.assertEqual({client: info["user"] for client, info in present.items()},
+                         {stays.client: "stays", comes.client: "comes"})
+        comes.call.cancel()
+        self.assertEqual(stays.next(6), joined)
+
+    def test_a_disconnect_is_the_last_push(self):
+        told = Listener(self, "told", self.fresh())
+        why = {"code": 4501, "reason": "enough"}
+        self.api("disconnect", {"user": "told", "session": told.session, "disconnect": why})
+        self.assertEqual(told.next(11), field(1, 4501) + field(2, "enough"))
+        with self.assertRaises(StopIteration):
+            next(told.call)
+        self.assertEqual(told.call.code(), grpc.StatusCode.OK)
+
+    def test_a_server_that_ends_says_so_and_the_next_one_takes_over(self):
+        channel = self.fresh()
+        first = Listener(self, "1", channel)
+        self.publish(channel, 1, 3)
+        self.assertEqual(first.numbers(3), [1, 2, 3])
+        self.server.send_signal(signal.SIGTERM)
+        self.assertEqual(the(first.next(11), 1), 3001)
+        with self.assertRaises(StopIteration):
+            next(first.call)
+        self.assertEqual(self.server.wait(timeout=30), 0)
+        self.start_server()
+        self.publish(channel, 1, 4)
+        # A stream in memory is another one now, and whoever knew the other is told.
+        second = Listener(self, "1", channel, since=(3, first.epoch))
+        self.assertEqual((second.recovered, second.epoch == first.epoch), ((1, None, []), False))
+        self.publish(channel, 5, 5)
+        self.assertEqual(second.numbers(1), [5])
+
+
 @unittest.skipUnless(shutil.which("openssl"), "there is no openssl to make certificates with")
 class Secure(WithServer):
     def uni_grpc(self):
@@ -191,7 +372,7 @@ class Secure(WithServer):
 
 if __name__ == "__main__":
     load = unittest.defaultTestLoader.loadTestsFromTestCase
-    suite = unittest.TestSuite(load(case) for case in (UniGrpc, Secure))
+    suite = unittest.TestSuite(load(case) for case in (UniGrpc, Matrix, Secure))
     result = unittest.TextTestRunner(verbosity=2).run(suite)
     failed = len(result.failures) + len(result.errors)
     # As Node's runner counts, which the run's report reads.

@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import WebSocket from "ws";
+import { applyDelta } from "./lib/fossil.mjs";
 import { startServer, useServer } from "./lib/server.mjs";
 import { Recorder } from "./lib/wait.mjs";
 
@@ -13,6 +14,7 @@ const CONFIG = {
   channel: {
     namespaces: [
       { name: "stream", history_size: 100, history_ttl: "300s", force_recovery: true, presence: true },
+      { name: "delta", history_size: 100, history_ttl: "300s", force_recovery: true, allowed_delta_types: ["fossil"], delta_publish: true },
       { name: "room", history_size: 1, history_ttl: "300s", force_recovery: true, join_leave: true, force_push_join_leave: true },
     ],
   },
@@ -68,9 +70,9 @@ function websocket(t, server, query, first = null) {
   return events;
 }
 
-/** An event's data; nothing of the empty lines between events. */
+/** An event's data; nothing of the empty lines between events, nor of where the client stands. */
 function event(line) {
-  if (line.trim() === "") return "";
+  if (line.trim() === "" || /^id: tb1;/.test(line)) return "";
   assert.match(line, /^data: /);
   return line.slice("data: ".length);
 }
@@ -141,6 +143,34 @@ describe("one way", () => {
         assert.deepEqual(await numbers(second, 1), [21]);
       });
 
+      test("publications come as what is different from those before", async (t) => {
+        const channel = fresh("delta");
+        const text = "so much of it stays the same, Größe 🛰️. ".repeat(10);
+        const publishTexts = async (from, to) => {
+          for (const n of range(from, to)) await server.api("publish", { channel, data: { text, n } });
+        };
+        const first = await begin(t, "delta", channel, server, { [channel]: { delta: "fossil" } });
+        assert.equal(first.position.delta, true);
+        let last = null;
+        /** The publication's data, of which the one before may be needed. */
+        const whole = ({ data, delta = false }, isFirst) => {
+          assert.equal(delta, !isFirst);
+          last = delta ? applyDelta(last, data) : data;
+          return JSON.parse(last);
+        };
+        await publishTexts(1, 5);
+        for (const n of range(1, 5)) assert.deepEqual(whole((await first.events.next("push", ({ pub }) => pub)).pub, n === 1), { text, n });
+        await server.api("disconnect", { user: "delta", session: first.connect.session });
+        await first.events.next("end");
+        await publishTexts(6, 8);
+        const subs = { [channel]: { delta: "fossil", recover: true, offset: 5, epoch: first.position.epoch } };
+        const second = await begin(t, "delta", channel, server, subs);
+        const missed = second.position.publications.map((publication, at) => whole(publication, at === 0));
+        assert.deepEqual(missed, range(6, 8).map((n) => ({ text, n })));
+        await publishTexts(9, 9);
+        assert.deepEqual(whole((await second.events.next("push", ({ pub }) => pub)).pub, false), { text, n: 9 });
+      });
+
       test("joins and leaves are told", async (t) => {
         const channel = fresh("room");
         const stays = await begin(t, "stays", channel);
@@ -170,15 +200,19 @@ describe("one way", () => {
       test("a server that ends says so, and the next one takes over", async (t) => {
         const own = await startServer(t, CONFIG);
         const channel = fresh();
-        const { events } = await begin(t, "42", channel, own);
+        const { events, position } = await begin(t, "42", channel, own);
         assert.equal(await own.stop(), 0);
         const { disconnect } = await events.next("push");
         assert.equal(disconnect.code, 3001);
         assert.deepEqual(await events.next("end"), way.end(3001, disconnect.reason));
         await own.start();
-        const again = await begin(t, "42", channel, own);
         await publish(channel, 1, 1, own);
-        assert.deepEqual(await numbers(again, 1), [1]);
+        // A stream in memory is another one now, and whoever knew the other is told.
+        const again = await begin(t, "42", channel, own, { [channel]: { recover: true, offset: 0, epoch: position.epoch } });
+        assert.notEqual(again.position.epoch, position.epoch);
+        assert.deepEqual([again.position.was_recovering, again.position.recovered, again.position.publications], [true, undefined, undefined]);
+        await publish(channel, 2, 2, own);
+        assert.deepEqual(await numbers(again, 1), [2]);
       });
     });
   }

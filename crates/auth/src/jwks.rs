@@ -49,7 +49,8 @@ pub struct JwksConfig {
     pub retry_interval: Duration,
     /// The largest set, in bytes. Default 512 KiB.
     pub max_set_bytes: usize,
-    /// The most sets that are kept: addresses with placeholders are many. Default 1,024.
+    /// The most sets that are kept: addresses with placeholders are many. Default 1,024, and as many for each provider
+    /// with a fetcher of its own.
     pub max_sets: usize,
 }
 
@@ -83,6 +84,9 @@ pub struct JwksProvider {
     pub meta_from_claim: Vec<ClaimMapping>,
     /// What of its connection tokens becomes labels, in place of what all have (PRO-46).
     pub labels_from_claim: Vec<ClaimMapping>,
+    /// Who fetches its sets, where that is not whoever fetches those of others: over TLS with roots of its own, say.
+    /// What comes so is never taken for the keys of another provider at the same address.
+    pub fetch: Option<Arc<dyn JwksFetch>>,
 }
 
 /// Keys from sets that are fetched (KEY-05, KEY-06, KEY-07, PRO-46). Clones share the sets.
@@ -93,12 +97,25 @@ struct Inner {
     providers: Vec<Provider>,
     issuer_regex: Option<Pattern>,
     audience_regex: Option<Pattern>,
-    fetch: Arc<dyn JwksFetch>,
     limits: JwksConfig,
-    sets: Mutex<HashMap<Box<str>, Entry>>,
+    sets: Arc<Sets>,
+}
+
+/// The sets that somebody fetches, by their addresses.
+struct Sets {
+    fetch: Arc<dyn JwksFetch>,
+    entries: Mutex<HashMap<Box<str>, Entry>>,
+}
+
+impl Sets {
+    fn new(fetch: Arc<dyn JwksFetch>) -> Arc<Self> {
+        Arc::new(Self { fetch, entries: Mutex::default() })
+    }
 }
 
 struct Provider {
+    /// Its own, or those of all.
+    sets: Arc<Sets>,
     endpoint: Endpoint,
     issuer: String,
     audience: String,
@@ -138,9 +155,11 @@ impl JwksKeys {
         let audience_regex = pattern("audience_regex", &verifier.audience_regex)?;
         let groups = [("issuer_regex", issuer_regex.as_ref()), ("audience_regex", audience_regex.as_ref())];
         let skip = config.insecure_skip_endpoint_safety_check;
+        let sets = Sets::new(fetch);
         let providers = config.providers.iter().map(|provider| {
             let wrong = |problem| ConfigError { option: provider.option.clone(), problem };
             Ok(Provider {
+                sets: provider.fetch.as_ref().map_or_else(|| sets.clone(), |own| Sets::new(own.clone())),
                 endpoint: Endpoint::new(&provider.endpoint, &groups, skip).map_err(wrong)?,
                 issuer: provider.issuer.clone(),
                 audience: provider.audience.clone(),
@@ -152,22 +171,24 @@ impl JwksKeys {
             providers: providers.collect::<Result<_, _>>()?,
             issuer_regex,
             audience_regex,
-            fetch,
             limits: config,
-            sets: Mutex::default(),
+            sets,
         })))
     }
 
     /// Takes over the sets that another holds, so that a change of the configuration neither fetches them all again
-    /// nor loses those whose issuer cannot be reached just now (KEY-09). Sets at other addresses stay behind.
+    /// nor loses those whose issuer cannot be reached just now (KEY-09). Sets at other addresses stay behind, and those
+    /// of providers that are fetched in a way of their own, which may be another one now.
     pub fn take_over(&self, old: &Self) {
         if Arc::ptr_eq(&self.0, &old.0) {
             return;
         }
-        let sets = old.0.sets.lock().clone();
-        let mut own = self.0.sets.lock();
+        let sets = old.0.sets.entries.lock().clone();
+        let mut own = self.0.sets.entries.lock();
+        let providers =
+            || self.0.providers.iter().filter(|provider| Arc::ptr_eq(&provider.sets, &self.0.sets));
         for (address, entry) in sets {
-            let is_ours = self.0.providers.iter().any(|provider| provider.endpoint.may_be(&address));
+            let is_ours = providers().any(|provider| provider.endpoint.may_be(&address));
             if is_ours && own.len() < self.0.limits.max_sets {
                 // What is on its way belongs to the old one.
                 own.entry(address).or_insert(Entry { flight: None, ..entry });
@@ -178,9 +199,12 @@ impl JwksKeys {
     /// Seconds since each set was fetched, by address: `None` where that never worked. For who watches over it.
     #[must_use]
     pub fn ages(&self, unix_seconds: i64) -> Vec<(String, Option<u64>)> {
-        let sets = self.0.sets.lock();
         let age = |entry: &Entry| entry.set.as_ref().map(|_| elapsed(entry.fetched_at, unix_seconds));
-        sets.iter().map(|(address, entry)| (address.to_string(), age(entry))).collect()
+        let mut ages = Vec::new();
+        for sets in self.0.all_sets() {
+            ages.extend(sets.entries.lock().iter().map(|(address, entry)| (address.to_string(), age(entry))));
+        }
+        ages
     }
 }
 
@@ -197,6 +221,12 @@ impl JwksKeys {
 }
 
 impl Inner {
+    /// Those of all, and those of one provider each.
+    fn all_sets(&self) -> impl Iterator<Item = &Arc<Sets>> {
+        let own = self.providers.iter().map(|provider| &provider.sets);
+        own.filter(|sets| !Arc::ptr_eq(sets, &self.sets)).chain(std::iter::once(&self.sets))
+    }
+
     /// Whose keys may have signed a token.
     fn provider(&self, query: &KeyQuery<'_>) -> Result<&Provider, InvalidToken> {
         let issuer = query.issuer.unwrap_or_default();
@@ -208,10 +238,14 @@ impl Inner {
         self.providers.iter().find(fits).ok_or(InvalidToken::NoKeySet)
     }
 
-    /// The address of the set that has a token's keys. The issuer and audience decide, so they are checked.
-    fn address(&self, query: &KeyQuery<'_>) -> Result<String, InvalidToken> {
-        let issuer = query.issuer.unwrap_or_default();
+    /// Where the set is that has a token's keys. The issuer and audience decide, so they are checked.
+    fn find(&self, query: &KeyQuery<'_>) -> Result<(&Arc<Sets>, String), InvalidToken> {
         let provider = self.provider(query)?;
+        Ok((&provider.sets, self.address(provider, query)?))
+    }
+
+    fn address(&self, provider: &Provider, query: &KeyQuery<'_>) -> Result<String, InvalidToken> {
+        let issuer = query.issuer.unwrap_or_default();
         if !provider.endpoint.has_placeholders() {
             return provider.endpoint.fill(&|_| None).ok_or(InvalidToken::NoKeySet);
         }
@@ -251,7 +285,7 @@ impl Inner {
 /// One fetch of a set.
 struct Flight {
     /// Not held: a source that nobody has any more ends its fetches.
-    keeper: Weak<Inner>,
+    keeper: Weak<Sets>,
     fetch: Arc<dyn JwksFetch>,
     address: String,
     max_bytes: usize,
@@ -273,8 +307,8 @@ impl Flight {
             }
         }
         let Some(keeper) = self.keeper.upgrade() else { return };
-        let mut sets = keeper.sets.lock();
-        let entry = sets.entry(self.address.into()).or_default();
+        let mut entries = keeper.entries.lock();
+        let entry = entries.entry(self.address.into()).or_default();
         entry.flight = None;
         match result {
             Ok(set) => {
@@ -290,9 +324,9 @@ impl Flight {
 impl KeySource for JwksKeys {
     fn candidates(&self, query: &KeyQuery<'_>) -> Result<Vec<Key>, TokenError> {
         let key_id = key_id(query)?;
-        let address = self.0.address(query)?;
-        let sets = self.0.sets.lock();
-        let Some(entry) = sets.get(&*address) else { return Err(FetchError::NotFetched.into()) };
+        let (sets, address) = self.0.find(query)?;
+        let entries = sets.entries.lock();
+        let Some(entry) = entries.get(&*address) else { return Err(FetchError::NotFetched.into()) };
         let limits = &self.0.limits;
         let good_for = limits.lifetime.saturating_add(limits.stale_lifetime).as_secs();
         match &entry.set {
@@ -311,12 +345,12 @@ impl KeySource for JwksKeys {
 impl RemoteKeys for JwksKeys {
     fn load(&self, query: &KeyQuery<'_>) -> Option<Loading> {
         let key_id = key_id(query).ok()?;
-        let address = self.0.address(query).ok()?;
-        let mut sets = self.0.sets.lock();
-        if !sets.contains_key(&*address) && sets.len() >= self.0.limits.max_sets {
-            make_room(&mut sets);
+        let (sets, address) = self.0.find(query).ok()?;
+        let mut entries = sets.entries.lock();
+        if !entries.contains_key(&*address) && entries.len() >= self.0.limits.max_sets {
+            make_room(&mut entries);
         }
-        let entry = sets.entry(address.as_str().into()).or_default();
+        let entry = entries.entry(address.as_str().into()).or_default();
         if let Some(flight) = &entry.flight {
             return Some(Box::pin(flight.clone()));
         }
@@ -325,8 +359,8 @@ impl RemoteKeys for JwksKeys {
         }
         entry.attempted_at = Some(query.unix_seconds);
         let flight = Flight {
-            keeper: Arc::downgrade(&self.0),
-            fetch: self.0.fetch.clone(),
+            keeper: Arc::downgrade(sets),
+            fetch: sets.fetch.clone(),
             address,
             max_bytes: self.0.limits.max_set_bytes,
             began: query.unix_seconds,
@@ -372,8 +406,8 @@ impl fmt::Debug for JwksKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JwksKeys")
             .field("providers", &self.0.providers.len())
-            .field("sets", &self.0.sets.lock().len())
-            .field("fetch", &self.0.fetch)
+            .field("sets", &self.0.all_sets().map(|sets| sets.entries.lock().len()).sum::<usize>())
+            .field("fetch", &self.0.sets.fetch)
             .finish_non_exhaustive()
     }
 }

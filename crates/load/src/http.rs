@@ -1,5 +1,6 @@
-//! As much of HTTP/1.1 as answers of an API need: heads with a Content-Length.
+//! As much of HTTP/1.1 as answers of an API need: bodies with a Content-Length, or in chunks.
 
+use std::borrow::Cow;
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 
@@ -52,8 +53,10 @@ pub struct Head {
     pub status: u16,
     /// Bytes of the head with its empty line.
     pub length: usize,
-    /// Bytes of the body.
+    /// Bytes of the body; 0 if it comes in chunks.
     pub body: usize,
+    /// Whether the body comes in chunks, as a server sends one whose length it does not know yet.
+    pub chunked: bool,
 }
 
 /// The head at the start of `bytes`, or `None` when it is not complete yet.
@@ -64,12 +67,15 @@ pub fn head(bytes: &[u8]) -> Option<Head> {
     let mut lines = text.split("\r\n");
     let status =
         lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()).unwrap_or(0);
-    let body = lines
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .and_then(|(_, value)| value.trim().parse().ok())
-        .unwrap_or(0);
-    Some(Head { status, length: end, body })
+    let (mut body, mut chunked) = (0, false);
+    for (name, value) in lines.filter_map(|line| line.split_once(':')) {
+        if name.eq_ignore_ascii_case("content-length") {
+            body = value.trim().parse().unwrap_or(0);
+        } else if name.eq_ignore_ascii_case("transfer-encoding") {
+            chunked = value.trim().eq_ignore_ascii_case("chunked");
+        }
+    }
+    Some(Head { status, length: end, body, chunked })
 }
 
 /// Hands every whole body with status 200 to `take`, and returns how many bytes the answers took.
@@ -82,14 +88,37 @@ pub fn bodies(bytes: &[u8], mut take: impl FnMut(&[u8])) -> Result<usize, Ended>
     loop {
         let rest = bytes.get(used..).unwrap_or_default();
         let Some(head) = head(rest) else { return Ok(used) };
-        let Some(body) = rest.get(head.length..head.length + head.body) else { return Ok(used) };
+        let Some((body, length)) = body(&head, rest.get(head.length..).unwrap_or_default())? else {
+            return Ok(used);
+        };
         if head.status != 200 {
-            return Err(Ended::Status(format!("status {}: {}", head.status, String::from_utf8_lossy(body))));
+            return Err(Ended::Status(format!("status {}: {}", head.status, String::from_utf8_lossy(&body))));
         }
-        take(body);
-        used += head.length + head.body;
+        take(&body);
+        used += head.length + length;
     }
 }
+
+/// A body, and how many bytes it took.
+type Measured<'a> = (Cow<'a, [u8]>, usize);
+
+/// The body at the start of `bytes` and how many of them it took, or `None` when it is not complete yet.
+fn body<'a>(head: &Head, bytes: &'a [u8]) -> Result<Option<Measured<'a>>, Ended> {
+    if !head.chunked {
+        return Ok(bytes.get(..head.body).map(|body| (Cow::Borrowed(body), head.body)));
+    }
+    let mut body = Vec::new();
+    let (used, over) = chunks(bytes, |chunk| body.extend_from_slice(chunk));
+    let Some(rest) = bytes.get(used..).filter(|_| over) else { return Ok(None) };
+    // Trailers are never sent where nobody asked for them.
+    match LAST_CHUNK {
+        last if rest.starts_with(last) => Ok(Some((Cow::Owned(body), used + last.len()))),
+        last if last.starts_with(rest) => Ok(None),
+        _ => Err(Ended::Status("a body whose chunks are damaged".to_owned())),
+    }
+}
+
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// Hands every whole chunk of a body to `take`, and returns how many bytes they took and whether there are no more:
 /// the last came, or what is no chunk.
@@ -134,6 +163,25 @@ mod tests {
         let used = bodies(bytes, |body| seen.push(body.to_vec())).expect("good");
         assert_eq!(seen, [b"{}".to_vec(), b"abc".to_vec()]);
         assert_eq!(&bytes[used..], b"HTTP");
+    }
+
+    #[test]
+    fn answers_in_chunks_are_whole_bodies_and_wait_for_their_end() {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let bytes = format!("{head}3\r\nabc\r\na\r\n0123456789\r\n0\r\n\r\n{head}0\r\n\r\nHTTP");
+        let seen = |bytes: &[u8]| {
+            let mut seen = Vec::new();
+            bodies(bytes, |body| seen.push(String::from_utf8_lossy(body).into_owned()))
+                .map(|used| (used, seen))
+        };
+        let first = bytes.find("\r\n0\r\n\r\n").expect("an end") + 7;
+        for cut in 0..first {
+            assert_eq!(seen(&bytes.as_bytes()[..cut]).expect("good"), (0, Vec::new()), "{cut}");
+        }
+        let both = vec!["abc0123456789".to_owned(), String::new()];
+        assert_eq!(seen(bytes.as_bytes()).expect("good"), (bytes.len() - 4, both));
+        assert!(seen(format!("{head}0\r\nnope").as_bytes()).is_err());
+        assert!(seen(format!("{head}nope\r\n").as_bytes()).is_err());
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //!
 //! One thread drives thousands of WebSocket clients: [`fleet`] is the poll loop, [`wire`] the protocol's commands and
 //! a glance at what comes back, [`mode`] the loads: idle connections, arrivals, fan-out, many channels, calls, storms
-//! and publishing over HTTP; [`streams`] those of
-//! channels that keep something, [`football`] those of deltas and filters. [`floor`] is a server that does next to nothing: what it costs, nothing can undercut
-//! with the same system calls. A [`Process`](process::Process) tells what the server under load uses.
+//! and publishing over HTTP; [`streams`] those of channels that keep something, [`football`] those of deltas and filters;
+//! [`command`] is all of it from a command line. [`floor`] is a server that does next to nothing: what it costs, nothing
+//! can undercut with the same system calls. A [`Process`](process::Process) tells what the server under load uses.
 //!
 //! ```no_run
 //! use tourbillon_load::mode::{FanOut, fan_out};
@@ -22,6 +22,7 @@
     reason = "figures are rounded anyway, and lengths are checked where they matter"
 )]
 
+pub mod command;
 mod crowd;
 pub mod fleet;
 pub mod floor;

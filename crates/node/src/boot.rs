@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use http::{HeaderMap, HeaderName};
 use tourbillon_protocol::command;
 use tourbillon_transport::{ConnContext, Held, TransportInfo};
-use tourbillon_types::{Channel, Now, Payload, UserId};
+use tourbillon_types::{Channel, Now, Payload, StreamPosition, UserId};
 
 use crate::conn::Conn;
 use crate::hooks::{Client, ClientTerms, ConnectRequest, KeptHeaders, TokenMark};
@@ -48,6 +48,11 @@ impl Boot {
     /// What is to last as long as the connection.
     pub(crate) fn take_held(&mut self) -> Option<Held> {
         self.context.held.take()
+    }
+
+    /// Where the client stood before, as its transport was told.
+    pub(crate) fn take_resume(&mut self) -> Vec<(Channel, StreamPosition)> {
+        std::mem::take(&mut self.context.resume)
     }
 
     /// The headers that hooks may want later.

@@ -580,16 +580,19 @@ async fn try_connect(
     shared: &Arc<Shared>,
     conn: &Arc<Conn>,
     connect: command::Connect,
-    boot: Boot,
+    mut boot: Boot,
 ) -> Result<(Accepted, Effect), Refusal> {
     let kept = boot.kept_headers(&shared.config.keep_headers);
     let now = shared.clock.now();
-    let wishes: HashMap<Channel, Wish> = connect
+    let mut wishes: HashMap<Channel, Wish> = connect
         .subs
         .iter()
         .filter(|(_, subscribe)| subscribe.recover || !subscribe.delta.is_empty())
         .map(|(channel, subscribe)| (Channel::from(channel.as_str()), wish_of(subscribe)))
         .collect();
+    for (channel, position) in boot.take_resume() {
+        wishes.entry(channel).or_default().ask.resume_at(position);
+    }
     conn.set_named(Named { name: !connect.name.is_empty(), version: !connect.version.is_empty() });
     let (request, transport) = boot.into_request(conn, connect, now);
     let decision = shared.deadline(shared.hooks.clone().connect(request)).await?;

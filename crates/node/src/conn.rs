@@ -343,7 +343,7 @@ impl Conn {
     }
 
     /// Takes the writer and what is queued away, to close the connection. From now on nothing is queued, and its driver
-    /// is not woken from here: the timing wheel has the connection until its alarm, and a waker would keep the memory
+    /// is not woken from here: the timing wheel has the connection for a while, and a waker would keep the memory
     /// of the driver's task for as long.
     pub(crate) fn take_writer(&self) -> (MessageQueue, Option<Box<dyn TransportWriter>>) {
         drop(self.driver.take());

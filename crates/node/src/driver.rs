@@ -458,6 +458,7 @@ impl<R> Driver<R> {
         self.memberships.clear();
         self.end_entry();
         self.conn.shared.registry.remove(&self.conn);
+        self.conn.shared.wheel.forget(&self.conn);
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::cell::RefCell;
 
-use tourbillon_protocol::{EncodeError, Encoder, Push, Reply};
+use tourbillon_protocol::{EncodeError, Encoder, Envelope, Push, Reply};
 use tourbillon_transport::Message;
-use tourbillon_types::{Encoding, Publication};
+use tourbillon_types::{Channel, Encoding, Mark, Publication};
 
 use crate::conn::Variant;
 use tourbillon_metrics::Frame;
@@ -15,7 +15,17 @@ thread_local! {
 }
 
 fn labelled(frame: Frame) -> impl FnOnce(&[u8]) -> Message {
-    move |bytes| Message::labelled(frame.label(), bytes)
+    marked(frame, None)
+}
+
+fn marked(frame: Frame, mark: Option<Mark>) -> impl FnOnce(&[u8]) -> Message {
+    move |bytes| Message::marked(frame.label(), mark.map(Box::new), bytes)
+}
+
+/// Whether messages say what they change about where a client stands. It is for transports that can tell the client:
+/// those to clients that never send, in text. Others' messages are spared it.
+fn is_marked(variant: Variant) -> bool {
+    (variant.encoding, variant.envelope) == (Encoding::Json, Envelope::Push)
 }
 
 /// `frame` says what the reply is to.
@@ -25,21 +35,23 @@ pub(crate) fn reply(encoding: Encoding, frame: Frame, reply: &Reply) -> Result<M
 
 pub(crate) fn push(variant: Variant, push: &Push) -> Result<Message, EncodeError> {
     let frame = Frame::of_push(&push.event);
+    let mark = if is_marked(variant) { push.mark() } else { None };
     ENCODER.with_borrow_mut(|encoder| {
-        encoder.push(variant.encoding, variant.envelope, push).map(labelled(frame))
+        encoder.push(variant.encoding, variant.envelope, push).map(marked(frame, mark))
     })
 }
 
 /// `number`, when not 0, stands for the channel's name.
 pub(crate) fn publication(
     variant: Variant,
-    channel: &str,
+    channel: &Channel,
     number: i64,
     publication: &Publication,
 ) -> Result<Message, EncodeError> {
+    let mark = if is_marked(variant) { Mark::of_publication(channel, publication) } else { None };
     ENCODER.with_borrow_mut(|encoder| {
         encoder
             .publication(variant.encoding, variant.envelope, channel, number, publication)
-            .map(labelled(Frame::PushPublication))
+            .map(marked(Frame::PushPublication, mark))
     })
 }

@@ -1,7 +1,7 @@
 //! The timing wheel: one alarm for each connection, no timer of its own.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -14,6 +14,9 @@ pub(crate) const TICK: Duration = Duration::from_millis(100);
 
 /// One round of the wheel takes 51.2 s. An alarm further away is looked at once a round.
 const SLOTS: u64 = 512;
+
+/// Alarms of connections that went are not looked for before there are so many.
+const FEW: usize = 256;
 
 /// No alarm is set.
 const NONE: u64 = u64::MAX;
@@ -39,6 +42,10 @@ pub(crate) struct Wheel {
     slots: Box<[Mutex<Vec<Entry>>]>,
     /// The last tick that was worked on.
     now: AtomicU64,
+    /// How many entries there are.
+    entries: AtomicUsize,
+    /// About how many of them are of connections that went.
+    gone: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -49,7 +56,12 @@ struct Entry {
 
 impl Wheel {
     pub(crate) fn new() -> Self {
-        Self { slots: (0..SLOTS).map(|_| Mutex::new(Vec::new())).collect(), now: AtomicU64::new(0) }
+        Self {
+            slots: (0..SLOTS).map(|_| Mutex::new(Vec::new())).collect(),
+            now: AtomicU64::new(0),
+            entries: AtomicUsize::new(0),
+            gone: AtomicUsize::new(0),
+        }
     }
 
     /// Sees to it that the connection's driver runs at `due`, up to a tick late. An earlier alarm that is set
@@ -68,6 +80,15 @@ impl Wheel {
         }
     }
 
+    /// The connection's driver has ended. Its entry goes by and by: at the latest, once as many are of no use as are of
+    /// some. Until then it keeps the memory of the connection.
+    pub(crate) fn forget(&self, conn: &Conn) {
+        conn.alarm.wanted.store(NONE, Ordering::SeqCst);
+        if conn.alarm.armed.load(Ordering::SeqCst) != NONE {
+            self.gone.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Makes sure that an entry stands at or before the wanted tick.
     fn settle(&self, conn: &Arc<Conn>) {
         loop {
@@ -83,6 +104,7 @@ impl Wheel {
             }
             let swap = conn.alarm.armed.compare_exchange(armed, tick, Ordering::SeqCst, Ordering::SeqCst);
             if swap.is_ok() {
+                self.entries.fetch_add(1, Ordering::Relaxed);
                 self.slot(tick).lock().push(Entry { conn: conn.clone(), tick });
                 return;
             }
@@ -105,31 +127,68 @@ impl Wheel {
             self.now.store(tick, Ordering::SeqCst);
             self.fire(tick);
         }
+        let gone = self.gone.load(Ordering::Relaxed);
+        if gone >= FEW && gone >= self.entries.load(Ordering::Relaxed) / 2 {
+            self.gone.store(0, Ordering::Relaxed);
+            for slot in &self.slots {
+                self.look_through(slot, |entry| self.is_awaited(entry));
+            }
+        }
     }
 
     fn fire(&self, tick: u64) {
-        let entries = std::mem::take(&mut *self.slot(tick).lock());
-        let mut kept = Vec::new();
-        for entry in entries {
+        self.look_through(self.slot(tick), |entry| {
             if entry.tick > tick {
-                kept.push(entry);
-                continue;
+                return self.is_awaited(entry);
             }
-            let alarm = &entry.conn.alarm;
-            let live =
-                alarm.armed.compare_exchange(entry.tick, NONE, Ordering::SeqCst, Ordering::SeqCst).is_ok();
-            if !live {
-                continue;
+            if entry.take() {
+                if entry.conn.alarm.wanted.load(Ordering::SeqCst) <= tick {
+                    entry.conn.wake_driver();
+                } else {
+                    self.settle(&entry.conn);
+                }
             }
-            if alarm.wanted.load(Ordering::SeqCst) <= tick {
-                entry.conn.wake_driver();
-            } else {
-                self.settle(&entry.conn);
-            }
+            false
+        });
+    }
+
+    /// Leaves the entries in a slot that are to stay. The slot is not locked meanwhile, so that alarms can be set.
+    fn look_through(&self, slot: &Mutex<Vec<Entry>>, stays: impl Fn(&Entry) -> bool) {
+        let mut entries = std::mem::take(&mut *slot.lock());
+        let before = entries.len();
+        entries.retain(stays);
+        self.entries.fetch_sub(before - entries.len(), Ordering::Relaxed);
+        if entries.is_empty() {
+            return;
         }
-        if !kept.is_empty() {
-            self.slot(tick).lock().append(&mut kept);
+        entries.shrink_to(2 * entries.len());
+        let mut slot = slot.lock();
+        entries.append(&mut slot);
+        *slot = entries;
+    }
+
+    /// Whether somebody waits for an entry whose time has not come.
+    fn is_awaited(&self, entry: &Entry) -> bool {
+        let alarm = &entry.conn.alarm;
+        if alarm.armed.load(Ordering::SeqCst) != entry.tick {
+            return false;
         }
+        if alarm.wanted.load(Ordering::SeqCst) != NONE {
+            return true;
+        }
+        // Whoever sets an alarm between those two finds the entry still armed, and relies on it.
+        if entry.take() {
+            self.settle(&entry.conn);
+        }
+        false
+    }
+}
+
+impl Entry {
+    /// Takes the entry for its connection's alarm. `false`: another one is.
+    fn take(&self) -> bool {
+        let armed = &self.conn.alarm.armed;
+        armed.compare_exchange(self.tick, NONE, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 }
 

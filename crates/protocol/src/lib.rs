@@ -66,6 +66,7 @@ mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
 mod json;
+mod mark;
 mod protobuf;
 pub mod reply;
 

@@ -59,6 +59,20 @@ pub struct Ask {
     pub filtered: bool,
 }
 
+impl Ask {
+    /// Asks for what was missed since this position, where the subscriber stood before. What it asks for in so many words
+    /// counts, unless that is further back: a browser that connects anew repeats its first request.
+    pub fn resume_at(&mut self, position: StreamPosition) {
+        let asked = &self.position;
+        let further_back =
+            asked.offset < position.offset && (asked.epoch.is_unknown() || asked.epoch == position.epoch);
+        if !self.recover || further_back {
+            self.recover = true;
+            self.position = position;
+        }
+    }
+}
+
 /// What has to be done for a subscription that has a position.
 ///
 /// 1. Put a [`Gate`] into the channel, buffering.
@@ -291,6 +305,26 @@ mod tests {
 
     fn offsets(resumed: &Resumed) -> Vec<u64> {
         resumed.publications.iter().map(|publication| publication.offset).collect()
+    }
+
+    #[test]
+    fn who_comes_back_goes_on_from_the_later_position() {
+        let of_epoch = |offset, epoch: &str| StreamPosition { offset, epoch: Epoch::from(epoch) };
+        let asks_not = |position| Ask { position, ..Ask::default() };
+        for (asks, stood, goes_on) in [
+            (Ask::default(), at(3), at(3)),
+            (Ask::default(), at(0), at(0)),
+            (asks_not(at(5)), at(3), at(3)),
+            (recover(at(2)), at(3), at(3)),
+            (recover(at(4)), at(3), at(4)),
+            (recover(of_epoch(2, "")), at(3), at(3)),
+            (recover(of_epoch(4, "")), at(3), of_epoch(4, "")),
+            (recover(of_epoch(2, "b")), at(3), of_epoch(2, "b")),
+        ] {
+            let mut ask = Ask { delta: true, ..asks };
+            ask.resume_at(stood);
+            assert_eq!(ask, Ask { delta: true, ..recover(goes_on) });
+        }
     }
 
     #[test]

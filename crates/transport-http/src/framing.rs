@@ -11,6 +11,8 @@ pub(crate) enum Framing {
     Lines,
     /// An event for each. JSON is encoded without any kind of line break in it.
     Events,
+    /// The same, and some say where the client stands.
+    EventsWithIds,
     /// They say how long they are.
     Raw,
 }
@@ -19,7 +21,7 @@ impl Framing {
     const fn around(self) -> (&'static [u8], &'static [u8]) {
         match self {
             Self::Lines => (b"", b"\n"),
-            Self::Events => (b"data: ", b"\n\n"),
+            Self::Events | Self::EventsWithIds => (b"data: ", b"\n\n"),
             Self::Raw => (b"", b""),
         }
     }
@@ -27,7 +29,7 @@ impl Framing {
     /// What comes before the first message (EMU-04).
     pub(crate) const fn preamble(self) -> &'static [u8] {
         match self {
-            Self::Events => b"\r\n",
+            Self::Events | Self::EventsWithIds => b"\r\n",
             Self::Lines | Self::Raw => b"",
         }
     }
@@ -53,6 +55,22 @@ impl Chunked {
         };
         digits + 2
     }
+
+    /// Appends a message with something before it that is part of it.
+    pub(crate) fn append_behind(self, before: &[u8], message: &[u8], to: &mut Vec<u8>) {
+        let framed = before.len() + self.framing.length(message);
+        // A chunk of nothing would be the end.
+        let chunked = self.chunked && framed > 0;
+        if chunked {
+            // Into a vector nothing fails.
+            let _ = write!(to, "{framed:x}\r\n");
+        }
+        to.extend_from_slice(before);
+        self.framing.append(message, to);
+        if chunked {
+            to.extend_from_slice(b"\r\n");
+        }
+    }
 }
 
 impl Form for Chunked {
@@ -67,18 +85,7 @@ impl Form for Chunked {
     }
 
     fn append(self, message: &[u8], to: &mut Vec<u8>) {
-        let framed = self.framing.length(message);
-        if !self.chunked {
-            return self.framing.append(message, to);
-        }
-        // A chunk of nothing would be the end.
-        if framed == 0 {
-            return;
-        }
-        // Into a vector nothing fails.
-        let _ = write!(to, "{framed:x}\r\n");
-        self.framing.append(message, to);
-        to.extend_from_slice(b"\r\n");
+        self.append_behind(b"", message, to);
     }
 }
 
@@ -87,7 +94,8 @@ impl Form for Framing {
     fn key(self) -> u32 {
         match self {
             Self::Lines => 0x9e1c_52d7,
-            Self::Events => 0x63fa_08b1,
+            // Without an id they are the same.
+            Self::Events | Self::EventsWithIds => 0x63fa_08b1,
             Self::Raw => 0xd25b_7746,
         }
     }

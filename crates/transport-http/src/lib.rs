@@ -24,6 +24,16 @@
 //! server that can get the socket back [offers it](OfferSocket); then the writer of the connection writes to it itself,
 //! in chunks, like that of a WebSocket.
 //!
+//! # Clients that come back
+//!
+//! Events of [`uni_sse`](StreamService::uni_sse) say in their `id` where the client stands in the channels that recover, as
+//! far as their messages have a [`Mark`](tourbillon_types::Mark). A browser's `EventSource` connects anew by itself when
+//! its stream breaks, and says the id of the last event that it has whole: the header `Last-Event-ID`, which becomes
+//! [`ConnContext::resume`](tourbillon_transport::ConnContext::resume). The id is made as the message is written, for this
+//! client alone; a stream without such channels shares the bytes of its events with others, and holds nothing.
+//!
+//! A browser repeats the address, so a [ticket](TicketService), which is good once, does not bring it back.
+//!
 //! # Cross-origin requests
 //!
 //! Pages of allowed origins may read the answers (HTTP-04). Requests of other pages are answered too, without the
@@ -36,6 +46,7 @@ mod emulation;
 mod failure;
 mod framing;
 mod init;
+mod places;
 mod request;
 mod service;
 mod socket;

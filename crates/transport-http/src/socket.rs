@@ -23,6 +23,7 @@ use tourbillon_transport::{Entry, MessageQueue, Received, Rewound, TransportErro
 
 use crate::body::END_DELAY;
 use crate::framing::{Chunked, Framing};
+use crate::places::{Places, begins};
 
 /// The most pieces that one system call sends.
 const BATCH: usize = 32;
@@ -193,13 +194,14 @@ pub(crate) struct SocketWriter {
 }
 
 impl SocketWriter {
-    pub(crate) fn new(wire: Arc<Wire>, framing: Framing) -> Self {
+    /// `places`: of a client that has an id.
+    pub(crate) fn new(wire: Arc<Wire>, framing: Framing, places: Option<Box<Places>>) -> Self {
         let unfinished = Bytes::from_static(match (framing.preamble(), wire.chunked) {
             (b"", _) => b"",
             (preamble, false) => preamble,
             (_, true) => Framing::PREAMBLE_CHUNK,
         });
-        Self { wire, framing, unfinished, ending: Ending::Not }
+        Self { wire, framing, unfinished, ending: Ending::Not(places) }
     }
 
     /// Writes what is unfinished and what is queued, as [`TransportWriter::poll_write`] has to.
@@ -212,6 +214,11 @@ impl SocketWriter {
     ) -> Poll<IoResult<()>> {
         let form = Chunked { framing: self.framing, chunked: self.wire.chunked };
         while !queue.is_empty() || !self.unfinished.is_empty() {
+            if self.gather(form, queue) {
+                let written = ready!(self.wire.poll_write(cx, &self.unfinished))?;
+                self.unfinished.advance(written);
+                continue;
+            }
             if self.unfinished.is_empty()
                 && let Some(message) = queue.single()
             {
@@ -227,7 +234,9 @@ impl SocketWriter {
             if before == 1 {
                 pieces.push(self.unfinished.clone());
             }
-            pieces.extend(queue.entries().take(BATCH).map(|entry| shared(form, entry)));
+            let followed = self.framing == Framing::EventsWithIds;
+            let waiting = queue.entries().take(BATCH).take_while(|entry| !followed || !begins(*entry));
+            pieces.extend(waiting.map(|entry| shared(form, entry)));
             let mut written = ready!(self.wire.poll_write_all(cx, &pieces))?;
             self.unfinished = Bytes::new();
             for (number, mut piece) in pieces.into_iter().enumerate() {
@@ -249,6 +258,34 @@ impl SocketWriter {
         self.wire.poll_flush(cx)
     }
 
+    /// Makes what is written next if that is this client's alone, because it says where the client stands. What it takes
+    /// off the queue is unfinished from then on: what is dropped from the queue was not said.
+    fn gather(&mut self, form: Chunked, queue: &mut MessageQueue) -> bool {
+        if self.framing != Framing::EventsWithIds {
+            return false;
+        }
+        let Ending::Not(places) = &mut self.ending else { return false };
+        if places.is_none() && !queue.entries().next().is_some_and(begins) {
+            return false;
+        }
+        // Something that was begun is finished before; the beginning of the stream goes out with the first message.
+        if queue.is_empty() || self.unfinished.len() > Framing::PREAMBLE_CHUNK.len() {
+            return !self.unfinished.is_empty();
+        }
+        let places = places.get_or_insert_default();
+        let mut gathered = Vec::from(std::mem::take(&mut self.unfinished));
+        let mut id = Vec::new();
+        while gathered.len() < GATHER
+            && let Some(message) = queue.pop()
+        {
+            id.clear();
+            places.take(&message, &mut id);
+            form.append_behind(&id, message.as_bytes(), &mut gathered);
+        }
+        self.unfinished = Bytes::from(gathered);
+        true
+    }
+
     /// Ends the answer, [a little after](END_DELAY) its last message, unless the client leaves before. Whoever closes
     /// does not wait for the reader at the same time.
     pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<IoResult<()>> {
@@ -256,7 +293,7 @@ impl SocketWriter {
         ready!(self.poll_write(cx, &mut MessageQueue::new()))?;
         loop {
             match &mut self.ending {
-                Ending::Not => self.ending = Ending::Delayed(Box::pin(sleep(END_DELAY))),
+                Ending::Not(_) => self.ending = Ending::Delayed(Box::pin(sleep(END_DELAY))),
                 Ending::Delayed(delay) => {
                     if self.wire.poll_gone(cx, &mut 0).is_ready() {
                         return Poll::Ready(Ok(()));
@@ -277,7 +314,8 @@ impl SocketWriter {
 
 #[derive(Debug)]
 enum Ending {
-    Not,
+    /// What is written is followed for a client that has a place in streams.
+    Not(Option<Box<Places>>),
     /// Once all is said, for as long as the end keeps back.
     Delayed(Pin<Box<Sleep>>),
     /// So much of the last chunk is written.
@@ -310,5 +348,34 @@ impl SocketReader {
         }
         ready!(self.wire.poll_gone(cx, &mut self.said))?;
         Poll::Ready(Ok(Received::End))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tourbillon_transport::Message;
+    use tourbillon_types::{Channel, Mark, StreamPosition};
+
+    use super::*;
+
+    /// What a client is told of its places is made for it alone, and not of more than is about to be written.
+    #[tokio::test]
+    async fn not_much_is_taken_off_a_queue_for_a_peer_that_takes_nothing() {
+        let (stream, _peer) = tokio::io::duplex(64);
+        let wire = Wire::new(stream, true).expect("a stream");
+        let mut writer = SocketWriter::new(wire, Framing::EventsWithIds, None);
+        let mut queue = MessageQueue::new();
+        let places = vec![(Channel::from("a"), StreamPosition::default())];
+        queue.push(Message::marked(0, Some(Box::new(Mark::Begin(places))), "{}"));
+        for _ in 0..100 {
+            queue.push(Message::new([b'x'; 1_000]));
+        }
+        let cx = &mut Context::from_waker(Waker::noop());
+        for _ in 0..3 {
+            assert!(writer.poll_write(cx, &mut queue).is_pending());
+            assert_eq!(queue.len(), 83, "16 KiB");
+        }
     }
 }

@@ -10,6 +10,7 @@ use tourbillon_transport::{Accept, ConnContext, TransportInfo};
 
 use crate::failure::Verdict;
 use crate::framing::Framing;
+use crate::places::Places;
 use crate::socket::Wire;
 use crate::{HttpBody, HttpTransport};
 
@@ -54,13 +55,15 @@ impl PendingStream {
         accept: A,
         (info, context): (TransportInfo, ConnContext),
         first: Bytes,
-        framing: Framing,
+        (framing, places): (Framing, Option<Box<Places>>),
         chunked: bool,
     ) -> Self {
         let begin = move |carrier| {
             let transport = match carrier {
-                Carrier::Slot(slot) => HttpTransport::new(info, first, framing, Verdict::NONE, slot),
-                Carrier::Socket(wire) => HttpTransport::over(info, first, framing, wire),
+                Carrier::Slot(slot) => {
+                    HttpTransport::new(info, first, (framing, places), Verdict::NONE, slot)
+                }
+                Carrier::Socket(wire) => HttpTransport::over(info, first, (framing, places), wire),
             };
             accept.accept(transport, context);
         };

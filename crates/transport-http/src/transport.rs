@@ -1,17 +1,18 @@
 //! One response as a transport.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use tourbillon_transport::slot::{Slot, SlotReader};
+use tourbillon_transport::slot::{Form, Gone, Slot, SlotReader};
 use tourbillon_transport::{
     MessageQueue, Received, Transport, TransportError, TransportInfo, TransportReader, TransportWriter,
 };
 use tourbillon_types::Disconnect;
 
 use crate::failure::Verdict;
-use crate::framing::Framing;
+use crate::framing::{Chunked, Framing};
+use crate::places::{LONGEST_LINE, Places, begins};
 use crate::socket::{SocketReader, SocketWriter, Wire};
 
 /// A connection whose messages to the client are the body of a response. The first message of the client is what came
@@ -30,18 +31,23 @@ impl HttpTransport {
     pub(crate) fn new(
         info: TransportInfo,
         first: Bytes,
-        framing: Framing,
+        (framing, places): (Framing, Option<Box<Places>>),
         verdict: Verdict,
         slot: Arc<Slot>,
     ) -> Self {
         let reader = HttpReader(Reads::Slot(SlotReader::new(first, slot.clone())));
-        Self { info, reader, writer: HttpWriter(Writes::Slot { framing, verdict, slot }) }
+        Self { info, reader, writer: HttpWriter(Writes::Slot { framing, places, verdict, slot }) }
     }
 
     /// One that has the socket for itself.
-    pub(crate) fn over(info: TransportInfo, first: Bytes, framing: Framing, wire: Arc<Wire>) -> Self {
+    pub(crate) fn over(
+        info: TransportInfo,
+        first: Bytes,
+        (framing, places): (Framing, Option<Box<Places>>),
+        wire: Arc<Wire>,
+    ) -> Self {
         let reader = HttpReader(Reads::Socket(SocketReader::new(first, wire.clone(), framing)));
-        Self { info, reader, writer: HttpWriter(Writes::Socket(SocketWriter::new(wire, framing))) }
+        Self { info, reader, writer: HttpWriter(Writes::Socket(SocketWriter::new(wire, framing, places))) }
     }
 }
 
@@ -83,8 +89,41 @@ pub struct HttpWriter(Writes);
 
 #[derive(Debug)]
 enum Writes {
-    Slot { framing: Framing, verdict: Verdict, slot: Arc<Slot> },
+    Slot {
+        framing: Framing,
+        /// Of a client that has one.
+        places: Option<Box<Places>>,
+        verdict: Verdict,
+        slot: Arc<Slot>,
+    },
     Socket(SocketWriter),
+}
+
+/// Hands messages to the other side of a slot.
+fn poll_put(
+    slot: &Slot,
+    cx: &Context<'_>,
+    (framing, places): (Framing, &mut Option<Box<Places>>),
+    queue: &mut MessageQueue,
+) -> Poll<Result<(), Gone>> {
+    if framing != Framing::EventsWithIds {
+        return slot.poll_put(cx, framing, queue);
+    }
+    if places.is_none() {
+        ready!(slot.poll_put_while(cx, framing, queue, |entry| !begins(entry)))?;
+        if queue.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+    }
+    // From here on what is written is this client's alone.
+    let places = places.get_or_insert_default();
+    let form = Chunked { framing, chunked: false };
+    let mut id = Vec::new();
+    slot.poll_put_each(cx, framing.length(b"") + LONGEST_LINE, queue, |message, to| {
+        id.clear();
+        places.take(message, &mut id);
+        form.append_behind(&id, message.as_bytes(), to);
+    })
 }
 
 impl TransportWriter for HttpWriter {
@@ -94,12 +133,12 @@ impl TransportWriter for HttpWriter {
         queue: &mut MessageQueue,
     ) -> Poll<Result<(), TransportError>> {
         match &mut self.0 {
-            Writes::Slot { framing, verdict, slot } => {
+            Writes::Slot { framing, places, verdict, slot } => {
                 if !verdict.look(queue) {
                     // The answer tells it. Whatever else there is to say has no stream to go to.
                     slot.leave();
                 }
-                slot.poll_put(cx, *framing, queue).map_err(TransportError::from)
+                poll_put(slot, cx, (*framing, places), queue).map_err(TransportError::from)
             }
             Writes::Socket(socket) => socket.poll_write(cx, queue).map_err(TransportError::from),
         }

@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::sync::{Arc, LazyLock};
 
 use http::HeaderMap;
+use tourbillon_types::{Channel, StreamPosition};
 
 /// What the transport's handshake told about a connection.
 ///
@@ -18,6 +19,10 @@ pub struct ConnContext {
     pub headers: HeaderMap,
     /// A connect command that came with the request itself rather than in a first frame.
     pub connect: Option<bytes::Bytes>,
+    /// Where the client stood in its channels when it was here before, if the transport has a way of its own by which
+    /// clients say so, made of the [marks](tourbillon_types::Mark) of messages. Its subscriptions recover from there, as if it had asked for that as it connects; of channels
+    /// that it does not get then it is ignored.
+    pub resume: Vec<(Channel, StreamPosition)>,
     /// What is to last as long as the connection does.
     pub held: Option<Held>,
 }
@@ -48,7 +53,7 @@ impl ConnContext {
     /// The context of a connection that came with these headers.
     #[must_use]
     pub const fn new(headers: HeaderMap) -> Self {
-        Self { headers, connect: None, held: None }
+        Self { headers, connect: None, resume: Vec::new(), held: None }
     }
 }
 

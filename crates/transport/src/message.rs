@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use tourbillon_types::Mark;
 use triomphe::ThinArc;
 
 use crate::forms::Forms;
@@ -19,6 +20,8 @@ pub struct Message(ThinArc<Head, u8>);
 /// What stands before the bytes.
 struct Head {
     forms: Forms,
+    /// Few messages have one: boxed, it takes a word of all others.
+    mark: Option<Box<Mark>>,
     label: u8,
 }
 
@@ -33,7 +36,20 @@ impl Message {
     /// not look at it.
     #[must_use]
     pub fn labelled(label: u8, bytes: impl AsRef<[u8]>) -> Self {
-        Self(ThinArc::from_header_and_slice(Head { forms: Forms::new(), label }, bytes.as_ref()))
+        Self::marked(label, None, bytes)
+    }
+
+    /// The same with what the message changes about where its receiver stands.
+    #[must_use]
+    pub fn marked(label: u8, mark: Option<Box<Mark>>, bytes: impl AsRef<[u8]>) -> Self {
+        Self(ThinArc::from_header_and_slice(Head { forms: Forms::new(), mark, label }, bytes.as_ref()))
+    }
+
+    /// What the message changes about where its receiver stands, if whoever made it said so.
+    #[inline]
+    #[must_use]
+    pub fn mark(&self) -> Option<&Mark> {
+        self.0.header.header.mark.as_deref()
     }
 
     /// The label; 0 unless one was given.
@@ -126,6 +142,16 @@ mod tests {
         let message = Message::labelled(7, *b"abc");
         assert_eq!((message.clone().label(), message.as_bytes()), (7, &b"abc"[..]));
         assert_eq!(Message::new(*b"abc").label(), 0);
+    }
+
+    #[test]
+    fn a_mark_is_shared_with_the_bytes() {
+        let mark = Mark::Remove(tourbillon_types::Channel::from("a"));
+        let message = Message::marked(7, Some(Box::new(mark.clone())), *b"abc");
+        let shared = message.clone();
+        drop(message);
+        assert_eq!((shared.mark(), shared.label(), shared.as_bytes()), (Some(&mark), 7, &b"abc"[..]));
+        assert_eq!(Message::labelled(7, *b"abc").mark(), None);
     }
 
     #[test]

@@ -156,6 +156,16 @@ impl Pending {
         }
     }
 
+    /// The same, or where there is nothing yet.
+    fn room(&mut self, more: usize) -> Option<&mut Vec<u8>> {
+        if let Self::Empty = self {
+            *self = Self::Many(Vec::with_capacity(more));
+            let Self::Many(many) = self else { return None };
+            return Some(many);
+        }
+        self.reserve(more)
+    }
+
     /// Where that many more bytes have room, if they have.
     fn reserve(&mut self, more: usize) -> Option<&mut Vec<u8>> {
         let length = self.len() + more;
@@ -220,22 +230,73 @@ impl Slot {
         form: F,
         queue: &mut MessageQueue,
     ) -> Poll<Result<(), Gone>> {
+        self.poll_put_while(cx, form, queue, |_| true)
+    }
+
+    /// The same, up to the first entry that is not to be put in like this: it is left in front, and the outcome is
+    /// `Ready`.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn poll_put_while<F: Form>(
+        &self,
+        cx: &Context<'_>,
+        form: F,
+        queue: &mut MessageQueue,
+        is_shared: impl Fn(Entry<'_>) -> bool,
+    ) -> Poll<Result<(), Gone>> {
+        self.poll_fill(cx, |pending| {
+            loop {
+                let front = queue.entries().next();
+                let Some(entry) = front.filter(|entry| is_shared(*entry)) else { return Poll::Ready(()) };
+                if !pending.append(form, entry) {
+                    return Poll::Pending;
+                }
+                queue.pop_entry();
+            }
+        })
+    }
+
+    /// Puts in what has room, message by message, as `append` makes it for this stream alone: it adds at most `most`
+    /// bytes to those of the message. `append` is called for what is taken off the queue, and only then.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn poll_put_each(
+        &self,
+        cx: &Context<'_>,
+        most: usize,
+        queue: &mut MessageQueue,
+        mut append: impl FnMut(&Message, &mut Vec<u8>),
+    ) -> Poll<Result<(), Gone>> {
+        self.poll_fill(cx, |pending| {
+            loop {
+                let Some(length) = queue.iter().next().map(Message::len) else { return Poll::Ready(()) };
+                let Some(many) = pending.room(length + most) else { return Poll::Pending };
+                if let Some(message) = queue.pop() {
+                    append(&message, many);
+                }
+            }
+        })
+    }
+
+    fn poll_fill(
+        &self,
+        cx: &Context<'_>,
+        fill: impl FnOnce(&mut Pending) -> Poll<()>,
+    ) -> Poll<Result<(), Gone>> {
         let mut state = self.0.lock();
         if state.gone {
             return Poll::Ready(Err(Gone));
         }
-        let mut outcome = Poll::Ready(Ok(()));
-        loop {
-            let Some(entry) = queue.entries().next() else { break };
-            if !state.pending.append(form, entry) {
-                state.writer.wait(cx);
-                outcome = Poll::Pending;
-                break;
-            }
-            queue.pop_entry();
+        let outcome = fill(&mut state.pending);
+        if outcome.is_pending() {
+            state.writer.wait(cx);
         }
         state.body.wake();
-        outcome
+        outcome.map(Ok)
     }
 
     /// Takes out all that is there; `None` at the end.
@@ -406,6 +467,42 @@ mod tests {
         assert_eq!(slot.poll_take(cx), Poll::Ready(None));
         assert!(slot.poll_gone(cx).is_ready());
         assert_eq!(slot.poll_put(cx, LINES, &mut queue), Poll::Ready(Err(Gone)));
+    }
+
+    #[test]
+    fn what_is_one_streams_own_is_made_for_it_in_its_turn() {
+        let cx = &Context::from_waker(Waker::noop());
+        let slot = Slot::new(b"");
+        let mut queue = queue(&["1", "own", "2", "3"]);
+        let is_shared =
+            |entry: Entry<'_>| matches!(entry, Entry::Message(message) if message.as_bytes() != b"own");
+        assert!(slot.poll_put_while(cx, LINES, &mut queue, is_shared).is_ready());
+        assert_eq!(queue.len(), 3, "the first that is not shared is left");
+        assert!(slot.poll_put_while(cx, LINES, &mut queue, is_shared).is_ready());
+        let mut count = 0;
+        let mut numbered = |message: &Message, to: &mut Vec<u8>| {
+            count += 1;
+            LINES.append(format!("{count}:").as_bytes(), to);
+            LINES.append(message.as_bytes(), to);
+        };
+        assert_eq!(slot.poll_put_each(cx, 4, &mut queue, &mut numbered), Poll::Ready(Ok(())));
+        assert_eq!(slot.poll_take(cx), Poll::Ready(Some(Bytes::from_static(b"1\n1:\nown\n2:\n2\n3:\n3\n"))));
+        // As a run, into an empty slot and up to its capacity.
+        let run = Run::new(Message::new("x".repeat(CAPACITY)));
+        for _ in 0..3 {
+            run.append(Message::new("y".repeat(CAPACITY / 2 - 8))).expect("open");
+        }
+        queue.push_run(run);
+        for (left, length) in [(3, CAPACITY), (1, 2 * (CAPACITY / 2 - 8)), (0, CAPACITY / 2 - 8)] {
+            assert_eq!(slot.poll_put_each(cx, 4, &mut queue, &mut numbered).is_pending(), left > 0);
+            assert_eq!(queue.len(), left);
+            let Poll::Ready(Some(taken)) = slot.poll_take(cx) else { unreachable!("nothing") };
+            assert!(taken.len() > length && taken.len() < length + 16, "{}", taken.len());
+        }
+        slot.leave();
+        queue.push(Message::new("1"));
+        assert_eq!(slot.poll_put_each(cx, 4, &mut queue, &mut numbered), Poll::Ready(Err(Gone)));
+        assert_eq!((count, queue.len()), (7, 1), "what is not taken is not made");
     }
 
     #[test]

@@ -170,7 +170,8 @@ impl Acme {
 
     /// The account that was kept, or a new one.
     async fn account(&self) -> Result<Account, IssueError> {
-        let roots = self.config.directory_ca.as_deref().map(roots).transpose()?;
+        let roots =
+            self.config.directory_ca.as_deref().map(|pem| roots("directory_ca_pem", pem)).transpose()?;
         let client = Client::new(roots)?;
         let builder = || Account::builder_with_http(Box::new(client.clone()));
         // Accounts belong to an authority.

@@ -466,6 +466,14 @@ fn warnings(options: &Options) -> Vec<String> {
         !no_set && token.insecure_skip_jwks_endpoint_safety_check,
         "client.token.insecure_skip_jwks_endpoint_safety_check: tokens may say where their keys are",
     );
+    let of_subscriptions = &client.subscription_token.jwks.providers;
+    for provider in token.jwks.providers.iter().chain(of_subscriptions) {
+        let text = format!(
+            "jwks.providers: {:?} has tls.insecure_skip_verify: whoever is between can give it keys",
+            provider.name
+        );
+        warn(provider.enabled && provider.tls.enabled && provider.tls.insecure_skip_verify, &text);
+    }
     let no_key = no_set && no_static_key && !client.insecure_skip_token_signature_verify;
     let no_way_in = no_key
         && !client.insecure

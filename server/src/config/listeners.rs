@@ -265,7 +265,9 @@ fn acme(check: &mut Checker, options: &model::TlsAutocert) -> Option<AcmeConfig>
         check.error(&format!("{path}.directory_url"), "must begin with https://");
     }
     let directory_ca = Some(options.directory_ca_pem.clone()).filter(|pem| !pem.is_empty());
-    if let Some(Err(error)) = directory_ca.as_deref().map(crate::tls::roots) {
+    if let Some(Err(error)) =
+        directory_ca.as_deref().map(|roots| crate::tls::roots("directory_ca_pem", roots))
+    {
         check.error(&format!("{path}.directory_ca_pem"), error.problem);
     }
     Some(AcmeConfig {

@@ -398,7 +398,8 @@ options! {
     Jwks {
         /// Keys come from the sets of these providers, and from nowhere else.
         enabled: bool = false,
-        /// Who has key sets: objects of `name`, `enabled`, `endpoint`, `issuer`, `audience`, and, for connection tokens,
+        /// Who has key sets: objects of `name`, `enabled`, `endpoint`, `issuer`, `audience`, `tls` (`enabled`,
+        /// `cert_pem`, `key_pem`, `server_ca_pem`, `insecure_skip_verify`, `server_name`) and, for connection tokens,
         /// `meta_from_claim` and `labels_from_claim`. The issuer of a token says whose it is, and its audience where
         /// several have the same issuer.
         providers: Vec<JwksProvider> = Vec::new(),
@@ -423,6 +424,26 @@ pub struct JwksProvider {
     pub meta_from_claim: Vec<KeyValue>,
     /// Claims that become labels.
     pub labels_from_claim: Vec<KeyValue>,
+    /// TLS towards the endpoint.
+    pub tls: TlsClient,
+}
+
+/// TLS towards a server that is asked.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsClient {
+    /// Whether the others count; without them the server's certificate must be one that browsers trust.
+    pub enabled: bool,
+    /// Our own certificate and those between it and its root: PEM, base64 of it or a file.
+    pub cert_pem: String,
+    /// Its private key, likewise.
+    pub key_pem: SecretText,
+    /// Roots of the server's certificate, likewise, instead of those that browsers trust.
+    pub server_ca_pem: String,
+    /// Whether any certificate will do.
+    pub insecure_skip_verify: bool,
+    /// The name that the server must have, instead of the host of the endpoint.
+    pub server_name: String,
 }
 
 options! {

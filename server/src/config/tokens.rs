@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use http::HeaderName;
 use tourbillon::auth::{
-    ClaimMapping, FetchError, HttpJwksFetch, JwksConfig, JwksProvider, Secret, Verifier, VerifierConfig,
+    ClaimMapping, FetchError, HttpJwksFetch, JwksConfig, JwksFetch, JwksProvider, Secret, Verifier,
+    VerifierConfig,
 };
 use tourbillon_access::TokensConfig;
 
 use super::check::Checker;
 use super::model::{self, KeyValue, Options, SubscriptionToken, Token};
+use crate::tls::TlsClient;
+use crate::tls::rustls::pki_types::ServerName;
 
 /// The two kinds of tokens are checked by the same options.
 fn token_of(subscription: &SubscriptionToken) -> Token {
@@ -111,6 +114,7 @@ fn by_providers(check: &mut Checker, path: &str, token: &Token, config: Verifier
             audience: one.audience.clone(),
             meta_from_claim: mappings(&one.meta_from_claim),
             labels_from_claim: mappings(&one.labels_from_claim),
+            fetch: own_fetch(check, &at, one, allow_private(token)),
         };
         providers.push((provider, one));
     }
@@ -146,12 +150,50 @@ fn jwks(token: &Token) -> JwksConfig {
     }
 }
 
-/// A host that the operator wrote, alone or in a list, may be in a private network; one that tokens name may not.
 fn jwks_fetch(token: &Token) -> Result<HttpJwksFetch, FetchError> {
+    Ok(HttpJwksFetch::new()?.allow_private_addresses(allow_private(token)))
+}
+
+/// A host that the operator wrote, alone or in a list, may be in a private network; one that tokens name may not.
+fn allow_private(token: &Token) -> bool {
     let by_token = token.insecure_skip_jwks_endpoint_safety_check
         && (token.jwks_public_endpoint.contains("{{")
             || token.jwks.providers.iter().any(|provider| provider.endpoint.contains("{{")));
-    Ok(HttpJwksFetch::new()?.allow_private_addresses(!by_token))
+    !by_token
+}
+
+/// Fetching over TLS of a provider's own.
+fn own_fetch(
+    check: &mut Checker,
+    path: &str,
+    provider: &model::JwksProvider,
+    allow_private: bool,
+) -> Option<Arc<dyn JwksFetch>> {
+    let options = &provider.tls;
+    if !options.enabled {
+        return None;
+    }
+    let client = TlsClient {
+        cert: &options.cert_pem,
+        key: options.key_pem.expose(),
+        server_ca: &options.server_ca_pem,
+        insecure_skip_verify: options.insecure_skip_verify,
+    };
+    let made = match client.config() {
+        Ok(config) => HttpJwksFetch::with_tls(Arc::new(config)).allow_private_addresses(allow_private),
+        Err(error) => {
+            check.error(&format!("{path}.tls.{}", error.option), error.problem);
+            return None;
+        }
+    };
+    let made = match options.server_name.as_str() {
+        "" => made,
+        name => {
+            let name = ServerName::try_from(name.to_owned());
+            made.server_name(check.ok(&format!("{path}.tls.server_name"), name)?)
+        }
+    };
+    Some(Arc::new(made))
 }
 
 pub(super) fn tokens(check: &mut Checker, options: &Options) -> Option<TokensConfig> {

@@ -60,7 +60,7 @@ pub struct TlsError {
 }
 
 impl TlsError {
-    fn new(option: &'static str, problem: impl fmt::Display) -> Self {
+    pub(super) fn new(option: &'static str, problem: impl fmt::Display) -> Self {
         Self { option, problem: problem.to_string() }
     }
 }
@@ -104,7 +104,7 @@ impl TlsConfig {
     }
 
     fn clients(&self) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-        let roots = roots(&self.client_ca)?;
+        let roots = roots("client_ca_pem", &self.client_ca)?;
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
             .build()
             .map_err(|error| TlsError::new("client_ca_pem", error))
@@ -121,13 +121,21 @@ impl TlsConfig {
 }
 
 /// Roots that are PEM, base64 of it or a file.
-pub(crate) fn roots(value: &str) -> Result<RootCertStore, TlsError> {
-    const OPTION: &str = "client_ca_pem";
+pub(crate) fn roots(option: &'static str, value: &str) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    for root in certificates(OPTION, &block(OPTION, value)?)? {
-        roots.add(root).map_err(|error| TlsError::new(OPTION, error))?;
+    for root in certificates(option, &block(option, value)?)? {
+        roots.add(root).map_err(|error| TlsError::new(option, error))?;
     }
     Ok(roots)
+}
+
+/// A certificate and those above it, and its key.
+pub(super) fn identity(
+    cert: &str,
+    key: &str,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+    let chain = certificates("cert_pem", &block("cert_pem", cert)?)?;
+    Ok((chain, private_key(&block("key_pem", key)?)?))
 }
 
 /// The longest that a certificate may be good which a page names by its hash (W3C WebTransport section 5.5), in seconds.
@@ -156,11 +164,15 @@ fn certificates(option: &'static str, pem: &[u8]) -> Result<Vec<CertificateDer<'
     if found.is_empty() { Err(TlsError::new(option, "there is no certificate in it")) } else { Ok(found) }
 }
 
+fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_slice(pem)
+        .map_err(|_| TlsError::new("key_pem", "there is no private key in it that can be read"))
+}
+
 /// A certificate chain and its key, which must belong together.
 pub(crate) fn certified_key(cert: &[u8], key: &[u8]) -> Result<CertifiedKey, TlsError> {
     let chain = certificates("cert_pem", cert)?;
-    let key = PrivateKeyDer::from_pem_slice(key)
-        .map_err(|_| TlsError::new("key_pem", "there is no private key in it that can be read"))?;
+    let key = private_key(key)?;
     CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => TlsError::new("key_pem", "is not the key of cert_pem"),
         error => TlsError::new("cert_pem", error),

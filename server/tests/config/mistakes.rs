@@ -714,6 +714,16 @@ fn pro_46_providers_of_key_sets_are_checked() {
         r#"[{"name":"ab","enabled":true,"issuer":"a","endpoint":"nowhere"}]"#,
         &format!("{path}[0].endpoint: not an http or https address"),
     );
+    for (tls, expected) in [
+        (r#"{"enabled":true,"server_ca_pem":"nowhere"}"#, "server_ca_pem: is neither PEM"),
+        (r#"{"enabled":true,"cert_pem":"nowhere"}"#, "cert_pem: is neither PEM"),
+        (r#"{"enabled":true,"key_pem":"nowhere"}"#, "cert_pem: must be set"),
+        (r#"{"enabled":true,"server_name":"a b"}"#, "server_name: "),
+    ] {
+        let list = format!("[{}]", one("ab", &format!(r#","tls":{tls}"#)));
+        wrong(&list, &format!("{path}[0].tls.{expected}"));
+    }
+    wrong(&format!("[{}]", one("ab", r#","tls":{"client_ca_pem":""}"#)), "client_ca_pem");
     let text =
         r#"{"client":{"token":{"jwks_public_endpoint":"https://a.example/","jwks":{"enabled":true}}}}"#;
     let said = Sources::json(text).read().expect_err(text);

@@ -27,6 +27,7 @@ use super::{FetchError, JwksFetch};
 #[derive(Clone)]
 pub struct HttpJwksFetch {
     tls: Arc<ClientConfig>,
+    server_name: Option<ServerName<'static>>,
     timeout: Duration,
     allow_private_addresses: bool,
 }
@@ -55,7 +56,14 @@ impl HttpJwksFetch {
     /// A fetcher with other certificate authorities or a certificate of its own.
     #[must_use]
     pub const fn with_tls(tls: Arc<ClientConfig>) -> Self {
-        Self { tls, timeout: Duration::from_secs(1), allow_private_addresses: false }
+        Self { tls, server_name: None, timeout: Duration::from_secs(1), allow_private_addresses: false }
+    }
+
+    /// The name that servers are asked for and must prove to have, instead of the host of the address.
+    #[must_use]
+    pub fn server_name(mut self, name: ServerName<'static>) -> Self {
+        self.server_name = Some(name);
+        self
     }
 
     /// Goes to loopback, link-local and other addresses that are not public too.
@@ -79,7 +87,10 @@ impl HttpJwksFetch {
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let stream = self.connect(&host, port).await?;
         if secure {
-            let name = ServerName::try_from(host).map_err(|_| FetchError::Address)?;
+            let name = match &self.server_name {
+                Some(name) => name.clone(),
+                None => ServerName::try_from(host).map_err(|_| FetchError::Address)?,
+            };
             let stream = TlsConnector::from(self.tls.clone()).connect(name, stream).await;
             request(&uri, stream.map_err(|_| FetchError::Tls)?, max_bytes).await
         } else {

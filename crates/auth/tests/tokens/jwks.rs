@@ -380,6 +380,37 @@ fn key_09_another_configuration_goes_on_with_the_sets() {
     assert_eq!(new.key_sets().expect("has sets").ages(NOW + 5), [(URL.to_owned(), Some(5))]);
 }
 
+#[test]
+fn pro_46_a_set_that_is_fetched_in_a_way_of_its_own_is_its_providers_alone() {
+    let (one, two) = (Issuer::new("1"), Issuer::new("1"));
+    let own = Arc::new(Script::default());
+    own.will(URL, &[Ok(set(&[one.jwk("")]))]);
+    let of = |issuer: &str, fetch: Option<Arc<dyn JwksFetch>>| JwksProvider {
+        issuer: issuer.to_owned(),
+        fetch,
+        ..provider(URL)
+    };
+    let providers = || at(vec![of("one", Some(own.clone())), of("two", None)]);
+    let (script, verifier) = rig(providers(), VerifierConfig::default());
+    script.will(URL, &[Ok(set(&[two.jwk("")]))]);
+    let claims = |issuer: &str| format!(r#"{{"iss":"{issuer}"}}"#);
+    assert!(check(&verifier, &one.token(&claims("one")), NOW).is_ok());
+    assert!(check(&verifier, &two.token(&claims("two")), NOW).is_ok());
+    assert_eq!(check(&verifier, &one.token(&claims("two")), NOW), invalid(InvalidToken::Signature));
+    assert_eq!(check(&verifier, &two.token(&claims("one")), NOW), invalid(InvalidToken::Signature));
+    assert_eq!((own.asked(), script.asked()), (1, 1));
+    let ages = verifier.key_sets().expect("has sets").ages(NOW + 5);
+    assert_eq!(ages, [(URL.to_owned(), Some(5)), (URL.to_owned(), Some(5))]);
+
+    // Another configuration may fetch it in another way, so it does.
+    let (other, new) = rig(providers(), VerifierConfig::default());
+    new.take_over(&verifier);
+    own.will(URL, &[Err(FetchError::Tls)]);
+    assert_eq!(check(&new, &one.token(&claims("one")), NOW), unavailable(FetchError::Tls));
+    assert!(check(&new, &two.token(&claims("two")), NOW).is_ok());
+    assert_eq!((own.asked(), other.asked()), (2, 0));
+}
+
 fn with_regex(issuer: &str, audience: &str) -> VerifierConfig {
     VerifierConfig {
         issuer_regex: issuer.to_owned(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tourbillon_delta::Creator;
 use tourbillon_protocol::{is_json, json_string};
 use tourbillon_transport::Message;
-use tourbillon_types::{Disconnect, Encoding, Payload, Publication};
+use tourbillon_types::{Channel, Disconnect, Encoding, Payload, Publication};
 
 use super::encodings::{Body, Form};
 
@@ -108,7 +108,7 @@ pub(crate) fn chain(
 
 /// A publication, and how it is encoded in each form.
 pub(super) struct Encoder<'a> {
-    channel: &'a str,
+    channel: &'a Channel,
     number: i64,
     publication: &'a Publication,
     /// The difference from the publication before: looked for once, when a subscriber wants it.
@@ -117,7 +117,7 @@ pub(super) struct Encoder<'a> {
 
 impl<'a> Encoder<'a> {
     /// `number` is the channel's, for those who take that.
-    pub(super) const fn new(channel: &'a str, number: i64, publication: &'a Publication) -> Self {
+    pub(super) const fn new(channel: &'a Channel, number: i64, publication: &'a Publication) -> Self {
         Self { channel, number, publication, delta: OnceCell::new() }
     }
 

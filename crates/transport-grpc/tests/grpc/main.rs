@@ -4,6 +4,7 @@
 
 mod calls;
 mod embedding;
+mod matrix;
 mod refusals;
 mod support;
 #[allow(missing_docs, unreachable_pub, reason = "generated")]

@@ -49,23 +49,28 @@ pub(crate) struct Server {
     accepted: mpsc::UnboundedReceiver<Accepted>,
 }
 
+/// Serves calls on a port of its own.
+pub(crate) async fn serve<A: Accept<GrpcTransport> + Sync>(service: UniStreamService<A>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((stream, peer)) = listener.accept().await {
+            let service = service.clone();
+            let answer = service_fn(move |mut request: hyper::Request<Incoming>| {
+                request.extensions_mut().insert(peer);
+                service.clone().call(request)
+            });
+            let http = http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(http.serve_connection(TokioIo::new(stream), answer));
+        }
+    });
+    address
+}
+
 impl Server {
     pub(crate) async fn start(config: GrpcConfig) -> Self {
         let (service, accepted) = service(config);
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        tokio::spawn(async move {
-            while let Ok((stream, peer)) = listener.accept().await {
-                let service = service.clone();
-                let answer = service_fn(move |mut request: hyper::Request<Incoming>| {
-                    request.extensions_mut().insert(peer);
-                    service.clone().call(request)
-                });
-                let http = http2::Builder::new(TokioExecutor::new());
-                tokio::spawn(http.serve_connection(TokioIo::new(stream), answer));
-            }
-        });
-        Self { address, accepted }
+        Self { address: serve(service).await, accepted }
     }
 
     pub(crate) async fn accept(&mut self) -> Accepted {

@@ -5,6 +5,7 @@
 mod bytes;
 mod conformance;
 mod embedding;
+mod ids;
 mod nodes;
 mod refusals;
 mod support;

@@ -1,15 +1,16 @@
-//! `tourbillon bench`: load on any server of the protocol, from the command line.
+//! `tourbillon bench`: load on any server of the protocol, from the command line; for programs that have such a command.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use tourbillon::types::Encoding;
-use tourbillon_load::mode::{self, Arrive, FanOut, HttpPublish, HttpRequest, Idle, Rpc};
-use tourbillon_load::process::Process;
-use tourbillon_load::siege::{Besieged, Siege, siege};
-use tourbillon_load::{Carrier, Endpoint, Figures, Progress, Target};
+use tourbillon_types::Encoding;
+
+use crate::mode::{self, Arrive, FanOut, HttpPublish, HttpRequest, Idle, Rpc};
+use crate::process::Process;
+use crate::siege::{Besieged, Siege, siege};
+use crate::{Carrier, Endpoint, Figures, Progress, Target};
 
 /// Where the load goes and how it speaks.
 #[derive(Args, Clone, Debug)]

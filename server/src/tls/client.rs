@@ -1,0 +1,88 @@
+//! TLS towards servers that are asked.
+
+use std::sync::Arc;
+
+use super::load::{TlsError, identity, provider, roots};
+use super::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use super::rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use super::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use super::rustls::{
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    client::WantsClientCert,
+};
+
+/// How to be sure of a server, and to make it sure of us. What is PEM may be base64 of it or the path of a file, too.
+#[derive(Clone, Copy)]
+pub(crate) struct TlsClient<'a> {
+    /// Our own certificate and those between it and its root; empty for none.
+    pub(crate) cert: &'a str,
+    /// Its private key.
+    pub(crate) key: &'a str,
+    /// Roots of the server's certificate; empty for those that browsers trust.
+    pub(crate) server_ca: &'a str,
+    /// Any certificate will do.
+    pub(crate) insecure_skip_verify: bool,
+}
+
+impl TlsClient<'_> {
+    /// # Errors
+    ///
+    /// What is missing, unreadable or does not fit together.
+    pub(crate) fn config(&self) -> Result<ClientConfig, TlsError> {
+        let builder = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| TlsError::new("enabled", error))?;
+        let builder: ConfigBuilder<ClientConfig, WantsClientCert> = if self.insecure_skip_verify {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider())))
+        } else if self.server_ca.is_empty() {
+            let everybodys = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+            builder.with_root_certificates(everybodys)
+        } else {
+            builder.with_root_certificates(roots("server_ca_pem", self.server_ca)?)
+        };
+        if self.cert.is_empty() && self.key.is_empty() {
+            return Ok(builder.with_no_client_auth());
+        }
+        let (chain, key) = identity(self.cert, self.key)?;
+        builder.with_client_auth_cert(chain, key).map_err(|error| TlsError::new("cert_pem", error))
+    }
+}
+
+/// Takes any certificate, as long as its key is used.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
