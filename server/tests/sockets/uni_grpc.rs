@@ -237,7 +237,7 @@ async fn who_does_not_answer_pings_of_the_connection_is_left() {
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
         raw.stream.read_exact(&mut vec![0; usize::try_from(length).expect("small")]).await.expect("a frame");
         if head[3] == PING {
-            asked.get_or_insert(begun.elapsed().as_secs());
+            asked.get_or_insert_with(|| begun.elapsed().as_secs());
         }
     }
     assert_eq!((asked, begun.elapsed().as_secs()), (Some(25), 30));
