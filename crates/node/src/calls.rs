@@ -21,6 +21,7 @@ use tourbillon_types::{
 
 use crate::boot::{Boot, Known};
 use crate::conn::{Conn, Done};
+use crate::hooks::pool::{self, Pool};
 use crate::hooks::{
     Client, ClientRights, ClientTerms, ConnectDecision, MessageRequest, PublishDecision, PublishRequest,
     RefreshDecision, RefreshRequest, RpcRequest, SubRefreshRequest, SubscribeRequest, SubscriptionOptions,
@@ -28,7 +29,6 @@ use crate::hooks::{
 };
 use crate::hub::{Place, TagFilters, chain};
 use crate::members::Membership;
-use crate::pool::{self, Pool};
 use crate::queries::{self, Standing};
 use crate::shared::Shared;
 use tourbillon_metrics::{Action, Frame, Named};

@@ -47,12 +47,10 @@ mod emulation;
 mod encode;
 mod flush;
 mod fresh;
-pub mod hooks;
 mod hub;
 mod interest;
 mod members;
 mod node;
-mod pool;
 mod queries;
 mod registry;
 mod server_api;
@@ -60,13 +58,6 @@ mod shared;
 mod wheel;
 
 pub use config::NodeConfig;
-pub use hooks::{
-    AllowAll, Batching, ChannelOptions, Client, ClientCommand, ClientRights, ClientTerms, ConnectDecision,
-    ConnectRequest, DataFormat, HistoryRequest, Hooks, KeptHeaders, MessageRequest, OverflowPolicy,
-    PresenceRequest, PublishDecision, PublishRequest, RecoveryMode, RefreshDecision, RefreshRequest, Refusal,
-    Rights, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
-    SubscriptionOptions, TokenMark,
-};
 pub use node::{BuildError, Node, NodeBuilder, NodeDriver};
 pub use server_api::{PublishError, Target};
 pub use tourbillon_broker::{
@@ -74,4 +65,11 @@ pub use tourbillon_broker::{
     Suppressed,
 };
 pub use tourbillon_control::{NodeInfo, Stats};
+pub use tourbillon_hooks::{
+    self as hooks, AllowAll, Batching, ChannelOptions, Client, ClientCommand, ClientRights, ClientTerms,
+    ConnectDecision, ConnectRequest, DataFormat, HistoryRequest, Hooks, KeptHeaders, MessageRequest,
+    OverflowPolicy, PresenceRequest, PublishDecision, PublishRequest, RecoveryMode, RefreshDecision,
+    RefreshRequest, Refusal, Rights, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision,
+    SubscribeRequest, SubscriptionOptions, TokenMark,
+};
 pub use tourbillon_metrics::{Family, NodeMetrics, Sample, SampleKind};

@@ -15,7 +15,7 @@ use tokio_util::sync::ReusableBoxFuture;
 const KEPT: usize = 8;
 
 /// The memory of ended calls of one kind.
-pub(crate) type Pool<T> = RefCell<Vec<ReusableBoxFuture<'static, T>>>;
+pub type Pool<T> = RefCell<Vec<ReusableBoxFuture<'static, T>>>;
 
 /// A call under way. Its memory is used again.
 pub struct HookCall<T: 'static> {
@@ -24,7 +24,7 @@ pub struct HookCall<T: 'static> {
 }
 
 /// `future`, in the memory of an ended call if its size is the same.
-pub(crate) fn take<T>(
+pub fn take<T>(
     pool: &'static LocalKey<Pool<T>>,
     future: impl Future<Output = T> + Send + 'static,
 ) -> ReusableBoxFuture<'static, T> {
@@ -35,7 +35,7 @@ pub(crate) fn take<T>(
 }
 
 /// Keeps the memory of a future that has ended.
-pub(crate) fn give<T>(pool: &'static LocalKey<Pool<T>>, ended: ReusableBoxFuture<'static, T>) {
+pub fn give<T>(pool: &'static LocalKey<Pool<T>>, ended: ReusableBoxFuture<'static, T>) {
     // While the thread ends, the memory is simply freed.
     let _ = pool.try_with(|pool| {
         let mut pool = pool.borrow_mut();

@@ -9,7 +9,7 @@ use tourbillon_types::Tags;
 /// What a program decided about a connection for as long as it lasts, such as what its token lets it do. A node keeps
 /// it with the connection and gives it back with every request.
 pub trait Rights: Any + fmt::Debug + Send + Sync {
-    /// Whether a subscription that depends on them ([`SubscriptionOptions::revocable`](super::SubscriptionOptions))
+    /// Whether a subscription that depends on them ([`SubscriptionOptions::revocable`](crate::SubscriptionOptions))
     /// goes on. Asked when they change.
     fn holds(&self, channel: &str) -> bool;
 }
@@ -77,7 +77,8 @@ impl ClientTerms {
     }
 
     /// The same labels with other rights.
-    pub(crate) fn with_rights(&self, rights: ClientRights) -> Self {
+    #[must_use]
+    pub fn with_rights(&self, rights: ClientRights) -> Self {
         Self::new(self.0.as_ref().and_then(|terms| terms.labels.clone()), Some(rights))
     }
 }

@@ -29,7 +29,9 @@ pub enum ClientCommand<'a> {
 
 impl<'a> ClientCommand<'a> {
     /// What a command asks for; `None` for pongs, messages without an answer, and what is always an error.
-    pub(crate) fn of(command: &'a Command) -> Option<Self> {
+    #[must_use]
+    #[inline]
+    pub fn of(command: &'a Command) -> Option<Self> {
         if command.id == 0 {
             return None;
         }

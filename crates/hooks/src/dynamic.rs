@@ -7,12 +7,12 @@ use std::time::Duration;
 use tourbillon_broker::BoxFuture;
 use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe};
 
-use super::{
+use crate::pool::{HookCall, Pool};
+use crate::{
     ChannelOptions, Client, ClientCommand, ConnectDecision, ConnectRequest, HistoryRequest, Hooks,
     MessageRequest, PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest,
     Refusal, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
 };
-use crate::pool::{HookCall, Pool};
 
 thread_local! {
     static CONNECT: Pool<Result<ConnectDecision, Refusal>> = const { RefCell::new(Vec::new()) };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tourbillon_broker::HistoryPolicy;
 use tourbillon_protocol::DataFormat;
 
-use super::request::{RecoveryMode, SubscriptionOptions};
+use crate::request::{RecoveryMode, SubscriptionOptions};
 
 /// How the publications of a channel are collected before they are delivered (PRO-64).
 ///

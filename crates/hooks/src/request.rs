@@ -1,4 +1,7 @@
 //! Questions to the embedding program and its answers.
+//!
+//! A question can be made by anybody, so that a program's answers can be tested without a node. It may get another field
+//! in any release: name the fields that you need, and `..` the others.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,12 +18,11 @@ use tourbillon_types::{
     StreamPosition, TagFilter, TagMatcher, Tags, Text, UserId,
 };
 
-use super::TokenMark;
-use super::rights::{ClientRights, ClientTerms};
+use crate::TokenMark;
+use crate::rights::{ClientRights, ClientTerms};
 
 /// An accepted connection, as hooks see it. Shared, not copied.
 #[derive(Clone)]
-#[non_exhaustive]
 pub struct Client {
     /// Its public identifier.
     pub id: ClientId,
@@ -45,7 +47,7 @@ pub struct Client {
     /// Kinds of pushes that its transport leaves out.
     pub suppressed: PushKinds,
     /// The headers of its HTTP request that the node was told to keep
-    /// ([`NodeConfig::keep_headers`](crate::NodeConfig::keep_headers)). Never logged.
+    /// (`NodeConfig::keep_headers` of the node). Never logged.
     pub headers: KeptHeaders,
     /// What its token said of itself; `None` for a connection without a token, or whose token says nothing.
     pub token: Option<Box<TokenMark>>,
@@ -85,7 +87,6 @@ impl fmt::Debug for Client {
 }
 
 /// Somebody wants to connect.
-#[non_exhaustive]
 pub struct ConnectRequest {
     /// The identifier the connection will have.
     pub client: ClientId,
@@ -162,7 +163,7 @@ pub struct ConnectDecision {
     /// When it expires, seconds since 1970 UTC; `None` for never.
     pub expire_at: Option<i64>,
     /// Whether the client is told to refresh before that (LIFE-02), instead of the server asking
-    /// [`Hooks::refresh`](super::Hooks::refresh) by itself (LIFE-03).
+    /// [`Hooks::refresh`](crate::Hooks::refresh) by itself (LIFE-03).
     pub client_side_refresh: bool,
     /// What is told of it to others.
     pub info: Payload,
@@ -205,7 +206,6 @@ impl ConnectDecision {
 
 /// A client wants a channel.
 #[derive(Clone)]
-#[non_exhaustive]
 pub struct SubscribeRequest {
     /// Who asks.
     pub client: Arc<Client>,
@@ -301,7 +301,7 @@ pub struct SubscriptionOptions {
     pub publish_debounce: Duration,
     /// What it lets the client do in the channel besides (PRO-41); requests tell it.
     pub allow: Permissions,
-    /// It ends when the rights of its connection change and no longer [hold](super::Rights::holds) it.
+    /// It ends when the rights of its connection change and no longer [hold](crate::Rights::holds) it.
     pub revocable: bool,
 }
 
@@ -312,7 +312,7 @@ pub struct SubscribeDecision {
     /// How it behaves.
     pub options: SubscriptionOptions,
     /// Whether the client is told to refresh before it expires, instead of the server asking
-    /// [`Hooks::sub_refresh`](super::Hooks::sub_refresh) by itself.
+    /// [`Hooks::sub_refresh`](crate::Hooks::sub_refresh) by itself.
     pub client_side_refresh: bool,
     /// What its token said of itself. For decorators; the node does not keep it.
     pub token: Option<Box<TokenMark>>,
@@ -326,7 +326,6 @@ impl Default for SubscribeDecision {
 
 /// A client wants to publish.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct PublishRequest {
     /// Who publishes.
     pub client: Arc<Client>,
@@ -350,7 +349,6 @@ impl PublishRequest {
 
 /// A client wants to read a channel's history.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct HistoryRequest {
     /// Who asks.
     pub client: Arc<Client>,
@@ -374,7 +372,6 @@ impl HistoryRequest {
 
 /// A client wants to know who is in a channel, or how many.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct PresenceRequest {
     /// Who asks.
     pub client: Arc<Client>,
@@ -401,7 +398,7 @@ pub enum PublishDecision {
     Publish {
         /// The data, if it is to differ from what the client sent.
         data: Option<Payload>,
-        /// How it is published; `history` is filled from [`ChannelOptions`](super::ChannelOptions) when `None`.
+        /// How it is published; `history` is filled from [`ChannelOptions`](crate::ChannelOptions) when `None`.
         options: Box<PublishOptions>,
     },
     /// The program has published it already.
@@ -416,7 +413,6 @@ impl Default for PublishDecision {
 
 /// A client calls the program.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct RpcRequest {
     /// Who calls.
     pub client: Arc<Client>,
@@ -443,7 +439,6 @@ pub struct RpcDecision {
 
 /// A client sends a message that expects no answer.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct MessageRequest {
     /// Who sends.
     pub client: Arc<Client>,
@@ -461,7 +456,6 @@ impl MessageRequest {
 
 /// A connection is about to expire, or its client has a new token.
 #[derive(Clone)]
-#[non_exhaustive]
 pub struct RefreshRequest {
     /// Whose connection.
     pub client: Arc<Client>,
@@ -487,7 +481,6 @@ impl fmt::Debug for RefreshRequest {
 
 /// A subscription is about to expire, or its client has a new token.
 #[derive(Clone)]
-#[non_exhaustive]
 pub struct SubRefreshRequest {
     /// Whose subscription.
     pub client: Arc<Client>,

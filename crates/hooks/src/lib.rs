@@ -4,13 +4,14 @@
 //! without a name and refuse everything else, so a forgotten method never opens a door. [`AllowAll`] is the
 //! opposite, for experiments. Decorators hold an inner `Hooks` and decide some questions themselves.
 //!
-//! Every call has a deadline ([`NodeConfig::call_timeout`](crate::NodeConfig::call_timeout)); a call that misses
+//! Every call has a deadline (`NodeConfig::call_timeout` of the node); a call that misses
 //! it is dropped where it stands and the client gets error 100, so an implementation must tolerate being dropped
 //! at any `.await`.
 
 mod channel;
 mod command;
 mod dynamic;
+pub mod pool;
 mod request;
 mod rights;
 
@@ -155,7 +156,7 @@ pub trait Hooks: Send + Sync + 'static {
     }
 
     /// Whether a connection that was accepted may stay: asked when it is, and again by
-    /// [`Node::recheck`](crate::Node::recheck). Called like [`command`](Self::command). Default: it may.
+    /// `Node::recheck`. Called like [`command`](Self::command). Default: it may.
     ///
     /// # Errors
     ///
@@ -217,8 +218,8 @@ impl Hooks for AllowAll {
     }
 }
 
-/// The defaults of every method.
+/// The defaults of every method: anybody may connect, without a name, and nothing else is allowed.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Defaults;
+pub struct Defaults;
 
 impl Hooks for Defaults {}
