@@ -202,17 +202,16 @@ impl Router {
         self.api.as_ref().map(|(_, api)| api)
     }
 
-    /// Answers a handshake for the WebSockets of this port, over plain TCP and without the HTTP library.
+    /// Agrees upon a handshake for the WebSockets of this port, over plain TCP and without the HTTP library. An error is
+    /// the answer that refuses it.
     pub(crate) fn handshake(
         &self,
         peer: Option<SocketAddr>,
         request: Request<()>,
-    ) -> (Answer, Option<TcpUpgrade<Node>>) {
-        let Some((_, service)) = &self.websocket else { return (nothing(), None) };
-        match self.permit(peer, request.headers()) {
-            Ok(permit) => service.upgrade_tcp(request, peer, permit.map(Held::new)),
-            Err(refused) => (too_many(refused), None),
-        }
+    ) -> Result<Box<TcpUpgrade<Node>>, Box<Answer>> {
+        let Some((_, service)) = &self.websocket else { return Err(Box::new(nothing())) };
+        let permit = self.permit(peer, request.headers()).map_err(|refused| Box::new(too_many(refused)))?;
+        service.upgrade_tcp(request, peer, permit.map(Held::new)).map(Box::new)
     }
 
     async fn answer(

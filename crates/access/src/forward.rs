@@ -36,8 +36,9 @@ macro_rules! forward {
         $crate::forward::forward!(# $inner sub_refresh SubRefreshRequest, Result<tourbillon_node::RefreshDecision, tourbillon_node::Refusal>);
     };
     (# $inner:ident $hook:ident $request:ident, $answer:ty) => {
-        async fn $hook(&self, request: tourbillon_node::$request) -> $answer {
-            self.$inner.$hook(request).await
+        // The future of the hook itself: one around it would be larger by the request.
+        fn $hook(&self, request: tourbillon_node::$request) -> impl Future<Output = $answer> + Send {
+            self.$inner.$hook(request)
         }
     };
     (@ $inner:ident cache_empty) => {

@@ -44,11 +44,9 @@ impl Grammar {
     pub fn parse<'a>(&self, channel: &'a str) -> Name<'a> {
         let unprefixed = present(&self.private_prefix).and_then(|prefix| channel.strip_prefix(prefix));
         let (namespace, rest) = present(&self.namespace_boundary)
-            .and_then(|boundary| unprefixed.unwrap_or(channel).split_once(boundary))
+            .and_then(|boundary| split_once(unprefixed.unwrap_or(channel), boundary))
             .unwrap_or(("", channel));
-        let users = present(&self.user_boundary)
-            .and_then(|boundary| channel.rsplit_once(boundary))
-            .map(|(_, users)| users);
+        let users = present(&self.user_boundary).and_then(|boundary| after_last(channel, boundary));
         Name { namespace, rest, private: unprefixed.is_some(), users }
     }
 
@@ -78,6 +76,37 @@ impl Grammar {
     }
 }
 
+/// What is before the first mark and behind it. Names are short and marks are single characters, as a rule: to get ready
+/// for a longer search would take several times as long as this takes.
+fn split_once<'a>(name: &'a str, mark: &str) -> Option<(&'a str, &'a str)> {
+    let [mark] = mark.as_bytes() else { return name.split_once(mark) };
+    let at = name.bytes().position(|byte| byte == *mark)?;
+    Some((name.get(..at)?, name.get(at + 1..)?))
+}
+
+/// What is behind the last mark.
+fn after_last<'a>(name: &'a str, mark: &str) -> Option<&'a str> {
+    let [mark] = mark.as_bytes() else { return name.rsplit_once(mark).map(|(_, rest)| rest) };
+    let at = name.bytes().rposition(|byte| byte == *mark)?;
+    name.get(at + 1..)
+}
+
 fn present(mark: &str) -> Option<&str> {
     (!mark.is_empty()).then_some(mark)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_are_found_as_any_text_is() {
+        for name in ["", ":", "a", "a:", ":b", "a:b:c", "a::b::c", "\u{e9}:\u{e9}", "a\u{e9}b"] {
+            for mark in [":", "::", "\u{e9}", "b"] {
+                assert_eq!(split_once(name, mark), name.split_once(mark), "{name} {mark}");
+                let last = name.rsplit_once(mark).map(|(_, rest)| rest);
+                assert_eq!(after_last(name, mark), last, "{name} {mark}");
+            }
+        }
+    }
 }

@@ -208,16 +208,22 @@ impl<H> Limits<H> {
 }
 
 impl<H: Hooks> Hooks for Limits<H> {
-    async fn connect(&self, request: ConnectRequest) -> Result<ConnectDecision, Refusal> {
-        let now = request.instant;
-        let decision = self.inner.connect(request).await?;
-        if let Some(users) = self.users.as_ref().filter(|_| !decision.user.is_anonymous()) {
-            let wanted = Wanted { operation: Operation::Connect, namespace: "", method: "" };
-            if users.ask(&decision.user, wanted, now) == Verdict::Over {
-                return Err(ReplyError::TOO_MANY_REQUESTS.into());
+    #[expect(clippy::manual_async_fn, reason = "the future of an async fn has room for the request twice")]
+    fn connect(
+        &self,
+        request: ConnectRequest,
+    ) -> impl Future<Output = Result<ConnectDecision, Refusal>> + Send {
+        async move {
+            let now = request.instant;
+            let decision = self.inner.connect(request).await?;
+            if let Some(users) = self.users.as_ref().filter(|_| !decision.user.is_anonymous()) {
+                let wanted = Wanted { operation: Operation::Connect, namespace: "", method: "" };
+                if users.ask(&decision.user, wanted, now) == Verdict::Over {
+                    return Err(ReplyError::TOO_MANY_REQUESTS.into());
+                }
             }
+            Ok(decision)
         }
-        Ok(decision)
     }
 
     fn command(&self, client: &Client, command: ClientCommand<'_>, now: Now) -> Result<(), Refusal> {

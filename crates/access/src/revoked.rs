@@ -32,28 +32,42 @@ impl<H> Revoked<H> {
 }
 
 impl<H: Hooks> Hooks for Revoked<H> {
-    async fn connect(&self, request: ConnectRequest) -> Result<ConnectDecision, Refusal> {
-        let (client, now) = (request.client, request.unix_seconds);
-        let decision = self.inner.connect(request).await?;
-        if self.store.is_blocked(&decision.user, now) {
-            tracing::debug!(%client, user = %decision.user, "connection refused: the user is blocked");
-            return Err(Disconnect::PERMISSION_DENIED.into());
+    #[expect(clippy::manual_async_fn, reason = "the future of an async fn has room for the request twice")]
+    fn connect(
+        &self,
+        request: ConnectRequest,
+    ) -> impl Future<Output = Result<ConnectDecision, Refusal>> + Send {
+        async move {
+            let (client, now) = (request.client, request.unix_seconds);
+            let decision = self.inner.connect(request).await?;
+            if self.store.is_blocked(&decision.user, now) {
+                tracing::debug!(%client, user = %decision.user, "connection refused: the user is blocked");
+                return Err(Disconnect::PERMISSION_DENIED.into());
+            }
+            if let Some(token) = &decision.token
+                && self.store.is_revoked(token, Some(&decision.user), now)
+            {
+                tracing::debug!(%client, user = %decision.user, "connection refused: the token is revoked");
+                return Err(ReplyError::TOKEN_EXPIRED.into());
+            }
+            Ok(decision)
         }
-        if let Some(token) = &decision.token
-            && self.store.is_revoked(token, Some(&decision.user), now)
-        {
-            tracing::debug!(%client, user = %decision.user, "connection refused: the token is revoked");
-            return Err(ReplyError::TOKEN_EXPIRED.into());
-        }
-        Ok(decision)
     }
 
-    async fn subscribe(&self, request: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
-        let now = request.unix_seconds;
-        let decision = self.inner.subscribe(request).await?;
-        match &decision.token {
-            Some(token) if self.store.is_revoked(token, None, now) => Err(ReplyError::TOKEN_EXPIRED.into()),
-            _ => Ok(decision),
+    #[expect(clippy::manual_async_fn, reason = "the future of an async fn has room for the request twice")]
+    fn subscribe(
+        &self,
+        request: SubscribeRequest,
+    ) -> impl Future<Output = Result<SubscribeDecision, Refusal>> + Send {
+        async move {
+            let now = request.unix_seconds;
+            let decision = self.inner.subscribe(request).await?;
+            match &decision.token {
+                Some(token) if self.store.is_revoked(token, None, now) => {
+                    Err(ReplyError::TOKEN_EXPIRED.into())
+                }
+                _ => Ok(decision),
+            }
         }
     }
 

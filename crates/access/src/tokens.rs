@@ -113,53 +113,65 @@ impl<H> Tokens<H> {
 }
 
 impl<H: Hooks> Hooks for Tokens<H> {
-    async fn connect(&self, request: ConnectRequest) -> Result<ConnectDecision, Refusal> {
-        let config = self.config.load();
-        if request.token.is_empty() && config.ask_inner {
-            let mut decision = self.inner.connect(request).await?;
-            grant_personal(&config, &self.namespaces.load(), &mut decision)?;
-            return Ok(decision);
+    #[expect(clippy::manual_async_fn, reason = "the future of an async fn has room for the request twice")]
+    fn connect(
+        &self,
+        request: ConnectRequest,
+    ) -> impl Future<Output = Result<ConnectDecision, Refusal>> + Send {
+        async move {
+            let config = self.config.load();
+            if request.token.is_empty() && config.ask_inner {
+                let mut decision = self.inner.connect(request).await?;
+                grant_personal(&config, &self.namespaces.load(), &mut decision)?;
+                return Ok(decision);
+            }
+            if let Some(loading) = config.token.load_keys(&request.token, request.unix_seconds) {
+                loading.await;
+            }
+            let namespaces = self.namespaces.load();
+            admit(&config, &namespaces, &self.patterns, &request)
         }
-        if let Some(loading) = config.token.load_keys(&request.token, request.unix_seconds) {
-            loading.await;
-        }
-        let namespaces = self.namespaces.load();
-        admit(&config, &namespaces, &self.patterns, &request)
     }
 
-    async fn subscribe(&self, request: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
-        if request.token.is_empty() {
-            return self.inner.subscribe(request).await;
-        }
-        let asked = Asked::from(&request);
-        let SubscribeRequest { client, channel, token, kind, unix_seconds, .. } = request;
-        let claims = self.verify_subscribe(&token, unix_seconds).await;
-        let token = match &claims {
-            Ok(claims) => TokenCheck::compare(claims, &channel, &client.user, client.id.text().as_str()),
-            Err(error) => {
-                tracing::debug!(client = %client.id, %channel, why = %error, "subscription token refused");
-                TokenCheck::from(*error)
+    #[expect(clippy::manual_async_fn, reason = "the future of an async fn has room for the request twice")]
+    fn subscribe(
+        &self,
+        request: SubscribeRequest,
+    ) -> impl Future<Output = Result<SubscribeDecision, Refusal>> + Send {
+        async move {
+            if request.token.is_empty() {
+                return self.inner.subscribe(request).await;
             }
-        };
-        let query = SubscribeQuery {
-            channel: &channel,
-            user: &client.user,
-            attributes: Attributes::from(&*client),
-            kind,
-            token,
-        };
-        let decision = self.namespaces.with(|namespaces| namespaces.check_subscribe(&query));
-        settle(&self.namespaces, "subscribe", decision, &client, &channel)?;
-        let mut granted = SubscribeDecision::default();
-        if let Ok(claims) = claims {
-            granted.token = TokenMark::new(claims.token_id.as_deref(), claims.issued_at);
-            granted.options = self.namespaces.with(|namespaces| {
-                let attributes = Attributes::from(&*client).with_allow(claims.allow);
-                options(namespaces, &channel, &client.user, attributes, asked, claims.subscription)
-            })?;
-            granted.options.expire_at = claims.expire_at;
+            let asked = Asked::from(&request);
+            let SubscribeRequest { client, channel, token, kind, unix_seconds, .. } = request;
+            let claims = self.verify_subscribe(&token, unix_seconds).await;
+            let token = match &claims {
+                Ok(claims) => TokenCheck::compare(claims, &channel, &client.user, client.id.text().as_str()),
+                Err(error) => {
+                    tracing::debug!(client = %client.id, %channel, why = %error, "subscription token refused");
+                    TokenCheck::from(*error)
+                }
+            };
+            let query = SubscribeQuery {
+                channel: &channel,
+                user: &client.user,
+                attributes: Attributes::from(&*client),
+                kind,
+                token,
+            };
+            let decision = self.namespaces.with(|namespaces| namespaces.check_subscribe(&query));
+            settle(&self.namespaces, "subscribe", decision, &client, &channel)?;
+            let mut granted = SubscribeDecision::default();
+            if let Ok(claims) = claims {
+                granted.token = TokenMark::new(claims.token_id.as_deref(), claims.issued_at);
+                granted.options = self.namespaces.with(|namespaces| {
+                    let attributes = Attributes::from(&*client).with_allow(claims.allow);
+                    options(namespaces, &channel, &client.user, attributes, asked, claims.subscription)
+                })?;
+                granted.options.expire_at = claims.expire_at;
+            }
+            Ok(granted)
         }
-        Ok(granted)
     }
 
     async fn refresh(&self, request: RefreshRequest) -> Result<RefreshDecision, Refusal> {

@@ -3,8 +3,8 @@
 //! calls, with two numbers of publications, so that the start-up drops out of the difference.
 //!
 //! `deliveries <subscribers> <publications> <together> <kind>` publishes `together` at a time and waits for them to be
-//! written. Of kind 0 subscribers are plain, of kind 1 they have a position and a filter on tags. The clients are in a
-//! process of their own, so that their work is not counted.
+//! written. Of kind 0 subscribers are plain, of kind 1 they have a position and a filter on tags, of kind 2 they have
+//! permessage-deflate. The clients are in a process of their own, so that their work is not counted.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "it is run by a test")]
 
@@ -26,11 +26,14 @@ use tourbillon_node::{
 };
 use tourbillon_protocol::{Envelope, encode_publication};
 use tourbillon_transport::{Accept, ConnContext, TransportInfo};
-use tourbillon_transport_websocket::{WebSocketConfig, WebSocketTransport};
+use tourbillon_transport_websocket::{Compression, WebSocketConfig, WebSocketTransport};
 use tourbillon_types::{Channel, Encoding, Payload, Publication, StreamPosition, Tags, UserId};
 
 /// What subscribers ask for, by kind.
-const ASKED: [&str; 2] = ["", r#","positioned":true,"tf":{"key":"place","cmp":"eq","val":"here"}"#];
+const ASKED: [&str; 3] = ["", r#","positioned":true,"tf":{"key":"place","cmp":"eq","val":"here"}"#, ""];
+
+/// The kind of subscribers that get their messages compressed.
+const DEFLATED: usize = 2;
 
 /// Gives whatever is asked for.
 struct Generous;
@@ -81,7 +84,10 @@ async fn serve(subscribers: usize, publications: usize, together: usize, kind: u
         let (read, io) = stream.into_split();
         let info = TransportInfo::new("websocket", Encoding::Json);
         let write = Counted { io, written: written.clone() };
-        let transport = WebSocketTransport::new(info, read, write, &WebSocketConfig::default());
+        let mut transport = WebSocketTransport::new(info, read, write, &WebSocketConfig::default());
+        if kind == DEFLATED {
+            transport = transport.with_compression(Compression::default());
+        }
         node.accept(transport, ConnContext::default());
     }
     // To connect and to subscribe.
@@ -103,7 +109,8 @@ async fn serve(subscribers: usize, publications: usize, together: usize, kind: u
         let (data, tags, offset) = (data.clone(), options.tags.clone(), position.offset);
         let publication = Publication { data, tags, offset, epoch: position.epoch, ..Publication::default() };
         let push = encode_publication(Encoding::Json, Envelope::Reply, &channel, 0, &publication);
-        let length = push.expect("a push").len();
+        let push = push.expect("a push");
+        let length = if kind == DEFLATED { deflated(&push) } else { push.len() };
         length + if length > 125 { 4 } else { 2 }
     };
     // Without a position they are all of one size, and finding it out is not counted.
@@ -119,6 +126,16 @@ async fn serve(subscribers: usize, publications: usize, together: usize, kind: u
     }
     clients.kill().expect("the clients run");
     clients.wait().expect("the clients end");
+}
+
+/// How many bytes a message is once it is compressed as the transport does.
+fn deflated(message: &[u8]) -> usize {
+    let level = flate2::Compression::new(Compression::default().level);
+    let mut bytes = Vec::with_capacity(message.len() + 64);
+    let mut state = flate2::Compress::new(level, false);
+    state.compress_vec(message, &mut bytes, flate2::FlushCompress::Sync).expect("it is compressed");
+    // The end of a flush is not sent.
+    bytes.len() - 4
 }
 
 async fn until(reached: impl Fn() -> bool) {

@@ -2,8 +2,11 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use smallvec::SmallVec;
@@ -15,8 +18,8 @@ use tourbillon_session::{
     Accepted, Answer, CHANNEL_COMPACTION, Call, CallId, FOSSIL, Granted, Refreshed, Refusal, ServerOp,
 };
 use tourbillon_types::{
-    Channel, ClientInfo, Disconnect, FilterLimits, Payload, PushKinds, ReplyError, TagFilter, TagMatcher,
-    Unsubscribe, UserId,
+    Channel, ClientInfo, Disconnect, FilterLimits, Now, Payload, PushKinds, ReplyError, TagFilter,
+    TagMatcher, Unsubscribe, UserId,
 };
 
 use crate::boot::{Boot, Known};
@@ -24,8 +27,8 @@ use crate::conn::{Conn, Done};
 use crate::hooks::pool::{self, Pool};
 use crate::hooks::{
     Client, ClientRights, ClientTerms, ConnectDecision, MessageRequest, PublishDecision, PublishRequest,
-    RefreshDecision, RefreshRequest, RpcRequest, SubRefreshRequest, SubscribeRequest, SubscriptionOptions,
-    TokenMark,
+    RefreshDecision, RefreshRequest, RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
+    SubscriptionOptions, TokenMark,
 };
 use crate::hub::{Place, TagFilters, chain};
 use crate::members::Membership;
@@ -151,15 +154,14 @@ impl Attachment {
             membership: None,
             kept: false,
         };
-        let attached =
-            tokio::time::timeout(shared.config.call_timeout, shared.attach(channel, conn, place)).await;
-        match attached {
-            Ok(Ok(())) => Ok(attachment),
-            Ok(Err(error)) => {
+        let attached = pin!(shared.attach(channel, conn, place));
+        match within(shared.config.call_timeout, attached).await {
+            Some(Ok(())) => Ok(attachment),
+            Some(Err(error)) => {
                 tracing::warn!(%error, channel = %channel, "attaching to a channel failed");
                 Err(refusal(&error))
             }
-            Err(_) => Err(ReplyError::INTERNAL.into()),
+            None => Err(ReplyError::INTERNAL.into()),
         }
     }
 
@@ -195,6 +197,8 @@ pub(crate) struct Caller<'a> {
     pub(crate) conn: &'a Arc<Conn>,
     /// `None` until the connection is accepted.
     pub(crate) client: Option<&'a Arc<Client>>,
+    /// When the call begins.
+    pub(crate) now: Now,
 }
 
 impl Caller<'_> {
@@ -207,7 +211,10 @@ impl Caller<'_> {
         done: Option<Done>,
     ) -> Running {
         let work = match self.client {
-            Some(client) => Work::Answer { id, call, client: client.clone(), done },
+            Some(client) => {
+                let asked = frame_of(&call);
+                Work::Answer { id, call, asked, client: client.clone(), done }
+            }
             None => Work::Connect { id, call, boot, done },
         };
         self.run(work)
@@ -220,36 +227,45 @@ impl Caller<'_> {
 
     /// All work is one kind of future, so that each call fits into the memory of any other.
     fn run(&self, work: Work) -> Running {
-        pool::take(&ENDED, work.run(self.shared.clone(), self.conn.clone()))
+        pool::take(&ENDED, work.run(self.shared.clone(), self.conn.clone(), self.now))
     }
 }
 
 /// What a call does.
 enum Work {
     Connect { id: CallId, call: Call, boot: Option<Box<Boot>>, done: Option<Done> },
-    Answer { id: CallId, call: Call, client: Arc<Client>, done: Option<Done> },
+    Answer { id: CallId, call: Call, asked: Frame, client: Arc<Client>, done: Option<Done> },
     Unsubscribed { client: Arc<Client>, channel: Channel, why: Unsubscribe },
 }
 
 impl Work {
-    async fn run(self, shared: Arc<Shared>, conn: Arc<Conn>) -> Completed {
-        match self {
-            Self::Connect { id, call: Call::Connect(connect), boot, .. } => {
-                connect_call(shared, conn, id, *connect, boot).await
-            }
-            // A session asks nothing else before it is accepted.
-            Self::Connect { id, done, .. } => {
-                let answer = Answer::Message(Err(Disconnect::INTERNAL_SERVER_ERROR));
-                Completed { answer: Some((id, answer)), asked: Frame::Unknown, effect: Effect::None, done }
-            }
-            Self::Answer { id, call, client, done } => {
-                let asked = frame_of(&call);
-                let (answer, effect) = answer(&shared, &conn, client, call).await;
-                Completed { answer: Some((id, answer)), asked, effect, done }
-            }
-            Self::Unsubscribed { client, channel, why } => {
-                shared.hooks.clone().unsubscribed(client, channel, why).await;
-                Completed { answer: None, asked: Frame::Unknown, effect: Effect::None, done: None }
+    /// The future is copied for every call: the smaller the better.
+    #[expect(clippy::manual_async_fn, reason = "the future of an async fn has room for its arguments twice")]
+    fn run(
+        self,
+        shared: Arc<Shared>,
+        conn: Arc<Conn>,
+        now: Now,
+    ) -> impl Future<Output = Completed> + Send + 'static {
+        async move {
+            match self {
+                Self::Connect { id, call: Call::Connect(connect), boot, .. } => {
+                    connect_call(&shared, &conn, id, connect, boot, now).await
+                }
+                // A session asks nothing else before it is accepted.
+                Self::Connect { id, done, .. } => {
+                    let answer = Answer::Message(Err(Disconnect::INTERNAL_SERVER_ERROR));
+                    let (answer, asked, effect) = (Some((id, answer)), Frame::Unknown, Effect::None);
+                    Completed { answer, asked, effect, done }
+                }
+                Self::Answer { id, call, asked, client, done } => {
+                    let (answer, effect) = answer(&shared, &conn, client, call, now).await;
+                    Completed { answer: Some((id, answer)), asked, effect, done }
+                }
+                Self::Unsubscribed { client, channel, why } => {
+                    shared.hooks.clone().unsubscribed(client, channel, why).await;
+                    Completed { answer: None, asked: Frame::Unknown, effect: Effect::None, done: None }
+                }
             }
         }
     }
@@ -271,58 +287,67 @@ const fn frame_of(call: &Call) -> Frame {
     }
 }
 
-async fn answer(shared: &Arc<Shared>, conn: &Arc<Conn>, client: Arc<Client>, call: Call) -> (Answer, Effect) {
-    match call {
-        Call::Connect(_) => (Answer::Connect(Err(Disconnect::BAD_REQUEST.into())), Effect::None),
-        Call::Subscribe(subscribe) => split(subscribe_call(shared, conn, client, *subscribe).await),
-        Call::Attach { channel, granted } => {
-            split(attach(shared, conn, &client, &channel, granted, Wish::default()).await)
-        }
-        Call::Publish { channel, data, channel_info, subscribed, allow } => {
-            let publish = PublishRequest { client, channel, data, subscribed, allow };
-            (Answer::Publish(publish_call(shared, publish, channel_info).await), Effect::None)
-        }
-        Call::History { command, subscribed, allow } => {
-            let standing = Standing { client, subscribed, allow };
-            (Answer::History(queries::history(shared, standing, *command).await), Effect::None)
-        }
-        Call::Presence { channel, subscribed, allow } => {
-            let standing = Standing { client, subscribed, allow };
-            (Answer::Presence(queries::presence(shared, standing, channel).await), Effect::None)
-        }
-        Call::PresenceStats { channel, subscribed, allow } => {
-            let standing = Standing { client, subscribed, allow };
-            let stats = queries::presence_stats(shared, standing, channel).await;
-            (Answer::PresenceStats(stats), Effect::None)
-        }
-        Call::Rpc(rpc) => {
-            let request = RpcRequest::new(client, rpc.method, rpc.data);
-            let decision = shared.deadline(shared.hooks.clone().rpc(request)).await;
-            (Answer::Rpc(decision.map(|decision| decision.data)), Effect::None)
-        }
-        Call::Message(data) => {
-            let taken = shared.hooks.clone().message(MessageRequest::new(client, data));
-            let taken = tokio::time::timeout(shared.config.call_timeout, taken).await;
-            (Answer::Message(taken.unwrap_or(Err(Disconnect::INTERNAL_SERVER_ERROR))), Effect::None)
-        }
-        Call::Refresh { token } => {
-            let now = shared.clock.now().unix_seconds();
-            let decision = shared.hooks.clone().refresh(RefreshRequest::new(client, token, now));
-            let mut decision = shared.deadline(decision).await;
-            let effect = decision.as_mut().map_or(Effect::None, |decision| Effect::Renewed {
-                info: decision.info.clone(),
-                token: decision.token.take(),
-                rights: decision.rights.take(),
-            });
-            (Answer::Refresh(decision.map(refreshed)), effect)
-        }
-        Call::SubRefresh { channel, token } => {
-            let now = shared.clock.now().unix_seconds();
-            let request = SubRefreshRequest::new(client, channel.clone(), token, now);
-            let decision = shared.deadline(shared.hooks.clone().sub_refresh(request)).await;
-            let info = decision.as_ref().ok().and_then(|decision| decision.info.clone());
-            let effect = info.map_or(Effect::None, |info| Effect::ChannelInfo(channel, info));
-            (Answer::Refresh(decision.map(refreshed)), effect)
+#[expect(clippy::manual_async_fn, reason = "the future of an async fn has room for its arguments twice")]
+fn answer(
+    shared: &Arc<Shared>,
+    conn: &Arc<Conn>,
+    client: Arc<Client>,
+    call: Call,
+    now: Now,
+) -> impl Future<Output = (Answer, Effect)> + Send {
+    async move {
+        match call {
+            Call::Connect(_) => (Answer::Connect(Err(Disconnect::BAD_REQUEST.into())), Effect::None),
+            Call::Subscribe(subscribe) => split(subscribe_call(shared, conn, client, subscribe, now).await),
+            Call::Attach { channel, mut granted } => {
+                let attached = attach(shared, conn, &client, &channel, &mut granted, Wish::default()).await;
+                split(attached.map(|attachment| (granted, attachment)))
+            }
+            Call::Publish { channel, data, channel_info, subscribed, allow } => {
+                let publish = PublishRequest { client, channel, data, subscribed, allow };
+                (Answer::Publish(publish_call(shared, publish, channel_info).await), Effect::None)
+            }
+            Call::History { command, subscribed, allow } => {
+                let standing = Standing { client, subscribed, allow };
+                (Answer::History(queries::history(shared, standing, *command).await), Effect::None)
+            }
+            Call::Presence { channel, subscribed, allow } => {
+                let standing = Standing { client, subscribed, allow };
+                (Answer::Presence(queries::presence(shared, standing, channel).await), Effect::None)
+            }
+            Call::PresenceStats { channel, subscribed, allow } => {
+                let standing = Standing { client, subscribed, allow };
+                let stats = queries::presence_stats(shared, standing, channel).await;
+                (Answer::PresenceStats(stats), Effect::None)
+            }
+            Call::Rpc(rpc) => {
+                let request = RpcRequest::new(client, rpc.method, rpc.data);
+                let decision = shared.deadline(shared.hooks.clone().rpc(request)).await;
+                (Answer::Rpc(decision.map(|decision| decision.data)), Effect::None)
+            }
+            Call::Message(data) => {
+                let taken = shared.hooks.clone().message(MessageRequest::new(client, data));
+                let taken = within(shared.config.call_timeout, pin!(taken)).await;
+                (Answer::Message(taken.unwrap_or(Err(Disconnect::INTERNAL_SERVER_ERROR))), Effect::None)
+            }
+            Call::Refresh { token } => {
+                let decision =
+                    shared.hooks.clone().refresh(RefreshRequest::new(client, token, now.unix_seconds()));
+                let mut decision = shared.deadline(decision).await;
+                let effect = decision.as_mut().map_or(Effect::None, |decision| Effect::Renewed {
+                    info: decision.info.clone(),
+                    token: decision.token.take(),
+                    rights: decision.rights.take(),
+                });
+                (Answer::Refresh(decision.map(refreshed)), effect)
+            }
+            Call::SubRefresh { channel, token } => {
+                let request = SubRefreshRequest::new(client, channel.clone(), token, now.unix_seconds());
+                let decision = shared.deadline(shared.hooks.clone().sub_refresh(request)).await;
+                let info = decision.as_ref().ok().and_then(|decision| decision.info.clone());
+                let effect = info.map_or(Effect::None, |info| Effect::ChannelInfo(channel, info));
+                (Answer::Refresh(decision.map(refreshed)), effect)
+            }
         }
     }
 }
@@ -371,7 +396,7 @@ pub(crate) fn granted(options: SubscriptionOptions, client_side_refresh: bool) -
 struct Wish {
     ask: Ask,
     delta: bool,
-    /// That, and it is allowed to have it.
+    /// A number for the channel's name.
     compact: bool,
     filter: Option<Arc<TagMatcher>>,
 }
@@ -382,9 +407,9 @@ async fn attach(
     conn: &Arc<Conn>,
     client: &Client,
     channel: &Channel,
-    mut granted: Granted,
+    granted: &mut Granted,
     wish: Wish,
-) -> Result<(Granted, Attachment), Refusal> {
+) -> Result<Attachment, Refusal> {
     let Wish { mut ask, delta, compact, filter } = wish;
     granted.recovering = ask.recover;
     if let (false, Some(position)) = (ask.recover, granted.recover_since.take()) {
@@ -459,7 +484,7 @@ async fn attach(
         let membership = Membership::enter(shared, conn, channel, info, told).await;
         attachment.membership = membership.map_err(|error| refusal(&error))?;
     }
-    Ok((granted, attachment))
+    Ok(attachment)
 }
 
 /// What a client is told whose subscription cannot begin.
@@ -486,33 +511,50 @@ async fn subscribe_call(
     shared: &Arc<Shared>,
     conn: &Arc<Conn>,
     client: Arc<Client>,
-    subscribe: command::Subscribe,
+    subscribe: Box<command::Subscribe>,
+    now: Now,
 ) -> Result<(Granted, Attachment), Refusal> {
-    let mut wish = wish_of(&subscribe);
-    let compact = subscribe.flag & CHANNEL_COMPACTION != 0;
-    let filter: Option<Arc<TagFilter>> = subscribe.filter.map(Arc::from);
-    let channel = Channel::from(subscribe.channel);
+    let (request, mut wish) = asked(client.clone(), *subscribe, now);
+    let (channel, filter) = (request.channel.clone(), request.filter.clone());
+    let decision = shared.deadline(shared.hooks.clone().subscribe(request)).await?;
+    let mut granted = agree(&client, &channel, filter, decision, &mut wish)?;
+    let attachment = attach(shared, conn, &client, &channel, &mut granted, wish).await?;
+    Ok((granted, attachment))
+}
+
+/// What the application is asked about a subscription, and what the client wants of it besides.
+fn asked(client: Arc<Client>, subscribe: command::Subscribe, now: Now) -> (SubscribeRequest, Wish) {
+    let wish = Wish { compact: subscribe.flag & CHANNEL_COMPACTION != 0, ..wish_of(&subscribe) };
     let request = SubscribeRequest {
-        client: client.clone(),
-        channel: channel.clone(),
+        client,
+        channel: Channel::from(subscribe.channel),
         token: subscribe.token,
         data: subscribe.data,
         positioned: subscribe.positioned,
         recoverable: subscribe.recoverable,
         join_leave: subscribe.join_leave,
         kind: subscribe.kind,
-        filter: filter.clone(),
-        unix_seconds: shared.clock.now().unix_seconds(),
+        filter: subscribe.filter.map(Arc::from),
+        unix_seconds: now.unix_seconds(),
     };
-    let decision = shared.deadline(shared.hooks.clone().subscribe(request)).await?;
-    wish.compact = compact && decision.options.allow_channel_compaction;
+    (request, wish)
+}
+
+/// What the client gets, as far as the application lets it have what it wants.
+fn agree(
+    client: &Client,
+    channel: &Channel,
+    filter: Option<Arc<TagFilter>>,
+    decision: SubscribeDecision,
+    wish: &mut Wish,
+) -> Result<Granted, Refusal> {
+    wish.compact &= decision.options.allow_channel_compaction;
     wish.filter = match filter {
-        Some(filter) if decision.options.allow_tags_filter => Some(matcher(&client, &channel, &filter)?),
+        Some(filter) if decision.options.allow_tags_filter => Some(matcher(client, channel, &filter)?),
         Some(_) => return Err(ReplyError::BAD_REQUEST.into()),
         None => None,
     };
-    let granted = granted(decision.options, decision.client_side_refresh);
-    attach(shared, conn, &client, &channel, granted, wish).await
+    Ok(granted(decision.options, decision.client_side_refresh))
 }
 
 /// The filter in the form in which it is evaluated (TF-02).
@@ -558,14 +600,15 @@ async fn publish_call(
 }
 
 async fn connect_call(
-    shared: Arc<Shared>,
-    conn: Arc<Conn>,
+    shared: &Arc<Shared>,
+    conn: &Arc<Conn>,
     id: CallId,
-    connect: command::Connect,
+    connect: Box<command::Connect>,
     boot: Option<Box<Boot>>,
+    now: Now,
 ) -> Completed {
     let connected = match boot {
-        Some(boot) => try_connect(&shared, &conn, connect, *boot).await,
+        Some(boot) => try_connect(shared, conn, connect, boot, now).await,
         // A session connects once.
         None => Err(Disconnect::BAD_REQUEST.into()),
     };
@@ -579,11 +622,11 @@ async fn connect_call(
 async fn try_connect(
     shared: &Arc<Shared>,
     conn: &Arc<Conn>,
-    connect: command::Connect,
-    mut boot: Boot,
+    connect: Box<command::Connect>,
+    mut boot: Box<Boot>,
+    now: Now,
 ) -> Result<(Accepted, Effect), Refusal> {
     let kept = boot.kept_headers(&shared.config.keep_headers);
-    let now = shared.clock.now();
     let mut wishes: HashMap<Channel, Wish> = connect
         .subs
         .iter()
@@ -594,7 +637,7 @@ async fn try_connect(
         wishes.entry(channel).or_default().ask.resume_at(position);
     }
     conn.set_named(Named { name: !connect.name.is_empty(), version: !connect.version.is_empty() });
-    let (request, transport) = boot.into_request(conn, connect, now);
+    let (request, transport) = boot.into_request(conn, *connect, now);
     let decision = shared.deadline(shared.hooks.clone().connect(request)).await?;
     let ConnectDecision { user, expire_at, client_side_refresh, info, data, meta, token, .. } = decision;
     let terms = ClientTerms::new(decision.labels, decision.rights);
@@ -616,14 +659,17 @@ async fn try_connect(
     let attaching = subscriptions.into_iter().map(|(channel, options)| {
         let wish = wishes.get(&channel).cloned().unwrap_or_default();
         // Only a client that asked for a subscription can refresh it.
-        let granted = granted(options, false);
+        let mut granted = granted(options, false);
         let client = &client;
-        async move { attach(shared, conn, client, &channel, granted, wish).await.map(|done| (channel, done)) }
+        async move {
+            let attachment = attach(shared, conn, client, &channel, &mut granted, wish).await?;
+            Ok::<_, Refusal>((channel, granted, attachment))
+        }
     });
     let begun = join_all(attaching).await.into_iter().collect::<Result<Vec<_>, _>>()?;
     let mut subscriptions = Vec::with_capacity(begun.len());
     let mut attached = Vec::with_capacity(begun.len());
-    for (channel, (granted, attachment)) in begun {
+    for (channel, granted, attachment) in begun {
         subscriptions.push((channel, granted));
         attached.push(attachment);
     }
@@ -637,9 +683,17 @@ impl Shared {
         &self,
         call: impl Future<Output = Result<T, Refusal>>,
     ) -> Result<T, Refusal> {
-        tokio::time::timeout(self.config.call_timeout, call).await.unwrap_or_else(|_| {
+        within(self.config.call_timeout, pin!(call)).await.unwrap_or_else(|| {
             tracing::warn!("the application did not answer in time");
             Err(ReplyError::INTERNAL.into())
         })
+    }
+}
+
+/// What comes within a time. What is there at once, as most answers are, costs no look at a clock.
+async fn within<T>(time: Duration, mut call: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    match poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {
+        Poll::Ready(answer) => Some(answer),
+        Poll::Pending => tokio::time::timeout(time, call).await.ok(),
     }
 }

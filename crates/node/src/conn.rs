@@ -115,7 +115,7 @@ impl Stall {
 }
 
 /// Mostly empty, and then it takes one word.
-type Inbox = Option<Box<Vec<Told>>>;
+pub(crate) type Inbox = Option<Box<Vec<Told>>>;
 
 struct Outbox {
     queue: MessageQueue,
@@ -358,16 +358,17 @@ impl Conn {
 
     /// Tells it this or something else.
     pub(crate) fn wish(&self, op: Wish, done: Option<Done>) {
-        self.outbox.lock().told.get_or_insert_default().push(Told { op, done });
+        let one = || Box::new(Vec::with_capacity(1));
+        self.outbox.lock().told.get_or_insert_with(one).push(Told { op, done });
         self.wake_driver();
     }
 
     /// Takes what the server side wants. An error: the connection must end, and why.
-    pub(crate) fn told(&self) -> Result<Vec<Told>, Disconnect> {
+    pub(crate) fn told(&self) -> Result<Inbox, Disconnect> {
         let mut outbox = self.outbox.lock();
         match &outbox.fault {
             Some(fault) => Err(Disconnect::clone(fault)),
-            None => Ok(outbox.told.take().map(|told| *told).unwrap_or_default()),
+            None => Ok(outbox.told.take()),
         }
     }
 

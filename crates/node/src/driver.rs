@@ -13,7 +13,7 @@ use tourbillon_types::{Channel, Direction, Disconnect, Now, Payload, PushKinds, 
 use crate::boot::Boot;
 use crate::calls::{Caller, Calls, Completed, Effect};
 use crate::close::Closing;
-use crate::conn::{Conn, Done, Wish};
+use crate::conn::{Conn, Done, Told, Wish};
 use crate::encode;
 use crate::hooks::{Client, ClientCommand};
 use crate::members::Memberships;
@@ -122,15 +122,17 @@ impl<R: TransportReader> Driver<R> {
 
     /// Whatever does not come from the client: faults of the connection, the server's wishes, deadlines.
     fn handle_wishes(&mut self, now: Now) -> Result<(), Disconnect> {
-        for told in self.conn.told()? {
-            match told.op {
-                Wish::Op(op) => {
-                    if let ServerOp::Refresh(Refreshed { info: Some(info), .. }) = &op {
-                        self.change_info(info.clone());
+        if let Some(told) = self.conn.told()? {
+            for Told { op, done } in *told {
+                match op {
+                    Wish::Op(op) => {
+                        if let ServerOp::Refresh(Refreshed { info: Some(info), .. }) = &op {
+                            self.change_info(info.clone());
+                        }
+                        self.handle(now, Input::Server(op), done)?;
                     }
-                    self.handle(now, Input::Server(op), told.done)?;
+                    Wish::Recheck => self.recheck(now)?,
                 }
-                Wish::Recheck => self.recheck(now)?,
             }
         }
         if now.instant >= self.conn.stalled_until() {
@@ -221,17 +223,17 @@ impl<R: TransportReader> Driver<R> {
     ) -> Result<(), Disconnect> {
         let mut outputs = Outputs::new();
         self.session.handle(now, input, &mut outputs);
-        self.carry_out(&mut outputs, asked, done)
+        self.carry_out(now, &mut outputs, asked, done)
     }
 
     /// A call came to its end.
     fn complete(&mut self, now: Now, completed: Completed) -> Result<(), Disconnect> {
         let Completed { answer, asked, effect, done } = completed;
-        let mut attached = Vec::new();
+        let (mut attached, mut all_attached) = (None, Vec::new());
         let mut changed = false;
         match effect {
             Effect::None => {}
-            Effect::Attached(attachment) => attached.push(attachment),
+            Effect::Attached(attachment) => attached = Some(attachment),
             Effect::Renewed { info, token, rights } => {
                 if let (Some(client), Some(token)) = (&mut self.client, token) {
                     Arc::make_mut(client).token = Some(token);
@@ -246,21 +248,21 @@ impl<R: TransportReader> Driver<R> {
                 }
             }
             Effect::ChannelInfo(channel, info) => self.memberships.change_channel_info(&channel, &info),
-            Effect::Accepted { client, registration, attached: all } => {
+            Effect::Accepted { client, registration, attached } => {
                 tracing::debug!(
                     target: "tourbillon::_events::connect",
                     client = %client.id, user = %client.user, transport = client.transport,
                 );
                 self.client = Some(client);
                 registration.keep();
-                attached = all;
+                all_attached = attached;
                 // It is found by its user from now on; what was said of it before found nobody.
                 self.recheck(now)?;
             }
         }
         let Some((id, answer)) = answer else { return Ok(()) };
         let handled = self.handle_as(asked, now, Input::Answer(id, answer), None);
-        for attachment in attached {
+        for attachment in attached.into_iter().chain(all_attached) {
             // A channel that the session did not take over is detached by the attachment's end.
             if self.session.holds(&attachment.channel) {
                 if let Some(name) = self.conn.shared.hub.name(&attachment.channel) {
@@ -308,6 +310,7 @@ impl<R: TransportReader> Driver<R> {
 
     fn carry_out(
         &mut self,
+        now: Now,
         outputs: &mut Outputs,
         asked: Frame,
         mut done: Option<Done>,
@@ -332,8 +335,8 @@ impl<R: TransportReader> Driver<R> {
                 }
                 Output::Call(id, call) => {
                     let boot = if self.client.is_none() { self.boot.take() } else { None };
-                    let caller =
-                        Caller { shared: &self.conn.shared, conn: &self.conn, client: self.client.as_ref() };
+                    let (shared, client) = (&self.conn.shared, self.client.as_ref());
+                    let caller = Caller { shared, conn: &self.conn, client, now };
                     let call = caller.start(id, call, boot, done.take());
                     self.calls.push(call);
                 }
@@ -345,7 +348,7 @@ impl<R: TransportReader> Driver<R> {
                 Output::Filter { channel, filter } => {
                     self.conn.shared.hub.filter(&channel, &self.conn, filter)
                 }
-                Output::Detach { channel, why } => self.detach(channel, why),
+                Output::Detach { channel, why } => self.detach(now, channel, why),
                 Output::Close(why) => return Err(why),
             }
         }
@@ -402,11 +405,11 @@ impl<R: TransportReader> Driver<R> {
         Ok(())
     }
 
-    fn detach(&mut self, channel: Channel, why: Unsubscribe) {
+    fn detach(&mut self, now: Now, channel: Channel, why: Unsubscribe) {
         self.conn.shared.detach(&channel, &self.conn);
         self.memberships.end(&channel);
         let Some(client) = self.client.clone() else { return };
-        let caller = Caller { shared: &self.conn.shared, conn: &self.conn, client: None };
+        let caller = Caller { shared: &self.conn.shared, conn: &self.conn, client: None, now };
         let call = caller.unsubscribed(client, channel, why);
         self.calls.push(call);
     }

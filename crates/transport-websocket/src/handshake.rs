@@ -2,15 +2,18 @@
 
 use std::net::SocketAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CONNECTION, CONTENT_TYPE, ORIGIN, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    ALLOW, CONNECTION, CONTENT_TYPE, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
+use sha1::{Digest as _, Sha1};
 use tourbillon_transport::{ConnContext, Held};
 
 use crate::io::split;
@@ -19,11 +22,67 @@ use crate::{UpgradedRead, UpgradedWrite, WebSocketConfig};
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
+/// What the answer to a handshake that succeeds says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Agreed {
+    /// `None` where nothing is upgraded: over HTTP/2.
+    accept: Option<AcceptKey>,
+    subprotocol: Option<&'static str>,
+    pub(crate) deflate: Option<Deflate>,
+}
+
+impl Agreed {
+    /// Gives the headers of the answer one by one.
+    pub(crate) fn each_header(&self, mut each: impl FnMut(HeaderName, &[u8])) {
+        if let Some(AcceptKey(key)) = &self.accept {
+            each(CONNECTION, b"upgrade");
+            each(UPGRADE, b"websocket");
+            each(SEC_WEBSOCKET_ACCEPT, key);
+        }
+        if let Some(subprotocol) = self.subprotocol {
+            each(SEC_WEBSOCKET_PROTOCOL, subprotocol.as_bytes());
+        }
+        if let Some(deflate) = self.deflate {
+            each(SEC_WEBSOCKET_EXTENSIONS, deflate.answer().as_bytes());
+        }
+    }
+
+    /// The answer for an HTTP server.
+    fn answer(&self) -> Answer {
+        let mut answer = Answer::default();
+        if self.accept.is_some() {
+            *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        }
+        self.each_header(|name, value| {
+            // They are what they may be.
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                answer.headers_mut().insert(name, value);
+            }
+        });
+        answer
+    }
+}
+
+/// Shows the client that the server has understood what its key is: the hash of that and of a text that no other
+/// protocol has, in base64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct AcceptKey([u8; 28]);
+
+impl AcceptKey {
+    fn of(key: &[u8]) -> Option<Self> {
+        let hash =
+            Sha1::new().chain_update(key).chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize();
+        let mut text = [0; 28];
+        // 20 bytes are 28 characters.
+        STANDARD.encode_slice(hash, &mut text).ok()?;
+        Some(Self(text))
+    }
+}
+
 /// A handshake that succeeds.
 pub(crate) struct Handshake {
-    pub(crate) answer: Answer,
+    pub(crate) agreed: Agreed,
     pub(crate) wanted: Wanted,
-    pub(crate) deflate: Option<Deflate>,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) context: ConnContext,
     /// `None` where the caller has the connection.
@@ -66,32 +125,21 @@ impl Handshake {
         if let Some(refused) = refused.or_else(|| refuse_page(config, &request)) {
             return Err(Box::new(refused));
         }
-        let mut answer = Answer::default();
-        if !extended {
-            // Only for the accept key: the upgrade is waited for without its buffers.
-            let Ok((accepted, _)) = fastwebsockets::upgrade::upgrade(&mut request) else {
-                return Err(Box::new(refuse(StatusCode::BAD_REQUEST, "bad WebSocket handshake\n")));
-            };
-            answer = Response::from_parts(accepted.into_parts().0, Full::default());
-        }
+        let key = request.headers().get(SEC_WEBSOCKET_KEY).filter(|_| !extended);
+        let accept = key.and_then(|key| AcceptKey::of(key.as_bytes()));
         let wanted = wanted(request.headers(), request.uri().query());
         let deflate = match (config.compression, wanted.deflate) {
             (Some(compression), Some(window)) => Some(Deflate { compression, window }),
             _ => None,
         };
-        if let Some(subprotocol) = wanted.subprotocol.filter(|_| subprotocols) {
-            answer.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
-        }
-        if let Some(deflate) = deflate {
-            answer.headers_mut().insert(SEC_WEBSOCKET_EXTENSIONS, deflate.answer());
-        }
+        let agreed = Agreed { accept, subprotocol: wanted.subprotocol.filter(|_| subprotocols), deflate };
         let context = ConnContext::new(std::mem::take(request.headers_mut()));
-        Ok(Self { answer, wanted, deflate, peer: None, context, upgrade: None })
+        Ok(Self { agreed, wanted, peer: None, context, upgrade: None })
     }
 
-    /// The answer, and the rest.
-    pub(crate) fn take_answer(&mut self) -> Answer {
-        std::mem::take(&mut self.answer)
+    /// The answer.
+    pub(crate) fn answer(&self) -> Answer {
+        self.agreed.answer()
     }
 
     /// Waits for the connection, which is there once the answer has been sent. `None`: it did not come about.
@@ -101,7 +149,7 @@ impl Handshake {
         match self.upgrade?.await {
             Ok(upgraded) => {
                 let (read, write, early) = split(upgraded)?;
-                Some((read, write, early, self.deflate, self.context))
+                Some((read, write, early, self.agreed.deflate, self.context))
             }
             Err(error) => {
                 tracing::debug!(%error, "WebSocket upgrade failed");
@@ -142,6 +190,10 @@ fn is_key(value: &HeaderValue) -> bool {
     key.len() == 22 && key.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
 }
 
+const fn is_comma(byte: &u8) -> bool {
+    *byte == b','
+}
+
 /// Whether a request asks for a WebSocket on a stream of an HTTP/2 connection (RFC 8441 section 5).
 fn is_extended_connect(request: &Request<()>) -> bool {
     let asked = request.extensions().get::<Protocol>();
@@ -166,8 +218,8 @@ fn refuse_upgrade(request: &Request<()>) -> Option<Answer> {
         return Some(refuse(StatusCode::BAD_REQUEST, text));
     }
     let has = |name: HeaderName, token: &str| {
-        let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-        values.flat_map(|value| value.split(',')).any(|value| value.trim().eq_ignore_ascii_case(token))
+        let tokens = headers.get_all(name).into_iter().flat_map(|value| value.as_bytes().split(is_comma));
+        tokens.map(<[u8]>::trim_ascii).any(|given| given.eq_ignore_ascii_case(token.as_bytes()))
     };
     if !has(CONNECTION, "upgrade") || !has(UPGRADE, "websocket") || request.version() < Version::HTTP_11 {
         return Some(upgrade_required("this endpoint speaks WebSocket: an upgrade is needed\n"));
@@ -201,4 +253,16 @@ fn refuse_page(config: &WebSocketConfig, request: &Request<()>) -> Option<Answer
     }
     tracing::info!(?origin, "connection refused: origin is not among client.allowed_origins");
     Some(refuse(StatusCode::FORBIDDEN, "this origin may not connect\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of RFC 6455 section 1.3.
+    #[test]
+    fn the_key_is_accepted_as_the_rfc_has_it() {
+        let accepted = AcceptKey::of(b"dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(accepted, Some(AcceptKey(*b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")));
+    }
 }

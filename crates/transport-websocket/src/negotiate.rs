@@ -1,7 +1,7 @@
 //! What is agreed upon in the handshake: encoding, liveness, compression.
 
 use http::header::{SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tourbillon_transport::PingMode;
 use tourbillon_types::Encoding;
 
@@ -55,13 +55,14 @@ impl Deflate {
 
 /// Reads the client's wishes (WS-01, HID-15, PING-04, WS-03).
 pub(crate) fn wanted(headers: &HeaderMap, query: Option<&str>) -> Wanted {
-    let subprotocol = list(headers, SEC_WEBSOCKET_PROTOCOL.as_str()).find_map(|offer| match offer {
+    let subprotocol = list(headers, SEC_WEBSOCKET_PROTOCOL).find_map(|offer| match offer {
         JSON => Some(JSON),
         PROTOBUF => Some(PROTOBUF),
         _ => None,
     });
     let asks = |name: &str, value: &str| {
-        let mut pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+        let mut pairs =
+            query.into_iter().flat_map(|query| query.split('&')).filter_map(|pair| pair.split_once('='));
         pairs.any(|pair| pair == (name, value))
     };
     let protobuf =
@@ -71,12 +72,12 @@ pub(crate) fn wanted(headers: &HeaderMap, query: Option<&str>) -> Wanted {
         encoding: if protobuf { Encoding::Protobuf } else { Encoding::Json },
         subprotocol,
         ping: if native { PingMode::Native } else { PingMode::Protocol },
-        deflate: list(headers, SEC_WEBSOCKET_EXTENSIONS.as_str()).find_map(acceptable),
+        deflate: list(headers, SEC_WEBSOCKET_EXTENSIONS).find_map(acceptable),
     }
 }
 
 /// The comma-separated entries of a header that may be repeated.
-fn list<'a>(headers: &'a HeaderMap, name: &str) -> impl Iterator<Item = &'a str> {
+fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim)
 }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderName, Request, Response};
 use http_body_util::Full;
 use tokio::net::TcpStream;
 use tourbillon_transport::{Accept, ConnContext, Held, TransportInfo};
 use tower_service::Service;
 
-use crate::handshake::{Answer, Handshake};
+use crate::handshake::{Agreed, Answer, Handshake};
 use crate::io::halves;
 use crate::negotiate::Deflate;
 use crate::{UpgradedRead, UpgradedWrite, WebSocketConfig, WebSocketTransport};
@@ -60,12 +60,12 @@ impl<A: Accept<WebSocketTransport>> WebSocketService<A> {
         &self,
         request: Request<()>,
     ) -> (Response<Full<Bytes>>, Option<impl Future<Output = ()> + Send + use<A>>) {
-        let mut handshake = match Handshake::new(&self.config, true, request) {
+        let handshake = match Handshake::new(&self.config, true, request) {
             Ok(handshake) => handshake,
             Err(refused) => return (*refused, None),
         };
         let info = info(&handshake, handshake.peer);
-        let answer = handshake.take_answer();
+        let answer = handshake.answer();
         let service = self.clone();
         let after = async move {
             let Some((read, write, early, deflate, context)) = handshake.upgraded().await else { return };
@@ -74,24 +74,24 @@ impl<A: Accept<WebSocketTransport>> WebSocketService<A> {
         (answer, Some(after))
     }
 
-    /// Answers a handshake that the caller has read off a connection of plain TCP itself, and gives what the connection
-    /// goes to once the answer is written; `None` where the request was refused. `held` lasts as long as the
-    /// connection. The request's extensions say nothing here.
+    /// Agrees upon a handshake that the caller has read off a connection of plain TCP itself, who answers it with
+    /// status 101 and the [headers](TcpUpgrade::each_header) of what this gives, and then hands the connection to that.
+    /// `held` lasts as long as the connection. The request's extensions say nothing here.
+    ///
+    /// # Errors
+    ///
+    /// The answer that refuses the request.
     pub fn upgrade_tcp(
         &self,
         request: Request<()>,
         peer: Option<SocketAddr>,
         held: Option<Held>,
-    ) -> (Response<Full<Bytes>>, Option<TcpUpgrade<A>>) {
-        let mut handshake = match Handshake::agree(&self.config, true, request) {
-            Ok(handshake) => handshake,
-            Err(refused) => return (*refused, None),
-        };
+    ) -> Result<TcpUpgrade<A>, Box<Response<Full<Bytes>>>> {
+        let handshake = Handshake::agree(&self.config, true, request)?;
         let info = info(&handshake, peer);
-        let answer = handshake.take_answer();
         let mut context = handshake.context;
         context.held = held;
-        (answer, Some(TcpUpgrade { service: self.clone(), info, deflate: handshake.deflate, context }))
+        Ok(TcpUpgrade { service: self.clone(), info, agreed: handshake.agreed, context })
     }
 
     /// Hands on a connection whose handshake is over.
@@ -121,8 +121,15 @@ fn info(handshake: &Handshake, peer: Option<SocketAddr>) -> TransportInfo {
 pub struct TcpUpgrade<A> {
     service: WebSocketService<A>,
     info: TransportInfo,
-    deflate: Option<Deflate>,
+    agreed: Agreed,
     context: ConnContext,
+}
+
+impl<A> TcpUpgrade<A> {
+    /// Gives the headers of the answer one by one.
+    pub fn each_header(&self, each: impl FnMut(HeaderName, &[u8])) {
+        self.agreed.each_header(each);
+    }
 }
 
 impl<A: Accept<WebSocketTransport>> TcpUpgrade<A> {
@@ -133,8 +140,8 @@ impl<A: Accept<WebSocketTransport>> TcpUpgrade<A> {
     ///
     /// Must be called inside a tokio runtime.
     pub fn complete(self, stream: TcpStream, early: Bytes) {
-        let Self { service, info, deflate, context } = self;
-        service.begin(info, halves(stream), early, deflate, context);
+        let Self { service, info, agreed, context } = self;
+        service.begin(info, halves(stream), early, agreed.deflate, context);
     }
 }
 

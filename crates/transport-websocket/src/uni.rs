@@ -94,7 +94,7 @@ impl<A: Accept<UniWebSocketTransport>> UniWebSocketService<A> {
         let Ok(first) = first else {
             return (refuse(StatusCode::BAD_REQUEST, "this is no connect request in JSON\n"), None);
         };
-        let mut handshake = match Handshake::new(&self.config.websocket, false, request) {
+        let handshake = match Handshake::new(&self.config.websocket, false, request) {
             Ok(handshake) => handshake,
             Err(refused) => return (*refused, None),
         };
@@ -106,7 +106,7 @@ impl<A: Accept<UniWebSocketTransport>> UniWebSocketService<A> {
             if config.disable_disconnect_push { PushKinds::DISCONNECT } else { PushKinds::NONE };
         info.peer = handshake.peer;
         info.write_timeout = config.write_timeout;
-        let answer = handshake.take_answer();
+        let answer = handshake.answer();
         let accept = self.accept.clone();
         let after = async move {
             let Some((read, write, early, deflate, context)) = handshake.upgraded().await else { return };

@@ -20,8 +20,12 @@ use crate::scratch::with_write_buffer;
 /// The most messages that one system call sends.
 const BATCH: usize = 32;
 
-/// Names the derived form of a message that is its frame, beside the levels of compression.
+/// Names the derived form of a message that is its frame, with its opcode and its level of compression. A level by
+/// itself names the compressed body.
 const FRAMED: u32 = 1 << 8;
+
+/// Where the level is in the name of a frame: behind the opcode.
+const LEVEL: u32 = 4;
 
 /// How much is gathered for a stream that takes one piece at a time.
 const GATHER: usize = 16 * 1024;
@@ -197,11 +201,17 @@ impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
         }
     }
 
-    /// The compressed form, where compression is agreed and the message is worth it.
-    fn deflated(&self, message: &Message) -> Option<Bytes> {
+    /// The level of compression, where that is agreed and the message is worth it.
+    #[inline]
+    fn level(&self, message: &Message) -> Option<u32> {
         let agreed = self.deflate.as_deref().filter(|agreed| agreed.takes(message.len()))?;
-        let level = agreed.compression.level;
-        Some(message.derived(level, |bytes| deflate(bytes, level)))
+        // Whoever embeds this may write any number.
+        Some(agreed.compression.level.clamp(1, 9))
+    }
+
+    /// The compressed form of such a message.
+    fn deflated(&self, message: &Message) -> Option<Bytes> {
+        self.level(message).map(|level| deflated(message, level))
     }
 
     /// The frames of messages, one behind the other.
@@ -318,13 +328,14 @@ impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes the only message of the queue, as it is. What comes alone, as most messages do, needs no lists; and what
-    /// many get is put into one piece once, for a system call that takes one piece is cheaper.
+    /// Writes the only message of the queue. What comes alone, as most messages do, needs no lists; and what many get is
+    /// put into one piece once, for a system call that takes one piece is cheaper.
     fn poll_single(&mut self, cx: &mut Context<'_>, queue: &mut MessageQueue) -> Poll<IoResult<()>> {
         let Some(message) = queue.single() else { return Poll::Ready(Ok(())) };
-        let key = FRAMED | self.opcode as u32;
+        let level = self.level(message);
+        let key = FRAMED | (level.unwrap_or_default() << LEVEL) | self.opcode as u32;
         let framed = if message.is_widely_shared() {
-            Some(message.derived(key, |_| self.join(slice::from_ref(message))))
+            Some(message.derived(key, |_| self.framed(message, level)))
         } else {
             // The last of the many find what was made for the first.
             message.made(key)
@@ -335,14 +346,17 @@ impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
             (Piece { head: Head::NONE, body: Some(framed) }, bytes, written)
         } else {
             // The body stays where it is: what is made for a message is its header.
-            let head = Head::new(self.opcode, false, message.len());
-            let slices = [IoSlice::new(head.as_bytes()), IoSlice::new(message.as_bytes())];
-            let written = if message.len() <= SMALL {
+            let deflated = level.map(|level| deflated(message, level));
+            let body = deflated.as_deref().unwrap_or(message.as_bytes());
+            let head = Head::new(self.opcode, level.is_some(), body.len());
+            let slices = [IoSlice::new(head.as_bytes()), IoSlice::new(body)];
+            let written = if body.len() <= SMALL {
                 ready!(poll_gathered(&mut self.io, cx, &slices))?
             } else {
                 ready!(poll_slices(&mut self.io, cx, &slices))?
             };
-            (Piece { head, body: None }, head.as_bytes().len() + message.len(), written)
+            let bytes = head.as_bytes().len() + body.len();
+            (Piece { head, body: deflated }, bytes, written)
         };
         if written == bytes {
             queue.clear();
@@ -352,9 +366,19 @@ impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
         Poll::Ready(Ok(()))
     }
 
+    /// The frame of a message that goes out at this level of compression, in one piece.
+    fn framed(&self, message: &Message, level: Option<u32>) -> Bytes {
+        // Among the forms of the message there will be the frame: the body alone needs no place there.
+        let deflated =
+            level.map(|level| message.made(level).unwrap_or_else(|| deflate(message.as_bytes(), level)));
+        let body = deflated.as_deref().unwrap_or(message.as_bytes());
+        let head = Head::new(self.opcode, level.is_some(), body.len());
+        Bytes::from([head.as_bytes(), body].concat())
+    }
+
     /// Writes one batch of what is queued.
     fn poll_queue(&mut self, cx: &mut Context<'_>, queue: &mut MessageQueue) -> Poll<IoResult<()>> {
-        if self.deflate.is_none() && queue.single().is_some() {
+        if queue.single().is_some() {
             return self.poll_single(cx, queue);
         }
         let mut pieces: SmallVec<[Piece; BATCH]> = SmallVec::new();
@@ -421,6 +445,11 @@ impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
         };
         self.keep(Frame::new(Opcode::Close, false, Body::Bytes(payload)));
     }
+}
+
+/// The compressed form of a message, which all share who send it by itself.
+fn deflated(message: &Message, level: u32) -> Bytes {
+    message.derived(level, |bytes| deflate(bytes, level))
 }
 
 /// Headers and bodies in turn.
@@ -595,6 +624,67 @@ mod tests {
         let waiting = writer.unfinished.as_ref().map_or(0, |frames| frames.len());
         // Those begun, those left by the reader, and the close.
         assert!(waiting <= 2 + 17 + 1, "{waiting} frames wait");
+    }
+
+    /// Keeps what is written to it, call by call.
+    #[derive(Default)]
+    struct Paper(Vec<Vec<u8>>);
+
+    impl AsyncWrite for Paper {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<IoResult<usize>> {
+            self.0.push(bytes.to_vec());
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_write_vectored(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[IoSlice<'_>],
+        ) -> Poll<IoResult<usize>> {
+            unreachable!("it is written in one piece")
+        }
+
+        fn is_write_vectored(&self) -> bool {
+            true
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<IoResult<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<IoResult<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn of_a_message_each_gets_the_form_that_was_agreed_upon_in_one_piece() {
+        let text = "again and ".repeat(20);
+        let level = |level| {
+            let compression = crate::Compression { level, ..crate::Compression::default() };
+            Some(Deflate { compression, window: crate::negotiate::WINDOW })
+        };
+        // Shared by many, and by few, and by few of the many.
+        for shares in [vec![20; 5], vec![0; 5], vec![20, 20, 20, 0, 0]] {
+            let message = Message::new(&text);
+            for (shared, deflate_to) in shares.into_iter().zip([None, level(1), level(9), level(0), None]) {
+                let others = vec![message.clone(); shared];
+                let mut writer =
+                    WebSocketWriter::new(Paper::default(), Control::default(), Opcode::Text, deflate_to);
+                let mut queue = MessageQueue::new();
+                queue.push(message.clone());
+                let written =
+                    writer.poll_write(&mut Context::from_waker(std::task::Waker::noop()), &mut queue);
+                assert!(written.is_ready() && queue.is_empty());
+                let body = match deflate_to {
+                    Some(agreed) => deflate(text.as_bytes(), agreed.compression.level),
+                    None => Bytes::from(text.clone()),
+                };
+                let head = Head::new(Opcode::Text, deflate_to.is_some(), body.len());
+                assert_eq!(writer.io.0, [[head.as_bytes(), &body].concat()], "{shared} {deflate_to:?}");
+                drop(others);
+            }
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body::Body;
 use tourbillon::types::SystemClock;
+use tourbillon::websocket::TcpUpgrade;
 use tourbillon_api::Plain;
 
 use crate::router::Answer;
@@ -29,7 +30,15 @@ pub(super) fn of_plain(plain: &Plain, last: bool) -> Vec<u8> {
     to
 }
 
-/// An answer to a handshake.
+/// An answer to a handshake that is agreed upon.
+pub(super) fn of_upgrade<A>(upgrade: &TcpUpgrade<A>) -> Vec<u8> {
+    let mut to = begun(StatusCode::SWITCHING_PROTOCOLS, 0);
+    upgrade.each_header(|name, value| field(&mut to, name.as_str().as_bytes(), value));
+    ended(&mut to);
+    to
+}
+
+/// An answer that refuses a handshake.
 pub(super) fn of_response(answer: Answer) -> Vec<u8> {
     let (head, mut body) = answer.into_parts();
     // It is there, so nothing is waited for.
@@ -42,10 +51,7 @@ pub(super) fn of_response(answer: Answer) -> Vec<u8> {
     for (name, value) in &head.headers {
         field(&mut to, name.as_str().as_bytes(), value.as_bytes());
     }
-    // RFC 9110 section 8.6.
-    if !head.status.is_informational() {
-        length(&mut to, body.len());
-    }
+    length(&mut to, body.len());
     ended(&mut to);
     to.extend_from_slice(&body);
     to
@@ -109,8 +115,6 @@ fn dated(work: impl FnOnce(&[u8])) {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-    use http::header::UPGRADE;
     use http_body_util::Full;
 
     use super::*;
@@ -133,14 +137,5 @@ mod tests {
                 format!("HTTP/1.1 200 OK\r\ncontent-length: {size}\r\n\r\n{}", "x".repeat(size))
             );
         }
-    }
-
-    #[test]
-    fn an_upgrade_has_no_length() {
-        let mut answer = Answer::default();
-        *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        answer.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
-        let told = text(&of_response(answer));
-        assert_eq!(told, "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\r\n");
     }
 }

@@ -20,7 +20,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri}
 use httparse::{Header, Status};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Sleep, sleep, timeout};
+use tokio_util::sync::WaitForCancellationFuture;
 use tourbillon::node::Node;
 use tourbillon::transport::Rewound;
 use tourbillon::websocket::TcpUpgrade;
@@ -47,28 +48,80 @@ thread_local! {
 }
 
 /// What came, and what is to be done about it.
+#[expect(clippy::large_enum_variant, reason = "it is handed on once and not kept")]
 enum Step {
     /// A call of the API, as far as it was understood.
     Call { call: Result<Call, Plain>, last: bool, rest: Bytes, asked: Option<Asked> },
-    /// A handshake, and what came behind it.
-    Handshake(Request<()>, Bytes),
+    /// A handshake, as far as it was agreed upon.
+    Handshake(Shaken),
     /// What is for the HTTP library.
     Other(Bytes),
     /// Nothing: the peer has left, or takes too long, or the server stops.
     End,
 }
 
+/// A handshake that is about to be answered.
+struct Shaken {
+    answer: Vec<u8>,
+    /// `None` where the answer refuses it.
+    upgrade: Option<Box<TcpUpgrade<Node>>>,
+    /// Whether nothing more is listened to.
+    last: bool,
+    /// What came behind it.
+    rest: Bytes,
+}
+
 /// What becomes of a connection.
-#[expect(clippy::large_enum_variant, reason = "it is handed on once and not kept")]
 enum Fate {
     Over,
-    Upgraded(TcpUpgrade<Node>, Bytes),
+    Upgraded(Box<TcpUpgrade<Node>>, Bytes),
     Other(Bytes),
+}
+
+/// How long a request is waited for.
+struct Patience<'a, 'b> {
+    /// In ticks, so that a request changes a number and not a timer.
+    waited: u64,
+    tick: Pin<&'a mut Sleep>,
+    stopped: Pin<&'a mut WaitForCancellationFuture<'b>>,
+}
+
+impl Patience<'_, '_> {
+    /// Waits for the end of the wait.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        while self.tick.as_mut().poll(cx).is_ready() {
+            self.waited += 1;
+            if self.waited > TICKS {
+                return Poll::Ready(Step::End);
+            }
+            self.tick.set(sleep(TICK));
+        }
+        self.stopped.as_mut().poll(cx).map(|()| Step::End)
+    }
+}
+
+/// How a connection goes on.
+#[expect(clippy::large_enum_variant, reason = "it is handed on once and not kept")]
+enum Next {
+    /// With this.
+    Step(Step),
+    /// With what came behind a request, or else with what is to come.
+    Rest(Bytes),
+    Fate(Fate),
 }
 
 /// Serves one connection to its end, or to the end of its request where the server stops.
 pub(super) async fn serve(common: Arc<Common>, mut stream: TcpStream, routed: Routed) {
-    match talk(&common, &mut stream, &routed).await {
+    let next = match first(&common, &mut stream, &routed).await {
+        Step::Handshake(shaken) => greet(&mut stream, shaken).await,
+        other => Next::Step(other),
+    };
+    let fate = match next {
+        Next::Fate(fate) => fate,
+        // Apart: a connection that becomes a WebSocket at once, as most do, has no room for calls of the API.
+        next => Box::pin(talk(&common, &mut stream, &routed, next)).await,
+    };
+    match fate {
         Fate::Over => {}
         Fate::Upgraded(upgrade, early) => upgrade.complete(stream, early),
         Fate::Other(bytes) => {
@@ -78,43 +131,47 @@ pub(super) async fn serve(common: Arc<Common>, mut stream: TcpStream, routed: Ro
     }
 }
 
-async fn talk(common: &Common, stream: &mut TcpStream, routed: &Routed) -> Fate {
-    let mut stopped = pin!(common.stop.cancelled());
-    // In ticks, so that a request changes a number and not a timer.
-    let mut waited = 0;
-    let mut tick = pin!(sleep(TICK));
-    let mut rest = Bytes::new();
+/// The first request, which waits for its turn once it is there.
+async fn first(common: &Common, stream: &mut TcpStream, routed: &Routed) -> Step {
+    let mut patience =
+        Patience { waited: 0, tick: pin!(sleep(TICK)), stopped: pin!(common.stop.cancelled()) };
     let mut turn = Some(pin!(common.turns.turn()));
+    poll_fn(|cx| {
+        if let Some(waits) = &mut turn
+            && stream.poll_read_ready(cx).is_ready()
+            && waits.as_mut().poll(cx).is_ready()
+        {
+            turn = None;
+        }
+        if turn.is_none()
+            && let Poll::Ready(step) = poll_step(cx, stream, routed)
+        {
+            return Poll::Ready(step);
+        }
+        patience.poll(cx)
+    })
+    .await
+}
+
+/// Goes on with a connection for as long as requests follow that can be answered here.
+async fn talk(common: &Common, stream: &mut TcpStream, routed: &Routed, mut next: Next) -> Fate {
+    let mut patience =
+        Patience { waited: 0, tick: pin!(sleep(TICK)), stopped: pin!(common.stop.cancelled()) };
     loop {
-        let step = if rest.is_empty() {
-            poll_fn(|cx| {
-                // The first request waits for its turn once it is there.
-                if let Some(waits) = &mut turn
-                    && stream.poll_read_ready(cx).is_ready()
-                    && waits.as_mut().poll(cx).is_ready()
-                {
-                    turn = None;
-                }
-                if turn.is_none()
-                    && let Poll::Ready(step) = poll_step(cx, stream, routed)
-                {
-                    return Poll::Ready(step);
-                }
-                while tick.as_mut().poll(cx).is_ready() {
-                    waited += 1;
-                    if waited > TICKS {
-                        return Poll::Ready(Step::End);
-                    }
-                    tick.set(sleep(TICK));
-                }
-                stopped.as_mut().poll(cx).map(|()| Step::End)
-            })
-            .await
-        } else {
-            look(&rest, routed)
+        let step = match next {
+            Next::Step(step) => step,
+            Next::Rest(rest) if rest.is_empty() => {
+                poll_fn(|cx| {
+                    let came = poll_step(cx, stream, routed);
+                    if came.is_pending() { patience.poll(cx) } else { came }
+                })
+                .await
+            }
+            Next::Rest(rest) => look(&rest, routed),
+            Next::Fate(fate) => return fate,
         };
-        match step {
-            Step::Call { call, last, rest: behind, asked } => {
+        next = match step {
+            Step::Call { call, last, rest, asked } => {
                 routed.pace.asked();
                 let plain = match (call, routed.router().api()) {
                     (Ok(call), Some(api)) => api.carry_out(call).await,
@@ -128,33 +185,25 @@ async fn talk(common: &Common, stream: &mut TcpStream, routed: &Routed) -> Fate 
                     let _ = stream.shutdown().await;
                     return Fate::Over;
                 }
-                rest = behind;
+                Next::Rest(rest)
             }
-            Step::Handshake(request, behind) => {
-                routed.pace.asked();
-                let asked = Asked::new(request.method(), request.uri().path());
-                let (mut answer, upgrade) = routed.router().handshake(routed.peer, request);
-                Asked::log(asked, routed.peer, answer.status());
-                // Whoever is one too many has nothing more to ask for, and of those there are many.
-                let last = matches!(
-                    answer.status(),
-                    StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
-                );
-                if last {
-                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                }
-                if !write(stream, &answer::of_response(answer)).await || last {
-                    return Fate::Over;
-                }
-                if let Some(upgrade) = upgrade {
-                    return Fate::Upgraded(upgrade, behind);
-                }
-                rest = behind;
-            }
+            Step::Handshake(shaken) => greet(stream, shaken).await,
             Step::Other(bytes) => return Fate::Other(bytes),
             Step::End => return Fate::Over,
-        }
-        waited = 0;
+        };
+        patience.waited = 0;
+    }
+}
+
+/// Answers a handshake.
+async fn greet(stream: &mut TcpStream, shaken: Shaken) -> Next {
+    let Shaken { answer, upgrade, last, rest } = shaken;
+    if !write(stream, &answer).await || last {
+        return Next::Fate(Fate::Over);
+    }
+    match upgrade {
+        Some(upgrade) => Next::Fate(Fate::Upgraded(upgrade, rest)),
+        None => Next::Rest(rest),
     }
 }
 
@@ -197,7 +246,7 @@ fn take_apart(bytes: &[u8], routed: &Routed) -> Option<Step> {
         }
         ("GET", Quick::WebSocket) => {
             let request = handshake(bytes.get(..length)?, target, head.headers)?;
-            Some(Step::Handshake(request, Bytes::copy_from_slice(behind)))
+            Some(Step::Handshake(shake(routed, request, Bytes::copy_from_slice(behind))))
         }
         _ => None,
     }
@@ -219,21 +268,24 @@ impl<'a> Ask<'a> {
         let (mut length, mut last) = (None, false);
         for Header { name, value } in headers {
             let is = |other: &str| name.eq_ignore_ascii_case(other);
-            if is("content-length") {
-                if length.is_some() {
-                    return None;
+            // By length, which tells most of them apart.
+            match name.len() {
+                14 if is("content-length") => {
+                    if length.is_some() {
+                        return None;
+                    }
+                    length = Some(number(value)?);
                 }
-                length = Some(number(value)?);
-            } else if is("connection") {
-                match value {
+                10 if is("connection") => match value {
                     value if value.eq_ignore_ascii_case(b"close") => last = true,
                     value if value.eq_ignore_ascii_case(b"keep-alive") => {}
                     _ => return None,
-                }
-            } else if is("transfer-encoding") || is("expect") || is("upgrade") || is("te") || is("trailer") {
-                return None;
-            } else {
-                posted = posted.with_header(name, value);
+                },
+                17 if is("transfer-encoding") => return None,
+                7 if is("upgrade") || is("trailer") => return None,
+                6 if is("expect") => return None,
+                2 if is("te") => return None,
+                _ => posted = posted.with_header(name, value),
             }
         }
         Some(Self { posted, length: length?, last })
@@ -246,6 +298,26 @@ fn number(digits: &[u8]) -> Option<usize> {
         return None;
     }
     Some(digits.iter().fold(0, |number, digit| number * 10 + usize::from(digit - b'0')))
+}
+
+/// Agrees upon a handshake, or refuses it.
+fn shake(routed: &Routed, request: Request<()>, rest: Bytes) -> Shaken {
+    routed.pace.asked();
+    let asked = Asked::new(request.method(), request.uri().path());
+    let agreed = routed.router().handshake(routed.peer, request);
+    let status = agreed.as_ref().map_or_else(|refused| refused.status(), |_| StatusCode::SWITCHING_PROTOCOLS);
+    Asked::log(asked, routed.peer, status);
+    // Whoever is one too many has nothing more to ask for, and of those there are many.
+    let last = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+    match agreed {
+        Ok(upgrade) => Shaken { answer: answer::of_upgrade(&upgrade), upgrade: Some(upgrade), last, rest },
+        Err(mut refused) => {
+            if last {
+                refused.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Shaken { answer: answer::of_response(*refused), upgrade: None, last, rest }
+        }
+    }
 }
 
 /// The request of a handshake. `None`: it has a body, or does not ask for an upgrade and nothing else.
@@ -262,15 +334,19 @@ fn handshake(head: &[u8], target: &str, headers: &[Header<'_>]) -> Option<Reques
     let mut upgrades = false;
     for Header { name, value } in headers {
         let is = |other: &str| name.eq_ignore_ascii_case(other);
-        let mut connection = [&b"upgrade"[..], b"keep-alive, upgrade"].into_iter();
-        if is("content-length")
-            || is("transfer-encoding")
-            || is("expect")
-            || is("connection") && !connection.any(|usual| value.eq_ignore_ascii_case(usual))
-        {
-            return None;
+        match name.len() {
+            10 if is("connection") => {
+                let mut usual = [&b"upgrade"[..], b"keep-alive, upgrade"].into_iter();
+                if !usual.any(|usual| value.eq_ignore_ascii_case(usual)) {
+                    return None;
+                }
+            }
+            14 if is("content-length") => return None,
+            17 if is("transfer-encoding") => return None,
+            6 if is("expect") => return None,
+            7 => upgrades |= is("upgrade"),
+            _ => {}
         }
-        upgrades |= is("upgrade");
         let value = if value.is_empty() { Bytes::new() } else { share(value)? };
         let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
         map.append(name, HeaderValue::from_maybe_shared(value).ok()?);
