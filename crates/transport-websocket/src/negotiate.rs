@@ -17,20 +17,20 @@ pub(crate) struct Wanted {
     /// The subprotocol to be told back; the first one of ours that the client offers.
     pub(crate) subprotocol: Option<&'static str>,
     pub(crate) ping: PingMode,
-    /// The largest window that an acceptable offer of permessage-deflate leaves us, as a power of two.
-    pub(crate) deflate: Option<u8>,
+    /// An acceptable offer of permessage-deflate: the window that it leaves us, if it names one.
+    pub(crate) deflate: Option<Option<u8>>,
 }
 
 /// What was agreed upon about compression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Deflate {
     pub(crate) compression: Compression,
-    /// The window that the client can hold, as a power of two.
-    pub(crate) window: u8,
+    /// The window that the client named as what it can hold, as a power of two.
+    pub(crate) window: Option<u8>,
 }
 
 /// The largest window of DEFLATE.
-pub(crate) const WINDOW: u8 = 15;
+const WINDOW: u8 = 15;
 
 impl Deflate {
     /// Whether a message of this size is compressed.
@@ -38,17 +38,16 @@ impl Deflate {
     /// Within a message, references reach back over the message at most. So those that fit into a small window are
     /// sent in the form that serves everybody, and larger ones as they are: nobody makes us compress for him alone.
     pub(crate) fn takes(self, length: usize) -> bool {
-        length > self.compression.min_size && (self.window >= WINDOW || length <= 1 << self.window)
+        let fits = |window: u8| window == WINDOW || length <= 1 << window;
+        length > self.compression.min_size && self.window.is_none_or(fits)
     }
 
     /// The answer to the offer (RFC 7692 section 7.1): neither side keeps a window between messages, so that one
-    /// compressed message serves every connection.
+    /// compressed message serves every connection. A window that was named must be in it (section 7.1.2.1).
     pub(crate) fn answer(self) -> HeaderValue {
         const ANSWER: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
-        if self.window == WINDOW {
-            return HeaderValue::from_static(ANSWER);
-        }
-        let answer = format!("{ANSWER}; server_max_window_bits={}", self.window);
+        let Some(window) = self.window else { return HeaderValue::from_static(ANSWER) };
+        let answer = format!("{ANSWER}; server_max_window_bits={window}");
         HeaderValue::try_from(answer).unwrap_or_else(|_| HeaderValue::from_static(ANSWER))
     }
 }
@@ -82,14 +81,14 @@ fn list(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     values.flat_map(|value| value.split(',')).map(str::trim)
 }
 
-/// The window that an offer leaves us, if it is one of permessage-deflate that we can keep (RFC 7692 section 7.1).
+/// The window that an offer names for us, if it is one of permessage-deflate that we can keep (RFC 7692 section 7.1).
 /// What we receive is inflated with the largest window, whatever the client uses.
-fn acceptable(offer: &str) -> Option<u8> {
+fn acceptable(offer: &str) -> Option<Option<u8>> {
     let mut parts = offer.split(';').map(str::trim);
     if parts.next() != Some("permessage-deflate") {
         return None;
     }
-    let mut window = WINDOW;
+    let mut window = None;
     let mut seen = Vec::new();
     for parameter in parts {
         let (name, value) = match parameter.split_once('=') {
@@ -106,7 +105,7 @@ fn acceptable(offer: &str) -> Option<u8> {
                 None,
             ) => {}
             ("client_max_window_bits", Some(bits)) => _ = window_bits(bits)?,
-            ("server_max_window_bits", Some(bits)) => window = window_bits(bits)?,
+            ("server_max_window_bits", Some(bits)) => window = Some(window_bits(bits)?),
             _ => return None,
         }
     }
@@ -125,12 +124,12 @@ mod tests {
     #[test]
     fn offers_of_compression() {
         for (offer, accepted) in [
-            ("permessage-deflate", Some(15)),
-            ("permessage-deflate; client_max_window_bits", Some(15)),
-            ("permessage-deflate; client_max_window_bits=10; server_no_context_takeover", Some(15)),
-            ("permessage-deflate; server_max_window_bits=15", Some(15)),
-            ("permessage-deflate; server_max_window_bits=10", Some(10)),
-            ("permessage-deflate; server_max_window_bits=\"9\"", Some(9)),
+            ("permessage-deflate", Some(None)),
+            ("permessage-deflate; client_max_window_bits", Some(None)),
+            ("permessage-deflate; client_max_window_bits=10; server_no_context_takeover", Some(None)),
+            ("permessage-deflate; server_max_window_bits=15", Some(Some(15))),
+            ("permessage-deflate; server_max_window_bits=10", Some(Some(10))),
+            ("permessage-deflate; server_max_window_bits=\"9\"", Some(Some(9))),
             ("permessage-deflate; server_max_window_bits", None),
             ("permessage-deflate; server_max_window_bits=16", None),
             ("permessage-deflate; client_max_window_bits=7", None),
@@ -140,12 +139,22 @@ mod tests {
             ("permessage-deflate; server_no_context_takeover; server_no_context_takeover", None),
             ("permessage-deflate; something_new", None),
             ("x-webkit-deflate-frame", None),
-            ("permessage-deflate; server_max_window_bits=7, permessage-deflate", Some(15)),
-            ("permessage-deflate; server_max_window_bits=8, permessage-deflate", Some(8)),
+            ("permessage-deflate; server_max_window_bits=7, permessage-deflate", Some(None)),
+            ("permessage-deflate; server_max_window_bits=8, permessage-deflate", Some(Some(8))),
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(SEC_WEBSOCKET_EXTENSIONS, offer.parse().expect("a header value"));
             assert_eq!(wanted(&headers, None).deflate, accepted, "{offer}");
+        }
+    }
+
+    #[test]
+    fn a_window_that_was_named_is_told_back() {
+        let answer = |window| Deflate { compression: Compression::default(), window }.answer();
+        let plain = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+        assert_eq!(answer(None), plain);
+        for window in 8..=WINDOW {
+            assert_eq!(answer(Some(window)), format!("{plain}; server_max_window_bits={window}"));
         }
     }
 

@@ -7,7 +7,7 @@ use tourbillon_types::Encoding;
 
 use crate::control::Control;
 use crate::frame::{Limits, Opcode};
-use crate::negotiate::{Deflate, WINDOW};
+use crate::negotiate::Deflate;
 use crate::{Compression, UpgradedRead, UpgradedWrite, WebSocketConfig, WebSocketReader, WebSocketWriter};
 
 /// A WebSocket after its handshake, as the server sees it.
@@ -36,7 +36,7 @@ impl<R, W> WebSocketTransport<R, W> {
     /// The same, with permessage-deflate agreed upon in the handshake, without context takeover on either side.
     #[must_use]
     pub const fn with_compression(self, compression: Compression) -> Self {
-        self.with_deflate(Some(Deflate { compression, window: WINDOW }))
+        self.with_deflate(Some(Deflate { compression, window: None }))
     }
 
     pub(crate) const fn with_deflate(mut self, deflate: Option<Deflate>) -> Self {

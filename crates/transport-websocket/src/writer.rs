@@ -662,7 +662,7 @@ mod tests {
         let text = "again and ".repeat(20);
         let level = |level| {
             let compression = crate::Compression { level, ..crate::Compression::default() };
-            Some(Deflate { compression, window: crate::negotiate::WINDOW })
+            Some(Deflate { compression, window: None })
         };
         // Shared by many, and by few, and by few of the many.
         for shares in [vec![20; 5], vec![0; 5], vec![20, 20, 20, 0, 0]] {
