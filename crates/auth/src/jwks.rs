@@ -178,20 +178,32 @@ impl JwksKeys {
 
     /// Takes over the sets that another holds, so that a change of the configuration neither fetches them all again
     /// nor loses those whose issuer cannot be reached just now (KEY-09). Sets at other addresses stay behind, and those
-    /// of providers that are fetched in a way of their own, which may be another one now.
+    /// that were fetched in a way of their own which is another one now.
     pub fn take_over(&self, old: &Self) {
         if Arc::ptr_eq(&self.0, &old.0) {
             return;
         }
-        let sets = old.0.sets.entries.lock().clone();
-        let mut own = self.0.sets.entries.lock();
-        let providers =
-            || self.0.providers.iter().filter(|provider| Arc::ptr_eq(&provider.sets, &self.0.sets));
-        for (address, entry) in sets {
+        self.take_sets_over(&self.0.sets, &old.0.sets);
+        let own = |inner: &Inner, sets: &Arc<Sets>| !Arc::ptr_eq(sets, &inner.sets);
+        for sets in self.0.all_sets().filter(|sets| own(&self.0, sets)) {
+            let Some(identity) = sets.fetch.identity() else { continue };
+            for fetched in old.0.all_sets().filter(|sets| own(&old.0, sets)) {
+                if fetched.fetch.identity() == Some(identity) {
+                    self.take_sets_over(sets, fetched);
+                }
+            }
+        }
+    }
+
+    fn take_sets_over(&self, sets: &Arc<Sets>, fetched: &Sets) {
+        let fetched = fetched.entries.lock().clone();
+        let mut entries = sets.entries.lock();
+        let providers = || self.0.providers.iter().filter(|provider| Arc::ptr_eq(&provider.sets, sets));
+        for (address, entry) in fetched {
             let is_ours = providers().any(|provider| provider.endpoint.may_be(&address));
-            if is_ours && own.len() < self.0.limits.max_sets {
+            if is_ours && entries.len() < self.0.limits.max_sets {
                 // What is on its way belongs to the old one.
-                own.entry(address).or_insert(Entry { flight: None, ..entry });
+                entries.entry(address).or_insert(Entry { flight: None, ..entry });
             }
         }
     }

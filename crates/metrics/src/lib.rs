@@ -203,7 +203,8 @@ pub struct Metrics {
     subscriptions: [Lifetimes; 2],
     reply_errors: Codes<(Frame, u32)>,
     unsubscribes: Codes<u32>,
-    disconnects: Codes<u32>,
+    /// By code and transport.
+    disconnects: Codes<(u32, u8)>,
     aggregate: Latest,
 }
 
@@ -327,9 +328,9 @@ impl Metrics {
         self.unsubscribes.add(code);
     }
 
-    /// The server ended a connection.
-    pub fn server_disconnect(&self, code: u32) {
-        self.disconnects.add(code);
+    /// The server ended a connection of this transport.
+    pub fn server_disconnect(&self, transport: u8, code: u32) {
+        self.disconnects.add((code, transport));
     }
 
     /// What was counted over the last interval.

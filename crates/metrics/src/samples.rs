@@ -84,6 +84,7 @@ families! {
     REPLY_ERRORS: Counter "client" "num_reply_errors" "Commands answered by an error.";
     UNSUBSCRIBES: Counter "client" "num_server_unsubscribes" "Subscriptions ended by the server.";
     DISCONNECTS: Counter "client" "num_server_disconnects" "Connections ended by the server.";
+    CLOSES: Counter "transport" "outgoing_close_count" "Connections ended by the server.";
     RECOVERIES: Counter "client" "recover" "Subscriptions that asked for what they missed.";
     CONNECTIONS_ACCEPTED: Counter "client" "connections_accepted" "Connections that were accepted.";
     CONNECTIONS_PRESENT: Gauge "client" "connections_inflight" "Connections that are accepted now.";
@@ -218,8 +219,16 @@ impl Metrics {
         for (code, count) in self.unsubscribes.all() {
             samples.put(&UNSUBSCRIBES, count, [("code", code.to_string().into())]);
         }
-        for (code, count) in self.disconnects.all() {
+        let disconnects = self.disconnects.all();
+        for of_code in disconnects.chunk_by(|((code, _), _), ((other, _), _)| code == other) {
+            let Some(((code, _), _)) = of_code.first() else { continue };
+            let count = of_code.iter().map(|(_, count)| count).sum();
             samples.put(&DISCONNECTS, count, [("code", code.to_string().into())]);
+        }
+        for ((code, transport), count) in disconnects {
+            let transport = self.of(transport).map_or(crate::OTHER, |counts| counts.name);
+            let labels = [("code", code.to_string().into()), ("transport", transport.into())];
+            samples.put(&CLOSES, count, labels);
         }
         for (at, count) in self.recovered.iter().enumerate() {
             let labels = [

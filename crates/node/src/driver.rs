@@ -421,7 +421,8 @@ impl<R: TransportReader> Driver<R> {
             client = %self.conn.client, code = why.code, reason = %why.reason,
         );
         if why != Disconnect::CONNECTION_CLOSED {
-            self.conn.shared.metrics.server_disconnect(why.code);
+            let transport = self.conn.kind().transport;
+            self.conn.shared.metrics.server_disconnect(transport, why.code);
             let event = PushEvent::Disconnect(why.clone());
             // Without a payload of the application it can always be encoded.
             let _ = self.send_push(&Push { channel: None, id: 0, event });

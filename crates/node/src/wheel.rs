@@ -44,7 +44,7 @@ pub(crate) struct Wheel {
     now: AtomicU64,
     /// How many entries there are.
     entries: AtomicUsize,
-    /// About how many of them are of connections that went.
+    /// About how many of them are of connections that went; those whose slot was looked at since are still counted.
     gone: AtomicUsize,
 }
 
@@ -80,8 +80,8 @@ impl Wheel {
         }
     }
 
-    /// The connection's driver has ended. Its entry goes by and by: at the latest, once as many are of no use as are of
-    /// some. Until then it keeps the memory of the connection.
+    /// The connection's driver has ended. Its entry, which keeps the memory of the connection, goes within a round of the
+    /// wheel, and earlier once as many are of no use as are of some.
     pub(crate) fn forget(&self, conn: &Conn) {
         conn.alarm.wanted.store(NONE, Ordering::SeqCst);
         if conn.alarm.armed.load(Ordering::SeqCst) != NONE {
@@ -106,7 +106,15 @@ impl Wheel {
             if swap.is_ok() {
                 self.entries.fetch_add(1, Ordering::Relaxed);
                 self.slot(tick).lock().push(Entry { conn: conn.clone(), tick });
-                return;
+                if self.now.load(Ordering::SeqCst) < tick {
+                    return;
+                }
+                // Meanwhile that tick came, and its slot may have been looked at before.
+                let missed =
+                    conn.alarm.armed.compare_exchange(tick, NONE, Ordering::SeqCst, Ordering::SeqCst);
+                if missed.is_err() {
+                    return;
+                }
             }
         }
     }

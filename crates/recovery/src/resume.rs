@@ -60,16 +60,11 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// Asks for what was missed since this position, where the subscriber stood before. What it asks for in so many words
-    /// counts, unless that is further back: a browser that connects anew repeats its first request.
+    /// Asks for what was missed since this position, where the subscriber stood at last. Whatever else it asks for is
+    /// older: a browser that connects anew repeats its first request.
     pub fn resume_at(&mut self, position: StreamPosition) {
-        let asked = &self.position;
-        let further_back =
-            asked.offset < position.offset && (asked.epoch.is_unknown() || asked.epoch == position.epoch);
-        if !self.recover || further_back {
-            self.recover = true;
-            self.position = position;
-        }
+        self.recover = true;
+        self.position = position;
     }
 }
 
@@ -215,7 +210,10 @@ impl Plan {
         if self.aim == Aim::Cache && !self.ask.delta && publications.len() > 1 {
             publications.drain(..publications.len() - 1);
         }
-        let position = StreamPosition { offset: self.ask.position.offset, epoch: live.epoch.clone() };
+        // Of another epoch the client may have been further than this stream is.
+        let before = publications.first().map_or(live.offset, |first| first.offset.saturating_sub(1));
+        let offset = self.ask.position.offset.min(before);
+        let position = StreamPosition { offset, epoch: live.epoch.clone() };
         Ok(Resumed { position, live, recovered: true, was_recovering, publications })
     }
 
@@ -308,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_back_goes_on_from_the_later_position() {
+    fn who_comes_back_goes_on_from_where_it_stood_at_last() {
         let of_epoch = |offset, epoch: &str| StreamPosition { offset, epoch: Epoch::from(epoch) };
         let asks_not = |position| Ask { position, ..Ask::default() };
         for (asks, stood, goes_on) in [
@@ -316,15 +314,22 @@ mod tests {
             (Ask::default(), at(0), at(0)),
             (asks_not(at(5)), at(3), at(3)),
             (recover(at(2)), at(3), at(3)),
-            (recover(at(4)), at(3), at(4)),
+            (recover(at(4)), at(3), at(3)),
             (recover(of_epoch(2, "")), at(3), at(3)),
-            (recover(of_epoch(4, "")), at(3), of_epoch(4, "")),
-            (recover(of_epoch(2, "b")), at(3), of_epoch(2, "b")),
+            (recover(of_epoch(4, "")), at(3), at(3)),
+            (recover(of_epoch(4, "b")), at(3), at(3)),
         ] {
             let mut ask = Ask { delta: true, ..asks };
             ask.resume_at(stood);
             assert_eq!(ask, Ask { delta: true, ..recover(goes_on) });
         }
+    }
+
+    #[test]
+    fn nobody_is_told_to_be_further_than_the_stream_is() {
+        let old = StreamPosition { offset: 500, epoch: Epoch::from("old") };
+        let resumed = finish(cache(), recover(old), page(&[3], 3), &[]).expect("a subscription");
+        assert_eq!((resumed.recovered, offsets(&resumed), resumed.position), (true, vec![3], at(2)));
     }
 
     #[test]

@@ -30,9 +30,14 @@ pub(crate) struct Deflate {
 }
 
 /// The largest window of DEFLATE.
-const WINDOW: u8 = 15;
+pub(crate) const WINDOW: u8 = 15;
 
 impl Deflate {
+    /// How hard to try, from 1 to 9: whoever embeds this may write any number.
+    pub(crate) fn level(self) -> u32 {
+        self.compression.level.clamp(1, 9)
+    }
+
     /// Whether a message of this size is compressed.
     ///
     /// Within a message, references reach back over the message at most. So those that fit into a small window are

@@ -14,7 +14,7 @@ use tourbillon_types::Disconnect;
 use crate::control::{Control, Ending};
 use crate::deflate::deflate;
 use crate::frame::{Header, MAX_SERVER_HEADER, Opcode};
-use crate::negotiate::Deflate;
+use crate::negotiate::{Deflate, WINDOW};
 use crate::scratch::with_write_buffer;
 
 /// The most messages that one system call sends.
@@ -193,20 +193,28 @@ impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
                 None => Piece { head: Head::new(self.opcode, false, message.len()), body: None },
             },
             Entry::Run(run) => {
-                let level = self.deflate.as_ref().map_or(0, |agreed| agreed.compression.level + 1);
-                let key = (u32::from(self.per_frame) << 16) | (level << 8) | self.opcode as u32;
+                let key = self.run_key();
                 Piece { head: Head::NONE, body: Some(run.joined(key, |messages| self.join(messages))) }
             }
             Entry::Rest(messages) => Piece { head: Head::NONE, body: Some(self.join(messages)) },
         }
     }
 
+    /// What the frames of a run depend on: how many messages are in one, and of which messages compression takes which
+    /// form. All of it has four bits but the first.
+    fn run_key(&self) -> u32 {
+        let compressed = self
+            .deflate
+            .as_deref()
+            .map_or(0, |agreed| (u32::from(agreed.window.unwrap_or(WINDOW)) << 12) | (agreed.level() << 8));
+        (u32::from(self.per_frame) << 16) | compressed | self.opcode as u32
+    }
+
     /// The level of compression, where that is agreed and the message is worth it.
     #[inline]
     fn level(&self, message: &Message) -> Option<u32> {
         let agreed = self.deflate.as_deref().filter(|agreed| agreed.takes(message.len()))?;
-        // Whoever embeds this may write any number.
-        Some(agreed.compression.level.clamp(1, 9))
+        Some(agreed.level())
     }
 
     /// The compressed form of such a message.
@@ -582,6 +590,10 @@ impl<W: AsyncWrite + Unpin + Send + 'static> TransportWriter for WebSocketWriter
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tourbillon_transport::Run;
+
     use super::*;
 
     #[test]
@@ -626,7 +638,7 @@ mod tests {
         assert!(waiting <= 2 + 17 + 1, "{waiting} frames wait");
     }
 
-    /// Keeps what is written to it, call by call.
+    /// Keeps what is written to it, piece by piece.
     #[derive(Default)]
     struct Paper(Vec<Vec<u8>>);
 
@@ -637,11 +649,12 @@ mod tests {
         }
 
         fn poll_write_vectored(
-            self: Pin<&mut Self>,
+            mut self: Pin<&mut Self>,
             _: &mut Context<'_>,
-            _: &[IoSlice<'_>],
+            slices: &[IoSlice<'_>],
         ) -> Poll<IoResult<usize>> {
-            unreachable!("it is written in one piece")
+            self.0.extend(slices.iter().map(|slice| slice.to_vec()));
+            Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()))
         }
 
         fn is_write_vectored(&self) -> bool {
@@ -685,6 +698,31 @@ mod tests {
                 drop(others);
             }
         }
+    }
+
+    #[test]
+    fn of_a_run_each_gets_the_form_that_its_window_holds() {
+        // Compressed with a large window, the end would refer to the beginning, out of reach of a small one.
+        let text: String =
+            (0..400).map(|number: u32| format!("{:x} ", number.wrapping_mul(0x9e37_79b9))).collect();
+        let text = format!("{text}{text}");
+        let written = |window, run: &Arc<Run>| {
+            let agreed = Deflate { compression: crate::Compression::default(), window };
+            let mut writer =
+                WebSocketWriter::new(Paper::default(), Control::default(), Opcode::Text, Some(agreed));
+            let mut queue = MessageQueue::new();
+            queue.push_run(run.clone());
+            let written = writer.poll_write(&mut Context::from_waker(std::task::Waker::noop()), &mut queue);
+            assert!(written.is_ready() && queue.is_empty());
+            writer.io.0.concat()
+        };
+        let run = Run::new(Message::new(&text));
+        run.append(Message::new("short")).expect("room");
+        let compressed = |bytes: &[u8]| bytes.first().is_some_and(|first| first & 0x40 != 0);
+        assert!(compressed(&written(None, &run)));
+        assert!(compressed(&written(Some(15), &run)));
+        assert!(!compressed(&written(Some(9), &run)));
+        assert!(compressed(&written(None, &run)));
     }
 
     #[test]

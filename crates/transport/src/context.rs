@@ -20,8 +20,8 @@ pub struct ConnContext {
     /// A connect command that came with the request itself rather than in a first frame.
     pub connect: Option<bytes::Bytes>,
     /// Where the client stood in its channels when it was here before, if the transport has a way of its own by which
-    /// clients say so, made of the [marks](tourbillon_types::Mark) of messages. Its subscriptions recover from there, as if it had asked for that as it connects; of channels
-    /// that it does not get then it is ignored.
+    /// clients say so, made of the [marks](tourbillon_types::Mark) of messages. Its subscriptions recover from there, as
+    /// if it had asked for that as it connects; of channels that it does not get then it is ignored.
     pub resume: Vec<(Channel, StreamPosition)>,
     /// What is to last as long as the connection does.
     pub held: Option<Held>,

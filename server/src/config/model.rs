@@ -429,7 +429,7 @@ pub struct JwksProvider {
 }
 
 /// TLS towards a server that is asked.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TlsClient {
     /// Whether the others count; without them the server's certificate must be one that browsers trust.

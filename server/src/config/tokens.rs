@@ -1,5 +1,6 @@
 //! How tokens are checked: keys, key sets and what becomes of claims.
 
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 
 use http::HeaderName;
@@ -173,6 +174,9 @@ fn own_fetch(
     if !options.enabled {
         return None;
     }
+    if !provider.endpoint.to_ascii_lowercase().starts_with("https://") {
+        check.error(&format!("{path}.tls.enabled"), "its endpoint must begin with https://");
+    }
     let client = TlsClient {
         cert: &options.cert_pem,
         key: options.key_pem.expose(),
@@ -180,7 +184,9 @@ fn own_fetch(
         insecure_skip_verify: options.insecure_skip_verify,
     };
     let made = match client.config() {
-        Ok(config) => HttpJwksFetch::with_tls(Arc::new(config)).allow_private_addresses(allow_private),
+        Ok(config) => HttpJwksFetch::with_tls(Arc::new(config))
+            .allow_private_addresses(allow_private)
+            .identified(BuildHasherDefault::<DefaultHasher>::default().hash_one((options, allow_private))),
         Err(error) => {
             check.error(&format!("{path}.tls.{}", error.option), error.problem);
             return None;

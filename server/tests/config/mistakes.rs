@@ -724,6 +724,8 @@ fn pro_46_providers_of_key_sets_are_checked() {
         wrong(&list, &format!("{path}[0].tls.{expected}"));
     }
     wrong(&format!("[{}]", one("ab", r#","tls":{"client_ca_pem":""}"#)), "client_ca_pem");
+    let plain = one("ab", r#","tls":{"enabled":true}"#).replace("https", "http");
+    wrong(&format!("[{plain}]"), &format!("{path}[0].tls.enabled: its endpoint must begin with https://"));
     let text =
         r#"{"client":{"token":{"jwks_public_endpoint":"https://a.example/","jwks":{"enabled":true}}}}"#;
     let said = Sources::json(text).read().expect_err(text);

@@ -19,6 +19,12 @@ pub trait JwksFetch: fmt::Debug + Send + Sync + 'static {
     ///
     /// The future may stay unpolled for any time and may be dropped at any point.
     fn fetch(&self, address: &str, max_bytes: usize) -> BoxFuture<'static, Result<Bytes, FetchError>>;
+
+    /// A number that two fetchers have in common only if what one has fetched is as good as what the other would, so
+    /// that sets can be [taken over](super::JwksKeys::take_over) from one to the other. Default: there is none.
+    fn identity(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Why a key set could not be fetched.

@@ -28,6 +28,7 @@ use super::{FetchError, JwksFetch};
 pub struct HttpJwksFetch {
     tls: Arc<ClientConfig>,
     server_name: Option<ServerName<'static>>,
+    identity: Option<u64>,
     timeout: Duration,
     allow_private_addresses: bool,
 }
@@ -56,7 +57,20 @@ impl HttpJwksFetch {
     /// A fetcher with other certificate authorities or a certificate of its own.
     #[must_use]
     pub const fn with_tls(tls: Arc<ClientConfig>) -> Self {
-        Self { tls, server_name: None, timeout: Duration::from_secs(1), allow_private_addresses: false }
+        Self {
+            tls,
+            server_name: None,
+            identity: None,
+            timeout: Duration::from_secs(1),
+            allow_private_addresses: false,
+        }
+    }
+
+    /// What [`JwksFetch::identity`] is: of all that decides whom this trusts and how it shows itself.
+    #[must_use]
+    pub const fn identified(mut self, identity: u64) -> Self {
+        self.identity = Some(identity);
+        self
     }
 
     /// The name that servers are asked for and must prove to have, instead of the host of the address.
@@ -121,6 +135,10 @@ impl JwksFetch for HttpJwksFetch {
             let fetched = tokio::time::timeout(fetch.timeout, fetch.get(&address, max_bytes)).await;
             fetched.unwrap_or(Err(FetchError::Timeout))
         })
+    }
+
+    fn identity(&self) -> Option<u64> {
+        self.identity
     }
 }
 

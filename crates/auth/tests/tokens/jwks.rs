@@ -54,6 +54,7 @@ struct Script {
     asked: Mutex<Vec<String>>,
     /// Answers that the test gives when it likes.
     held: Mutex<VecDeque<oneshot::Receiver<Answer>>>,
+    identity: Mutex<Option<u64>>,
 }
 
 impl Script {
@@ -85,6 +86,10 @@ impl JwksFetch for Script {
             _ => answers.pop_front().unwrap_or(Err(FetchError::Connect)),
         });
         async move { answer }.boxed()
+    }
+
+    fn identity(&self) -> Option<u64> {
+        *self.identity.lock()
     }
 }
 
@@ -402,7 +407,15 @@ fn pro_46_a_set_that_is_fetched_in_a_way_of_its_own_is_its_providers_alone() {
     let ages = verifier.key_sets().expect("has sets").ages(NOW + 5);
     assert_eq!(ages, [(URL.to_owned(), Some(5)), (URL.to_owned(), Some(5))]);
 
-    // Another configuration may fetch it in another way, so it does.
+    // What was fetched in the same way is good for another configuration.
+    *own.identity.lock() = Some(7);
+    let (_, same) = rig(providers(), VerifierConfig::default());
+    same.take_over(&verifier);
+    assert!(check(&same, &one.token(&claims("one")), NOW).is_ok());
+    assert_eq!(own.asked(), 1);
+
+    // It may be another way, and then it is fetched anew.
+    *own.identity.lock() = None;
     let (other, new) = rig(providers(), VerifierConfig::default());
     new.take_over(&verifier);
     own.will(URL, &[Err(FetchError::Tls)]);

@@ -114,6 +114,10 @@ async fn what_happens_is_counted_once() {
     test.node.disconnect(&nobody, Disconnect::FORCE_RECONNECT, &[]).await.expect("told");
     settle().await;
     assert_eq!(value("centrifugo_client_num_server_disconnects", &[("code", "3011")]), 3.0);
+    let closes = |transport| {
+        value("centrifugo_transport_outgoing_close_count", &[("code", "3011"), ("transport", transport)])
+    };
+    assert_eq!((closes("memory"), closes("other_one")), (2.0, 1.0));
     assert_eq!(sent(&test.node, "push_unsubscribe").0, 2.0);
     assert_eq!(value("centrifugo_node_action_count", &[("action", "add_client")]), 4.0);
     assert_eq!(value("centrifugo_node_action_count", &[("action", "remove_client")]), 4.0);
