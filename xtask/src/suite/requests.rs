@@ -12,6 +12,8 @@ pub(super) enum Kind {
     Publish,
     /// To connect with a token over WebSocket, and to subscribe.
     Connect,
+    /// To answer a call, over one WebSocket. That nobody has such a method is an answer, too.
+    Rpc,
 }
 
 const KEY: &str = "key";
@@ -96,6 +98,19 @@ fn pid(line: &str) -> Option<u64> {
     line.get("pid").or_else(|| line.get("fields")?.get("pid"))?.as_u64()
 }
 
+const HANDSHAKE: &str = "GET /connection/websocket HTTP/1.1\r\nHost: localhost\r\nUser-Agent: counts\r\n\
+    Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    Sec-WebSocket-Version: 13\r\n\r\n";
+
+/// A WebSocket whose client is accepted.
+fn accepted(port: u16) -> std::io::Result<TcpStream> {
+    let mut stream = connected(port)?;
+    exchange(&mut stream, HANDSHAKE.as_bytes(), "\r\n\r\n")?;
+    let connect = framed(&format!(r#"{{"id":1,"connect":{{"token":"{TOKEN}"}}}}"#));
+    exchange(&mut stream, &connect, r#"{"id":1,"connect":"#)?;
+    Ok(stream)
+}
+
 fn ask(port: u16, kind: Kind, count: u32) -> std::io::Result<()> {
     match kind {
         Kind::Publish => {
@@ -111,19 +126,21 @@ fn ask(port: u16, kind: Kind, count: u32) -> std::io::Result<()> {
             }
         }
         Kind::Connect => {
-            let handshake = "GET /connection/websocket HTTP/1.1\r\nHost: localhost\r\nUser-Agent: counts\r\n\
-                Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-                Sec-WebSocket-Version: 13\r\n\r\n";
-            let connect = framed(&format!(r#"{{"id":1,"connect":{{"token":"{TOKEN}"}}}}"#));
             let subscribe = framed(r#"{"id":2,"subscribe":{"channel":"news"}}"#);
             // They stay until all are there.
             let mut streams = Vec::new();
             for _ in 0..count {
-                let mut stream = connected(port)?;
-                exchange(&mut stream, handshake.as_bytes(), "\r\n\r\n")?;
-                exchange(&mut stream, &connect, r#"{"id":1,"connect":"#)?;
+                let mut stream = accepted(port)?;
                 exchange(&mut stream, &subscribe, r#"{"id":2,"subscribe":"#)?;
                 streams.push(stream);
+            }
+        }
+        Kind::Rpc => {
+            let call =
+                framed(&format!(r#"{{"id":2,"rpc":{{"method":"echo","data":"{}"}}}}"#, "x".repeat(64)));
+            let mut stream = accepted(port)?;
+            for _ in 0..count {
+                exchange(&mut stream, &call, r#"{"id":2,"error":"#)?;
             }
         }
     }
