@@ -191,13 +191,17 @@ impl<R: TransportReader> Driver<R> {
         };
         match self.conn.shared.hooks.command(client, asked, now) {
             Ok(()) => Ok(true),
-            Err(Refusal::Error(error)) => self.refuse(command, error).map(|()| false),
+            Err(Refusal::Error(error)) => self.refuse(now, command, error).map(|()| false),
             Err(Refusal::Disconnect(why)) => Err(why),
         }
     }
 
-    fn refuse(&mut self, command: &Command, error: ReplyError) -> Result<(), Disconnect> {
-        self.send_reply(&Reply { id: command.id, result: Err(error) }, Frame::of_request(&command.request))
+    fn refuse(&mut self, now: Now, command: &Command, error: ReplyError) -> Result<(), Disconnect> {
+        self.send_reply(
+            now,
+            &Reply { id: command.id, result: Err(error) },
+            Frame::of_request(&command.request),
+        )
     }
 
     /// Asks the application whether this connection may stay.
@@ -317,7 +321,7 @@ impl<R: TransportReader> Driver<R> {
     ) -> Result<(), Disconnect> {
         for output in outputs.drain() {
             match output {
-                Output::Reply(reply) => self.send_reply(&reply, asked)?,
+                Output::Reply(reply) => self.send_reply(now, &reply, asked)?,
                 Output::Push(push) => self.send_push(&push)?,
                 Output::Ping => {
                     if self.native_ping {
@@ -376,7 +380,7 @@ impl<R: TransportReader> Driver<R> {
     }
 
     /// `asked`: which command it answers, where the reply does not tell.
-    fn send_reply(&mut self, reply: &Reply, asked: Frame) -> Result<(), Disconnect> {
+    fn send_reply(&mut self, now: Now, reply: &Reply, asked: Frame) -> Result<(), Disconnect> {
         let frame = reply.result.as_ref().map_or(asked, Frame::of_reply);
         if let Err(error) = &reply.result {
             self.conn.shared.metrics.reply_error(asked, error.code.0);
@@ -385,9 +389,7 @@ impl<R: TransportReader> Driver<R> {
             .map_err(|_| Disconnect::INAPPROPRIATE_PROTOCOL)?;
         self.send(encoded);
         match (&reply.result, &self.client) {
-            (Err(error), Some(client)) => {
-                self.conn.shared.hooks.erred(client, error, self.conn.shared.clock.now())
-            }
+            (Err(error), Some(client)) => self.conn.shared.hooks.erred(client, error, now),
             _ => Ok(()),
         }
     }
