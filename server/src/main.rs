@@ -95,9 +95,10 @@ async fn serve(
     let stop = CancellationToken::new();
     let signals = signals(flags, app.reload(), stop.clone()).map_err(text)?;
     tokio::spawn(signals);
+    let workers = tokio::runtime::Handle::current().metrics().num_workers();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), engine = %options.engine.r#type,
-        %external, %internal, tls, http3, node = %app.node().id(), "serving",
+        %external, %internal, tls, http3, workers, node = %app.node().id(), "serving",
     );
     if let Some(banner) = banner {
         println!("{banner}");
