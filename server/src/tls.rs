@@ -9,7 +9,7 @@ mod pem;
 mod server;
 mod validity;
 
-pub(crate) use client::TlsClient;
+pub(crate) use client::{TlsClient, trusting};
 pub use load::{TlsConfig, TlsError, TlsVersion};
 pub(crate) use load::{certified_key, roots, short_lived_hash};
 pub use server::Tls;

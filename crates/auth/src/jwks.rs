@@ -184,10 +184,9 @@ impl JwksKeys {
             return;
         }
         self.take_sets_over(&self.0.sets, &old.0.sets);
-        let own = |inner: &Inner, sets: &Arc<Sets>| !Arc::ptr_eq(sets, &inner.sets);
-        for sets in self.0.all_sets().filter(|sets| own(&self.0, sets)) {
+        for sets in self.0.own_sets() {
             let Some(identity) = sets.fetch.identity() else { continue };
-            for fetched in old.0.all_sets().filter(|sets| own(&old.0, sets)) {
+            for fetched in old.0.own_sets() {
                 if fetched.fetch.identity() == Some(identity) {
                     self.take_sets_over(sets, fetched);
                 }
@@ -233,10 +232,15 @@ impl JwksKeys {
 }
 
 impl Inner {
-    /// Those of all, and those of one provider each.
+    /// Those of one provider each.
+    fn own_sets(&self) -> impl Iterator<Item = &Arc<Sets>> {
+        let sets = self.providers.iter().map(|provider| &provider.sets);
+        sets.filter(|sets| !Arc::ptr_eq(sets, &self.sets))
+    }
+
+    /// The same, and those of all.
     fn all_sets(&self) -> impl Iterator<Item = &Arc<Sets>> {
-        let own = self.providers.iter().map(|provider| &provider.sets);
-        own.filter(|sets| !Arc::ptr_eq(sets, &self.sets)).chain(std::iter::once(&self.sets))
+        self.own_sets().chain(std::iter::once(&self.sets))
     }
 
     /// Whose keys may have signed a token.

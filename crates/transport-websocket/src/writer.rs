@@ -268,7 +268,7 @@ impl<W: AsyncWrite + Unpin + Send + 'static> WebSocketWriter<W> {
             body.extend_from_slice(message.as_bytes());
         }
         match self.deflate.as_deref().filter(|agreed| agreed.takes(body.len())) {
-            Some(agreed) => Some((true, deflate(&body, agreed.compression.level))),
+            Some(agreed) => Some((true, deflate(&body, agreed.level()))),
             None => Some((false, Bytes::from(body))),
         }
     }

@@ -14,9 +14,9 @@ use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::tls::rustls::crypto::aws_lc_rs;
 use crate::tls::rustls::pki_types::ServerName;
 use crate::tls::rustls::{self, ClientConfig, RootCertStore};
+use crate::tls::trusting;
 
 /// Time for a request and its answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,12 +33,7 @@ pub(super) struct Client(Arc<ClientConfig>);
 impl Client {
     /// A client that trusts these roots, or those that everybody trusts.
     pub(super) fn new(roots: Option<RootCertStore>) -> Result<Self, rustls::Error> {
-        let everybodys = || RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots.unwrap_or_else(everybodys))
-            .with_no_client_auth();
-        Ok(Self(Arc::new(config)))
+        Ok(Self(Arc::new(trusting(roots)?.with_no_client_auth())))
     }
 
     async fn ask(self, mut request: Request<BodyWrapper<Bytes>>) -> Result<Response<Full<Bytes>>, BoxError> {

@@ -7,7 +7,7 @@ use super::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified,
 use super::rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use super::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use super::rustls::{
-    ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, WantsVerifier,
     client::WantsClientCert,
 };
 
@@ -29,16 +29,14 @@ impl TlsClient<'_> {
     ///
     /// What is missing, unreadable or does not fit together.
     pub(crate) fn config(&self) -> Result<ClientConfig, TlsError> {
-        let builder = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .map_err(|error| TlsError::new("enabled", error))?;
-        let builder: ConfigBuilder<ClientConfig, WantsClientCert> = if self.insecure_skip_verify {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider())))
-        } else if self.server_ca.is_empty() {
-            let everybodys = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-            builder.with_root_certificates(everybodys)
+        let wrong = |error| TlsError::new("enabled", error);
+        let builder = if self.insecure_skip_verify {
+            let anybody = Arc::new(Anybody(provider()));
+            builder().map_err(wrong)?.dangerous().with_custom_certificate_verifier(anybody)
         } else {
-            builder.with_root_certificates(roots("server_ca_pem", self.server_ca)?)
+            let given = !self.server_ca.is_empty();
+            let roots = given.then(|| roots("server_ca_pem", self.server_ca)).transpose()?;
+            trusting(roots).map_err(wrong)?
         };
         if self.cert.is_empty() && self.key.is_empty() {
             return Ok(builder.with_no_client_auth());
@@ -46,6 +44,18 @@ impl TlsClient<'_> {
         let (chain, key) = identity(self.cert, self.key)?;
         builder.with_client_auth_cert(chain, key).map_err(|error| TlsError::new("cert_pem", error))
     }
+}
+
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Error> {
+    ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()
+}
+
+/// A client that trusts these roots, or those that browsers trust.
+pub(crate) fn trusting(
+    roots: Option<RootCertStore>,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Error> {
+    let everybodys = || RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    Ok(builder()?.with_root_certificates(roots.unwrap_or_else(everybodys)))
 }
 
 /// Takes any certificate, as long as its key is used.
