@@ -32,7 +32,7 @@ use crate::listen::{Listeners, Port, QuicPort, Socket, Speaks, announced};
 use crate::ports::{Ports, TlsHandles};
 use crate::revoke::Revoker;
 use crate::router::{HttpRoutes, Router};
-use crate::tls::{Tls, TlsError};
+use tourbillon_tls::{Tls, TlsError};
 
 fn http_routes(node: &Node, settings: HttpTransports) -> HttpRoutes {
     let HttpTransports { http_stream, sse, emulation, uni_http_stream, uni_sse, init, ticket } = settings;

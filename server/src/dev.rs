@@ -12,7 +12,6 @@ use tourbillon::types::SystemClock;
 
 use crate::config::{Options, SecretText};
 use crate::router::{Answer, reply};
-use crate::tls;
 
 /// How long a development token is good for, in seconds.
 const TOKEN_TTL: i64 = 7 * 24 * 3600;
@@ -233,7 +232,7 @@ From a backend:
         let user = format!("user-{}", fresh_secret::<6>().unwrap_or_default());
         let Paths { http_stream, sse, emulation, webtransport } = &self.paths;
         // Read anew: a file may have changed, and with it what is shown.
-        let certificate = self.certificate.as_deref().and_then(tls::short_lived_hash);
+        let certificate = self.certificate.as_deref().and_then(tourbillon_tls::short_lived_hash);
         serde_json::json!({
             "url": self.url,
             "http_stream": http_stream,

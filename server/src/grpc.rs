@@ -29,7 +29,7 @@ use tower_service::Service;
 
 use crate::admission::{Admission, Opening, Permit};
 use crate::listen::{PAUSE, Pace, Streams, canonical, is_about_one};
-use crate::tls::Tls;
+use tourbillon_tls::Tls;
 
 /// Time between pings of a connection on which nothing comes, and time for their answers.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(25), Duration::from_secs(5));

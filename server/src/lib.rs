@@ -20,7 +20,6 @@ mod ports;
 mod revoke;
 mod router;
 mod signals;
-pub mod tls;
 pub mod tools;
 
 pub use admission::{IpLimits, Networks};

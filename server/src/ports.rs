@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::acme::{self, Acme};
 use crate::config::{PortSettings, TlsSettings};
 use crate::listen::Speaks;
-use crate::tls::{Tls, TlsError};
+use tourbillon_tls::{Tls, TlsError};
 
 /// Protocols over TLS, best first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];

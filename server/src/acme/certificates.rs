@@ -12,8 +12,8 @@ use parking_lot::RwLock;
 
 use super::PROTOCOL;
 use crate::router::{Answer, reply};
-use crate::tls::rustls::server::{ClientHello, ResolvesServerCert};
-use crate::tls::rustls::sign::CertifiedKey;
+use tourbillon_tls::rustls::server::{ClientHello, ResolvesServerCert};
+use tourbillon_tls::rustls::sign::CertifiedKey;
 
 /// Where an authority asks over HTTP (RFC 8555 section 8.3).
 const CHALLENGES: &str = "/.well-known/acme-challenge/";

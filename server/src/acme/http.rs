@@ -14,9 +14,9 @@ use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::tls::rustls::pki_types::ServerName;
-use crate::tls::rustls::{self, ClientConfig, RootCertStore};
-use crate::tls::trusting;
+use tourbillon_tls::rustls::pki_types::ServerName;
+use tourbillon_tls::rustls::{self, ClientConfig, RootCertStore};
+use tourbillon_tls::trusting;
 
 /// Time for a request and its answer.
 const TIMEOUT: Duration = Duration::from_secs(30);

@@ -16,10 +16,10 @@ use super::certificates::Certificates;
 use super::http::Client;
 use super::store::Store;
 use crate::config::AcmeConfig;
-use crate::tls::rustls::crypto::aws_lc_rs::sign::any_ecdsa_type;
-use crate::tls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use crate::tls::rustls::sign::CertifiedKey;
-use crate::tls::{TlsError, Validity, certified_key, roots};
+use tourbillon_tls::rustls::crypto::aws_lc_rs::sign::any_ecdsa_type;
+use tourbillon_tls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tourbillon_tls::rustls::sign::CertifiedKey;
+use tourbillon_tls::{TlsError, Validity, certified_key, roots};
 
 /// Time for one certificate, from the order to the chain.
 const TIMEOUT: Duration = Duration::from_secs(300);
@@ -48,7 +48,7 @@ enum IssueError {
     #[error(transparent)]
     Acme(#[from] Error),
     #[error("TLS towards the authority: {0}")]
-    Client(#[from] crate::tls::rustls::Error),
+    Client(#[from] tourbillon_tls::rustls::Error),
     #[error("what was issued cannot be used: {0}")]
     Issued(#[from] TlsError),
     #[error("the certificate of the challenge: {0}")]

@@ -8,7 +8,7 @@ use super::check::Checker;
 use super::limits::networks;
 use super::model::{self, Options};
 use crate::admission::Networks;
-use crate::tls::{TlsConfig, TlsVersion};
+use tourbillon_tls::{TlsConfig, TlsVersion};
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -225,7 +225,7 @@ fn tls(check: &mut Checker, path: &str, options: &model::Tls) -> Option<TlsConfi
     }
     let config = TlsConfig {
         cert: options.cert_pem.clone(),
-        key: options.key_pem.clone(),
+        key: options.key_pem.expose().to_owned(),
         client_ca: options.client_ca_pem.clone(),
         min_version,
     };
@@ -266,7 +266,7 @@ fn acme(check: &mut Checker, options: &model::TlsAutocert) -> Option<AcmeConfig>
     }
     let directory_ca = Some(options.directory_ca_pem.clone()).filter(|pem| !pem.is_empty());
     if let Some(Err(error)) =
-        directory_ca.as_deref().map(|roots| crate::tls::roots("directory_ca_pem", roots))
+        directory_ca.as_deref().map(|roots| tourbillon_tls::roots("directory_ca_pem", roots))
     {
         check.error(&format!("{path}.directory_ca_pem"), error.problem);
     }

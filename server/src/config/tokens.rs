@@ -12,8 +12,8 @@ use tourbillon_access::TokensConfig;
 
 use super::check::Checker;
 use super::model::{self, KeyValue, Options, SubscriptionToken, Token};
-use crate::tls::TlsClient;
-use crate::tls::rustls::pki_types::ServerName;
+use tourbillon_tls::TlsClient;
+use tourbillon_tls::rustls::pki_types::ServerName;
 
 /// The two kinds of tokens are checked by the same options.
 fn token_of(subscription: &SubscriptionToken) -> Token {

@@ -16,7 +16,7 @@ use super::{http1, http2};
 use crate::acme;
 use crate::admission::Opening;
 use crate::router::Routed;
-use crate::tls::{Tls, rustls};
+use tourbillon_tls::{Tls, rustls};
 
 /// Time within which HTTP must have begun: the PROXY header, the TLS handshake and the first bytes of HTTP/2. As
 /// Centrifugo's, which is that of a request's head.

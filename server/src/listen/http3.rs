@@ -24,7 +24,7 @@ use super::port::canonical;
 use crate::admission::{Opening, Refused};
 use crate::body::{Outgoing, Received};
 use crate::router::Router;
-use crate::tls::{Tls, rustls};
+use tourbillon_tls::{Tls, rustls};
 
 /// How many connections may have asked for nothing before whoever comes must show that its address is its own, which
 /// costs it a round trip: the places of others are not for whoever writes their addresses on its packets.

@@ -18,7 +18,7 @@ use super::quick;
 use super::turns::Turns;
 use crate::admission::Networks;
 use crate::router::{Routed, Router};
-use crate::tls::Tls;
+use tourbillon_tls::Tls;
 
 /// How many connections are taken in a row before those that were taken get their turn. The memory of a connection
 /// that arrives is several times that of one that rests: the fewer arrive at once, the more of it is used again.

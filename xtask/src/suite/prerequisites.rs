@@ -20,6 +20,9 @@ const BROWSER: &str = "chromium";
 /// A reverse proxy: the program, and the Debian package that has it.
 const PROXY: &str = "nginx";
 
+/// What brokers are made for. Tests start processes of their own.
+pub(super) const SERVICES: &[&str] = &["redis-server", "nats-server"];
+
 /// What is not there, with the reason.
 #[derive(Debug, Default)]
 pub(super) struct Missing {

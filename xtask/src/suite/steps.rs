@@ -63,6 +63,13 @@ pub(super) const STEPS: &[Step] = &[
         run: tests,
     },
     Step {
+        name: "services",
+        what: "adapters against the services that they are for",
+        fast: false,
+        needs: &[],
+        run: services,
+    },
+    Step {
         name: "doctests",
         what: "the examples in the documentation",
         fast: true,
@@ -212,6 +219,37 @@ fn tests(world: &World<'_>, tally: &mut Tally) -> Result<Outcome, String> {
     world.count(&command, tally)
 }
 
+/// The feature, and the test target, by which a crate is tested against a service that it is for.
+const LIVE: &str = "live";
+
+/// Each crate that has the feature. A service that is missing and cannot be installed leaves the tests of all out: they
+/// do not say themselves which they need.
+fn services(world: &World<'_>, tally: &mut Tally) -> Result<Outcome, String> {
+    let crates: Vec<&str> = live_crates(&world.metadata).collect();
+    if crates.is_empty() {
+        return Ok(Outcome::Skipped("no crate has live tests".to_owned()));
+    }
+    for program in prerequisites::SERVICES {
+        if let Some(why) = prerequisites::package_missing(world.root, program) {
+            println!("\n!!! MISSING: {why}\n");
+            return Ok(Outcome::Skipped(why));
+        }
+    }
+    for name in crates {
+        let line = format!("test --package {name} --features {LIVE} --test {LIVE}");
+        let outcome = world.count(&world.cargo(&line), tally)?;
+        if outcome != Outcome::Done {
+            return Ok(outcome);
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn live_crates(metadata: &Metadata) -> impl Iterator<Item = &str> {
+    let live = |package: &&crate::metadata::Package| package.features.contains_key(LIVE);
+    metadata.packages.iter().filter(live).map(|package| package.name.as_str())
+}
+
 fn doctests(world: &World<'_>, tally: &mut Tally) -> Result<Outcome, String> {
     world.count(&world.cargo("test --workspace --doc --no-fail-fast"), tally)
 }
@@ -337,6 +375,14 @@ mod tests {
                 "clippy --quiet --package tourbillon --no-default-features --features a -- -D warnings",
             ]
         );
+    }
+
+    #[test]
+    fn crates_with_live_tests_are_found() {
+        let text = r#"{"packages":[{"name":"tourbillon-types"},
+            {"name":"tourbillon-broker-x","features":{"live":[]}}],"target_directory":"/t"}"#;
+        let metadata = Metadata::parse(text).expect("metadata");
+        assert_eq!(live_crates(&metadata).collect::<Vec<_>>(), ["tourbillon-broker-x"]);
     }
 
     #[test]

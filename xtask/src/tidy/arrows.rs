@@ -11,6 +11,7 @@ const PREFIX: &str = "tourbillon-";
 const TABLE: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("delta", &[]),
+    ("tls", &["types"]),
     ("protocol", &["types"]),
     ("recovery", &["types"]),
     ("session", &["types", "protocol", "recovery", "delta"]),
@@ -50,7 +51,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("consumers", &["api", "types"]),
     ("admin", &["api", "node", "types"]),
     (UMBRELLA, LIBRARIES),
-    ("server", &[UMBRELLA, "access", "proxy", "api", "consumers", "admin", "load"]),
+    ("server", &[UMBRELLA, "access", "proxy", "api", "consumers", "admin", "tls", "load"]),
 ];
 
 const BROKER: &[&str] = &["broker", "types"];
@@ -67,6 +68,7 @@ const LIBRARIES: &[&str] = &[
     "session",
     "broker",
     "transport",
+    "tls",
     "auth",
     "broker-memory",
     "broker-redis",

@@ -1,34 +1,45 @@
 //! TLS towards servers that are asked.
 
+use std::fmt;
 use std::sync::Arc;
 
-use super::load::{TlsError, identity, provider, roots};
-use super::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use super::rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use super::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use super::rustls::{
+use crate::load::{TlsError, identity, provider, roots};
+use crate::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use crate::rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use crate::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use crate::rustls::{
     ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, WantsVerifier,
     client::WantsClientCert,
 };
 
 /// How to be sure of a server, and to make it sure of us. What is PEM may be base64 of it or the path of a file, too.
-#[derive(Clone, Copy)]
-pub(crate) struct TlsClient<'a> {
+#[derive(Clone, Copy, Default)]
+pub struct TlsClient<'a> {
     /// Our own certificate and those between it and its root; empty for none.
-    pub(crate) cert: &'a str,
+    pub cert: &'a str,
     /// Its private key.
-    pub(crate) key: &'a str,
+    pub key: &'a str,
     /// Roots of the server's certificate; empty for those that browsers trust.
-    pub(crate) server_ca: &'a str,
+    pub server_ca: &'a str,
     /// Any certificate will do.
-    pub(crate) insecure_skip_verify: bool,
+    pub insecure_skip_verify: bool,
+}
+
+impl fmt::Debug for TlsClient<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsClient")
+            .field("insecure_skip_verify", &self.insecure_skip_verify)
+            .finish_non_exhaustive()
+    }
 }
 
 impl TlsClient<'_> {
+    /// A client's side of TLS by these terms.
+    ///
     /// # Errors
     ///
     /// What is missing, unreadable or does not fit together.
-    pub(crate) fn config(&self) -> Result<ClientConfig, TlsError> {
+    pub fn config(&self) -> Result<ClientConfig, TlsError> {
         let wrong = |error| TlsError::new("enabled", error);
         let builder = if self.insecure_skip_verify {
             let anybody = Arc::new(Anybody(provider()));
@@ -51,9 +62,7 @@ fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Error> {
 }
 
 /// A client that trusts these roots, or those that browsers trust.
-pub(crate) fn trusting(
-    roots: Option<RootCertStore>,
-) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Error> {
+pub fn trusting(roots: Option<RootCertStore>) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Error> {
     let everybodys = || RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     Ok(builder()?.with_root_certificates(roots.unwrap_or_else(everybodys)))
 }

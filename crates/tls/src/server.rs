@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime};
 use parking_lot::{Mutex, RwLock};
 use tokio_util::sync::CancellationToken;
 
-use super::load::{Loaded, TlsConfig, TlsError, TlsVersion, provider};
-use super::rustls::ServerConfig;
-use super::rustls::crypto::aws_lc_rs::Ticketer;
-use super::rustls::server::danger::ClientCertVerifier;
-use super::rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
-use super::rustls::sign::CertifiedKey;
-use super::validity::Validity;
+use crate::load::{Loaded, TlsConfig, TlsError, TlsVersion, provider};
+use crate::rustls::ServerConfig;
+use crate::rustls::crypto::aws_lc_rs::Ticketer;
+use crate::rustls::server::danger::ClientCertVerifier;
+use crate::rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use crate::rustls::sign::CertifiedKey;
+use crate::validity::Validity;
 
 /// So often it is looked whether a file has changed.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -78,7 +78,7 @@ impl Tls {
     }
 
     /// TLS whose certificates come from elsewhere.
-    pub(crate) fn from_resolver(
+    pub fn from_resolver(
         certificates: Arc<dyn ResolvesServerCert>,
         protocols: &[&[u8]],
     ) -> Result<Self, TlsError> {
@@ -110,7 +110,7 @@ impl Tls {
     }
 
     /// Whether this and another are handles to the same.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
+    pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
@@ -140,7 +140,7 @@ impl Tls {
     }
 
     /// Loads everything again if a file is not what it was when it was read. Whether it was loaded.
-    pub(crate) fn reload_if_changed(&self) -> Result<bool, TlsError> {
+    pub fn reload_if_changed(&self) -> Result<bool, TlsError> {
         let Some(Reloading { source, .. }) = &self.0.loaded else { return Ok(false) };
         let unchanged = {
             let (source, seen) = &*source.lock();
@@ -153,7 +153,7 @@ impl Tls {
     }
 
     /// Looks after the files until `stop` is cancelled.
-    pub(crate) async fn watch(self, stop: CancellationToken) {
+    pub async fn watch(self, stop: CancellationToken) {
         if self.0.loaded.is_none() {
             return;
         }
@@ -183,7 +183,7 @@ fn look(source: &TlsConfig) -> Vec<Seen> {
 /// Says until when a certificate is good.
 fn tell(key: &CertifiedKey) {
     let end = key.cert.first().and_then(|certificate| Validity::of(certificate)).map(|validity| validity.to);
-    let now = tourbillon::types::SystemClock::unix_millis() / 1_000;
+    let now = tourbillon_types::SystemClock::unix_millis() / 1_000;
     match end {
         Some(end) if end <= now => tracing::warn!(not_after = end, "the TLS certificate has expired"),
         end => tracing::info!(not_after = end, "TLS certificate"),
@@ -196,7 +196,7 @@ fn config(
     clients: Option<Arc<dyn ClientCertVerifier>>,
     protocols: &[&[u8]],
 ) -> Result<ServerConfig, TlsError> {
-    let wrong = |error: super::rustls::Error| TlsError { option: "tls", problem: error.to_string() };
+    let wrong = |error: crate::rustls::Error| TlsError { option: "tls", problem: error.to_string() };
     let builder = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(versions.allowed())
         .map_err(wrong)?;

@@ -13,7 +13,7 @@ const LONGEST_PATH: usize = 4096;
 
 /// Why there is no PEM.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum PemError {
+pub(crate) enum PemError {
     /// It is none of the three. What it is instead is not told: it may be half of a key.
     #[error("is neither PEM, nor base64 of PEM, nor the path of a file that is there")]
     None,
@@ -26,7 +26,7 @@ pub(super) enum PemError {
 }
 
 /// The PEM that an option's value stands for.
-pub(super) fn read(value: &str) -> Result<Vec<u8>, PemError> {
+pub(crate) fn read(value: &str) -> Result<Vec<u8>, PemError> {
     if value.contains(BEGIN) {
         return Ok(value.as_bytes().to_vec());
     }
@@ -39,7 +39,7 @@ pub(super) fn read(value: &str) -> Result<Vec<u8>, PemError> {
 }
 
 /// The file that a value names, if it does.
-pub(super) fn file(value: &str) -> Option<&Path> {
+pub(crate) fn file(value: &str) -> Option<&Path> {
     let named = value.len() <= LONGEST_PATH && !value.contains(BEGIN) && !value.contains('\n');
     named.then(|| Path::new(value)).filter(|path| path.exists())
 }

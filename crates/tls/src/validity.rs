@@ -35,16 +35,16 @@ const VERSION: u8 = 0xa0;
 
 /// When a certificate is good (RFC 5280 section 4.1.2.5), in seconds since 1970 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Validity {
+pub struct Validity {
     /// From then on.
-    pub(crate) from: i64,
+    pub from: i64,
     /// Up to then.
-    pub(crate) to: i64,
+    pub to: i64,
 }
 
 impl Validity {
     /// That of a certificate; `None` for what is none.
-    pub(crate) fn of(certificate: &[u8]) -> Option<Self> {
+    pub fn of(certificate: &[u8]) -> Option<Self> {
         let mut body = Der(Der(Der(certificate).expect(SEQUENCE)?).expect(SEQUENCE)?);
         let (tag, _) = body.next()?;
         if tag == VERSION {

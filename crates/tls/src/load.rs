@@ -6,28 +6,33 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 
-use super::pem::{self, PemError};
-use super::rustls::crypto::{CryptoProvider, aws_lc_rs as provided};
-use super::rustls::pki_types::pem::PemObject;
-use super::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use super::rustls::server::WebPkiClientVerifier;
-use super::rustls::server::danger::ClientCertVerifier;
-use super::rustls::sign::CertifiedKey;
-use super::rustls::{self, RootCertStore, SupportedProtocolVersion};
-use super::validity::Validity;
-use crate::config::SecretText;
+use crate::pem::{self, PemError};
+use crate::rustls::crypto::{CryptoProvider, aws_lc_rs as provided};
+use crate::rustls::pki_types::pem::PemObject;
+use crate::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use crate::rustls::server::WebPkiClientVerifier;
+use crate::rustls::server::danger::ClientCertVerifier;
+use crate::rustls::sign::CertifiedKey;
+use crate::rustls::{self, RootCertStore, SupportedProtocolVersion};
+use crate::validity::Validity;
 
 /// What a listener's TLS is made of. The first three are PEM, base64 of it or paths of files.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct TlsConfig {
     /// The certificate and those between it and its root.
     pub cert: String,
-    /// Its private key.
-    pub key: SecretText,
+    /// Its private key. Never shown.
+    pub key: String,
     /// Roots of clients' certificates; with them, clients need one. Empty for none.
     pub client_ca: String,
     /// The oldest version that is spoken.
     pub min_version: TlsVersion,
+}
+
+impl fmt::Debug for TlsConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsConfig").field("min_version", &self.min_version).finish_non_exhaustive()
+    }
 }
 
 /// A version of TLS.
@@ -41,7 +46,7 @@ pub enum TlsVersion {
 }
 
 impl TlsVersion {
-    pub(super) fn allowed(self) -> &'static [&'static SupportedProtocolVersion] {
+    pub(crate) fn allowed(self) -> &'static [&'static SupportedProtocolVersion] {
         static NEWEST: &[&SupportedProtocolVersion] = &[&rustls::version::TLS13];
         match self {
             Self::Tls12 => rustls::ALL_VERSIONS,
@@ -60,7 +65,7 @@ pub struct TlsError {
 }
 
 impl TlsError {
-    pub(super) fn new(option: &'static str, problem: impl fmt::Display) -> Self {
+    pub(crate) fn new(option: &'static str, problem: impl fmt::Display) -> Self {
         Self { option, problem: problem.to_string() }
     }
 }
@@ -75,13 +80,13 @@ impl std::error::Error for TlsError {}
 
 /// What was loaded.
 #[derive(Debug)]
-pub(super) struct Loaded {
-    pub(super) key: Arc<CertifiedKey>,
-    pub(super) clients: Option<Arc<dyn ClientCertVerifier>>,
+pub(crate) struct Loaded {
+    pub(crate) key: Arc<CertifiedKey>,
+    pub(crate) clients: Option<Arc<dyn ClientCertVerifier>>,
 }
 
 /// The provider of cryptography.
-pub(super) fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(provided::default_provider())
 }
 
@@ -95,9 +100,9 @@ impl TlsConfig {
         self.load().map(drop)
     }
 
-    pub(super) fn load(&self) -> Result<Loaded, TlsError> {
+    pub(crate) fn load(&self) -> Result<Loaded, TlsError> {
         let cert = block("cert_pem", &self.cert)?;
-        let key = block("key_pem", self.key.expose())?;
+        let key = block("key_pem", &self.key)?;
         let key = certified_key(&cert, &key)?;
         let clients = (!self.client_ca.is_empty()).then(|| self.clients()).transpose()?;
         Ok(Loaded { key: Arc::new(key), clients })
@@ -111,8 +116,8 @@ impl TlsConfig {
     }
 
     /// The files that are read.
-    pub(super) fn files(&self) -> impl Iterator<Item = PathBuf> {
-        [self.cert.as_str(), self.key.expose(), self.client_ca.as_str()]
+    pub(crate) fn files(&self) -> impl Iterator<Item = PathBuf> {
+        [&self.cert, &self.key, &self.client_ca]
             .into_iter()
             .filter_map(|value| pem::file(value).map(PathBuf::from))
             .collect::<Vec<_>>()
@@ -121,7 +126,7 @@ impl TlsConfig {
 }
 
 /// Roots that are PEM, base64 of it or a file.
-pub(crate) fn roots(option: &'static str, value: &str) -> Result<RootCertStore, TlsError> {
+pub fn roots(option: &'static str, value: &str) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for root in certificates(option, &block(option, value)?)? {
         roots.add(root).map_err(|error| TlsError::new(option, error))?;
@@ -130,7 +135,7 @@ pub(crate) fn roots(option: &'static str, value: &str) -> Result<RootCertStore, 
 }
 
 /// A certificate and those above it, and its key.
-pub(super) fn identity(
+pub(crate) fn identity(
     cert: &str,
     key: &str,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
@@ -142,7 +147,7 @@ pub(super) fn identity(
 const SHORT_LIVED: i64 = 14 * 24 * 3600;
 
 /// The SHA-256 of a certificate in hexadecimal digits, where browsers take it for a certificate that nobody vouches for.
-pub(crate) fn short_lived_hash(cert: &str) -> Option<String> {
+pub fn short_lived_hash(cert: &str) -> Option<String> {
     let chain = certificates("cert_pem", &block("cert_pem", cert).ok()?).ok()?;
     let certificate = chain.first()?;
     let validity = Validity::of(certificate)?;
@@ -170,7 +175,7 @@ fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
 }
 
 /// A certificate chain and its key, which must belong together.
-pub(crate) fn certified_key(cert: &[u8], key: &[u8]) -> Result<CertifiedKey, TlsError> {
+pub fn certified_key(cert: &[u8], key: &[u8]) -> Result<CertifiedKey, TlsError> {
     let chain = certificates("cert_pem", cert)?;
     let key = private_key(key)?;
     CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
