@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    Broker, Capabilities, Control, History, Presence, SharedBroker, SharedControl, SharedHistory,
-    SharedPresence, broker::Parts,
+    Broker, Capabilities, Control, History, MapStore, Presence, SharedBroker, SharedControl, SharedHistory,
+    SharedMapStore, SharedPresence, broker::Parts,
 };
 
 /// What a node runs on: a broker and the parts that go with it.
@@ -18,6 +18,7 @@ pub struct Engine {
     history: Option<SharedHistory>,
     presence: Option<SharedPresence>,
     control: Option<SharedControl>,
+    maps: Option<SharedMapStore>,
 }
 
 impl Engine {
@@ -30,7 +31,7 @@ impl Engine {
     #[must_use]
     pub fn from_shared(broker: SharedBroker) -> Self {
         let Parts { history, presence, control } = broker.clone().parts();
-        Self { broker, history, presence, control }
+        Self { broker, history, presence, control, maps: None }
     }
 
     /// The same engine with its streams read from here. They must be those that the broker publishes to.
@@ -49,6 +50,12 @@ impl Engine {
     #[must_use]
     pub fn with_control(self, control: impl Control) -> Self {
         Self { control: Some(Arc::new(control)), ..self }
+    }
+
+    /// The same engine with keyed channels, kept here. Without them there are none.
+    #[must_use]
+    pub fn with_maps(self, maps: impl MapStore) -> Self {
+        Self { maps: Some(Arc::new(maps)), ..self }
     }
 
     /// The broker.
@@ -73,6 +80,12 @@ impl Engine {
     #[must_use]
     pub const fn control(&self) -> Option<&SharedControl> {
         self.control.as_ref()
+    }
+
+    /// The keyed channels, if there are any (ENG-04).
+    #[must_use]
+    pub const fn maps(&self) -> Option<&SharedMapStore> {
+        self.maps.as_ref()
     }
 
     /// What the broker can do.

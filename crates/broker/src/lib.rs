@@ -83,6 +83,7 @@ mod engine;
 mod error;
 mod events;
 mod history;
+mod map;
 mod presence;
 mod publish;
 
@@ -96,6 +97,12 @@ pub use engine::Engine;
 pub use error::BrokerError;
 pub use events::{BrokerEvents, EventSink};
 pub use history::{DynHistory, History, SharedHistory};
+pub use map::{
+    DynMapStore, MapChanged, MapPublish, MapPublishOptions, MapRemove, MapStats, MapStore, MapSuppressed,
+    SharedMapStore,
+};
 pub use presence::{DynPresence, Member, Presence, PresenceStats, SharedPresence};
 pub use publish::{Attempt, Publish, PublishOptions, Published, Suppressed};
-pub use tourbillon_types::{HistoryPolicy, HistoryQuery, Page};
+pub use tourbillon_types::{
+    HistoryPolicy, HistoryQuery, KeyMode, MapPage, MapPolicy, MapQuery, MapStream, Page,
+};
