@@ -14,10 +14,9 @@ use parking_lot::Mutex;
 use tourbillon::node::Node;
 use tourbillon::types::{Clock, Instant, SystemClock};
 use tourbillon_access::Live;
+use tourbillon_config::IpLimits;
 
 mod address;
-
-pub use address::{IpLimits, Networks};
 
 use address::{Place, Places};
 

@@ -9,7 +9,6 @@ mod admission;
 mod app;
 mod body;
 pub mod cli;
-pub mod config;
 mod descriptors;
 pub mod dev;
 mod explain;
@@ -22,13 +21,9 @@ mod router;
 mod signals;
 pub mod tools;
 
-pub use admission::{IpLimits, Networks};
 pub use app::{App, Reload, StartError};
 pub use descriptors::raise_descriptor_limit;
 pub use listen::Listeners;
+pub use tourbillon_config as config;
+pub use tourbillon_config::lines;
 pub use signals::signals;
-
-/// Several errors as one text, a line each.
-pub fn lines<E: std::fmt::Display>(errors: &[E]) -> String {
-    errors.iter().map(E::to_string).collect::<Vec<_>>().join("\nerror: ")
-}

@@ -13,9 +13,6 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// The levels there are, as options name them; another counts as `info`.
-pub(crate) const LEVELS: [&str; 7] = ["none", "trace", "debug", "info", "warn", "error", "fatal"];
-
 /// Starts logging, once a process.
 ///
 /// # Errors

@@ -9,97 +9,30 @@ use std::time::Duration;
 use http::HeaderMap;
 use parking_lot::Mutex;
 use tourbillon::types::Instant;
-use tourbillon_access::{Bucket, BucketProblem, RateLimiter};
+use tourbillon_config::{IpLimits, Networks};
 
 /// How often what was too much is told, and what is over is forgotten, at most.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// What an address may do (`client.rate_limit.ip_connect`).
-#[derive(Debug)]
-pub struct IpLimits {
-    limiter: RateLimiter<IpAddr>,
-    max_concurrent: usize,
-    max_tracked: usize,
-    trusted: Networks,
-    /// Nobody is refused; what would be is told.
-    pub dry_run: bool,
-}
-
-impl IpLimits {
-    /// Buckets for every address, how many connections it may have at once (0 for any number), how many addresses are
-    /// followed at once, and who is believed in naming the address of others.
-    ///
-    /// # Errors
-    ///
-    /// The first bucket that cannot be used.
-    pub fn new(
-        buckets: &[Bucket],
-        max_concurrent: usize,
-        max_tracked: usize,
-        trusted: Networks,
-    ) -> Result<Self, BucketProblem> {
-        let limiter = RateLimiter::new(buckets, max_tracked)?;
-        Ok(Self { limiter, max_concurrent, max_tracked, trusted, dry_run: false })
+/// The address that a connection comes from: that of its peer, or what a trusted peer says. Of a list, that is the
+/// last one that is not trusted itself: what stands before it, the client may have written.
+fn client(trusted: &Networks, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    if !trusted.contains(peer) {
+        return peer;
     }
-}
-
-/// Addresses, as networks.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Networks(Vec<(IpAddr, u8)>);
-
-impl Networks {
-    /// Those that are not of the public internet: loopback, private, and of one link only.
-    #[must_use]
-    pub fn private() -> Self {
-        let v4 = [([127, 0, 0, 0], 8), ([10, 0, 0, 0], 8), ([172, 16, 0, 0], 12), ([192, 168, 0, 0], 16)];
-        let v4 = v4.into_iter().chain([([169, 254, 0, 0], 16)]).map(|(ip, bits)| (IpAddr::from(ip), bits));
-        let v6 = [("::1", 128), ("fc00::", 7), ("fe80::", 10)];
-        let v6 = v6.into_iter().filter_map(|(ip, bits)| Some((ip.parse().ok()?, bits)));
-        Self(v4.chain(v6).collect())
-    }
-
-    /// Adds the network of an address whose first bits are these.
-    pub fn add(&mut self, address: IpAddr, bits: u8) {
-        self.0.push((address, bits));
-    }
-
-    /// Whether an address is in one of them.
-    #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
-        let is_in = |network: IpAddr, bits: u8| match (address, network) {
-            (IpAddr::V4(address), IpAddr::V4(network)) => {
-                let differ = u32::from(address) ^ u32::from(network);
-                differ.checked_shr(32 - u32::from(bits)).unwrap_or_default() == 0
-            }
-            (IpAddr::V6(address), IpAddr::V6(network)) => {
-                let differ = u128::from(address) ^ u128::from(network);
-                differ.checked_shr(128 - u32::from(bits)).unwrap_or_default() == 0
-            }
-            _ => false,
-        };
-        self.0.iter().any(|(network, bits)| is_in(*network, *bits))
-    }
-
-    /// The address that a connection comes from: that of its peer, or what a trusted peer says. Of a list, that is the
-    /// last one that is not trusted itself: what stands before it, the client may have written.
-    fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
-        if !self.contains(peer) {
-            return peer;
+    let lists = headers.get_all("x-forwarded-for").iter().rev();
+    let entries = lists.flat_map(|list| list.to_str().unwrap_or_default().rsplit(','));
+    let mut named = None;
+    for entry in entries {
+        let Some(address) = address(entry) else { break };
+        named = Some(address);
+        if !trusted.contains(address) {
+            break;
         }
-        let lists = headers.get_all("x-forwarded-for").iter().rev();
-        let entries = lists.flat_map(|list| list.to_str().unwrap_or_default().rsplit(','));
-        let mut client = None;
-        for entry in entries {
-            let Some(address) = address(entry) else { break };
-            client = Some(address);
-            if !self.contains(address) {
-                break;
-            }
-        }
-        let real = || headers.get("x-real-ip").and_then(|value| address(value.to_str().ok()?));
-        client.or_else(real).unwrap_or(peer)
     }
+    let real = || headers.get("x-real-ip").and_then(|value| address(value.to_str().ok()?));
+    named.or_else(real).unwrap_or(peer)
 }
 
 /// An address, with a port or without.
@@ -159,7 +92,7 @@ impl Places {
     /// Whether an address may connect once more. `Some(None)`: it may, and is not followed.
     pub(super) fn enter(&self, peer: SocketAddr, headers: &HeaderMap, now: Instant) -> Option<Option<Place>> {
         self.look_after(now);
-        let key = key(self.limits.trusted.client(peer.ip(), headers));
+        let key = key(client(&self.limits.trusted, peer.ip(), headers));
         let place = self.place(key);
         if place.is_some() && self.limits.limiter.take(&key, now) {
             return place;
@@ -224,6 +157,8 @@ impl Places {
 
 #[cfg(test)]
 mod tests {
+    use tourbillon_access::Bucket;
+
     use super::*;
 
     fn ip(text: &str) -> IpAddr {
@@ -239,29 +174,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_private_is_known() {
-        let private = Networks::private();
-        for inside in
-            ["127.0.0.1", "10.255.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "::1", "fd00::1"]
-        {
-            assert!(private.contains(ip(inside)), "{inside}");
-        }
-        for outside in ["126.0.0.1", "11.0.0.1", "172.32.0.0", "192.169.0.1", "::2", "2001:db8::1", "0.0.0.0"]
-        {
-            assert!(!private.contains(ip(outside)), "{outside}");
-        }
-        let mut all = Networks::default();
-        assert!(!all.contains(ip("127.0.0.1")));
-        all.add(ip("0.0.0.0"), 0);
-        assert!(all.contains(ip("203.0.113.1")) && !all.contains(ip("::1")));
-    }
-
-    #[test]
     fn only_trusted_peers_are_believed() {
         let private = Networks::private();
         let forwarded = headers(&[("x-forwarded-for", "203.0.113.9")]);
-        assert_eq!(private.client(ip("203.0.113.1"), &forwarded), ip("203.0.113.1"));
-        for (lists, client) in [
+        assert_eq!(client(&private, ip("203.0.113.1"), &forwarded), ip("203.0.113.1"));
+        for (lists, expected) in [
             (&[("x-forwarded-for", "203.0.113.9")][..], "203.0.113.9"),
             (&[("x-forwarded-for", "1.1.1.1, 203.0.113.9, 10.0.0.3")], "203.0.113.9"),
             (&[("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "203.0.113.9")], "203.0.113.9"),
@@ -275,7 +192,7 @@ mod tests {
             (&[("x-real-ip", "nobody")], "10.0.0.1"),
             (&[], "10.0.0.1"),
         ] {
-            assert_eq!(private.client(ip("10.0.0.1"), &headers(lists)), ip(client), "{lists:?}");
+            assert_eq!(client(&private, ip("10.0.0.1"), &headers(lists)), ip(expected), "{lists:?}");
         }
     }
 

@@ -16,7 +16,7 @@ use super::greet::greet;
 use super::http1::Http1;
 use super::quick;
 use super::turns::Turns;
-use crate::admission::Networks;
+use tourbillon_config::Networks;
 use crate::router::{Routed, Router};
 use tourbillon_tls::Tls;
 

@@ -51,7 +51,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("consumers", &["api", "types"]),
     ("admin", &["api", "node", "types"]),
     (UMBRELLA, LIBRARIES),
-    ("server", &[UMBRELLA, "access", "proxy", "api", "consumers", "admin", "tls", "load"]),
+    ("config", &[UMBRELLA, "access", "proxy", "api", "consumers", "admin", "tls"]),
+    ("server", &[UMBRELLA, "config", "access", "proxy", "api", "consumers", "admin", "tls", "load"]),
 ];
 
 const BROKER: &[&str] = &["broker", "types"];
@@ -239,8 +240,8 @@ mod tests {
         let known = |name: &&str| TABLE.iter().any(|(row, _)| row == name);
         assert!(TABLE.iter().flat_map(|(_, allowed)| *allowed).all(known));
         assert!(PURE.iter().all(known));
-        // All but the umbrella itself, the server and the load.
-        assert_eq!(LIBRARIES.len() + 3, TABLE.len(), "the umbrella reaches every library");
+        // All but the umbrella itself, the server, its configuration and the load.
+        assert_eq!(LIBRARIES.len() + 4, TABLE.len(), "the umbrella reaches every library");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Options from the environment: how texts are read, and what is said of variables that mean nothing.
 
 use expect_test::{Expect, expect};
-use tourbillon_server::config::Loaded;
+use tourbillon_config::Loaded;
 
 use crate::harness::Sources;
 

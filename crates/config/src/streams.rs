@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tourbillon::memory::{Fsync, Persistence};
 
-use super::check::Checker;
-use super::model::MemoryPersistence;
+use crate::check::Checker;
+use crate::model::MemoryPersistence;
 
 const PATH: &str = "broker.memory.persistence";
 
@@ -14,7 +14,7 @@ const PATH: &str = "broker.memory.persistence";
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The file of streams; `None` where they end with the process, or with an error.
-pub(super) fn persistence(check: &mut Checker, options: &MemoryPersistence) -> Option<Persistence> {
+pub(crate) fn persistence(check: &mut Checker, options: &MemoryPersistence) -> Option<Persistence> {
     let MemoryPersistence { enabled, path, fsync, fsync_interval } = options;
     let interval_path = format!("{PATH}.fsync_interval");
     let interval = check.duration(&interval_path, *fsync_interval);
@@ -41,7 +41,7 @@ pub(super) fn persistence(check: &mut Checker, options: &MemoryPersistence) -> O
 }
 
 /// What of it is allowed and useless.
-pub(super) fn warning(options: &MemoryPersistence) -> Option<String> {
+pub(crate) fn warning(options: &MemoryPersistence) -> Option<String> {
     (!options.enabled && !options.path.is_empty())
         .then(|| format!("{PATH}.path is set, and {PATH}.enabled is not: streams end with the process"))
 }

@@ -1,8 +1,8 @@
 //! Options of listeners that make no sense, or none together.
 
 use expect_test::expect;
-use tourbillon_server::Networks;
-use tourbillon_server::config::{PortSettings, Settings, TlsSettings};
+use tourbillon_config::Networks;
+use tourbillon_config::{PortSettings, Settings, TlsSettings};
 
 use crate::harness::Sources;
 

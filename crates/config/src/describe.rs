@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::duration::GoDuration;
-use super::limits::{BucketOption, MethodOverride, NamespaceOverride};
-use super::model::{ConnectCodeTransform, DisconnectTransform, JwksProvider, KeyValue};
-use super::namespace::Namespace;
-use super::secret::SecretText;
+use crate::duration::GoDuration;
+use crate::limits::{BucketOption, MethodOverride, NamespaceOverride};
+use crate::model::{ConnectCodeTransform, DisconnectTransform, JwksProvider, KeyValue};
+use crate::namespace::Namespace;
+use crate::secret::SecretText;
 
 /// What options mean, by their paths; elements of lists of objects are at `[]`.
-pub(super) type Texts = BTreeMap<String, String>;
+pub(crate) type Texts = BTreeMap<String, String>;
 
 /// What is an option, or a group of them.
-pub(super) trait Describe {
+pub(crate) trait Describe {
     /// Puts what the options at `path` and below it mean into `into`; `text` is what is said of the whole.
     fn describe(path: &str, text: &str, into: &mut Texts);
 }
@@ -56,6 +56,6 @@ impl Describe for Vec<Namespace> {
 }
 
 /// The path of a field's option.
-pub(super) fn path_of(group: &str, field: &str) -> String {
-    super::schema::join(group, field.strip_prefix("r#").unwrap_or(field))
+pub(crate) fn path_of(group: &str, field: &str) -> String {
+    crate::schema::join(group, field.strip_prefix("r#").unwrap_or(field))
 }

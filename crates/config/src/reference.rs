@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::describe::{Describe, Texts};
-use super::env::env_name;
-use super::model::Options;
-use super::schema::{NAMESPACES, is_extension, join, namespace, ours};
+use crate::describe::{Describe, Texts};
+use crate::env::env_name;
+use crate::model::Options;
+use crate::schema::{NAMESPACES, is_extension, join, namespace, ours};
 
 const INTRODUCTION: &str = "\
 # Options

@@ -5,9 +5,9 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use super::duration::GoDuration;
-use super::load::Problem;
-use super::model::{Namespace, Options};
+use crate::duration::GoDuration;
+use crate::load::Problem;
+use crate::model::{Namespace, Options};
 
 /// Every option of Centrifugo v6: a path a line, and its default, if it has one, after a tab.
 const KNOWN: &str = include_str!("known_options.txt");
@@ -19,7 +19,7 @@ const SOCKJS: &str =
     "SockJS is gone since Centrifugo v6; http_stream and sse are for clients without WebSocket";
 
 /// Options of Centrifugo that mean nothing here, and why. They are accepted, with a warning.
-pub(super) const WITHOUT_EFFECT: &[(&str, &str)] = &[
+pub(crate) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("websocket.read_buffer_size", "connections hold no read buffer"),
     ("websocket.write_buffer_size", "connections hold no write buffer"),
     ("websocket.use_write_buffer_pool", "connections hold no write buffer"),
@@ -77,7 +77,7 @@ const EXTENSIONS: &[&str] = &[
 ];
 
 /// Whether an option is one of our own.
-pub(super) fn is_extension(path: &str) -> bool {
+pub(crate) fn is_extension(path: &str) -> bool {
     let path = &path.replace("channel.without_namespace.", "channel.namespaces[].");
     EXTENSIONS.iter().any(|extension| {
         path.strip_prefix(extension).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -85,10 +85,10 @@ pub(super) fn is_extension(path: &str) -> bool {
 }
 
 /// The path of the list whose elements are namespaces.
-pub(super) const NAMESPACES: &str = "channel.namespaces";
+pub(crate) const NAMESPACES: &str = "channel.namespaces";
 
 /// Our options with their defaults, by path. Elements of lists of objects are not part of it.
-pub(super) fn ours() -> &'static BTreeMap<String, Value> {
+pub(crate) fn ours() -> &'static BTreeMap<String, Value> {
     static OURS: OnceLock<BTreeMap<String, Value>> = OnceLock::new();
     OURS.get_or_init(|| {
         let mut leaves = BTreeMap::new();
@@ -98,7 +98,7 @@ pub(super) fn ours() -> &'static BTreeMap<String, Value> {
 }
 
 /// The options that hold secrets: those that are not shown once they are set.
-pub(super) fn secrets() -> Vec<String> {
+pub(crate) fn secrets() -> Vec<String> {
     let is_secret = |path: &String| {
         let set = path.rsplit('.').fold(Value::from("x"), |value, name| serde_json::json!({ name: value }));
         let options = serde_json::from_value::<Options>(set).ok();
@@ -110,7 +110,7 @@ pub(super) fn secrets() -> Vec<String> {
 }
 
 /// The options of a namespace with their defaults, by name.
-pub(super) fn namespace() -> &'static BTreeMap<String, Value> {
+pub(crate) fn namespace() -> &'static BTreeMap<String, Value> {
     static NAMESPACE: OnceLock<BTreeMap<String, Value>> = OnceLock::new();
     NAMESPACE.get_or_init(|| {
         let mut leaves = BTreeMap::new();
@@ -129,7 +129,7 @@ fn collect(value: &Value, path: &str, leaves: &mut BTreeMap<String, Value>) {
     }
 }
 
-pub(super) fn join(path: &str, name: &str) -> String {
+pub(crate) fn join(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
@@ -141,7 +141,7 @@ fn known() -> &'static BTreeMap<&'static str, &'static str> {
 }
 
 /// Whether a value is what Centrifugo has by default: setting it asks for nothing.
-pub(super) fn is_default(path: &str, value: &Value) -> bool {
+pub(crate) fn is_default(path: &str, value: &Value) -> bool {
     if is_zero(value) {
         return true;
     }
@@ -158,7 +158,7 @@ pub(super) fn is_default(path: &str, value: &Value) -> bool {
 }
 
 /// Whether a value is the same as none (CONF-09).
-pub(super) fn is_zero(value: &Value) -> bool {
+pub(crate) fn is_zero(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(on) => !on,
@@ -170,7 +170,7 @@ pub(super) fn is_zero(value: &Value) -> bool {
 }
 
 /// Whether Centrifugo has an option of this path, or options below it.
-pub(super) fn is_known(path: &str) -> bool {
+pub(crate) fn is_known(path: &str) -> bool {
     known().contains_key(path) || {
         let below = format!("{path}.");
         known().range(below.as_str()..).next().is_some_and(|(option, _)| option.starts_with(&below))
@@ -178,17 +178,17 @@ pub(super) fn is_known(path: &str) -> bool {
 }
 
 /// Whether Centrifugo has an option of exactly this path.
-pub(super) fn is_leaf(path: &str) -> bool {
+pub(crate) fn is_leaf(path: &str) -> bool {
     known().contains_key(path)
 }
 
 /// Every option of Centrifugo.
-pub(super) fn all_known() -> impl Iterator<Item = &'static str> {
+pub(crate) fn all_known() -> impl Iterator<Item = &'static str> {
     known().keys().copied()
 }
 
 /// The option that switches the feature on which a path belongs to, if there is one above it.
-pub(super) fn switch_of(path: &str) -> Option<String> {
+pub(crate) fn switch_of(path: &str) -> Option<String> {
     let mut parent = path;
     while let Some((above, _)) = parent.rsplit_once('.') {
         let switch = format!("{above}.enabled");
@@ -201,21 +201,21 @@ pub(super) fn switch_of(path: &str) -> Option<String> {
 }
 
 /// The known name that looks most like a wrong one.
-pub(super) fn nearest(path: &str) -> Option<String> {
+pub(crate) fn nearest(path: &str) -> Option<String> {
     let candidates = ours().keys().map(String::as_str).chain(all_known());
     let path = path.to_lowercase();
     moved(&path).or_else(|| nearest_of(&path, candidates)).map(str::to_owned)
 }
 
 /// What is wrong with a name that stands for no option; `nearest` is what was meant, perhaps.
-pub(super) fn unknown(name: &str, nearest: Option<String>) -> Problem {
+pub(crate) fn unknown(name: &str, nearest: Option<String>) -> Problem {
     let is_sockjs = name.to_lowercase().contains("sockjs");
     if is_sockjs { Problem::Removed(SOCKJS) } else { Problem::Unknown { nearest } }
 }
 
 /// An option whose name has this end: before version 6 options were not grouped, and the documentation of version 6
 /// still has some so (HID-109). Those of the HTTP server stood at the top.
-pub(super) fn moved(path: &str) -> Option<&'static str> {
+pub(crate) fn moved(path: &str) -> Option<&'static str> {
     let end = format!("_{}", path.replace('.', "_"));
     let is_meant = |option: &&'static str| {
         let option = option.replace('.', "_");
@@ -227,7 +227,7 @@ pub(super) fn moved(path: &str) -> Option<&'static str> {
 }
 
 /// The name among several that looks most like a wrong one.
-pub(super) fn nearest_of<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest_of<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let best = names.map(|name| (distance(wrong, name), name)).min()?;
     (best.0 <= 3.max(wrong.len() / 5)).then_some(best.1)
 }

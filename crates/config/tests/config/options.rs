@@ -1,7 +1,7 @@
 //! Options from files, environment and flags, and what is said of those that mean nothing.
 
 use expect_test::expect;
-use tourbillon_server::config::{Given, Loaded, Settings, load};
+use tourbillon_config::{Given, Loaded, Settings, load};
 
 use crate::harness::Sources;
 
@@ -130,7 +130,7 @@ fn a_file_that_cannot_be_read_is_an_error() {
 #[test]
 fn centrifugos_defaults_written_out_are_accepted() {
     let mut tree = serde_json::json!({});
-    for line in include_str!("../../src/config/known_options.txt").lines() {
+    for line in include_str!("../../src/known_options.txt").lines() {
         // Elements of lists have no place of their own.
         let Some((path, default)) = line.split_once('\t') else { continue };
         if ["namespaces.", "proxies.", "consumers.", "transforms."].iter().any(|list| path.contains(list)) {
@@ -145,7 +145,7 @@ fn centrifugos_defaults_written_out_are_accepted() {
         *place = value;
     }
     let mut namespace = serde_json::json!({"name": "aa"});
-    for line in include_str!("../../src/config/known_options.txt").lines() {
+    for line in include_str!("../../src/known_options.txt").lines() {
         let Some((path, default)) = line.split_once('\t') else { continue };
         let Some(name) = path.strip_prefix("channel.namespaces.").filter(|name| *name != "name") else {
             continue;

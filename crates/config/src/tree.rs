@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 /// Reads a file's text in the format that its name says.
-pub(super) fn parse(path: &Path, text: &str) -> Result<Value, String> {
+pub(crate) fn parse(path: &Path, text: &str) -> Result<Value, String> {
     let tree: Result<Tree, String> = match path.extension().and_then(|extension| extension.to_str()) {
         Some("json") => serde_json::from_str(text).map_err(|error| error.to_string()),
         Some("yaml" | "yml") => serde_saphyr::from_str(text).map_err(|error| error.to_string()),

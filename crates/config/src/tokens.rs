@@ -10,8 +10,8 @@ use tourbillon::auth::{
 };
 use tourbillon_access::TokensConfig;
 
-use super::check::Checker;
-use super::model::{self, KeyValue, Options, SubscriptionToken, Token};
+use crate::check::Checker;
+use crate::model::{self, KeyValue, Options, SubscriptionToken, Token};
 use tourbillon_tls::TlsClient;
 use tourbillon_tls::rustls::pki_types::ServerName;
 
@@ -202,7 +202,7 @@ fn own_fetch(
     Some(Arc::new(made))
 }
 
-pub(super) fn tokens(check: &mut Checker, options: &Options) -> Option<TokensConfig> {
+pub(crate) fn tokens(check: &mut Checker, options: &Options) -> Option<TokensConfig> {
     let client = &options.client;
     let skip = client.insecure_skip_token_signature_verify;
     let subscription = &client.subscription_token;

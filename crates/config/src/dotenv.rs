@@ -6,7 +6,11 @@ use std::collections::BTreeMap;
 /// text in single quotes is taken as it is, other text ends before ` #`. But in single quotes, `$NAME` and `${NAME}`
 /// stand for a variable of a line above, in capitals, and `\$` for the sign. Lines that begin with `#` are comments.
 /// Anything else is an error that names the line.
-pub(crate) fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
+///
+/// # Errors
+///
+/// What is wrong with the first line that is.
+pub fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
     let mut variables = BTreeMap::new();
     for (at, line) in text.strip_prefix('\u{feff}').unwrap_or(text).lines().enumerate() {
         let line = line.trim();

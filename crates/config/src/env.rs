@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::load::{ConfigError, Problem, Source};
-use super::schema::{NAMESPACES, all_known, join, moved, namespace, nearest_of, ours};
+use crate::load::{ConfigError, Problem, Source};
+use crate::schema::{NAMESPACES, all_known, join, moved, namespace, nearest_of, ours};
 
 /// Both names of a variable work; ours wins.
 const PREFIXES: [&str; 2] = ["CENTRIFUGO_", "TOURBILLON_"];
 
 /// A variable with one of our prefixes: its whole name, the name without the prefix, and its text.
-pub(super) type Variable<'a> = (&'a String, &'a str, &'a String);
+pub(crate) type Variable<'a> = (&'a String, &'a str, &'a String);
 
 /// Puts the options that variables set as a whole into `tree`. Gives the variables that are left, and the one that
 /// set the list of namespaces. Options that `flagged` tells of are passed over.
-pub(super) fn apply<'a>(
+pub(crate) fn apply<'a>(
     tree: &mut Value,
     variables: &'a BTreeMap<String, String>,
     flagged: &dyn Fn(&str) -> bool,
@@ -58,7 +58,7 @@ fn has_objects(path: &str) -> bool {
 
 /// What a variable that is left stands for.
 #[derive(Debug)]
-pub(super) enum Meaning {
+pub(crate) enum Meaning {
     /// It is taken care of, or nobody's option.
     Done,
     /// An option of Centrifugo that is none of ours: its path without and with indices, and its value.
@@ -68,7 +68,7 @@ pub(super) enum Meaning {
 }
 
 /// Puts an option of a namespace into `tree`, or says what else the variable is.
-pub(super) fn apply_rest(
+pub(crate) fn apply_rest(
     tree: &mut Value,
     (variable, name, text): Variable<'_>,
     errors: &mut Vec<ConfigError>,
@@ -104,7 +104,7 @@ fn wrong(path: String, variable: &str, problem: String) -> ConfigError {
 }
 
 /// The name of an option's variable, without a prefix.
-pub(super) fn env_name(path: &str) -> String {
+pub(crate) fn env_name(path: &str) -> String {
     path.replace('.', "_").to_uppercase()
 }
 
@@ -115,7 +115,7 @@ fn is_foreign(name: &str) -> bool {
 }
 
 /// Reads a text as the type that the default has.
-pub(super) fn parse(default: &Value, text: &str, objects: bool) -> Result<Value, String> {
+pub(crate) fn parse(default: &Value, text: &str, objects: bool) -> Result<Value, String> {
     match default {
         Value::Bool(_) => match text {
             "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Value::Bool(true)),
@@ -136,7 +136,7 @@ pub(super) fn parse(default: &Value, text: &str, objects: bool) -> Result<Value,
 }
 
 /// Whether a value switches something on.
-pub(super) fn is_true(value: &Value) -> bool {
+pub(crate) fn is_true(value: &Value) -> bool {
     match value {
         Value::Bool(on) => *on,
         Value::String(text) => parse(&Value::Bool(false), text, false) == Ok(Value::Bool(true)),
@@ -164,7 +164,7 @@ fn integer(text: &str) -> Option<i64> {
 }
 
 /// Puts a value at a path, making the objects on the way.
-pub(super) fn insert(tree: &mut Value, path: &str, value: Value) {
+pub(crate) fn insert(tree: &mut Value, path: &str, value: Value) {
     let mut place = tree;
     for name in path.split('.') {
         if !place.is_object() {

@@ -5,12 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::describe::{Describe, Texts, path_of};
-use super::duration::GoDuration;
-use super::limits::RateLimit;
-use super::secret::SecretText;
+use crate::describe::{Describe, Texts, path_of};
+use crate::duration::GoDuration;
+use crate::limits::RateLimit;
+use crate::secret::SecretText;
 
-pub use super::namespace::Namespace;
+pub use crate::namespace::Namespace;
 
 macro_rules! options {
     ($(#[$doc:meta])* $name:ident { $($(#[doc = $text:literal])+ $field:ident: $type:ty = $default:expr,)* }) => {
@@ -35,7 +35,7 @@ macro_rules! options {
     };
 }
 
-pub(super) use options;
+pub(crate) use options;
 
 options! {
     /// Everything.

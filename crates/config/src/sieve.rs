@@ -2,30 +2,30 @@
 
 use serde_json::{Map, Value};
 
-use super::env::is_true;
-use super::load::{ConfigError, Problem, Source};
-use super::schema::{
+use crate::env::is_true;
+use crate::load::{ConfigError, Problem, Source};
+use crate::schema::{
     NAMESPACES, WITHOUT_EFFECT, is_default, is_known, is_leaf, join, namespace, nearest, ours, switch_of,
     unknown,
 };
 
 /// Takes out of a file's options whatever is none of ours, and says what is wrong with it.
 #[derive(Default)]
-pub(super) struct Sieve {
+pub(crate) struct Sieve {
     /// What the options are of.
-    pub(super) source: Source,
+    pub(crate) source: Source,
     /// The file as it was, to look up which features are switched on.
-    pub(super) original: Value,
+    pub(crate) original: Value,
     /// What has no meaning, or none yet.
-    pub(super) strangers: Vec<ConfigError>,
+    pub(crate) strangers: Vec<ConfigError>,
     /// What is of the wrong shape: no leniency makes sense of it.
-    pub(super) mistakes: Vec<ConfigError>,
+    pub(crate) mistakes: Vec<ConfigError>,
     /// What the operator should know of.
-    pub(super) notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 impl Sieve {
-    pub(super) fn sift(&mut self, members: &mut Map<String, Value>, path: &str) {
+    pub(crate) fn sift(&mut self, members: &mut Map<String, Value>, path: &str) {
         let mut foreign = Vec::new();
         for (name, value) in members.iter_mut() {
             let path = join(path, name);
@@ -60,7 +60,7 @@ impl Sieve {
         }
     }
 
-    pub(super) fn sift_namespaces(&mut self, list: &mut Value) {
+    pub(crate) fn sift_namespaces(&mut self, list: &mut Value) {
         let Value::Array(list) = list else { return };
         for (at, element) in list.iter_mut().enumerate() {
             let Value::Object(members) = element else { continue };
@@ -75,7 +75,7 @@ impl Sieve {
     }
 
     /// Says what is wrong with an option that is none of ours. `plain` is its path without indices.
-    pub(super) fn judge(&mut self, plain: &str, path: &str, value: &Value) {
+    pub(crate) fn judge(&mut self, plain: &str, path: &str, value: &Value) {
         if let Value::Object(members) = value
             && !members.is_empty()
             && (is_known(plain) || !is_leaf(plain))
@@ -101,7 +101,7 @@ impl Sieve {
         self.refuse(path, problem);
     }
 
-    pub(super) fn refuse(&mut self, path: &str, problem: Problem) {
+    pub(crate) fn refuse(&mut self, path: &str, problem: Problem) {
         self.strangers.push(ConfigError { path: path.to_owned(), source: self.source.clone(), problem });
     }
 

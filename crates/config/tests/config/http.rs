@@ -81,7 +81,7 @@ fn the_largest_body_bounds_commands() {
         (format!(r#"{{"sse":{}}}"#, large.replace("true", "false")), 65_536),
     ] {
         let loaded = Sources::json(&text).taken();
-        let settings = tourbillon_server::config::Settings::new(&loaded.options).expect("sound");
+        let settings = tourbillon_config::Settings::new(&loaded.options).expect("sound");
         assert_eq!(settings.node.message_size_limit, limit, "{text}");
     }
 }

@@ -14,17 +14,17 @@ use tourbillon_access::{
 };
 use tourbillon_api::HttpApiConfig;
 
-use super::duration::GoDuration;
-use super::limits;
-use super::listeners::{self, ListenerConfig, PortSettings};
-use super::load::{ConfigError, Problem, Source};
-use super::model::{ChannelRules, Options};
-use super::personal;
-use super::streams;
-use super::tokens;
-use super::transports::{self, HttpTransports};
-use crate::admission::IpLimits;
-use crate::logging::LEVELS;
+use crate::duration::GoDuration;
+use crate::limits;
+use crate::listeners::{self, ListenerConfig, PortSettings};
+use crate::load::{ConfigError, Problem, Source};
+use crate::model::{ChannelRules, Options};
+use crate::personal;
+use crate::streams;
+use crate::tokens;
+use crate::transports::{self, HttpTransports};
+use crate::addresses::IpLimits;
+use crate::LOG_LEVELS;
 
 /// Everything a server is built from.
 #[derive(Debug)]
@@ -79,12 +79,12 @@ pub struct Settings {
     pub warnings: Vec<String>,
 }
 
-pub(super) struct Checker {
+pub(crate) struct Checker {
     errors: Vec<ConfigError>,
 }
 
 impl Checker {
-    pub(super) fn error(&mut self, path: &str, problem: impl Into<String>) {
+    pub(crate) fn error(&mut self, path: &str, problem: impl Into<String>) {
         self.errors.push(ConfigError {
             path: path.to_owned(),
             source: Source::Merged,
@@ -92,7 +92,7 @@ impl Checker {
         });
     }
 
-    pub(super) fn ok<T, E: std::fmt::Display>(&mut self, path: &str, result: Result<T, E>) -> Option<T> {
+    pub(crate) fn ok<T, E: std::fmt::Display>(&mut self, path: &str, result: Result<T, E>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
             Err(error) => {
@@ -102,14 +102,14 @@ impl Checker {
         }
     }
 
-    pub(super) fn duration(&mut self, path: &str, duration: GoDuration) -> Duration {
+    pub(crate) fn duration(&mut self, path: &str, duration: GoDuration) -> Duration {
         duration.to_std().unwrap_or_else(|| {
             self.error(path, "must not be negative");
             Duration::ZERO
         })
     }
 
-    pub(super) fn prefix(&mut self, path: &str, prefix: &str) -> String {
+    pub(crate) fn prefix(&mut self, path: &str, prefix: &str) -> String {
         let trimmed = prefix.trim_end_matches('/');
         if !prefix.starts_with('/') {
             self.error(path, format!("{prefix:?} must begin with a slash"));
@@ -423,7 +423,7 @@ fn warnings(options: &Options) -> Vec<String> {
     };
     let client = &options.client;
     warn(
-        !LEVELS.contains(&options.log.level.to_ascii_lowercase().as_str()),
+        !LOG_LEVELS.contains(&options.log.level.to_ascii_lowercase().as_str()),
         "log.level is none of none, trace, debug, info, warn, error and fatal: info counts",
     );
     warn(

@@ -1,7 +1,7 @@
 //! `client.rate_limit`, and where revocations are kept.
 
 use expect_test::expect;
-use tourbillon_server::config::Settings;
+use tourbillon_config::Settings;
 
 use crate::harness::Sources;
 

@@ -9,11 +9,11 @@ use tourbillon_access::{
     Bucket, Buckets, CommandBuckets, CommandLimits, ErrorLimits, LimitsConfig, Operation,
 };
 
-use super::check::Checker;
-use super::describe::{Describe, Texts, path_of};
-use super::duration::GoDuration;
-use super::model::{Options, options};
-use crate::admission::{IpLimits, Networks};
+use crate::check::Checker;
+use crate::describe::{Describe, Texts, path_of};
+use crate::duration::GoDuration;
+use crate::model::{Options, options};
+use crate::addresses::{IpLimits, Networks};
 
 options! {
     /// `client.rate_limit`.
@@ -284,7 +284,7 @@ fn user_commands(option: &UserCommand) -> CommandLimits {
 }
 
 /// What the options say of commands and errors. Whether buckets make sense, is found by who makes limits of them.
-pub(super) fn limits(check: &mut Checker, options: &Options) -> LimitsConfig {
+pub(crate) fn limits(check: &mut Checker, options: &Options) -> LimitsConfig {
     let option = &options.client.rate_limit;
     let config = LimitsConfig {
         client_command: client_commands(&option.client_command),
@@ -320,7 +320,7 @@ pub(super) fn limits(check: &mut Checker, options: &Options) -> LimitsConfig {
 }
 
 /// What the options say of addresses; `None` where the layer is off.
-pub(super) fn ip_limits(check: &mut Checker, options: &Options) -> Option<IpLimits> {
+pub(crate) fn ip_limits(check: &mut Checker, options: &Options) -> Option<IpLimits> {
     let option = &options.client.rate_limit.ip_connect;
     let path = "client.rate_limit.ip_connect";
     let trusted = trusted(check, &format!("{path}.trusted_proxies"), &option.trusted_proxies);
@@ -345,7 +345,7 @@ fn trusted(check: &mut Checker, path: &str, list: &[String]) -> Networks {
 }
 
 /// Networks such as `10.0.0.0/8`, and addresses.
-pub(super) fn networks(check: &mut Checker, path: &str, list: &[String]) -> Networks {
+pub(crate) fn networks(check: &mut Checker, path: &str, list: &[String]) -> Networks {
     let mut networks = Networks::default();
     for text in list {
         match network(text) {

@@ -3,9 +3,10 @@
 //! Names, formats, defaults and precedence are Centrifugo's: flags win over environment variables, these over the
 //! file, this over the defaults. Unlike it we are strict: what is not known, or not there yet, is an error.
 
+mod addresses;
 mod check;
 mod describe;
-pub(crate) mod dotenv;
+pub mod dotenv;
 mod duration;
 mod env;
 pub mod limits;
@@ -23,6 +24,7 @@ mod tokens;
 mod transports;
 mod tree;
 
+pub use addresses::{IpLimits, Networks};
 pub use check::Settings;
 pub use duration::GoDuration;
 pub use listeners::{AcmeConfig, ListenerConfig, Place, PortSettings, TlsSettings};
@@ -36,4 +38,12 @@ pub use transports::{Endpoint, HttpTransports};
 #[must_use]
 pub fn secret_options() -> Vec<String> {
     schema::secrets()
+}
+
+/// The levels of logs there are, as options name them; another counts as `info` (OBS-07).
+pub const LOG_LEVELS: [&str; 7] = ["none", "trace", "debug", "info", "warn", "error", "fatal"];
+
+/// Several errors as one text, a line each.
+pub fn lines<E: std::fmt::Display>(errors: &[E]) -> String {
+    errors.iter().map(E::to_string).collect::<Vec<_>>().join("\nerror: ")
 }

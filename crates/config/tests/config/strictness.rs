@@ -1,7 +1,7 @@
 //! Nothing that is configured is silently without effect, and nothing can be said twice.
 
 use expect_test::expect;
-use tourbillon_server::config::Settings;
+use tourbillon_config::Settings;
 
 use crate::harness::Sources;
 

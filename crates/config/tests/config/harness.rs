@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use expect_test::Expect;
-use tourbillon_server::config::{Given, Loaded, Settings, load};
+use tourbillon_config::{Given, Loaded, Settings, load};
 
 /// What a test gives; its file is gone with the value.
 pub(crate) struct Sources {
@@ -46,7 +46,7 @@ impl Sources {
     pub(crate) fn read(&self) -> Result<Loaded, String> {
         let checked = load(&self.given).and_then(|loaded| Settings::new(&loaded.options).map(|_| loaded));
         checked.map_err(|errors| {
-            let lines = tourbillon_server::lines(&errors).replace("\nerror: ", "\n");
+            let lines = tourbillon_config::lines(&errors).replace("\nerror: ", "\n");
             lines.replace(&self.file.display().to_string(), "FILE")
         })
     }

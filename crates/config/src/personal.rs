@@ -2,13 +2,13 @@
 
 use tourbillon_access::{Namespaces, PersonalChannel};
 
-use super::check::Checker;
-use super::model::Options;
+use crate::check::Checker;
+use crate::model::Options;
 
 const PATH: &str = "client.subscribe_to_user_personal_channel";
 
 /// Which channel users get; `None` where they get none, or with an error.
-pub(super) fn channel(
+pub(crate) fn channel(
     check: &mut Checker,
     options: &Options,
     namespaces: &Namespaces,
@@ -33,7 +33,7 @@ pub(super) fn channel(
 }
 
 /// What of it is allowed and useless.
-pub(super) fn warning(options: &Options) -> Option<String> {
+pub(crate) fn warning(options: &Options) -> Option<String> {
     let options = &options.client.subscribe_to_user_personal_channel;
     (!options.enabled && options.single_connection)
         .then(|| format!("{PATH}.single_connection is set, and {PATH}.enabled is not: it has no effect"))

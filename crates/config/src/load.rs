@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use serde_json::{Map, Value};
 use serde_path_to_error::{Path, Segment};
 
-use super::duration::GoDuration;
-use super::env::{self, Meaning};
-use super::model::Options;
-use super::schema::{is_zero, namespace, ours, unknown};
-use super::sieve::Sieve;
-use super::tree;
+use crate::duration::GoDuration;
+use crate::env::{self, Meaning};
+use crate::model::Options;
+use crate::schema::{is_zero, namespace, ours, unknown};
+use crate::sieve::Sieve;
+use crate::tree;
 
 /// Where an option was set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

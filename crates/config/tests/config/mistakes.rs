@@ -1,7 +1,7 @@
 //! What is said of options that are wrong, message by message.
 
 use expect_test::{Expect, expect};
-use tourbillon_server::config::Loaded;
+use tourbillon_config::Loaded;
 
 use crate::harness::Sources;
 

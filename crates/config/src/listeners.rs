@@ -4,10 +4,10 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use super::check::Checker;
-use super::limits::networks;
-use super::model::{self, Options};
-use crate::admission::Networks;
+use crate::check::Checker;
+use crate::limits::networks;
+use crate::model::{self, Options};
+use crate::addresses::Networks;
 use tourbillon_tls::{TlsConfig, TlsVersion};
 
 /// Where a server listens.
@@ -101,7 +101,7 @@ pub struct AcmeConfig {
     pub directory_ca: Option<String>,
 }
 
-pub(super) fn listeners(check: &mut Checker, options: &Options) -> Option<ListenerConfig> {
+pub(crate) fn listeners(check: &mut Checker, options: &Options) -> Option<ListenerConfig> {
     let server = &options.http_server;
     let external = place(check, "http_server.address", &server.address, server.port);
     let port = match server.internal_port.as_str() {
@@ -144,7 +144,7 @@ fn place(check: &mut Checker, path: &str, text: &str, port: u16) -> Option<Place
     address(check, path, text, port).map(Place::Tcp)
 }
 
-pub(super) fn address(check: &mut Checker, path: &str, text: &str, port: u16) -> Option<SocketAddr> {
+pub(crate) fn address(check: &mut Checker, path: &str, text: &str, port: u16) -> Option<SocketAddr> {
     let ip = match text {
         // IPv4 too, where the system has both.
         "" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
@@ -157,7 +157,7 @@ pub(super) fn address(check: &mut Checker, path: &str, text: &str, port: u16) ->
     Some(SocketAddr::new(ip, port))
 }
 
-pub(super) fn ports(
+pub(crate) fn ports(
     check: &mut Checker,
     options: &Options,
     listeners: Option<&ListenerConfig>,

@@ -8,8 +8,8 @@ use tourbillon::types::{Disconnect, ErrorCode};
 use tourbillon::websocket::{Compression, UniWebSocketConfig, WebSocketConfig};
 use tourbillon::webtransport::WebTransportConfig;
 
-use super::check::Checker;
-use super::model::{ConnectCodeToDisconnect, ConnectCodeToHttpResponse, Options, UniWebSocket, WebSocket};
+use crate::check::Checker;
+use crate::model::{ConnectCodeToDisconnect, ConnectCodeToHttpResponse, Options, UniWebSocket, WebSocket};
 
 /// The path of an endpoint and how it behaves.
 pub type Endpoint = (String, HttpConfig);
@@ -38,7 +38,7 @@ const ENVELOPE: usize = 64;
 
 /// The longest command that these endpoints let through. Frames are bounded by the transport, on the wire and
 /// inflated; a command is no larger than its frame.
-pub(super) fn largest_command(options: &Options) -> usize {
+pub(crate) fn largest_command(options: &Options) -> usize {
     let Options { websocket, http_stream, sse, uni_http_stream, uni_sse, uni_websocket, uni_grpc, .. } =
         options;
     let inflated = |compression: bool, limit: usize, inflated: usize| match inflated {
@@ -76,7 +76,7 @@ pub(super) fn largest_command(options: &Options) -> usize {
     .unwrap_or_default()
 }
 
-pub(super) fn http(check: &mut Checker, options: &Options) -> HttpTransports {
+pub(crate) fn http(check: &mut Checker, options: &Options) -> HttpTransports {
     // What is wrong with them is told where WebSocket takes them.
     let origins = OriginPolicy::patterns(&options.client.allowed_origins).unwrap_or_default();
     let mut endpoint = |name: &str, enabled: bool, prefix: &str, limit: Option<usize>| {
@@ -132,7 +132,7 @@ pub(super) fn http(check: &mut Checker, options: &Options) -> HttpTransports {
     }
 }
 
-pub(super) fn websocket(check: &mut Checker, options: &Options) -> Option<(String, WebSocketConfig)> {
+pub(crate) fn websocket(check: &mut Checker, options: &Options) -> Option<(String, WebSocketConfig)> {
     let websocket = &options.websocket;
     let prefix = check.prefix("websocket.handler_prefix", &websocket.handler_prefix);
     let mut config = frames(check, "websocket", websocket);
@@ -145,7 +145,7 @@ pub(super) fn websocket(check: &mut Checker, options: &Options) -> Option<(Strin
 }
 
 /// WT-01..04.
-pub(super) fn webtransport(check: &mut Checker, options: &Options) -> Option<WebTransportConfig> {
+pub(crate) fn webtransport(check: &mut Checker, options: &Options) -> Option<WebTransportConfig> {
     let webtransport = &options.webtransport;
     let mut config = WebTransportConfig::default();
     config.path = check.prefix("webtransport.handler_prefix", &webtransport.handler_prefix);
@@ -162,7 +162,7 @@ pub(super) fn webtransport(check: &mut Checker, options: &Options) -> Option<Web
 }
 
 /// UNI-04.
-pub(super) fn uni_websocket(check: &mut Checker, options: &Options) -> Option<(String, UniWebSocketConfig)> {
+pub(crate) fn uni_websocket(check: &mut Checker, options: &Options) -> Option<(String, UniWebSocketConfig)> {
     let UniWebSocket { enabled, handler_prefix, write_timeout, .. } = &options.uni_websocket;
     let prefix = check.prefix("uni_websocket.handler_prefix", handler_prefix);
     let mut config = UniWebSocketConfig::default();
@@ -206,7 +206,7 @@ fn frames(check: &mut Checker, name: &str, websocket: &WebSocket) -> WebSocketCo
 }
 
 /// UNI-08.
-pub(super) fn disconnects(
+pub(crate) fn disconnects(
     check: &mut Checker,
     option: &ConnectCodeToDisconnect,
 ) -> Vec<(ErrorCode, Disconnect)> {

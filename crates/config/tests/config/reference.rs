@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use expect_test::expect_file;
 use serde_json::json;
-use tourbillon_server::config::{GoDuration, Options, reference};
+use tourbillon_config::{GoDuration, Options, reference};
 
 use crate::harness::Sources;
 
 #[test]
 fn the_reference_is_fresh() {
-    expect_file!["../../OPTIONS.md"].assert_eq(&reference());
+    expect_file!["../../../../server/OPTIONS.md"].assert_eq(&reference());
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn every_variable_of_the_reference_is_read() {
             let variable = format!("{prefix}{}", name.replace("<NAME>", "MY_NAME_1"));
             let sources = Sources::json(r#"{"channel":{"namespaces":[{"name":"my.Name-1"}]}}"#);
             let sources = sources.variables(&[(&variable, text)]);
-            let loaded = tourbillon_server::config::load(&sources.given);
+            let loaded = tourbillon_config::load(&sources.given);
             let options: Options = loaded.unwrap_or_else(|errors| panic!("{path}: {errors:?}")).options;
             let options = serde_json::to_value(&options).expect("options");
             assert_eq!(options.pointer(&place), Some(&value), "{path}");

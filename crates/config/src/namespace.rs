@@ -6,9 +6,9 @@ use serde::de::value::{MapAccessDeserializer, StringDeserializer};
 use serde::de::{DeserializeSeed, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::describe::{Describe, Texts};
-use super::model::ChannelRules;
-use super::schema::join;
+use crate::describe::{Describe, Texts};
+use crate::model::ChannelRules;
+use crate::schema::join;
 
 /// An element of `channel.namespaces`: a name, and beside it the rules.
 #[derive(Clone, Debug, Default, Serialize)]
