@@ -24,6 +24,6 @@ pub mod tools;
 pub use app::{App, Reload, StartError};
 pub use descriptors::raise_descriptor_limit;
 pub use listen::Listeners;
+pub use signals::signals;
 pub use tourbillon_config as config;
 pub use tourbillon_config::lines;
-pub use signals::signals;

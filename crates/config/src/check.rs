@@ -14,6 +14,8 @@ use tourbillon_access::{
 };
 use tourbillon_api::HttpApiConfig;
 
+use crate::LOG_LEVELS;
+use crate::addresses::IpLimits;
 use crate::duration::GoDuration;
 use crate::limits;
 use crate::listeners::{self, ListenerConfig, PortSettings};
@@ -23,8 +25,6 @@ use crate::personal;
 use crate::streams;
 use crate::tokens;
 use crate::transports::{self, HttpTransports};
-use crate::addresses::IpLimits;
-use crate::LOG_LEVELS;
 
 /// Everything a server is built from.
 #[derive(Debug)]

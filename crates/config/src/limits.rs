@@ -9,11 +9,11 @@ use tourbillon_access::{
     Bucket, Buckets, CommandBuckets, CommandLimits, ErrorLimits, LimitsConfig, Operation,
 };
 
+use crate::addresses::{IpLimits, Networks};
 use crate::check::Checker;
 use crate::describe::{Describe, Texts, path_of};
 use crate::duration::GoDuration;
 use crate::model::{Options, options};
-use crate::addresses::{IpLimits, Networks};
 
 options! {
     /// `client.rate_limit`.

@@ -4,10 +4,10 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
+use crate::addresses::Networks;
 use crate::check::Checker;
 use crate::limits::networks;
 use crate::model::{self, Options};
-use crate::addresses::Networks;
 use tourbillon_tls::{TlsConfig, TlsVersion};
 
 /// Where a server listens.

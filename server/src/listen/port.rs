@@ -16,8 +16,8 @@ use super::greet::greet;
 use super::http1::Http1;
 use super::quick;
 use super::turns::Turns;
-use tourbillon_config::Networks;
 use crate::router::{Routed, Router};
+use tourbillon_config::Networks;
 use tourbillon_tls::Tls;
 
 /// How many connections are taken in a row before those that were taken get their turn. The memory of a connection
