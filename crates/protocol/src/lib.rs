@@ -69,6 +69,7 @@ mod json;
 mod mark;
 mod protobuf;
 pub mod reply;
+pub mod stored;
 
 pub use command::{Command, Request};
 pub use decode::{Commands, DecodeError, Limits, connect_frame, decode_emulation};

@@ -55,7 +55,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("server", &[UMBRELLA, "config", "access", "proxy", "api", "consumers", "admin", "tls", "load"]),
 ];
 
-const BROKER: &[&str] = &["broker", "types"];
+const BROKER: &[&str] = &["broker", "protocol", "tls", "types"];
 const TRANSPORT: &[&str] = &["transport", "protocol", "types"];
 
 /// The crate whose features re-export the others; its package has no prefix to lose.

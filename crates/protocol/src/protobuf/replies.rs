@@ -174,7 +174,7 @@ fn subscribe(it: wire::SubscribeResult) -> SubscribeResult {
     }
 }
 
-fn client_info(it: wire::ClientInfo) -> ClientInfo {
+pub(super) fn client_info(it: wire::ClientInfo) -> ClientInfo {
     ClientInfo {
         user: UserId::from(it.user),
         client: it.client.parse().ok(),
@@ -187,7 +187,7 @@ fn publications(them: Vec<wire::Publication>) -> Vec<Arc<Publication>> {
     them.into_iter().map(|it| Arc::new(publication(it))).collect()
 }
 
-fn publication(it: wire::Publication) -> Publication {
+pub(super) fn publication(it: wire::Publication) -> Publication {
     Publication {
         data: Payload::new(it.data),
         info: it.info.map(|info| Arc::new(client_info(info))),
