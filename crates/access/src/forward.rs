@@ -23,6 +23,12 @@ macro_rules! forward {
     (@ $inner:ident publish) => {
         $crate::forward::forward!(# $inner publish PublishRequest, Result<tourbillon_node::PublishDecision, tourbillon_node::Refusal>);
     };
+    (@ $inner:ident map_publish) => {
+        $crate::forward::forward!(# $inner map_publish MapPublishRequest, Result<tourbillon_node::MapPublishDecision, tourbillon_node::Refusal>);
+    };
+    (@ $inner:ident map_remove) => {
+        $crate::forward::forward!(# $inner map_remove MapRemoveRequest, Result<tourbillon_node::MapRemoveDecision, tourbillon_node::Refusal>);
+    };
     (@ $inner:ident rpc) => {
         $crate::forward::forward!(# $inner rpc RpcRequest, Result<tourbillon_node::RpcDecision, tourbillon_node::Refusal>);
     };

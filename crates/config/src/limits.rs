@@ -48,6 +48,10 @@ options! {
         unsubscribe: InChannel = InChannel::default(),
         /// Publish.
         publish: InChannel = InChannel::default(),
+        /// Setting a key.
+        map_publish: InChannel = InChannel::default(),
+        /// Removing a key.
+        map_remove: InChannel = InChannel::default(),
         /// History.
         history: InChannel = InChannel::default(),
         /// Presence.
@@ -82,6 +86,10 @@ options! {
         unsubscribe: InChannel = InChannel::default(),
         /// Publish.
         publish: InChannel = InChannel::default(),
+        /// Setting a key.
+        map_publish: InChannel = InChannel::default(),
+        /// Removing a key.
+        map_remove: InChannel = InChannel::default(),
         /// History.
         history: InChannel = InChannel::default(),
         /// Presence.
@@ -250,6 +258,8 @@ fn client_commands(option: &ClientCommand) -> CommandLimits {
             (Operation::Subscribe, (&option.subscribe).into()),
             (Operation::Unsubscribe, (&option.unsubscribe).into()),
             (Operation::Publish, (&option.publish).into()),
+            (Operation::MapPublish, (&option.map_publish).into()),
+            (Operation::MapRemove, (&option.map_remove).into()),
             (Operation::History, (&option.history).into()),
             (Operation::Presence, (&option.presence).into()),
             (Operation::PresenceStats, (&option.presence_stats).into()),
@@ -273,6 +283,8 @@ fn user_commands(option: &UserCommand) -> CommandLimits {
             (Operation::Subscribe, (&option.subscribe).into()),
             (Operation::Unsubscribe, (&option.unsubscribe).into()),
             (Operation::Publish, (&option.publish).into()),
+            (Operation::MapPublish, (&option.map_publish).into()),
+            (Operation::MapRemove, (&option.map_remove).into()),
             (Operation::History, (&option.history).into()),
             (Operation::Presence, (&option.presence).into()),
             (Operation::PresenceStats, (&option.presence_stats).into()),

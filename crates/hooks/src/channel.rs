@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tourbillon_broker::HistoryPolicy;
 use tourbillon_protocol::DataFormat;
+use tourbillon_types::SubscriptionKind;
 
+use crate::map::MapRules;
 use crate::request::{RecoveryMode, SubscriptionOptions};
 
 /// How the publications of a channel are collected before they are delivered (PRO-64).
@@ -46,6 +48,11 @@ pub enum OverflowPolicy {
 #[non_exhaustive]
 #[expect(clippy::struct_excessive_bools, reason = "they are the options, independent of each other")]
 pub struct ChannelOptions {
+    /// What kind of subscription the channel has.
+    pub kind: SubscriptionKind,
+    /// The rules of a channel with keys. A [keyed](SubscriptionKind::is_map) channel without them is not available: who
+    /// asks for it gets 108.
+    pub map: Option<MapRules>,
     /// How the channel's stream is kept; `None` keeps none.
     pub history: Option<HistoryPolicy>,
     /// How long the position of a stream that is only read outlives its last use (HID-92), kept or not. Default 30
@@ -105,6 +112,7 @@ impl ChannelOptions {
             allow_channel_compaction: self.allow_channel_compaction,
             keep_latest_publication: self.keep_latest_publication,
             publish_debounce: self.publish_debounce,
+            remove_client_on_unsubscribe: self.map.is_some_and(|map| map.remove_client_on_unsubscribe),
             ..SubscriptionOptions::default()
         }
     }
@@ -113,6 +121,8 @@ impl ChannelOptions {
 impl Default for ChannelOptions {
     fn default() -> Self {
         Self {
+            kind: SubscriptionKind::Stream,
+            map: None,
             history: None,
             history_meta_ttl: Self::HISTORY_META_TTL,
             force_positioning: false,

@@ -1,7 +1,7 @@
 //! What is known of a command before anything is done for it, and of the token that somebody came with.
 
 use tourbillon_protocol::{Command, Request};
-use tourbillon_types::Text;
+use tourbillon_types::{SubscriptionKind, Text};
 
 /// A command of an accepted client, before anything was done for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,10 @@ pub enum ClientCommand<'a> {
     Unsubscribe(&'a str),
     /// It wants to publish into this channel.
     Publish(&'a str),
+    /// It wants to set a key of this channel.
+    MapPublish(&'a str),
+    /// It wants to remove a key of this channel.
+    MapRemove(&'a str),
     /// It wants to know what was published in this channel.
     History(&'a str),
     /// It wants to know who is in this channel.
@@ -38,6 +42,10 @@ impl<'a> ClientCommand<'a> {
         Some(match &command.request {
             Request::Subscribe(subscribe) => Self::Subscribe(&subscribe.channel),
             Request::Unsubscribe(unsubscribe) => Self::Unsubscribe(&unsubscribe.channel),
+            Request::Publish(publish) if publish.kind == SubscriptionKind::Map.number() => {
+                let publish_or_remove = if publish.removed { Self::MapRemove } else { Self::MapPublish };
+                publish_or_remove(&publish.channel)
+            }
             Request::Publish(publish) => Self::Publish(&publish.channel),
             Request::History(history) => Self::History(&history.channel),
             Request::Presence(presence) => Self::Presence(&presence.channel),
@@ -58,6 +66,8 @@ impl<'a> ClientCommand<'a> {
             Self::Subscribe(channel)
             | Self::Unsubscribe(channel)
             | Self::Publish(channel)
+            | Self::MapPublish(channel)
+            | Self::MapRemove(channel)
             | Self::History(channel)
             | Self::Presence(channel)
             | Self::PresenceStats(channel)
@@ -83,5 +93,28 @@ impl TokenMark {
     pub fn new(id: Option<&str>, issued_at: Option<i64>) -> Option<Box<Self>> {
         let id = Text::from(id.unwrap_or_default());
         (!id.is_empty() || issued_at.is_some()).then(|| Box::new(Self { id, issued_at }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tourbillon_protocol::command;
+
+    use super::*;
+
+    #[test]
+    fn cmd_07_setting_and_removing_a_key_are_told_apart_from_publishing() {
+        for (kind, removed, expected) in [
+            (0, false, ClientCommand::Publish("a")),
+            (0, true, ClientCommand::Publish("a")),
+            (1, false, ClientCommand::MapPublish("a")),
+            (1, true, ClientCommand::MapRemove("a")),
+        ] {
+            let publish =
+                command::Publish { channel: "a".to_owned(), kind, removed, ..command::Publish::default() };
+            let command = Command { id: 1, request: Request::Publish(publish) };
+            assert_eq!(ClientCommand::of(&command), Some(expected));
+            assert_eq!(expected.channel(), Some("a"));
+        }
     }
 }

@@ -10,14 +10,17 @@ use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe};
 use crate::pool::{HookCall, Pool};
 use crate::{
     ChannelOptions, Client, ClientCommand, ConnectDecision, ConnectRequest, HistoryRequest, Hooks,
-    MessageRequest, PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest,
-    Refusal, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
+    MapPublishDecision, MapPublishRequest, MapRemoveDecision, MapRemoveRequest, MessageRequest,
+    PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision,
+    RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
 };
 
 thread_local! {
     static CONNECT: Pool<Result<ConnectDecision, Refusal>> = const { RefCell::new(Vec::new()) };
     static SUBSCRIBE: Pool<Result<SubscribeDecision, Refusal>> = const { RefCell::new(Vec::new()) };
     static PUBLISH: Pool<Result<PublishDecision, Refusal>> = const { RefCell::new(Vec::new()) };
+    static MAP_PUBLISH: Pool<Result<MapPublishDecision, Refusal>> = const { RefCell::new(Vec::new()) };
+    static MAP_REMOVE: Pool<Result<MapRemoveDecision, Refusal>> = const { RefCell::new(Vec::new()) };
     static PERMIT: Pool<Result<(), Refusal>> = const { RefCell::new(Vec::new()) };
     static RPC: Pool<Result<RpcDecision, Refusal>> = const { RefCell::new(Vec::new()) };
     static MESSAGE: Pool<Result<(), Disconnect>> = const { RefCell::new(Vec::new()) };
@@ -35,6 +38,14 @@ pub trait DynHooks: Send + Sync + 'static {
     fn subscribe(self: Arc<Self>, request: SubscribeRequest) -> HookCall<Result<SubscribeDecision, Refusal>>;
     /// See [`Hooks::publish`].
     fn publish(self: Arc<Self>, request: PublishRequest) -> HookCall<Result<PublishDecision, Refusal>>;
+    /// See [`Hooks::map_publish`].
+    fn map_publish(
+        self: Arc<Self>,
+        request: MapPublishRequest,
+    ) -> HookCall<Result<MapPublishDecision, Refusal>>;
+    /// See [`Hooks::map_remove`].
+    fn map_remove(self: Arc<Self>, request: MapRemoveRequest)
+    -> HookCall<Result<MapRemoveDecision, Refusal>>;
     /// See [`Hooks::history`].
     fn history(self: Arc<Self>, request: HistoryRequest) -> HookCall<Result<(), Refusal>>;
     /// See [`Hooks::presence`].
@@ -84,6 +95,20 @@ impl<H: Hooks> DynHooks for H {
 
     fn publish(self: Arc<Self>, request: PublishRequest) -> HookCall<Result<PublishDecision, Refusal>> {
         HookCall::new(&PUBLISH, async move { Hooks::publish(&*self, request).await })
+    }
+
+    fn map_publish(
+        self: Arc<Self>,
+        request: MapPublishRequest,
+    ) -> HookCall<Result<MapPublishDecision, Refusal>> {
+        HookCall::new(&MAP_PUBLISH, async move { Hooks::map_publish(&*self, request).await })
+    }
+
+    fn map_remove(
+        self: Arc<Self>,
+        request: MapRemoveRequest,
+    ) -> HookCall<Result<MapRemoveDecision, Refusal>> {
+        HookCall::new(&MAP_REMOVE, async move { Hooks::map_remove(&*self, request).await })
     }
 
     fn history(self: Arc<Self>, request: HistoryRequest) -> HookCall<Result<(), Refusal>> {

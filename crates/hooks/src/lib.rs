@@ -11,6 +11,7 @@
 mod channel;
 mod command;
 mod dynamic;
+mod map;
 pub mod pool;
 mod request;
 mod rights;
@@ -21,6 +22,9 @@ use std::time::Duration;
 pub use channel::{Batching, ChannelOptions, OverflowPolicy};
 pub use command::{ClientCommand, TokenMark};
 pub use dynamic::DynHooks;
+pub use map::{
+    MapPublishDecision, MapPublishRequest, MapRemoveDecision, MapRemoveOptions, MapRemoveRequest, MapRules,
+};
 pub use request::{
     Client, ConnectDecision, ConnectRequest, HistoryRequest, MessageRequest, PresenceRequest,
     PublishDecision, PublishRequest, RecoveryMode, RefreshDecision, RefreshRequest, Refusal, RpcDecision,
@@ -29,6 +33,7 @@ pub use request::{
 pub use rights::{ClientRights, ClientTerms, Rights};
 pub use tourbillon_protocol::DataFormat;
 pub use tourbillon_transport::KeptHeaders;
+pub use tourbillon_types::SubscriptionKind;
 use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe, UserId};
 
 pub use crate::pool::HookCall;
@@ -58,6 +63,26 @@ pub trait Hooks: Send + Sync + 'static {
         &self,
         request: PublishRequest,
     ) -> impl Future<Output = Result<PublishDecision, Refusal>> + Send {
+        let _ = request;
+        ready(Err(ReplyError::PERMISSION_DENIED.into()))
+    }
+
+    /// Decides about a key that a client wants to set (MAP-32). Asked whatever kind the channel is of. Default: refused
+    /// with 103.
+    fn map_publish(
+        &self,
+        request: MapPublishRequest,
+    ) -> impl Future<Output = Result<MapPublishDecision, Refusal>> + Send {
+        let _ = request;
+        ready(Err(ReplyError::PERMISSION_DENIED.into()))
+    }
+
+    /// Decides about a key that a client wants to remove (MAP-32). Asked whatever kind the channel is of. Default: refused
+    /// with 103.
+    fn map_remove(
+        &self,
+        request: MapRemoveRequest,
+    ) -> impl Future<Output = Result<MapRemoveDecision, Refusal>> + Send {
         let _ = request;
         ready(Err(ReplyError::PERMISSION_DENIED.into()))
     }
@@ -207,6 +232,14 @@ impl Hooks for AllowAll {
 
     async fn publish(&self, _: PublishRequest) -> Result<PublishDecision, Refusal> {
         Ok(PublishDecision::default())
+    }
+
+    async fn map_publish(&self, _: MapPublishRequest) -> Result<MapPublishDecision, Refusal> {
+        Ok(MapPublishDecision::default())
+    }
+
+    async fn map_remove(&self, _: MapRemoveRequest) -> Result<MapRemoveDecision, Refusal> {
+        Ok(MapRemoveDecision::default())
     }
 
     async fn history(&self, _: HistoryRequest) -> Result<(), Refusal> {

@@ -14,8 +14,8 @@ pub use tourbillon_recovery::RecoveryMode;
 pub use tourbillon_session::Refusal;
 use tourbillon_transport::KeptHeaders;
 use tourbillon_types::{
-    Channel, ClientId, Direction, Encoding, Instant, KeptPayload, Payload, Permissions, PushKinds, SessionId,
-    StreamPosition, TagFilter, TagMatcher, Tags, Text, UserId,
+    Channel, ClientId, Direction, Encoding, Instant, KeptPayload, MapPresence, Payload, Permissions,
+    PushKinds, SessionId, StreamPosition, TagFilter, TagMatcher, Tags, Text, UserId,
 };
 
 use crate::TokenMark;
@@ -299,6 +299,11 @@ pub struct SubscriptionOptions {
     pub keep_latest_publication: bool,
     /// By how much the client is asked to debounce its publishing (DEB-01); whole milliseconds, zero for not at all.
     pub publish_debounce: Duration,
+    /// In which keyed channels it shows itself besides (OPT-25, MAP-13); `None` in none. What is shown there is kept by
+    /// the rules of those.
+    pub map_presence: Option<Box<MapPresence>>,
+    /// Whether the key of the client's id is removed from a keyed channel when the subscription ends (MAP-06).
+    pub remove_client_on_unsubscribe: bool,
     /// What it lets the client do in the channel besides (PRO-41); requests tell it.
     pub allow: Permissions,
     /// It ends when the rights of its connection change and no longer [hold](crate::Rights::holds) it.

@@ -99,6 +99,18 @@ pub enum Action {
     BrokerUnsubscribe,
     /// Asked other nodes.
     Survey,
+    /// Set a key.
+    MapPublish,
+    /// Removed a key.
+    MapRemove,
+    /// Read the state of a keyed channel.
+    MapReadState,
+    /// Read the stream of a keyed channel.
+    MapReadStream,
+    /// Read how many keys a channel has.
+    MapStats,
+    /// Removed all of a keyed channel.
+    MapClear,
 }
 
 /// Which names a client gave of itself. Names are the application's, so what they are is not counted, but whether there
@@ -195,7 +207,7 @@ pub struct Metrics {
     transports: Box<[OnceLock<TransportCounts>]>,
     sent: [Counter; 4],
     received: [Counter; 4],
-    actions: [Counter; 11],
+    actions: [Counter; 17],
     /// By whether the client got back what it missed, and whether that was anything.
     recovered: [Counter; 4],
     filtered: Counter,

@@ -139,7 +139,7 @@ const TOLD: [(Told, &str); 4] = [
     (Told::Control, "control"),
 ];
 
-const ACTED: [(Action, &str); 11] = [
+const ACTED: [(Action, &str); 17] = [
     (Action::AddPresence, "add_presence"),
     (Action::RemovePresence, "remove_presence"),
     (Action::Presence, "presence"),
@@ -151,6 +151,12 @@ const ACTED: [(Action, &str); 11] = [
     (Action::BrokerSubscribe, "broker_subscribe"),
     (Action::BrokerUnsubscribe, "broker_unsubscribe"),
     (Action::Survey, "survey"),
+    (Action::MapPublish, "map_publish"),
+    (Action::MapRemove, "map_remove"),
+    (Action::MapReadState, "map_read_state"),
+    (Action::MapReadStream, "map_read_stream"),
+    (Action::MapStats, "map_stats"),
+    (Action::MapClear, "map_clear"),
 ];
 
 const NAMED: [Named; 4] = [

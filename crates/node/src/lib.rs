@@ -49,6 +49,7 @@ mod flush;
 mod fresh;
 mod hub;
 mod interest;
+mod maps;
 mod members;
 mod node;
 mod queries;
@@ -61,15 +62,16 @@ pub use config::NodeConfig;
 pub use node::{BuildError, Node, NodeBuilder, NodeDriver};
 pub use server_api::{PublishError, Target};
 pub use tourbillon_broker::{
-    BoxFuture, HistoryPolicy, HistoryQuery, Member, Page, PresenceStats, PublishOptions, Published,
-    Suppressed,
+    BoxFuture, HistoryPolicy, HistoryQuery, MapChanged, MapPublishOptions, MapStats, MapSuppressed, Member,
+    Page, PresenceStats, PublishOptions, Published, Suppressed,
 };
 pub use tourbillon_control::{NodeInfo, Stats};
 pub use tourbillon_hooks::{
     self as hooks, AllowAll, Batching, ChannelOptions, Client, ClientCommand, ClientRights, ClientTerms,
-    ConnectDecision, ConnectRequest, DataFormat, HistoryRequest, Hooks, KeptHeaders, MessageRequest,
+    ConnectDecision, ConnectRequest, DataFormat, HistoryRequest, Hooks, KeptHeaders, MapPublishDecision,
+    MapPublishRequest, MapRemoveDecision, MapRemoveOptions, MapRemoveRequest, MapRules, MessageRequest,
     OverflowPolicy, PresenceRequest, PublishDecision, PublishRequest, RecoveryMode, RefreshDecision,
     RefreshRequest, Refusal, Rights, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision,
-    SubscribeRequest, SubscriptionOptions, TokenMark,
+    SubscribeRequest, SubscriptionKind, SubscriptionOptions, TokenMark,
 };
 pub use tourbillon_metrics::{Family, NodeMetrics, Sample, SampleKind};

@@ -203,7 +203,7 @@ impl Node {
 }
 
 /// Nothing here ends connections.
-fn error_of(refusal: Refusal) -> ReplyError {
+pub(crate) fn error_of(refusal: Refusal) -> ReplyError {
     match refusal {
         Refusal::Error(error) => error,
         Refusal::Disconnect(_) => ReplyError::INTERNAL,

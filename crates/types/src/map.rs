@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Publication, StreamPosition};
+use crate::{Channel, Publication, StreamPosition};
 
 /// The stream of changes that a keyed channel keeps (MAP-03).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +121,49 @@ pub struct MapPage {
     pub cursor: String,
 }
 
+/// How many entries a page has that a client asks for (MAP-10, HID-40).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageSizes {
+    /// Where the client does not say.
+    pub default: usize,
+    /// At least.
+    pub min: usize,
+    /// At most; above `min`, it counts.
+    pub max: usize,
+}
+
+impl Default for PageSizes {
+    fn default() -> Self {
+        Self { default: 100, min: 100, max: 1000 }
+    }
+}
+
+impl PageSizes {
+    /// The size of a page for which a client asks for `limit` entries; nothing, or less, is no wish.
+    #[must_use]
+    pub fn of(&self, limit: i32) -> usize {
+        let wanted = usize::try_from(limit).ok().filter(|wanted| *wanted > 0);
+        wanted.unwrap_or(self.default).max(self.min).min(self.max).max(1)
+    }
+}
+
+/// Keyed channels in which a subscription shows itself (OPT-25, MAP-13). By default in none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MapPresence {
+    /// In this one under its client's id, until it ends.
+    pub clients: Option<Channel>,
+    /// In this one under its user's id. The key stays until it ends by itself: the user may be there otherwise (HID-43).
+    pub users: Option<Channel>,
+}
+
+impl MapPresence {
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        self.clients.is_none() && self.users.is_none()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,5 +178,17 @@ mod tests {
         assert_eq!(long.meta_ttl, Some(Duration::from_secs(3600)));
         assert!(long.is_positioned() && MapPolicy::persistent(stream).is_positioned());
         assert!(!MapPolicy::ephemeral(Duration::from_secs(1)).is_positioned());
+    }
+
+    #[test]
+    fn map_10_hid_40_pages_are_neither_small_nor_large() {
+        let pages = PageSizes::default();
+        let sizes = [(0, 100), (-5, 100), (1, 100), (100, 100), (101, 101), (1000, 1000), (i32::MAX, 1000)];
+        for (asked, size) in sizes {
+            assert_eq!(pages.of(asked), size, "{asked}");
+        }
+        let small = PageSizes { default: 3, min: 1, max: 5 };
+        assert_eq!([0, 1, 4, 6].map(|asked| small.of(asked)), [3, 1, 4, 5]);
+        assert_eq!(PageSizes { default: 0, min: 0, max: 0 }.of(0), 1, "a page without entries leads nowhere");
     }
 }

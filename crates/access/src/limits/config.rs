@@ -45,6 +45,10 @@ pub enum Operation {
     Unsubscribe,
     /// `publish`
     Publish,
+    /// `map_publish`
+    MapPublish,
+    /// `map_remove`
+    MapRemove,
     /// `history`
     History,
     /// `presence`
@@ -61,11 +65,13 @@ pub enum Operation {
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Connect,
         Self::Subscribe,
         Self::Unsubscribe,
         Self::Publish,
+        Self::MapPublish,
+        Self::MapRemove,
         Self::History,
         Self::Presence,
         Self::PresenceStats,
@@ -82,6 +88,8 @@ impl Operation {
             Self::Subscribe => "subscribe",
             Self::Unsubscribe => "unsubscribe",
             Self::Publish => "publish",
+            Self::MapPublish => "map_publish",
+            Self::MapRemove => "map_remove",
             Self::History => "history",
             Self::Presence => "presence",
             Self::PresenceStats => "presence_stats",

@@ -26,6 +26,8 @@ impl Operation {
             ClientCommand::Subscribe(_) => Self::Subscribe,
             ClientCommand::Unsubscribe(_) => Self::Unsubscribe,
             ClientCommand::Publish(_) => Self::Publish,
+            ClientCommand::MapPublish(_) => Self::MapPublish,
+            ClientCommand::MapRemove(_) => Self::MapRemove,
             ClientCommand::History(_) => Self::History,
             ClientCommand::Presence(_) => Self::Presence,
             ClientCommand::PresenceStats(_) => Self::PresenceStats,

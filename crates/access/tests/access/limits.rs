@@ -68,6 +68,8 @@ fn pro_30_each_command_has_buckets_of_its_own_or_a_copy_of_the_default_ones() {
     assert_eq!(ends(&limits, &bob, 0, &[publish]), [ALLOWED], "another connection");
     for command in [
         ClientCommand::Subscribe("a"),
+        ClientCommand::MapPublish("a"),
+        ClientCommand::MapRemove("a"),
         ClientCommand::History("a"),
         ClientCommand::Presence("a"),
         ClientCommand::PresenceStats("a"),
