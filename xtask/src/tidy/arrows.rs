@@ -11,6 +11,7 @@ const PREFIX: &str = "tourbillon-";
 const TABLE: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("delta", &[]),
+    ("shared-poll", &["types"]),
     ("tls", &["types"]),
     ("protocol", &["types"]),
     ("recovery", &["types"]),
@@ -28,7 +29,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("transport-grpc", TRANSPORT),
     ("metrics", &["protocol", "transport", "types"]),
     ("control", &["metrics", "types"]),
-    ("hooks", &["session", "protocol", "recovery", "broker", "transport", "types"]),
+    ("hooks", &["session", "protocol", "recovery", "shared-poll", "broker", "transport", "types"]),
     (
         "node",
         &[
@@ -36,6 +37,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "session",
             "protocol",
             "recovery",
+            "shared-poll",
             "delta",
             "broker",
             "transport",
@@ -66,6 +68,7 @@ const LIBRARIES: &[&str] = &[
     "delta",
     "protocol",
     "recovery",
+    "shared-poll",
     "session",
     "broker",
     "transport",
@@ -97,7 +100,7 @@ const FREE: &[&str] = &["examples", "tests"];
 const AUTOMATION: &str = "xtask";
 
 /// Crates of values and rules: no runtime, no sockets.
-const PURE: &[&str] = &["types", "protocol", "delta", "recovery", "session"];
+const PURE: &[&str] = &["types", "protocol", "delta", "recovery", "shared-poll", "session"];
 
 /// What would give a crate a runtime or a socket.
 const RUNTIMES: &[&str] =
