@@ -5,6 +5,9 @@
 
 use std::path::Path;
 
+use prost_types::FileDescriptorProto;
+use prost_types::field_descriptor_proto::{Label, Type};
+
 use crate::command::Command;
 use crate::{Options, Verdict};
 
@@ -15,9 +18,16 @@ pub(crate) const MARK: &str = "@generated";
 const OUTPUTS: &[(&str, &str)] = &[
     ("client.proto", "crates/protocol/src/generated/client.rs"),
     ("control.proto", "crates/control/src/generated/control.rs"),
+    ("proxy.proto", "crates/proxy/src/generated/proxy.rs"),
     // Only tests decode by it: the server sends what is encoded already.
     ("unistream.proto", "crates/transport-grpc/tests/grpc/generated/unistream.rs"),
 ];
+
+/// The schemas whose messages are JSON, too: their crates have a module `json` that says how.
+const JSON: &[&str] = &["proxy.proto"];
+
+/// Fields of their requests that are there even when they are empty.
+const ALWAYS: &[&str] = &["client", "transport", "protocol", "encoding", "user"];
 
 /// One generated file as it should be.
 #[derive(Debug)]
@@ -91,9 +101,34 @@ fn compile(directory: &Path, schema: &str) -> Result<String, String> {
     let mut config = prost_build::Config::new();
     // Payloads share the buffer they arrived in, and maps encode to the same bytes each time.
     config.bytes(["."]).btree_map(["."]);
+    if JSON.contains(&schema) {
+        also_json(&mut config, &file);
+    }
     let modules =
         config.generate(vec![(module, file)]).map_err(|error| format!("proto/{schema}: {error}"))?;
     Ok(modules.into_values().collect())
+}
+
+/// Has the messages of a schema read and written as JSON objects: what is empty is left out, what is not there or null is
+/// empty, and what is bytes is a JSON value as it is.
+fn also_json(config: &mut prost_build::Config, file: &FileDescriptorProto) {
+    config.type_attribute(".", "#[derive(serde::Serialize, serde::Deserialize)]\n#[serde(default)]");
+    for message in &file.message_type {
+        for field in &message.field {
+            let (message, field_name) = (message.name(), field.name());
+            let path = format!(".{}.{message}.{field_name}", file.package());
+            let read = match field.r#type() {
+                Type::Bytes => "with = \"crate::json::raw\"",
+                Type::Message if field.label() != Label::Repeated => {
+                    "deserialize_with = \"crate::json::object\""
+                }
+                _ => "deserialize_with = \"crate::json::or_default\"",
+            };
+            let always = message.ends_with("Request") && ALWAYS.contains(&field_name);
+            let skip = if always { "" } else { ", skip_serializing_if = \"crate::json::is_default\"" };
+            config.field_attribute(path, format!("#[serde({read}{skip})]"));
+        }
+    }
 }
 
 fn formatted(root: &Path, code: &str) -> Result<String, String> {

@@ -1,6 +1,7 @@
 //! What namespaces are made of. Only options that have an effect are here: whoever reads a configuration must
 //! refuse the others, since nothing here would obey them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tourbillon_auth::PatternError;
@@ -149,6 +150,30 @@ pub struct ChannelConfig {
     /// What becomes of publications for which a connection has no room: `""` and `disconnect`, `drop_oldest` or
     /// `keep_latest`. Not an option of Centrifugo, which knows the first only.
     pub overflow_policy: String,
+    /// Which of the channel's questions the hooks behind [`Namespaced`](crate::Namespaced) decide.
+    pub proxies: ChannelProxies,
+}
+
+/// Which of a channel's questions are left to the hooks behind [`Namespaced`](crate::Namespaced), as those that ask a
+/// backend (OPT-20, OPT-21). What is named is asked; what the names mean is theirs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChannelProxies {
+    /// `subscribe_proxy_name`, where `subscribe_proxy_enabled`: who decides about subscriptions.
+    pub subscribe: Option<Arc<str>>,
+    /// `publish_proxy_name`, where `publish_proxy_enabled`: who decides about publications.
+    pub publish: Option<Arc<str>>,
+    /// `sub_refresh_proxy_name`, where `sub_refresh_proxy_enabled`: who decides how long subscriptions go on. Clients do
+    /// not refresh them then.
+    pub sub_refresh: Option<Arc<str>>,
+    /// `subscribe_stream_proxy_name`, where `subscribe_stream_proxy_enabled`: who decides about subscriptions and has
+    /// their publications. Not together with the three above.
+    pub subscribe_stream: Option<Arc<str>>,
+    /// `subscribe_stream_proxy_bidirectional`: who has the publications gets those of clients, too. Otherwise clients
+    /// cannot publish there.
+    pub bidirectional: bool,
+    /// `cache_empty_proxy_name`, where `cache_empty_proxy_enabled`: who is told that there is no latest publication
+    /// (PRO-55).
+    pub cache_empty: Option<Arc<str>>,
 }
 
 /// An option that cannot be used.
@@ -210,6 +235,9 @@ pub enum ConfigProblem {
     /// A variable is in a pattern twice.
     #[error("the variable {0:?} is there twice")]
     PatternVariableTwice(String),
+    /// A channel's publications would come from two places.
+    #[error("excludes `{0}`")]
+    Excludes(&'static str),
     /// A channel could match two patterns.
     #[error("a channel could match {0:?} too")]
     PatternConflict(String),

@@ -34,6 +34,12 @@ pub enum Rule {
     HistoryCel,
     /// The channel's name lists its users (`allow_user_limited_channels`, CH-05).
     UserLimited,
+    /// `subscribe_proxy_enabled`: a backend decides (OPT-20).
+    SubscribeProxy,
+    /// `subscribe_stream_proxy_enabled`: a backend decides, and has the publications (OPT-21).
+    SubscribeStreamProxy,
+    /// `publish_proxy_enabled`: a backend decides (OPT-20).
+    PublishProxy,
     /// `allow_subscribe_for_client`, with `allow_subscribe_for_anonymous` (OPT-13).
     AllowSubscribeForClient,
     /// The data has the channel's format (`publication_data_format`, OPT-19).
@@ -77,6 +83,9 @@ impl Rule {
             Self::PresenceCel => "presence_cel",
             Self::HistoryCel => "history_cel",
             Self::UserLimited => "allow_user_limited_channels",
+            Self::SubscribeProxy => "subscribe_proxy_enabled",
+            Self::SubscribeStreamProxy => "subscribe_stream_proxy_enabled",
+            Self::PublishProxy => "publish_proxy_enabled",
             Self::AllowSubscribeForClient => "allow_subscribe_for_client",
             Self::DataFormat => "publication_data_format",
             Self::AllowPublishForClient => "allow_publish_for_client",
@@ -91,6 +100,12 @@ impl Rule {
             Self::Otherwise => "otherwise",
         }
     }
+
+    /// Whether a request that it allows is not decided yet: somebody else is asked.
+    #[must_use]
+    pub const fn asks(self) -> bool {
+        matches!(self, Self::SubscribeProxy | Self::SubscribeStreamProxy | Self::PublishProxy)
+    }
 }
 
 /// What came of a rule.
@@ -102,6 +117,8 @@ pub enum Outcome {
     Satisfied,
     /// It allows the request: no other rule matters.
     Allows,
+    /// It leaves the request to a backend: no other rule matters.
+    Asks,
     /// It refuses the request: no other rule matters.
     Refuses,
 }
@@ -114,6 +131,7 @@ impl Outcome {
             Self::Silent => "silent",
             Self::Satisfied => "satisfied",
             Self::Allows => "allows",
+            Self::Asks => "asks",
             Self::Refuses => "refuses",
         }
     }
@@ -141,7 +159,7 @@ impl fmt::Display for Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// This rule allows it.
+    /// This rule allows it, or [asks](Rule::asks) somebody else.
     Allowed(Rule),
     /// An error reply or a disconnect answers it.
     Refused(Refusal),
@@ -193,7 +211,7 @@ impl Decision {
         self.steps.last()
     }
 
-    /// Whether the request is allowed.
+    /// Whether the request is allowed, as far as it is decided here.
     #[must_use]
     pub const fn is_allowed(&self) -> bool {
         matches!(self.verdict, Verdict::Allowed(_))
@@ -256,6 +274,12 @@ impl Trail {
 
     pub(crate) fn allows(&mut self, rule: Rule, why: &'static str) -> Rule {
         self.note(rule, Outcome::Allows, why);
+        rule
+    }
+
+    /// Leaves the decision to a backend.
+    pub(crate) fn asks(&mut self, rule: Rule) -> Rule {
+        self.note(rule, Outcome::Asks, "the application's backend decides");
         rule
     }
 

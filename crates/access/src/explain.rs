@@ -147,6 +147,9 @@ impl Explanation {
     #[must_use]
     pub fn verdict(&self) -> String {
         match self.decision.verdict() {
+            Verdict::Allowed(rule) if rule.asks() => {
+                format!("left to the application's backend by {}", rule.name())
+            }
             Verdict::Allowed(rule) => format!("allowed by {}", rule.name()),
             Verdict::Refused(Refusal::Error(error)) => format!("refused: {error}"),
             Verdict::Refused(Refusal::Disconnect(disconnect)) => format!("disconnected: {disconnect}"),

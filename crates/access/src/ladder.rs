@@ -246,8 +246,14 @@ impl Namespaces {
             }
             trail.silent(Rule::UserLimited, "the channel's name does not list the user");
         } else {
-            // A user-limited channel skips what stands here: a later issue asks proxies at this place.
+            // A user-limited channel skips what stands here (HID-84).
             let rules = channel.rules;
+            if rules.proxies.subscribe.is_some() {
+                return Ok(trail.asks(Rule::SubscribeProxy));
+            }
+            if rules.proxies.subscribe_stream.is_some() {
+                return Ok(trail.asks(Rule::SubscribeStreamProxy));
+            }
             let [client, anonymous] = [rules.allow_subscribe_for_client, rules.allow_subscribe_for_anonymous];
             if by_option(Rule::AllowSubscribeForClient, client, anonymous, query.user, trail) {
                 return Ok(Rule::AllowSubscribeForClient);
@@ -267,7 +273,16 @@ impl Namespaces {
             return Err(trail.refuses(Rule::DataFormat, why, ReplyError::BAD_REQUEST));
         }
         trail.satisfied(Rule::DataFormat, "the data has the channel's format");
-        // A later issue asks proxies at this place.
+        if rules.proxies.publish.is_some() {
+            return Ok(trail.asks(Rule::PublishProxy));
+        }
+        if rules.proxies.subscribe_stream.is_some() {
+            if rules.proxies.bidirectional {
+                return Ok(trail.asks(Rule::SubscribeStreamProxy));
+            }
+            let why = "the channel's publications come from a stream alone";
+            return Err(trail.refuses(Rule::SubscribeStreamProxy, why, ReplyError::NOT_AVAILABLE));
+        }
         let anonymous = rules.allow_publish_for_anonymous;
         let client = rules.allow_publish_for_client;
         if by_option(Rule::AllowPublishForClient, client, anonymous, query.user, trail) {

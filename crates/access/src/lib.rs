@@ -33,7 +33,9 @@ mod route;
 mod tokens;
 
 pub use caps::{Caps, Patterns};
-pub use config::{ChannelConfig, ConfigError, ConfigProblem, NamespaceConfig, NamespacesConfig};
+pub use config::{
+    ChannelConfig, ChannelProxies, ConfigError, ConfigProblem, NamespaceConfig, NamespacesConfig,
+};
 pub use decision::{Decision, Outcome, Rule, Step, Verdict};
 pub use deny::DenyAll;
 pub use explain::{Action, ExplainQuery, Explanation, TokenReport, explain};

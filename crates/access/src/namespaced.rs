@@ -11,7 +11,8 @@ use crate::forward::forward;
 use crate::ladder::{Asked, Attributes, PublishQuery, ReadQuery, SubscribeQuery, TokenCheck};
 use crate::{Decision, Live, Namespaces, Rule};
 
-/// Decides about subscriptions and publications by the rules of namespaces, and leaves the rest to `H`.
+/// Decides about subscriptions and publications by the rules of namespaces, and leaves the rest to `H`: also those that a
+/// namespace leaves to somebody else ([`ChannelProxies`](crate::ChannelProxies)).
 ///
 /// It knows no tokens: a subscription that comes with one is refused with 103, unless
 /// [`Tokens`](crate::Tokens) stands before it.
@@ -41,7 +42,11 @@ impl<H: Hooks> Hooks for Namespaced<H> {
         };
         let decision = self.namespaces.with(|namespaces| namespaces.check_subscribe(&query));
         let by = settle(&self.namespaces, "subscribe", decision, &request.client, &request.channel)?;
+        if by.asks() {
+            return self.inner.subscribe(request).await;
+        }
         let mut granted = SubscribeDecision::default();
+        granted.client_side_refresh = client_refreshes(&self.namespaces, &request.channel);
         granted.options = self.namespaces.with(|namespaces| {
             let asked = Asked::from(&request);
             namespaces.subscription_options(
@@ -81,7 +86,10 @@ impl<H: Hooks> Hooks for Namespaced<H> {
             data: &request.data,
         };
         let decision = self.namespaces.with(|namespaces| namespaces.check_publish(&query));
-        settle(&self.namespaces, "publish", decision, &request.client, &request.channel)?;
+        let by = settle(&self.namespaces, "publish", decision, &request.client, &request.channel)?;
+        if by.asks() {
+            return self.inner.publish(request).await;
+        }
         Ok(PublishDecision::default())
     }
 
@@ -90,6 +98,13 @@ impl<H: Hooks> Hooks for Namespaced<H> {
     }
 
     forward!(inner: connect rpc message cache_empty refresh sub_refresh command erred stays tick answered unsubscribed disconnected);
+}
+
+/// Whether clients refresh their subscriptions of a channel themselves (SUBT-16).
+pub(crate) fn client_refreshes(namespaces: &Live<Namespaces>, channel: &str) -> bool {
+    namespaces.with(|namespaces| {
+        namespaces.find(channel).is_ok_and(|resolved| resolved.rules.proxies.sub_refresh.is_none())
+    })
 }
 
 /// Notes what was decided and makes an answer of it.

@@ -12,7 +12,7 @@ use tourbillon_node::{
 };
 use tourbillon_types::{Channel, ReplyError};
 
-use crate::config::{ChannelConfig, ConfigError, ConfigProblem, NamespacesConfig};
+use crate::config::{ChannelConfig, ChannelProxies, ConfigError, ConfigProblem, NamespacesConfig};
 use crate::decision::{Decision, Rule, with_reason};
 use crate::expression::{Expression, ExpressionError};
 use crate::grammar::{Grammar, Name};
@@ -114,6 +114,8 @@ pub struct ChannelRules {
     pub batching: Option<Batching>,
     /// `overflow_policy`
     pub overflow: OverflowPolicy,
+    /// Which questions are left to others.
+    pub proxies: ChannelProxies,
 }
 
 /// A channel with its rules.
@@ -396,6 +398,7 @@ impl ChannelRules {
             data_format: data_format(path, &config.publication_data_format)?.unwrap_or(default_format),
             batching: batching(path, config)?,
             overflow: overflow_policy(path, &config.overflow_policy)?,
+            proxies: proxies(path, &config.proxies)?,
         })
     }
 }
@@ -440,6 +443,22 @@ fn overflow_policy(path: &str, name: &str) -> Result<OverflowPolicy, ConfigError
             problem: ConfigProblem::OverflowPolicy(other.to_owned()),
         }),
     }
+}
+
+/// A stream decides about everything that the other three do.
+fn proxies(path: &str, proxies: &ChannelProxies) -> Result<ChannelProxies, ConfigError> {
+    if proxies.subscribe_stream.is_some() {
+        let others = [
+            (&proxies.subscribe, "subscribe_proxy_enabled"),
+            (&proxies.publish, "publish_proxy_enabled"),
+            (&proxies.sub_refresh, "sub_refresh_proxy_enabled"),
+        ];
+        if let Some((_, other)) = others.into_iter().find(|(proxy, _)| proxy.is_some()) {
+            let path = format!("{path}.subscribe_stream_proxy_enabled");
+            return Err(ConfigError { path, problem: ConfigProblem::Excludes(other) });
+        }
+    }
+    Ok(proxies.clone())
 }
 
 fn recovery_mode(path: &str, config: &ChannelConfig) -> Result<RecoveryMode, ConfigError> {

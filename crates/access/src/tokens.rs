@@ -10,11 +10,11 @@ use tourbillon_node::{
     Client, ClientRights, ConnectDecision, ConnectRequest, Hooks, RefreshDecision, RefreshRequest, Refusal,
     SubRefreshRequest, SubscribeDecision, SubscribeRequest, SubscriptionOptions, TokenMark,
 };
-use tourbillon_types::{Channel, Disconnect, ReplyError, UserId};
+use tourbillon_types::{Channel, ClientId, Disconnect, ReplyError, UserId};
 
 use crate::forward::forward;
 use crate::ladder::{Asked, Attributes, SubscribeQuery, TokenCheck};
-use crate::namespaced::settle;
+use crate::namespaced::{client_refreshes, settle};
 use crate::{Caps, Live, Namespaces, Patterns, Rule, Verdict};
 
 /// How clients say who they are. The options of `client`, under their names.
@@ -31,8 +31,12 @@ pub struct TokensConfig {
     /// The header of the HTTP request that names the user of a client without other credentials (MODE-01).
     /// Whatever stands before the server must set or strip it.
     pub user_id_http_header: Option<HeaderName>,
-    /// Whether the inner hooks decide about clients without a token, as a connect proxy does (AUTH-13, MODE-05).
+    /// Whether the inner hooks decide about clients without a token, as a connect proxy does (AUTH-13, MODE-05). Those
+    /// that they leave [undecided](ConnectDecision::undecided) are clients without credentials.
     pub ask_inner: bool,
+    /// Whether the inner hooks decide how long connections go on, as a refresh proxy does: clients do not refresh then,
+    /// with a token or without one (LIFE-03).
+    pub inner_refreshes: bool,
     /// Users get a channel of their own as they connect (LIFE-10).
     pub personal_channel: Option<PersonalChannel>,
 }
@@ -58,6 +62,7 @@ impl TokensConfig {
             disallow_anonymous_connection_tokens: false,
             user_id_http_header: None,
             ask_inner: false,
+            inner_refreshes: false,
             personal_channel: None,
         }
     }
@@ -120,16 +125,24 @@ impl<H: Hooks> Hooks for Tokens<H> {
     ) -> impl Future<Output = Result<ConnectDecision, Refusal>> + Send {
         async move {
             let config = self.config.load();
-            if request.token.is_empty() && config.ask_inner {
+            let mut decision = if request.token.is_empty() && config.ask_inner {
+                let lone = Lone::new(&config, &request);
                 let mut decision = self.inner.connect(request).await?;
-                grant_personal(&config, &self.namespaces.load(), &mut decision)?;
-                return Ok(decision);
-            }
-            if let Some(loading) = config.token.load_keys(&request.token, request.unix_seconds) {
-                loading.await;
-            }
-            let namespaces = self.namespaces.load();
-            admit(&config, &namespaces, &self.patterns, &request)
+                let namespaces = self.namespaces.load();
+                if decision.undecided {
+                    decision = lone.admit(&config, &namespaces)?;
+                } else {
+                    grant_personal(&config, &namespaces, &mut decision)?;
+                }
+                decision
+            } else {
+                if let Some(loading) = config.token.load_keys(&request.token, request.unix_seconds) {
+                    loading.await;
+                }
+                admit(&config, &self.namespaces.load(), &self.patterns, &request)?
+            };
+            decision.client_side_refresh &= !config.inner_refreshes;
+            Ok(decision)
         }
     }
 
@@ -162,6 +175,7 @@ impl<H: Hooks> Hooks for Tokens<H> {
             let decision = self.namespaces.with(|namespaces| namespaces.check_subscribe(&query));
             settle(&self.namespaces, "subscribe", decision, &client, &channel)?;
             let mut granted = SubscribeDecision::default();
+            granted.client_side_refresh = client_refreshes(&self.namespaces, &channel);
             if let Ok(claims) = claims {
                 granted.token = TokenMark::new(claims.token_id.as_deref(), claims.issued_at);
                 granted.options = self.namespaces.with(|namespaces| {
@@ -240,22 +254,45 @@ fn admit(
     patterns: &Patterns,
     request: &ConnectRequest,
 ) -> Result<ConnectDecision, Refusal> {
-    let mut decision = if !request.token.is_empty() {
-        by_token(config, namespaces, patterns, request)?
-    } else if config.allow_anonymous_connect_without_token || namespaces.is_insecure() {
-        ConnectDecision::new(UserId::anonymous())
-    } else if let Some(user) = config.user_of(&request.headers) {
-        let mut decision = ConnectDecision::new(user);
-        grant_personal(config, namespaces, &mut decision)?;
-        return Ok(decision);
-    } else {
-        let why = "no credentials";
-        tracing::debug!(client = %request.client, "connection refused: {why}");
-        return Err(namespaces.refuse(Disconnect::BAD_REQUEST, &why));
-    };
+    if request.token.is_empty() {
+        return Lone::new(config, request).admit(config, namespaces);
+    }
+    let mut decision = by_token(config, namespaces, patterns, request)?;
     grant_personal(config, namespaces, &mut decision)?;
     grant_requested(namespaces, &request.channels, &mut decision)?;
     Ok(decision)
+}
+
+/// Somebody without a token.
+struct Lone {
+    client: ClientId,
+    /// The user that a header names.
+    user: Option<UserId>,
+    channels: Vec<Channel>,
+}
+
+impl Lone {
+    fn new(config: &TokensConfig, request: &ConnectRequest) -> Self {
+        let ConnectRequest { client, channels, headers, .. } = request;
+        Self { client: *client, user: config.user_of(headers), channels: channels.clone() }
+    }
+
+    fn admit(self, config: &TokensConfig, namespaces: &Namespaces) -> Result<ConnectDecision, Refusal> {
+        if config.allow_anonymous_connect_without_token || namespaces.is_insecure() {
+            let mut decision = ConnectDecision::new(UserId::anonymous());
+            grant_personal(config, namespaces, &mut decision)?;
+            grant_requested(namespaces, &self.channels, &mut decision)?;
+            return Ok(decision);
+        }
+        if let Some(user) = self.user {
+            let mut decision = ConnectDecision::new(user);
+            grant_personal(config, namespaces, &mut decision)?;
+            return Ok(decision);
+        }
+        let why = "no credentials";
+        tracing::debug!(client = %self.client, "connection refused: {why}");
+        Err(namespaces.refuse(Disconnect::BAD_REQUEST, &why))
+    }
 }
 
 fn by_token(
@@ -357,7 +394,8 @@ fn grant_requested(
         let user = &decision.user;
         let query = SubscribeQuery { channel, user, attributes, kind: 0, token: TokenCheck::Absent };
         let checked = namespaces.check_subscribe(&query);
-        if checked.is_allowed() && granted.insert(channel.clone()) {
+        let asks = checked.deciding().is_some_and(|step| step.rule.asks());
+        if checked.is_allowed() && !asks && granted.insert(channel.clone()) {
             let (asked, token) = (Asked::default(), Overrides::default());
             let mut options = namespaces.subscription_options(channel, user, attributes, asked, token)?;
             options.revocable = *checked.verdict() == Verdict::Allowed(Rule::Capabilities);

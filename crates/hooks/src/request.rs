@@ -49,6 +49,9 @@ pub struct Client {
     /// The headers of its HTTP request that the node was told to keep
     /// (`NodeConfig::keep_headers` of the node). Never logged.
     pub headers: KeptHeaders,
+    /// The headers that the client put into its first message, as far as the node was told to keep them
+    /// (`NodeConfig::keep_emulated_headers` of the node, LIFE-09). Not to be trusted like real ones. Never logged.
+    pub emulated_headers: KeptHeaders,
     /// What its token said of itself; `None` for a connection without a token, or whose token says nothing.
     pub token: Option<Box<TokenMark>>,
 }
@@ -70,6 +73,7 @@ impl Client {
             peer: None,
             suppressed: PushKinds::NONE,
             headers: KeptHeaders::default(),
+            emulated_headers: KeptHeaders::default(),
             token: None,
         }
     }
@@ -182,6 +186,9 @@ pub struct ConnectDecision {
     /// Whether it takes the place of the user's other connections, which end with 3504 (LIFE-10). The limit of
     /// connections of a user does not refuse it then. Means nothing for the user without a name.
     pub single_connection: bool,
+    /// The program has nothing to say about who this is: nothing else here counts. A decorator may decide instead; if none
+    /// does, the connection is refused with 3501.
+    pub undecided: bool,
 }
 
 impl ConnectDecision {
@@ -200,6 +207,7 @@ impl ConnectDecision {
             rights: None,
             subscriptions: Vec::new(),
             single_connection: false,
+            undecided: false,
         }
     }
 }
@@ -405,6 +413,8 @@ pub enum PublishDecision {
         data: Option<Payload>,
         /// How it is published; `history` is filled from [`ChannelOptions`](crate::ChannelOptions) when `None`.
         options: Box<PublishOptions>,
+        /// Nothing of `options` is filled from the channel's rules, but for who publishes.
+        as_is: bool,
     },
     /// The program has published it already.
     Done(Published),
@@ -412,7 +422,7 @@ pub enum PublishDecision {
 
 impl Default for PublishDecision {
     fn default() -> Self {
-        Self::Publish { data: None, options: Box::default() }
+        Self::Publish { data: None, options: Box::default(), as_is: false }
     }
 }
 
@@ -524,6 +534,8 @@ pub struct RefreshDecision {
     pub expire_at: Option<i64>,
     /// What is told of it to others from now on; `None` leaves it.
     pub info: Option<Payload>,
+    /// What the program keeps about it from now on; `None` leaves it. For connections.
+    pub meta: Option<Payload>,
     /// What its new token said of itself; `None` leaves what is known. The node keeps it for connections.
     pub token: Option<Box<TokenMark>>,
     /// What the program decided about the connection from now on; `None` leaves it. Subscriptions that depend on it and
@@ -543,6 +555,7 @@ impl RefreshDecision {
             expired: false,
             expire_at,
             info: None,
+            meta: None,
             token: None,
             rights: None,
             allow: None,

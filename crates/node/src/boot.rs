@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use tourbillon_protocol::command;
 use tourbillon_transport::{ConnContext, Held, TransportInfo};
 use tourbillon_types::{Channel, Now, Payload, StreamPosition, UserId};
@@ -66,6 +66,18 @@ impl Boot {
         kept.into()
     }
 
+    /// The same of those that the client wrote into its connect command. What cannot be a header is none.
+    pub(crate) fn kept_emulated(names: &[HeaderName], written: &[(String, String)]) -> KeptHeaders {
+        let mut kept = HeaderMap::new();
+        for (name, value) in written {
+            let name = names.iter().find(|kept| kept.as_str().eq_ignore_ascii_case(name));
+            if let (Some(name), Ok(value)) = (name, HeaderValue::try_from(value)) {
+                kept.insert(name, value);
+            }
+        }
+        kept.into()
+    }
+
     /// The question whether the connection is accepted.
     pub(crate) fn into_request(
         self,
@@ -95,7 +107,12 @@ impl Boot {
 }
 
 impl Known {
-    pub(crate) fn into_client(self, conn: &Conn, transport: &TransportInfo, headers: KeptHeaders) -> Client {
+    pub(crate) fn into_client(
+        self,
+        conn: &Conn,
+        transport: &TransportInfo,
+        (headers, emulated_headers): (KeptHeaders, KeptHeaders),
+    ) -> Client {
         let Self { user, info, meta, terms, token } = self;
         Client {
             id: conn.client,
@@ -111,6 +128,7 @@ impl Known {
             peer: transport.peer,
             suppressed: transport.suppressed,
             headers,
+            emulated_headers,
             token,
         }
     }

@@ -69,10 +69,11 @@ pub(crate) enum Effect {
     },
     /// The connection was attached to a channel.
     Attached(Attachment),
-    /// The connection has a new token: what is told of it to others from now on, what the token says of itself, and what
-    /// it lets the connection do.
+    /// The connection goes on: what is told of it to others from now on, what is kept about it, what its new token says of
+    /// itself, and what it lets the connection do.
     Renewed {
         info: Option<Payload>,
+        meta: Option<Payload>,
         token: Option<Box<TokenMark>>,
         rights: Option<ClientRights>,
     },
@@ -336,6 +337,7 @@ fn answer(
                 let mut decision = shared.deadline(decision).await;
                 let effect = decision.as_mut().map_or(Effect::None, |decision| Effect::Renewed {
                     info: decision.info.clone(),
+                    meta: decision.meta.take(),
                     token: decision.token.take(),
                     rights: decision.rights.take(),
                 });
@@ -575,8 +577,8 @@ async fn publish_call(
 ) -> Result<(), Refusal> {
     let PublishRequest { client, channel, data, .. } = request.clone();
     let decision = shared.deadline(shared.hooks.clone().publish(request)).await?;
-    let PublishDecision::Publish { data: replaced, mut options } = decision else { return Ok(()) };
-    if options.history.is_none() {
+    let PublishDecision::Publish { data: replaced, mut options, as_is } = decision else { return Ok(()) };
+    if options.history.is_none() && !as_is {
         let rules = shared.hooks.channel_options(&channel)?;
         options.history = rules.history;
         options.delta |= rules.delta_publish;
@@ -626,7 +628,10 @@ async fn try_connect(
     mut boot: Box<Boot>,
     now: Now,
 ) -> Result<(Accepted, Effect), Refusal> {
-    let kept = boot.kept_headers(&shared.config.keep_headers);
+    let kept = (
+        boot.kept_headers(&shared.config.keep_headers),
+        Boot::kept_emulated(&shared.config.keep_emulated_headers, &connect.headers),
+    );
     let mut wishes: HashMap<Channel, Wish> = connect
         .subs
         .iter()
@@ -639,6 +644,9 @@ async fn try_connect(
     conn.set_named(Named { name: !connect.name.is_empty(), version: !connect.version.is_empty() });
     let (request, transport) = boot.into_request(conn, *connect, now);
     let decision = shared.deadline(shared.hooks.clone().connect(request)).await?;
+    if decision.undecided {
+        return Err(Disconnect::BAD_REQUEST.into());
+    }
     let ConnectDecision { user, expire_at, client_side_refresh, info, data, meta, token, .. } = decision;
     let terms = ClientTerms::new(decision.labels, decision.rights);
     let subscriptions = decision.subscriptions;

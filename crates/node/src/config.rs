@@ -68,6 +68,8 @@ pub struct NodeConfig {
     /// Headers of a connection's HTTP request that stay available to hooks after `connect`. Each costs memory
     /// for as long as the connection lasts. Default none.
     pub keep_headers: Vec<HeaderName>,
+    /// Headers that a client puts into its connect command that stay available likewise (LIFE-09). Default none.
+    pub keep_emulated_headers: Vec<HeaderName>,
     /// What unidirectional clients are told instead of an error that refuses their connect; the first entry of a code
     /// counts. Default none: codes without an entry have the protocol's own (UNI-08).
     pub unidirectional_disconnects: Vec<(ErrorCode, Disconnect)>,
@@ -102,6 +104,7 @@ impl Default for NodeConfig {
             write_timeout: Duration::from_secs(1),
             close_timeout: Duration::from_secs(5),
             keep_headers: Vec::new(),
+            keep_emulated_headers: Vec::new(),
             unidirectional_disconnects: Vec::new(),
         }
     }

@@ -238,7 +238,10 @@ impl<R: TransportReader> Driver<R> {
         match effect {
             Effect::None => {}
             Effect::Attached(attachment) => attached = Some(attachment),
-            Effect::Renewed { info, token, rights } => {
+            Effect::Renewed { info, meta, token, rights } => {
+                if let (Some(client), Some(meta)) = (&mut self.client, meta) {
+                    Arc::make_mut(client).meta = meta.detached().into();
+                }
                 if let (Some(client), Some(token)) = (&mut self.client, token) {
                     Arc::make_mut(client).token = Some(token);
                 }

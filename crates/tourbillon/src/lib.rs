@@ -14,6 +14,7 @@
 //! | `auth` | [`auth`]: connection and subscription tokens | |
 //! | `access` | [`access`]: namespaces and permissions as hooks | |
 //! | `api` | [`api`]: the server API as a tower service | |
+//! | `proxy` | [`proxy`]: hooks that ask a backend over HTTP or GRPC | |
 //! | `full` | all of them | |
 //!
 //! # Embedding
@@ -52,6 +53,8 @@ pub use tourbillon_broker as broker;
 pub use tourbillon_broker_memory as memory;
 pub use tourbillon_node::{self as node, *};
 pub use tourbillon_protocol as protocol;
+#[cfg(feature = "proxy")]
+pub use tourbillon_proxy as proxy;
 pub use tourbillon_recovery as recovery;
 pub use tourbillon_session as session;
 pub use tourbillon_transport as transport;

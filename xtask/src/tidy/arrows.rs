@@ -48,7 +48,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ),
     ("load", &["auth", "protocol", "types"]),
     ("access", &["node", "auth", "types"]),
-    ("proxy", &["node", "types"]),
+    ("proxy", &["hooks", "broker", "tls", "types"]),
     ("api", &["node", "types"]),
     ("consumers", &["api", "types"]),
     ("admin", &["api", "node", "types"]),

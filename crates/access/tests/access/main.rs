@@ -13,6 +13,7 @@ mod logs;
 mod namespaced;
 mod patterns;
 mod properties;
+mod proxies;
 mod publish;
 mod reading;
 mod refresh;

@@ -1,0 +1,245 @@
+//! One backend that can be asked.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::Uri;
+use tourbillon_hooks::Refusal;
+use tourbillon_tls::TlsClient;
+use tourbillon_tls::rustls::ClientConfig;
+use tourbillon_tls::rustls::pki_types::ServerName;
+use tourbillon_types::{Clock as _, ReplyError, SystemClock};
+
+use crate::config::{ConfigError, EndpointConfig};
+use crate::connector::Connector;
+use crate::event::{Envelope, Event, Question, Reply};
+use crate::grpc::GrpcCaller;
+use crate::headers::{Forward, Origin};
+use crate::http1::HttpCaller;
+use crate::proto;
+use crate::stats::{Counters, ProxyStats};
+use crate::target::{Address, Target};
+
+/// Why a call failed. Tells nothing of what was sent or answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// No connection came about.
+    #[error("the backend cannot be reached")]
+    Unreachable,
+    /// The connection broke before the answer was complete.
+    #[error("the backend broke off")]
+    Broken,
+    /// The answer did not come in time.
+    #[error("the backend did not answer in time")]
+    TimedOut,
+    /// The answer is longer than answers may be.
+    #[error("the backend's answer is too long")]
+    TooLong,
+    /// The answer has another form.
+    #[error("the backend's answer cannot be read")]
+    Unreadable,
+    /// The answer has another status than 200.
+    #[error("the backend answered with status {0}")]
+    Status(u16),
+    /// The answer is a status of GRPC.
+    #[error("the backend answered with status {0} of GRPC")]
+    Grpc(i32),
+    /// What a client sent is not JSON and cannot be passed on as such.
+    #[error("the client's data is not JSON, and the proxy has no binary_encoding")]
+    Unsayable,
+}
+
+impl CallError {
+    /// What the client is told.
+    #[must_use]
+    pub const fn to_reply_error(self) -> ReplyError {
+        match self {
+            Self::Unsayable => ReplyError::BAD_REQUEST,
+            _ => ReplyError::INTERNAL,
+        }
+    }
+}
+
+enum Caller {
+    Http(HttpCaller),
+    Grpc(GrpcCaller),
+}
+
+/// One backend that can be asked. It connects when it is asked, and keeps its connections for a while.
+pub struct Endpoint {
+    name: String,
+    caller: Caller,
+    forward: Forward,
+    credentials: Option<(http::HeaderName, http::HeaderValue)>,
+    transforms: Vec<crate::StatusTransform>,
+    timeout: Duration,
+    pub(crate) binary: bool,
+    pub(crate) with_meta: bool,
+    counters: [Counters; Event::ALL.len()],
+    clock: SystemClock,
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Endpoint {
+    /// Makes an endpoint of its options. Nothing is connected yet.
+    ///
+    /// # Errors
+    ///
+    /// The first option that cannot be used.
+    pub fn new(config: &EndpointConfig) -> Result<Self, ConfigError> {
+        let wrong = |option, problem| ConfigError { option, problem };
+        if config.timeout.is_zero() {
+            return Err(wrong("timeout", "must be more than zero"));
+        }
+        if config.max_answer == 0 {
+            return Err(wrong("max_answer", "must be more than zero"));
+        }
+        if config.endpoint.is_empty() {
+            return Err(wrong("endpoint", "must be set"));
+        }
+        let target = Target::parse(&config.endpoint).map_err(|problem| wrong("endpoint", problem))?;
+        let is_http = target.is_http();
+        let tls = tls_of(config, &target)?;
+        let connector = Connector::new(target.address().clone(), tls.clone(), config.timeout);
+        let max_answer = config.max_answer;
+        let caller = match target {
+            Target::Http { uri, authorization, .. } => {
+                Caller::Http(HttpCaller::new(connector, uri, authorization, max_answer))
+            }
+            Target::Grpc { authority, .. } => {
+                let scheme = if tls.is_some() { "https" } else { "http" };
+                let origin = Uri::builder().scheme(scheme).authority(authority).path_and_query("/").build();
+                let origin = origin.map_err(|_| wrong("endpoint", "is not an address of GRPC"))?;
+                Caller::Grpc(GrpcCaller::new(connector, origin, max_answer, config.grpc.compression))
+            }
+        };
+        Ok(Self {
+            name: config.name.clone(),
+            caller,
+            forward: Forward::new(config, is_http),
+            credentials: config.grpc.credentials.clone().filter(|_| !is_http),
+            transforms: config.http.status_transforms.clone(),
+            timeout: config.timeout,
+            binary: config.binary_encoding,
+            with_meta: config.include_connection_meta,
+            counters: Default::default(),
+            clock: SystemClock::new(),
+        })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is asked over HTTP, not GRPC.
+    #[must_use]
+    pub const fn is_http(&self) -> bool {
+        matches!(self.caller, Caller::Http(_))
+    }
+
+    /// What was counted so far: an entry for each event it was asked about (PRX-16).
+    #[must_use]
+    pub fn stats(&self) -> Vec<ProxyStats> {
+        let protocol = if self.is_http() { "http" } else { "grpc" };
+        let each = Event::ALL.iter().zip(&self.counters);
+        each.filter_map(|(event, counters)| counters.read(&self.name, protocol, *event)).collect()
+    }
+
+    /// Asks, within the time that there is.
+    pub(crate) async fn ask<Q: Question>(
+        &self,
+        question: Q,
+        origin: Option<Origin<'_>>,
+    ) -> Result<Envelope<<Q::Answer as Reply>::Result>, CallError> {
+        let headers = self.headers(origin);
+        let call = self.counters.get(Q::EVENT as usize).map(Counters::begin);
+        let begun = self.clock.now().instant;
+        let asked = async {
+            match &self.caller {
+                Caller::Http(caller) => caller.call(&question, headers).await,
+                Caller::Grpc(caller) => caller.call(question, headers).await,
+            }
+        };
+        let answer = tokio::time::timeout(self.timeout, asked).await.unwrap_or(Err(CallError::TimedOut));
+        let took = self.clock.now().instant - begun;
+        let answer = answer.or_else(|error| self.transformed::<Q>(error));
+        if let Some(call) = call {
+            call.end(took, answer.is_err());
+        }
+        match answer {
+            Ok(answer) => Ok(answer.take()),
+            Err(CallError::Unsayable) => Err(CallError::Unsayable),
+            Err(error) => {
+                let event = Q::EVENT.name();
+                tracing::warn!(proxy = %self.name, event, %error, "a proxy's call failed");
+                Err(error)
+            }
+        }
+    }
+
+    fn headers(&self, origin: Option<Origin<'_>>) -> HeaderMap {
+        let mut headers = self.forward.headers(origin);
+        if let Some((name, value)) = &self.credentials {
+            headers.insert(name, value.clone());
+        }
+        headers
+    }
+
+    /// What a status means that is not 200 (PRX-03).
+    fn transformed<Q: Question>(&self, error: CallError) -> Result<Q::Answer, CallError> {
+        let CallError::Status(status) = error else { return Err(error) };
+        let found = self.transforms.iter().find(|transform| transform.status == status).ok_or(error)?;
+        let (error, disconnect) = match &found.to {
+            Refusal::Error(ReplyError { code, message, temporary }) => {
+                let (code, message) = (code.0, message.to_string());
+                (Some(proto::Error { code, message, temporary: *temporary }), None)
+            }
+            Refusal::Disconnect(why) => {
+                let (code, reason) = (why.code, why.reason.to_string());
+                (None, Some(proto::Disconnect { code, reason }))
+            }
+        };
+        Ok(Q::Answer::refusing(error, disconnect))
+    }
+}
+
+/// TLS towards a backend, and the name that it must prove.
+fn tls_of(
+    config: &EndpointConfig,
+    target: &Target,
+) -> Result<Option<(ClientConfig, ServerName<'static>)>, ConfigError> {
+    let http = target.is_http();
+    let (given, server_name, option, alpn) = if http {
+        (&config.http.tls, &config.http.server_name, "http.tls", &b"http/1.1"[..])
+    } else {
+        (&config.grpc.tls, &config.grpc.server_name, "grpc.tls", &b"h2"[..])
+    };
+    if given.is_none() && !target.is_https() || http && !target.is_https() {
+        return Ok(None);
+    }
+    let everybodys = || {
+        let config = TlsClient::default().config();
+        config.map_err(|_| ConfigError { option, problem: "TLS cannot be set up" })
+    };
+    let mut tls = given.clone().map_or_else(everybodys, Ok)?;
+    tls.alpn_protocols = vec![alpn.to_vec()];
+    let host = match target.address() {
+        Address::Tcp { host, .. } => host.as_str(),
+        Address::Unix(_) => "localhost",
+    };
+    let name = if server_name.is_empty() { host } else { server_name };
+    let name = ServerName::try_from(name.to_owned()).map_err(|_| ConfigError {
+        option,
+        problem: "the backend has no name that a certificate can have",
+    })?;
+    Ok(Some((tls, name)))
+}

@@ -1,0 +1,82 @@
+//! Questions as calls of GRPC.
+
+use std::time::Duration;
+
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Uri};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tonic::body::Body;
+use tonic::client::Grpc;
+use tonic::codec::CompressionEncoding;
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Status};
+use tonic_prost::ProstCodec;
+
+use crate::connector::Connector;
+use crate::endpoint::CallError;
+use crate::event::Question;
+
+/// How often a connection with calls is asked whether it is still there, and how long that may take. Without it, one
+/// whose backend vanished would be asked again and again.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
+
+/// A backend that is asked over GRPC.
+pub(crate) struct GrpcCaller {
+    client: Client<Connector, Body>,
+    origin: Uri,
+    max_answer: usize,
+    compression: bool,
+}
+
+impl GrpcCaller {
+    pub(crate) fn new(connector: Connector, origin: Uri, max_answer: usize, compression: bool) -> Self {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .http2_only(true)
+            .http2_adaptive_window(true)
+            .http2_keep_alive_interval(KEEP_ALIVE.0)
+            .http2_keep_alive_timeout(KEEP_ALIVE.1)
+            .build(connector);
+        Self { client, origin, max_answer, compression }
+    }
+
+    pub(crate) fn grpc(&self) -> Grpc<Client<Connector, Body>> {
+        let grpc = Grpc::with_origin(self.client.clone(), self.origin.clone())
+            .accept_compressed(CompressionEncoding::Gzip)
+            .max_decoding_message_size(self.max_answer);
+        if self.compression { grpc.send_compressed(CompressionEncoding::Gzip) } else { grpc }
+    }
+
+    pub(crate) async fn call<Q: Question>(
+        &self,
+        question: Q,
+        headers: HeaderMap,
+    ) -> Result<Q::Answer, CallError> {
+        let codec = ProstCodec::<Q, Q::Answer>::default();
+        let path = PathAndQuery::from_static(Q::PATH);
+        let request = with_metadata(question, headers);
+        let response = self.grpc().unary(request, path, codec).await;
+        response.map(tonic::Response::into_inner).map_err(|status| failure(&status))
+    }
+}
+
+/// A message with headers as its metadata. Values that are no text cannot be.
+pub(crate) fn with_metadata<M>(message: M, mut headers: HeaderMap) -> tonic::Request<M> {
+    let unfit: Vec<_> =
+        headers.iter().filter(|(_, value)| value.to_str().is_err()).map(|(name, _)| name.clone()).collect();
+    for name in unfit {
+        headers.remove(name);
+    }
+    tonic::Request::from_parts(MetadataMap::from_headers(headers), tonic::Extensions::default(), message)
+}
+
+/// What a status means. Its text is not told: it is the backend's.
+pub(crate) fn failure(status: &Status) -> CallError {
+    match status.code() {
+        Code::Unavailable => CallError::Unreachable,
+        Code::OutOfRange => CallError::TooLong,
+        code => CallError::Grpc(code as i32),
+    }
+}
