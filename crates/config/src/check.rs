@@ -10,7 +10,7 @@ use tourbillon::node::NodeConfig;
 use tourbillon::websocket::{UniWebSocketConfig, WebSocketConfig};
 use tourbillon::webtransport::WebTransportConfig;
 use tourbillon_access::{
-    ChannelConfig, LimitsConfig, NamespaceConfig, Namespaces, NamespacesConfig, TokensConfig,
+    ChannelConfig, ChannelProxies, LimitsConfig, NamespaceConfig, Namespaces, NamespacesConfig, TokensConfig,
 };
 use tourbillon_api::HttpApiConfig;
 
@@ -358,6 +358,7 @@ fn channel_config(check: &mut Checker, path: &str, rules: &ChannelRules) -> Chan
         batch_max_delay: check.duration(&format!("{path}.batch_max_delay"), rules.batch_max_delay),
         batch_flush_latest: rules.batch_flush_latest,
         overflow_policy: rules.overflow_policy.clone(),
+        proxies: ChannelProxies::default(),
     }
 }
 
