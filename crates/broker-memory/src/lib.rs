@@ -26,6 +26,10 @@
 //! delivering, which makes the order of offsets that of deliveries. Reading does not wait for deliveries: streams have
 //! other locks, 64 of them, each held for one look-up, append or page.
 //!
+//! # Keyed channels
+//!
+//! [`MemoryMaps`] is a store of keyed channels, independent of the engine, with locks and lifetimes of the same kind.
+//!
 //! # By itself
 //!
 //! ```
@@ -60,6 +64,7 @@
 mod deadlines;
 mod engine;
 mod idempotency;
+mod maps;
 mod members;
 #[cfg(feature = "persistence")]
 mod persistence;
@@ -69,6 +74,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::Inner;
+pub use maps::{MemoryMaps, MemoryMapsStats};
 #[cfg(feature = "persistence")]
 pub use persistence::{Fsync, OpenError, Persistence};
 use tourbillon_broker::{

@@ -5,6 +5,7 @@
 //! claim is held to.
 
 mod control;
+mod maps;
 mod presence;
 mod streams;
 
@@ -17,6 +18,7 @@ use tourbillon_types::{Channel, ClientInfo, Payload, Publication};
 
 use crate::{BrokerEvents, DynBroker, EventSink, Publish, Suppressed};
 pub use control::*;
+pub use maps::*;
 pub use presence::*;
 pub use streams::*;
 
@@ -41,7 +43,10 @@ pub trait Harness {
 
 /// Everything a broker told its node.
 #[derive(Debug, Default)]
-pub struct Log(Mutex<Vec<Event>>);
+pub struct Log {
+    events: Mutex<Vec<Event>>,
+    lost: Mutex<Vec<Option<Channel>>>,
+}
 
 /// One thing that a broker told its node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,13 +76,13 @@ impl Log {
     /// Everything, in order of arrival.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
-        self.0.lock().clone()
+        self.events.lock().clone()
     }
 
     /// A channel's publications, in order of arrival.
     #[must_use]
     pub fn publications(&self, channel: &str) -> Vec<Arc<Publication>> {
-        let log = self.0.lock();
+        let log = self.events.lock();
         let publications = log.iter().filter_map(Event::publication);
         publications
             .filter(|(name, _)| name.as_str() == channel)
@@ -91,10 +96,17 @@ impl Log {
         data(&self.publications(channel))
     }
 
+    /// Of which channels events were said to be lost, in order of arrival; `None` is all of them. They are not among the
+    /// [events](Self::events).
+    #[must_use]
+    pub fn lost(&self) -> Vec<Option<Channel>> {
+        self.lost.lock().clone()
+    }
+
     /// The number of events that arrived, whatever their channel.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.lock().len()
+        self.events.lock().len()
     }
 
     /// Whether nothing arrived.
@@ -106,7 +118,7 @@ impl Log {
 
 impl BrokerEvents for Log {
     fn publication(&self, channel: &Channel, publication: Arc<Publication>) {
-        self.0.lock().push(Event::Publication(channel.clone(), publication));
+        self.events.lock().push(Event::Publication(channel.clone(), publication));
     }
 
     fn delta_publication(
@@ -115,18 +127,20 @@ impl BrokerEvents for Log {
         publication: Arc<Publication>,
         previous: Option<Arc<Publication>>,
     ) {
-        self.0.lock().push(Event::Delta(channel.clone(), publication, previous));
+        self.events.lock().push(Event::Delta(channel.clone(), publication, previous));
     }
 
     fn join(&self, channel: &Channel, info: Arc<ClientInfo>) {
-        self.0.lock().push(Event::Join(channel.clone(), info));
+        self.events.lock().push(Event::Join(channel.clone(), info));
     }
 
     fn leave(&self, channel: &Channel, info: Arc<ClientInfo>) {
-        self.0.lock().push(Event::Leave(channel.clone(), info));
+        self.events.lock().push(Event::Leave(channel.clone(), info));
     }
 
-    fn position_lost(&self, _: Option<&Channel>) {}
+    fn position_lost(&self, channel: Option<&Channel>) {
+        self.lost.lock().push(channel.cloned());
+    }
 }
 
 /// The data of publications, as text.

@@ -8,6 +8,8 @@ mod conformance;
 mod costs;
 #[cfg(test)]
 mod lifetimes;
+#[cfg(test)]
+mod maps;
 #[cfg(all(test, feature = "persistence"))]
 mod persistence;
 #[cfg(test)]
