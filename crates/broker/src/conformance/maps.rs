@@ -410,7 +410,7 @@ pub async fn map_concurrent_changes(harness: impl MapHarness) {
 #[macro_export]
 macro_rules! map_conformance_suite {
     ($block_on:expr, $harness:expr) => {
-        $crate::conformance_suite!(@tests $block_on, $harness,
+        $crate::map_conformance_suite!(@tests $block_on, $harness,
             map_changes_are_numbered map_content_is_kept map_removals_are_changes map_deltas_are_of_keys
             map_channels_without_streams map_nonsense_is_refused map_subscribe_is_a_barrier
             map_unsubscribe_stops_delivery map_concurrent_changes
@@ -422,5 +422,11 @@ macro_rules! map_conformance_suite {
             map_keys_end_in_time map_setting_prolongs map_refreshing_prolongs map_keys_without_an_end
             map_ended_keys_are_not_there map_streams_end_in_time map_channels_end_in_time
             map_idempotency_ends_in_time);
+    };
+    (@tests $block_on:expr, $harness:expr, $($check:ident)*) => {
+        $(#[test]
+        fn $check() {
+            ($block_on)($crate::conformance::$check($harness));
+        })*
     };
 }
