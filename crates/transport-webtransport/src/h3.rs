@@ -10,6 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use h3::error::Code;
 use h3::ext::Protocol;
 use h3::frame::FrameStream;
 use h3::proto::frame::Frame;
@@ -176,6 +177,11 @@ impl Answering {
 
     pub(crate) async fn finish(&mut self) -> Result<(), BodyError> {
         self.0.finish().await.map_err(BodyError::new)
+    }
+
+    /// What was sent is not all: whoever reads it is not to take it for the whole (RFC 9114 section 4.1.1).
+    pub(crate) fn give_up(&mut self) {
+        self.0.stop_stream(Code::H3_INTERNAL_ERROR);
     }
 
     /// Ends the session that the request began, and tells why.

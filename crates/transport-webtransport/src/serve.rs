@@ -35,6 +35,9 @@ const HEAD: Duration = Duration::from_secs(10);
 /// Time within which what is sent of an answer must be taken (HTTP-01).
 const WRITE: Duration = Duration::from_secs(10);
 
+/// The same for a piece of an answer whose length is not known before: a stream, of which every piece counts (EMU-06).
+const PIECE: Duration = Duration::from_secs(1);
+
 /// How long a connection is kept on which nothing is under way, once there was something. Before, it is [`HEAD`].
 const QUIET: Duration = Duration::from_secs(30);
 
@@ -327,12 +330,14 @@ where
         Err(never) => match never {},
     };
     answer.head(Response::from_parts(head, ())).await?;
+    let limit = if body.size_hint().exact().is_some() { WRITE } else { PIECE };
     let mut body = pin!(body);
     while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
         match frame.map(http_body::Frame::into_data) {
             Ok(Ok(data)) => {
-                let Ok(sent) = timeout(WRITE, answer.data(data)).await else {
+                let Ok(sent) = timeout(limit, answer.data(data)).await else {
                     tracing::debug!(%peer, "an answer over HTTP/3 was not taken");
+                    answer.give_up();
                     return Ok(());
                 };
                 sent?;
@@ -341,6 +346,7 @@ where
             Ok(Err(_)) => {}
             Err(error) => {
                 tracing::debug!(%peer, %error, "an answer over HTTP/3 ended early");
+                answer.give_up();
                 return Ok(());
             }
         }

@@ -77,3 +77,29 @@ fn a_connection_on_which_nothing_is_under_way_ends() {
         assert!((28..32).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
     });
 }
+
+/// Of a stream each piece must be taken within a second; the connection goes on.
+#[test]
+fn a_stream_that_is_not_taken_ends_alone() {
+    block_on(async {
+        let server = Server::start(WebTransportConfig::default());
+        let (_connection, mut requests) =
+            h3::client::new(h3_quinn::Connection::new(connect(&server).await)).await.expect("HTTP/3");
+        let request = Request::get("https://localhost/endless").body(()).expect("a request");
+        let mut stalled = requests.send_request(request).await.expect("sent");
+        stalled.finish().await.expect("sent");
+        assert_eq!(stalled.recv_response().await.expect("an answer").status(), StatusCode::OK);
+        tokio::time::pause();
+        let since = tokio::time::Instant::now();
+        server.given_up.notified().await;
+        assert!(since.elapsed().as_secs() < 5, "{:?}", since.elapsed());
+        tokio::time::resume();
+        while let Ok(data) = stalled.recv_data().await {
+            assert!(data.is_some(), "what was given up is not taken for the whole");
+        }
+        let request = Request::get("https://localhost/after").body(()).expect("a request");
+        let mut stream = requests.send_request(request).await.expect("sent");
+        stream.finish().await.expect("sent");
+        assert_eq!(stream.recv_response().await.expect("an answer").status(), StatusCode::OK);
+    });
+}

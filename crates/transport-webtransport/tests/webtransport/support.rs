@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::net::{SocketAddr, UdpSocket};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
@@ -10,9 +11,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body::{Body, Frame};
+use http_body_util::{Either, Full};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -41,12 +43,33 @@ impl Accept<WebTransport> for ToTest {
     }
 }
 
-/// Tells what was asked for.
+/// A stream without an end, which tells when nobody sends it any more.
+pub(crate) struct Endless(Arc<Notify>);
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+impl Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b'.'; 16 * 1024])))))
+    }
+}
+
+/// Tells what was asked for; `/endless` is a stream.
 #[derive(Clone)]
-struct Echo;
+struct Echo(Arc<Notify>);
 
 impl Service<Request<RequestBody>> for Echo {
-    type Response = Response<Full<Bytes>>;
+    type Response = Response<Either<Full<Bytes>, Endless>>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
 
@@ -55,9 +78,12 @@ impl Service<Request<RequestBody>> for Echo {
     }
 
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+        if request.uri().path() == "/endless" {
+            return ready(Ok(Response::new(Either::Right(Endless(self.0.clone())))));
+        }
         let peer = request.extensions().get::<SocketAddr>().is_some();
         let text = format!("{} {} peer: {peer}", request.method(), request.uri().path());
-        ready(Ok(Response::new(Full::from(text))))
+        ready(Ok(Response::new(Either::Left(Full::from(text)))))
     }
 }
 
@@ -67,6 +93,8 @@ pub(crate) struct Server {
     pub(crate) ended: mpsc::UnboundedReceiver<Result<(), ServeError>>,
     pub(crate) door: Arc<Door>,
     pub(crate) stop: watch::Sender<bool>,
+    /// Told of the end of each stream without an end.
+    pub(crate) given_up: Arc<Notify>,
     accepted: mpsc::UnboundedReceiver<(WebTransport, ConnContext)>,
     _endpoint: Endpoint,
 }
@@ -113,22 +141,24 @@ impl Server {
         let (end, ended) = mpsc::unbounded_channel();
         let (door, (stop, stopped)) = (Arc::<Door>::default(), watch::channel(false));
         let http3 = Http3::new(ToTest(accept), Some(config));
+        let given_up = Arc::<Notify>::default();
         tokio::spawn({
-            let (endpoint, door) = (endpoint.clone(), door.clone());
+            let (endpoint, door, given_up) = (endpoint.clone(), door.clone(), given_up.clone());
             async move {
                 while let Some(incoming) = endpoint.accept().await {
                     let (http3, end, door) = (http3.clone(), end.clone(), door.clone());
+                    let echo = Echo(given_up.clone());
                     let mut stopped = stopped.clone();
                     tokio::spawn(async move {
                         let stop = async { drop(stopped.wait_for(|stopped| *stopped).await) };
                         let connecting = incoming.accept().expect("a sound packet");
-                        let served = http3.serve(connecting, Echo, |headers| door.admit(headers), stop);
+                        let served = http3.serve(connecting, echo, |headers| door.admit(headers), stop);
                         let _ = end.send(served.await);
                     });
                 }
             }
         });
-        Self { address, certificate: cert.der().clone(), ended, door, stop, accepted, _endpoint: endpoint }
+        Self { address, certificate: cert.der().clone(), ended, door, stop, given_up, accepted, _endpoint: endpoint }
     }
 
     pub(crate) fn url(&self, path_and_query: &str) -> String {
