@@ -29,8 +29,7 @@ impl Revoker {
             return Err(ApiError::BAD_REQUEST.with_message("expire_at is over already"));
         }
         self.store.keep(revocation, expire_at).await.map_err(refused)?;
-        self.node.recheck(user).await;
-        Ok(())
+        Ok(self.node.recheck(user).await?)
     }
 }
 

@@ -39,9 +39,9 @@ pub(crate) fn decode(method: Method, body: &Bytes) -> Result<ApiCommand, DecodeE
         Method::Publish => parse::<WirePublish<'_>>(body)?.into_publish(body),
         Method::Broadcast => parse::<WirePublish<'_>>(body)?.into_broadcast(body),
         Method::Subscribe => parse::<WireSubscribe<'_>>(body)?.into_command(body),
-        Method::Unsubscribe => Ok(parse::<WireUnsubscribe>(body)?.into_command()),
-        Method::Disconnect => Ok(parse::<WireDisconnect>(body)?.into_command()),
-        Method::Refresh => Ok(parse::<WireRefresh<'_>>(body)?.into_command(body)),
+        Method::Unsubscribe => parse::<WireUnsubscribe>(body)?.into_command(),
+        Method::Disconnect => parse::<WireDisconnect>(body)?.into_command(),
+        Method::Refresh => parse::<WireRefresh<'_>>(body)?.into_command(body),
         Method::Info => parse::<WireNothing>(body).map(|_| ApiCommand::Info),
         Method::Channels => {
             let pattern = parse::<WireChannels>(body)?.pattern.unwrap_or_default();
@@ -266,16 +266,31 @@ impl WirePublish<'_> {
     }
 }
 
-/// Whose connections are meant. `None`: an identifier that nothing can have, so nobody's.
-fn target(user: Option<String>, client: Option<String>, session: Option<String>) -> Option<Target> {
-    let mut target = Target::user(UserId::from(user.unwrap_or_default()));
+/// Whose connections are meant. An identifier that nothing can have means nobody's.
+fn target(
+    user: Option<String>,
+    client: Option<String>,
+    session: Option<String>,
+    label_filter: Option<&TagFilter>,
+    all_users: Option<bool>,
+) -> Result<Target, DecodeError> {
+    let user = user.unwrap_or_default();
+    // Who names a user means that one (PRO-51).
+    let mut target = if all_users.unwrap_or_default() && user.is_empty() {
+        Target::everybody()
+    } else {
+        Target::user(UserId::from(user))
+    };
+    target.labels = label_filter.map(|filter| matcher("label_filter", filter)).transpose()?;
     if let Some(client) = client.filter(|client| !client.is_empty()) {
-        target.client = Some(client.parse().ok()?);
+        let Ok(client) = client.parse() else { return Ok(nobody()) };
+        target.client = Some(client);
     }
     if let Some(session) = session.filter(|session| !session.is_empty()) {
-        target.session = Some(session.parse().ok()?);
+        let Ok(session) = session.parse() else { return Ok(nobody()) };
+        target.session = Some(session);
     }
-    Some(target)
+    Ok(target)
 }
 
 /// An identifier that is none of ours names no connection; the call succeeds on none, as in the original.
@@ -312,7 +327,7 @@ struct WireSubscribe<'a> {
     #[serde(rename = "override", default)]
     overrides: Option<Object<WireOverride>>,
     #[serde(default)]
-    label_filter: Option<serde::de::IgnoredAny>,
+    label_filter: Option<TagFilter>,
     #[serde(default)]
     all_users: Option<bool>,
 }
@@ -353,34 +368,27 @@ impl From<WireOverride> for Overrides {
 
 impl WireSubscribe<'_> {
     fn into_command(self, body: &Bytes) -> Result<ApiCommand, DecodeError> {
-        if let Some(field) = selection(self.label_filter.is_some(), self.all_users) {
-            return Ok(unavailable(field));
-        }
         Ok(ApiCommand::Subscribe(Subscribe {
-            target: target(self.user, self.client, self.session).unwrap_or_else(nobody),
+            target: target(self.user, self.client, self.session, self.label_filter.as_ref(), self.all_users)?,
             channel: Channel::from(self.channel.unwrap_or_default()),
             info: payload(body, "info", self.info, self.b64info.as_deref())?,
             data: payload(body, "data", self.data, self.b64data.as_deref())?,
             expire_at: self.expire_at.filter(|at| *at != 0),
-            server_tags_filter: self.server_tags_filter.as_ref().map(tags_filter).transpose()?,
+            server_tags_filter: self
+                .server_tags_filter
+                .as_ref()
+                .map(|filter| matcher("server_tags_filter", filter))
+                .transpose()?,
             recover_since: self.recover_since.map(|Object(since)| StreamPosition::from(since)),
             overrides: self.overrides.map(|Object(overrides)| Overrides::from(overrides)).unwrap_or_default(),
         }))
     }
 }
 
-/// TF-04. It hides something, so one that is not valid is never left out.
-fn tags_filter(filter: &TagFilter) -> Result<Arc<TagMatcher>, DecodeError> {
+/// It leaves something out, so one that is not valid is never passed over.
+fn matcher(member: &str, filter: &TagFilter) -> Result<Arc<TagMatcher>, DecodeError> {
     let matcher = TagMatcher::new(filter, FilterLimits::default());
-    matcher.map(Arc::new).map_err(|error| DecodeError(format!("server_tags_filter: {error}")))
-}
-
-/// Ways of selecting connections that are not there yet (API-42).
-fn selection(label_filter: bool, all_users: Option<bool>) -> Option<&'static str> {
-    if label_filter {
-        return Some("label_filter");
-    }
-    all_users.unwrap_or_default().then_some("all_users")
+    matcher.map(Arc::new).map_err(|error| DecodeError(format!("{member}: {error}")))
 }
 
 #[derive(Deserialize)]
@@ -394,20 +402,17 @@ struct WireUnsubscribe {
     #[serde(default)]
     session: Option<String>,
     #[serde(default)]
-    label_filter: Option<serde::de::IgnoredAny>,
+    label_filter: Option<TagFilter>,
     #[serde(default)]
     all_users: Option<bool>,
 }
 
 impl WireUnsubscribe {
-    fn into_command(self) -> ApiCommand {
-        if let Some(field) = selection(self.label_filter.is_some(), self.all_users) {
-            return unavailable(field);
-        }
-        ApiCommand::Unsubscribe(Unsubscribe {
-            target: target(self.user, self.client, self.session).unwrap_or_else(nobody),
+    fn into_command(self) -> Result<ApiCommand, DecodeError> {
+        Ok(ApiCommand::Unsubscribe(Unsubscribe {
+            target: target(self.user, self.client, self.session, self.label_filter.as_ref(), self.all_users)?,
             channel: Channel::from(self.channel.unwrap_or_default()),
-        })
+        }))
     }
 }
 
@@ -424,7 +429,7 @@ struct WireDisconnect {
     #[serde(default)]
     disconnect: Option<Object<WireReason>>,
     #[serde(default)]
-    label_filter: Option<serde::de::IgnoredAny>,
+    label_filter: Option<TagFilter>,
     #[serde(default)]
     all_users: Option<bool>,
 }
@@ -438,10 +443,7 @@ struct WireReason {
 }
 
 impl WireDisconnect {
-    fn into_command(self) -> ApiCommand {
-        if let Some(field) = selection(self.label_filter.is_some(), self.all_users) {
-            return unavailable(field);
-        }
+    fn into_command(self) -> Result<ApiCommand, DecodeError> {
         let why = match self.disconnect {
             None => Disconnect::FORCE_DISCONNECT,
             Some(Object(WireReason { code, reason })) => {
@@ -449,17 +451,17 @@ impl WireDisconnect {
                 if !(3000..=4999).contains(&code) || reason.len() > Disconnect::MAX_REASON {
                     let message =
                         "disconnect: the code must be 3000 to 4999 and the reason at most 123 bytes";
-                    return ApiCommand::Refused(ApiError::BAD_REQUEST.with_message(message));
+                    return Ok(ApiCommand::Refused(ApiError::BAD_REQUEST.with_message(message)));
                 }
                 Disconnect::custom(code, reason)
             }
         };
         let whitelist = self.whitelist.unwrap_or_default();
-        ApiCommand::Disconnect(DisconnectUser {
-            target: target(self.user, self.client, self.session).unwrap_or_else(nobody),
+        Ok(ApiCommand::Disconnect(DisconnectUser {
+            target: target(self.user, self.client, self.session, self.label_filter.as_ref(), self.all_users)?,
             why,
             whitelist: whitelist.iter().filter_map(|client| client.parse().ok()).collect(),
-        })
+        }))
     }
 }
 
@@ -478,22 +480,19 @@ struct WireRefresh<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
     info: Option<&'a RawValue>,
     #[serde(default)]
-    label_filter: Option<serde::de::IgnoredAny>,
+    label_filter: Option<TagFilter>,
     #[serde(default)]
     all_users: Option<bool>,
 }
 
 impl WireRefresh<'_> {
-    fn into_command(self, body: &Bytes) -> ApiCommand {
-        if let Some(field) = selection(self.label_filter.is_some(), self.all_users) {
-            return unavailable(field);
-        }
-        ApiCommand::Refresh(Refresh {
-            target: target(self.user, self.client, self.session).unwrap_or_else(nobody),
+    fn into_command(self, body: &Bytes) -> Result<ApiCommand, DecodeError> {
+        Ok(ApiCommand::Refresh(Refresh {
+            target: target(self.user, self.client, self.session, self.label_filter.as_ref(), self.all_users)?,
             expired: self.expired.unwrap_or_default(),
             expire_at: self.expire_at.filter(|at| *at != 0),
             info: self.info.map(|info| Payload::from_json(body.slice_ref(info.get().as_bytes()))),
-        })
+        }))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Carrying commands out.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -7,8 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::stream::{self, StreamExt};
-use globset::{GlobBuilder, GlobSetBuilder};
-use tourbillon_node::{Node, PublishOptions, Published, RefreshDecision};
+use tourbillon_node::{ChannelPattern, Node, PublishOptions, Published, RefreshDecision};
 use tourbillon_types::{Channel, Unsubscribe, UserId};
 use tower_service::Service;
 
@@ -21,9 +21,6 @@ use crate::revoke::Revoke;
 
 /// How many parts of a broadcast or a parallel batch are under way at once (LIM-12).
 const PARALLEL: usize = 1024;
-
-/// The longest pattern of channels, in bytes.
-const PATTERN_LIMIT: usize = 4096;
 
 /// Carries [`ApiCommand`]s out on a node.
 #[derive(Clone)]
@@ -41,7 +38,7 @@ impl fmt::Debug for ApiService {
 
 type Answer = Result<ApiReply, ApiError>;
 
-fn bad(message: &'static str) -> ApiError {
+fn bad(message: impl Into<Cow<'static, str>>) -> ApiError {
     ApiError::BAD_REQUEST.with_message(message)
 }
 
@@ -238,15 +235,8 @@ impl ApiService {
     }
 
     async fn channels(&self, channels: &Channels) -> Answer {
-        let pattern = if channels.pattern.is_empty() { "*" } else { &channels.pattern };
-        if pattern.len() > PATTERN_LIMIT {
-            return Err(bad("pattern is too long"));
-        }
-        // A set of one: unlike a matcher's, its compilation may fail.
-        let glob = GlobBuilder::new(pattern).literal_separator(false).build();
-        let set = glob.and_then(|glob| GlobSetBuilder::new().add(glob).build());
-        let pattern = set.map_err(|_| bad("pattern is malformed"))?;
-        Ok(ApiReply::Channels(self.node.channels(&|name| pattern.is_match(name)).await?))
+        let pattern = ChannelPattern::new(&channels.pattern).map_err(|error| bad(error.to_string()))?;
+        Ok(ApiReply::Channels(self.node.channels(&pattern).await?))
     }
 
     async fn batch(&self, batch: Batch) -> Vec<Answer> {

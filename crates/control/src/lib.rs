@@ -9,8 +9,12 @@ use prost::Message as _;
 use tourbillon_metrics::NodeMetrics;
 use tourbillon_types::{NodeId, SessionId};
 
+mod channels;
+mod orders;
 mod peers;
 
+pub use channels::{CHANNELS, ChannelPattern, PatternError, decode_channels, encode_channels};
+pub use orders::{ORDER, Order, Target, Wanted};
 pub use peers::{Heard, Peers, SILENCE};
 
 #[rustfmt::skip]
@@ -85,12 +89,16 @@ pub enum What {
         /// What belongs to it.
         data: Bytes,
     },
-    /// An answer.
+    /// An answer, or a part of one.
     Answer {
         /// The question's.
         id: u64,
         /// How it went; 0 for well.
         code: u32,
+        /// What belongs to it.
+        data: Bytes,
+        /// Whether another part follows.
+        more: bool,
     },
 }
 
@@ -138,8 +146,8 @@ impl Message {
             }),
             What::Leaving => Wire::Shutdown(control::Shutdown {}),
             What::Question { id, op, data } => Wire::SurveyRequest(control::SurveyRequest { id, op, data }),
-            What::Answer { id, code } => {
-                Wire::SurveyResponse(control::SurveyResponse { id, code, data: Bytes::new() })
+            What::Answer { id, code, data, more } => {
+                Wire::SurveyResponse(control::SurveyResponse { id, code, data, more })
             }
         };
         control::Command { uid: self.from.to_string(), what: Some(what) }.encode_to_vec().into()
@@ -171,7 +179,9 @@ impl Message {
             })),
             Wire::Shutdown(_) => What::Leaving,
             Wire::SurveyRequest(control::SurveyRequest { id, op, data }) => What::Question { id, op, data },
-            Wire::SurveyResponse(control::SurveyResponse { id, code, .. }) => What::Answer { id, code },
+            Wire::SurveyResponse(control::SurveyResponse { id, code, data, more }) => {
+                What::Answer { id, code, data, more }
+            }
         };
         Ok(Self { from, what })
     }
@@ -247,7 +257,11 @@ mod tests {
             assert!(matches!(round_trip(What::Alive(info.clone())), What::Alive(heard) if heard == info));
         }
         assert!(matches!(round_trip(What::Leaving), What::Leaving));
-        assert!(matches!(round_trip(What::Answer { id: 9, code: 2 }), What::Answer { id: 9, code: 2 }));
+        let answer = What::Answer { id: 9, code: 2, data: Bytes::from_static(b"\0"), more: true };
+        assert!(matches!(
+            round_trip(answer),
+            What::Answer { id: 9, code: 2, data, more: true } if data == b"\0"[..]
+        ));
         let question = What::Question { id: 8, op: "x".to_owned(), data: Bytes::from_static(b"\0\xff") };
         assert!(matches!(
             round_trip(question),

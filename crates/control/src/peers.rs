@@ -53,6 +53,12 @@ impl Peers {
         self.0.is_empty()
     }
 
+    /// Their names.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<NodeId> {
+        self.0.keys().copied().collect()
+    }
+
     /// All, as they last described themselves.
     #[must_use]
     pub fn infos(&self) -> Vec<NodeInfo> {

@@ -1,4 +1,4 @@
-//! The other nodes: who is there (CTL-03), and asking one of them for something (CTL-04).
+//! The other nodes: who is there (CTL-03), and asking one of them, or all, for something (CTL-04, CTL-05).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,16 +7,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tourbillon_broker::{BrokerError, ControlEvents, Receiver, SharedControl};
 use tourbillon_transport::InjectError;
-use tourbillon_types::{NodeId, SessionId};
+use tourbillon_types::{Channel, NodeId, ReplyError, SessionId};
 
 use crate::shared::Shared;
-use tourbillon_control::{EMULATION, Emulation, Heard, Message, NodeInfo, Peers, What};
+use tourbillon_control::{
+    CHANNELS, ChannelPattern, EMULATION, Emulation, Heard, Message, NodeInfo, ORDER, Order, Peers, What,
+    decode_channels, encode_channels,
+};
 use tourbillon_metrics::{Action, NodeMetrics, Told};
 
 /// How often a node says that it is alive.
@@ -28,6 +32,12 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Messages that wait to be looked at; what comes beyond is lost, and whoever asked learns it by its deadline.
 const INBOX: usize = 4096;
 
+/// Parts of an answer that wait to be looked at; with more than this the answer is given up.
+const PARTS: usize = 64;
+
+/// How much longer than the node that is asked somebody waits for its answer, which has to come back.
+const WAY_BACK: Duration = Duration::from_secs(1);
+
 /// Questions of other nodes that are worked on at once. Each holds a frame and waits for room in a session.
 const QUESTIONS: usize = 1024;
 
@@ -38,8 +48,16 @@ pub(crate) struct Cluster {
     id: NodeId,
     inbox: mpsc::Sender<Bytes>,
     peers: Mutex<Peers>,
-    asked: Mutex<HashMap<u64, oneshot::Sender<u32>>>,
+    asked: Mutex<HashMap<u64, Waiting>>,
     last_question: AtomicU64,
+}
+
+/// Who waits for an answer, and of which node.
+#[derive(Debug)]
+struct Waiting {
+    node: NodeId,
+    /// The code with the last part only.
+    parts: mpsc::Sender<(Option<u32>, Bytes)>,
 }
 
 /// The messages of other nodes, for the task that looks at them.
@@ -98,9 +116,9 @@ impl Cluster {
         let question = Emulation { session, frame }.encode();
         shared.metrics.act(Action::Survey);
         match timeout(patience, self.ask(shared, node, EMULATION, question)).await {
-            Ok(Ok(code::DONE)) => Ok(()),
-            Ok(Ok(code::NO_SESSION)) => Err(InjectError::NoSession),
-            Ok(Ok(code)) => {
+            Ok(Ok((code::DONE, _))) => Ok(()),
+            Ok(Ok((code::NO_SESSION, _))) => Err(InjectError::NoSession),
+            Ok(Ok((code, _))) => {
                 tracing::debug!(%node, code, "another node did not deliver an emulation request");
                 Err(InjectError::Unavailable)
             }
@@ -112,20 +130,89 @@ impl Cluster {
         }
     }
 
-    /// Asks a node and waits for the code of its answer, for ever.
+    /// Has connections of all other nodes told something, and waits until they have been (CTL-05).
+    pub(crate) async fn order(&self, shared: &Shared, order: &Order) -> Result<(), ReplyError> {
+        self.ask_all(shared, ORDER, order.encode()).await.map(drop)
+    }
+
+    /// The channels of all other nodes with their numbers of subscribers; of several nodes, a channel comes several times.
+    pub(crate) async fn channels(
+        &self,
+        shared: &Shared,
+        pattern: &ChannelPattern,
+    ) -> Result<Vec<(Channel, usize)>, ReplyError> {
+        let parts = self.ask_all(shared, CHANNELS, pattern.encode()).await?;
+        let lists: Option<Vec<_>> = parts.into_iter().map(decode_channels).collect();
+        Ok(lists.ok_or(ReplyError::INTERNAL)?.into_iter().flatten().collect())
+    }
+
+    /// Asks all other nodes that are heard of, and gives all parts of their answers. One that leaves meanwhile, or falls
+    /// silent, has no connections any more: it need not answer.
+    async fn ask_all(&self, shared: &Shared, op: &'static str, data: Bytes) -> Result<Vec<Bytes>, ReplyError> {
+        shared.metrics.act(Action::Survey);
+        let nodes = self.peers.lock().nodes();
+        let asked = nodes.into_iter().map(|node| {
+            let data = data.clone();
+            async move {
+                let patience = shared.config.call_timeout + WAY_BACK;
+                match timeout(patience, self.ask(shared, node, op, data)).await {
+                    Ok(Ok((code::DONE, parts))) => Ok(parts),
+                    _ if !self.peers.lock().has(node) => Ok(Vec::new()),
+                    Ok(Ok((code, _))) => {
+                        tracing::warn!(%node, op, code, "another node could not do what it was asked for");
+                        Err(ReplyError::INTERNAL)
+                    }
+                    Ok(Err(error)) => {
+                        tracing::warn!(%node, op, %error, "another node cannot be reached");
+                        Err(ReplyError::INTERNAL)
+                    }
+                    Err(_) => {
+                        tracing::warn!(%node, op, "another node did not answer in time");
+                        Err(ReplyError::INTERNAL)
+                    }
+                }
+            }
+        });
+        // All of them, whatever one answers.
+        let answers = join_all(asked).await;
+        Ok(answers.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
+    }
+
+    /// Asks a node and waits for the code of its answer and what belongs to it, for ever.
     async fn ask(
         &self,
         shared: &Shared,
         node: NodeId,
         op: &'static str,
         data: Bytes,
-    ) -> Result<u32, BrokerError> {
+    ) -> Result<(u32, Vec<Bytes>), BrokerError> {
         let id = self.last_question.fetch_add(1, Ordering::Relaxed) + 1;
-        let (answer, answered) = oneshot::channel();
-        self.asked.lock().insert(id, answer);
+        let (parts, mut answer) = mpsc::channel(PARTS);
+        self.asked.lock().insert(id, Waiting { node, parts });
         let _asked = Asked { cluster: self, id };
         self.send(shared, Receiver::Node(node), What::Question { id, op: op.to_owned(), data }).await?;
-        answered.await.map_err(|_| BrokerError::internal("a question got lost"))
+        let (mut whole, mut last) = (Vec::new(), None);
+        while let Some((code, part)) = answer.recv().await {
+            whole.push(part);
+            last = code;
+        }
+        last.map(|code| (code, whole)).ok_or_else(|| BrokerError::internal("a question got lost"))
+    }
+
+    /// An answer came, or a part of it.
+    fn answered(&self, from: NodeId, id: u64, code: u32, (part, more): (Bytes, bool)) {
+        let mut asked = self.asked.lock();
+        // Whoever asked may have given up.
+        let Some(waiting) = asked.get(&id).filter(|waiting| waiting.node == from) else { return };
+        let taken = waiting.parts.try_send(((!more).then_some(code), part));
+        if !more || taken.is_err() {
+            asked.remove(&id);
+        }
+    }
+
+    /// A node is gone: nothing that it was asked will be answered.
+    fn lose(&self, node: NodeId) {
+        self.asked.lock().retain(|_, waiting| waiting.node != node);
     }
 
     async fn send(&self, shared: &Shared, to: Receiver, what: What) -> Result<(), BrokerError> {
@@ -172,8 +259,10 @@ async fn announce(shared: &Shared, cluster: &Cluster) {
     loop {
         beats.tick().await;
         let now = shared.clock.now().instant;
-        for node in cluster.peers.lock().expire(now) {
+        let silent = cluster.peers.lock().expire(now);
+        for node in silent {
             tracing::warn!(%node, "another node is silent and taken for gone");
+            cluster.lose(node);
         }
         let mut info = shared.info();
         // Others keep what they were told, and what is counted changes once an interval.
@@ -240,15 +329,13 @@ fn take<'a>(
         }
         What::Leaving => {
             cluster.peers.lock().leave(from);
+            cluster.lose(from);
             tracing::info!(node = %from, "another node leaves");
             return None;
         }
         What::Question { id, op, data } => Reply::Answer { id, op, data },
-        What::Answer { id, code } => {
-            // Whoever asked may have given up.
-            if let Some(asked) = cluster.asked.lock().remove(&id) {
-                let _ = asked.send(code);
-            }
+        What::Answer { id, code, data, more } => {
+            cluster.answered(from, id, code, (data, more));
             return None;
         }
     };
@@ -272,16 +359,43 @@ async fn respond(shared: &Shared, cluster: &Cluster, to: NodeId, reply: Reply) {
             introduce(shared, cluster, Receiver::Node(to), shared.info()).await;
         }
         Reply::Answer { id, op, data } => {
-            let code = match op.as_str() {
-                EMULATION => emulated(shared, data).await,
-                _ => code::UNKNOWN_QUESTION,
+            let (code, parts) = match op.as_str() {
+                EMULATION => (emulated(shared, data).await, Vec::new()),
+                ORDER => (ordered(shared, data).await, Vec::new()),
+                CHANNELS => listed(shared, data),
+                _ => (code::UNKNOWN_QUESTION, Vec::new()),
             };
-            let answer = cluster.send(shared, Receiver::Node(to), What::Answer { id, code });
+            let answer = async {
+                let mut parts = parts.into_iter();
+                let mut next = parts.next();
+                loop {
+                    let data = next.unwrap_or_default();
+                    next = parts.next();
+                    let what = What::Answer { id, code, data, more: next.is_some() };
+                    cluster.send(shared, Receiver::Node(to), what).await?;
+                    if next.is_none() {
+                        return Ok::<_, BrokerError>(());
+                    }
+                }
+            };
             if !matches!(timeout(shared.config.call_timeout, answer).await, Ok(Ok(()))) {
                 tracing::warn!(node = %to, "another node cannot be answered");
             }
         }
     }
+}
+
+/// Tells connections of this node what another wants them to be told.
+async fn ordered(shared: &Shared, data: Bytes) -> u32 {
+    let Some(order) = Order::decode(data) else { return code::BAD_REQUEST };
+    shared.carry_out(&order).await;
+    code::DONE
+}
+
+/// The channels of this node.
+fn listed(shared: &Shared, data: Bytes) -> (u32, Vec<Bytes>) {
+    let Some(pattern) = ChannelPattern::decode(data) else { return (code::BAD_REQUEST, Vec::new()) };
+    (code::DONE, encode_channels(&shared.hub.channels(&|name| pattern.matches(name))))
 }
 
 /// Delivers what came to another node for a session of this one.

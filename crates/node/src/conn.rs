@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tourbillon_protocol::Envelope;
 use tourbillon_session::ServerOp;
 use tourbillon_transport::{Lane, Message, MessageQueue, Run, TransportWriter};
-use tourbillon_types::{ClientId, Disconnect, Encoding, Instant, SessionId};
+use tourbillon_types::{ClientId, Disconnect, Encoding, Instant, SessionId, TagMatcher};
 
 use crate::fresh::identifiers;
 use crate::shared::Shared;
@@ -51,6 +51,8 @@ pub(crate) struct Conn {
 #[derive(Debug)]
 pub(crate) struct Told {
     pub(crate) op: Wish,
+    /// Only if its labels are such.
+    pub(crate) labels: Option<Arc<TagMatcher>>,
     /// Dropped when the wish is carried out.
     pub(crate) done: Option<Done>,
 }
@@ -353,13 +355,13 @@ impl Conn {
 
     /// Tells the connection's driver what the server side wants.
     pub(crate) fn tell(&self, op: ServerOp, done: Option<Done>) {
-        self.wish(Wish::Op(op), done);
+        self.wish(Wish::Op(op), None, done);
     }
 
-    /// Tells it this or something else.
-    pub(crate) fn wish(&self, op: Wish, done: Option<Done>) {
+    /// Tells it this or something else, if it is one with such labels.
+    pub(crate) fn wish(&self, op: Wish, labels: Option<Arc<TagMatcher>>, done: Option<Done>) {
         let one = || Box::new(Vec::with_capacity(1));
-        self.outbox.lock().told.get_or_insert_with(one).push(Told { op, done });
+        self.outbox.lock().told.get_or_insert_with(one).push(Told { op, labels, done });
         self.wake_driver();
     }
 

@@ -8,7 +8,9 @@ use tourbillon_broker::BoxFuture;
 use tourbillon_protocol::{Command, Commands, Push, PushEvent, Reply};
 use tourbillon_session::{Input, Output, Outputs, Refreshed, Refusal, ServerOp, Session, SessionInit};
 use tourbillon_transport::{Held, Message, PingMode, Received, TransportInfo, TransportReader};
-use tourbillon_types::{Channel, Direction, Disconnect, Now, Payload, PushKinds, ReplyError, Unsubscribe};
+use tourbillon_types::{
+    Channel, Direction, Disconnect, Now, Payload, PushKinds, ReplyError, TagMatcher, Tags, Unsubscribe,
+};
 
 use crate::boot::Boot;
 use crate::calls::{Caller, Calls, Completed, Effect};
@@ -123,7 +125,10 @@ impl<R: TransportReader> Driver<R> {
     /// Whatever does not come from the client: faults of the connection, the server's wishes, deadlines.
     fn handle_wishes(&mut self, now: Now) -> Result<(), Disconnect> {
         if let Some(told) = self.conn.told()? {
-            for Told { op, done } in *told {
+            for Told { op, labels, done } in *told {
+                if !labels.is_none_or(|labels| self.has_labels(&labels)) {
+                    continue;
+                }
                 match op {
                     Wish::Op(op) => {
                         if let ServerOp::Refresh(Refreshed { info: Some(info), .. }) = &op {
@@ -143,6 +148,13 @@ impl<R: TransportReader> Driver<R> {
             self.handle(now, Input::Tick, None)?;
         }
         Ok(())
+    }
+
+    /// Whether the labels of the connection are such (PRO-44). One that is not accepted yet has none.
+    fn has_labels(&self, labels: &TagMatcher) -> bool {
+        static NONE: Tags = Tags::new();
+        let client = self.client.as_deref();
+        labels.matches(client.and_then(|client| client.terms.labels()).unwrap_or(&NONE))
     }
 
     /// The client's next input, if it is there.

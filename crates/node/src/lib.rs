@@ -60,12 +60,12 @@ mod wheel;
 
 pub use config::NodeConfig;
 pub use node::{BuildError, Node, NodeBuilder, NodeDriver};
-pub use server_api::{PublishError, Target};
+pub use server_api::PublishError;
 pub use tourbillon_broker::{
     BoxFuture, HistoryPolicy, HistoryQuery, MapChanged, MapPublishOptions, MapStats, MapSuppressed, Member,
     Page, PresenceStats, PublishOptions, Published, Suppressed,
 };
-pub use tourbillon_control::{NodeInfo, Stats};
+pub use tourbillon_control::{ChannelPattern, NodeInfo, PatternError, Stats, Target};
 pub use tourbillon_hooks::{
     self as hooks, AllowAll, Batching, ChannelOptions, Client, ClientCommand, ClientRights, ClientTerms,
     ConnectDecision, ConnectRequest, DataFormat, HistoryRequest, Hooks, KeptHeaders, MapPublishDecision,

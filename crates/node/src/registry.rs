@@ -148,6 +148,12 @@ impl Registry {
         self.users.shard(user).lock().get(user).map(Users::all).unwrap_or_default()
     }
 
+    /// The accepted connections of all users.
+    pub(crate) fn accepted(&self) -> Vec<Arc<Conn>> {
+        let shards = self.users.shards.iter();
+        shards.flat_map(|shard| shard.lock().values().flat_map(Users::all).collect::<Vec<_>>()).collect()
+    }
+
     /// Every connection.
     pub(crate) fn all(&self) -> Vec<Arc<Conn>> {
         let shards = self.connections.shards.iter();

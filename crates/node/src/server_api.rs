@@ -1,11 +1,12 @@
 //! What the server side can want of a node: publish, and change connections.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 use tourbillon_broker::{BrokerError, Publish, PublishOptions, Published};
 use tourbillon_session::ServerOp;
-use tourbillon_types::{Channel, ClientId, Disconnect, Payload, ReplyError, SessionId, Unsubscribe, UserId};
+use tourbillon_types::{Channel, ClientId, Disconnect, Payload, ReplyError, Unsubscribe, UserId};
 
 use crate::Node;
 use crate::calls::{granted, refreshed};
@@ -13,28 +14,8 @@ use crate::cluster::Cluster;
 use crate::conn::{Done, Wish};
 use crate::hooks::{ChannelOptions, RefreshDecision, SubscriptionOptions};
 use crate::shared::Shared;
-use tourbillon_control::{NodeInfo, Stats};
+use tourbillon_control::{ChannelPattern, NodeInfo, Order, Stats, Target, Wanted};
 use tourbillon_metrics::{Present, Sample};
-
-/// Which connections are meant: those of a user, or one of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Target {
-    /// The user; the empty one means connections without a name, not all (HID-71).
-    pub user: UserId,
-    /// Only this connection of the user.
-    pub client: Option<ClientId>,
-    /// Only the connection with this secret.
-    pub session: Option<SessionId>,
-}
-
-impl Target {
-    /// All connections of a user.
-    #[must_use]
-    pub const fn user(user: UserId) -> Self {
-        Self { user, client: None, session: None }
-    }
-}
 
 /// Why a publication was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -92,12 +73,12 @@ impl Node {
         Ok(self.shared.publish(Publish { channel, data, options }).await?)
     }
 
-    /// Subscribes connections to a channel (API-22). Returns when they are subscribed: what is published from then
-    /// on reaches them.
+    /// Subscribes connections of all nodes to a channel (API-22). Returns when they are subscribed: what is published
+    /// from then on reaches them.
     ///
     /// # Errors
     ///
-    /// None while a node stands alone; a cluster's can be unreachable.
+    /// 100 where another node cannot be reached or does not answer in time: its connections may have been told or not.
     ///
     /// # Cancel safety
     ///
@@ -108,13 +89,10 @@ impl Node {
         channel: Channel,
         options: SubscriptionOptions,
     ) -> Result<(), ReplyError> {
-        let granted = granted(options, false);
-        self.tell(target, &[], || ServerOp::Subscribe { channel: channel.clone(), granted: granted.clone() })
-            .await;
-        Ok(())
+        self.order(target, &[], Wanted::Subscribe { channel, options: Box::new(options) }).await
     }
 
-    /// Ends subscriptions of connections (API-23). Each is told, subscribed or not (HID-70).
+    /// Ends subscriptions of connections of all nodes (API-23). Each is told, subscribed or not (HID-70).
     ///
     /// # Errors
     ///
@@ -129,11 +107,10 @@ impl Node {
         channel: Channel,
         why: Unsubscribe,
     ) -> Result<(), ReplyError> {
-        self.tell(target, &[], || ServerOp::Unsubscribe { channel: channel.clone(), why: why.clone() }).await;
-        Ok(())
+        self.order(target, &[], Wanted::Unsubscribe { channel, why }).await
     }
 
-    /// Ends connections (API-24), but for those in `except`.
+    /// Ends connections of all nodes (API-24), but for those in `except`.
     ///
     /// # Errors
     ///
@@ -148,11 +125,10 @@ impl Node {
         why: Disconnect,
         except: &[ClientId],
     ) -> Result<(), ReplyError> {
-        self.tell(target, except, || ServerOp::Disconnect(why.clone())).await;
-        Ok(())
+        self.order(target, except, Wanted::Disconnect(why)).await
     }
 
-    /// Changes when connections expire (API-25).
+    /// Changes when connections of all nodes expire (API-25). Of the decision, `expired`, `expire_at` and `info` count.
     ///
     /// # Errors
     ///
@@ -162,12 +138,10 @@ impl Node {
     ///
     /// Connections already told go on.
     pub async fn refresh(&self, target: &Target, decision: RefreshDecision) -> Result<(), ReplyError> {
-        let refreshed = refreshed(decision);
-        self.tell(target, &[], || ServerOp::Refresh(refreshed.clone())).await;
-        Ok(())
+        self.order(target, &[], Wanted::Refresh(Box::new(decision))).await
     }
 
-    /// Sends connections data that belongs to no channel (PUSH-05). Returns when it is queued for them.
+    /// Sends connections of all nodes data that belongs to no channel (PUSH-05). Returns when it is queued for them.
     ///
     /// # Errors
     ///
@@ -177,40 +151,41 @@ impl Node {
     ///
     /// Connections already told go on.
     pub async fn send(&self, target: &Target, data: Payload) -> Result<(), ReplyError> {
-        self.tell(target, &[], || ServerOp::Message(data.clone())).await;
-        Ok(())
-    }
-
-    /// Tells the meant connections something and waits, within the deadline for calls, until it is done.
-    async fn tell(&self, target: &Target, except: &[ClientId], op: impl Fn() -> ServerOp) {
-        let (done, mut undone): (Done, _) = mpsc::channel(1);
-        for conn in self.shared.registry.of_user(&target.user) {
-            let meant = target.client.is_none_or(|client| client == conn.client)
-                && target.session.is_none_or(|session| session == conn.session)
-                && !except.contains(&conn.client);
-            if meant {
-                conn.tell(op(), Some(done.clone()));
-            }
-        }
-        drop(done);
-        let _ = tokio::time::timeout(self.shared.config.call_timeout, undone.recv()).await;
+        self.order(target, &[], Wanted::Message(data)).await
     }
 
     /// Has every connection of a user, or of all users, ask [`Hooks::stays`](crate::Hooks::stays) whether it may stay,
     /// and waits, within the deadline for calls, until they have. What makes `stays` answer otherwise must be in force
-    /// before.
+    /// before, on every node.
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe`](Self::subscribe).
     ///
     /// # Cancel safety
     ///
     /// Connections already told go on.
-    pub async fn recheck(&self, user: Option<&UserId>) {
-        let (done, mut undone): (Done, _) = mpsc::channel(1);
-        let registry = &self.shared.registry;
-        for conn in user.map_or_else(|| registry.all(), |user| registry.of_user(user)) {
-            conn.wish(Wish::Recheck, Some(done.clone()));
+    pub async fn recheck(&self, user: Option<&UserId>) -> Result<(), ReplyError> {
+        let target = user.map_or_else(Target::everybody, |user| Target::user(user.clone()));
+        self.order(&target, &[], Wanted::Recheck).await
+    }
+
+    /// Tells the meant connections something and waits, within the deadline for calls, until it is done.
+    async fn order(&self, target: &Target, except: &[ClientId], what: Wanted) -> Result<(), ReplyError> {
+        let order = Order { target: target.clone(), except: except.to_vec(), what };
+        let Some(cluster) = &self.shared.cluster else {
+            self.shared.carry_out(&order).await;
+            return Ok(());
+        };
+        let is_of_one = target.client.is_some() || target.session.is_some();
+        if is_of_one {
+            // Where it is found, nobody else has it.
+            return match self.shared.carry_out(&order).await {
+                0 => cluster.order(&self.shared, &order).await,
+                _ => Ok(()),
+            };
         }
-        drop(done);
-        let _ = tokio::time::timeout(self.shared.config.call_timeout, undone.recv()).await;
+        tokio::join!(self.shared.carry_out(&order), cluster.order(&self.shared, &order)).1
     }
 
     /// The nodes of the cluster: this one, and as they last described themselves those that it hears of.
@@ -225,17 +200,20 @@ impl Node {
         self.shared.info()
     }
 
-    /// The channels of the cluster with their numbers of subscribers, as far as `matches` takes their names
-    /// (API-31).
+    /// The channels of the cluster with their numbers of subscribers (API-31). Walks through all channels of all nodes:
+    /// not for large deployments.
     ///
     /// # Errors
     ///
     /// As [`subscribe`](Self::subscribe).
-    pub async fn channels(
-        &self,
-        matches: &(dyn Fn(&str) -> bool + Send + Sync),
-    ) -> Result<Vec<(Channel, usize)>, ReplyError> {
-        std::future::ready(Ok(self.shared.hub.channels(matches))).await
+    pub async fn channels(&self, pattern: &ChannelPattern) -> Result<Vec<(Channel, usize)>, ReplyError> {
+        let here = self.shared.hub.channels(&|name| pattern.matches(name));
+        let Some(cluster) = &self.shared.cluster else { return Ok(here) };
+        let mut all: HashMap<Channel, usize> = here.into_iter().collect();
+        for (channel, subscribers) in cluster.channels(&self.shared, pattern).await? {
+            *all.entry(channel).or_default() += subscribers;
+        }
+        Ok(all.into_iter().collect())
     }
 
     /// The number of connections, accepted or not: what [`Stats::connections`] is, without counting the rest.
@@ -265,6 +243,31 @@ impl Node {
 }
 
 impl Shared {
+    /// Tells connections of this node something, and waits, within the deadline for calls, until it is done. Says how
+    /// many were told.
+    pub(crate) async fn carry_out(&self, order: &Order) -> usize {
+        let Order { target, except, what } = order;
+        let (done, mut undone): (Done, _) = mpsc::channel(1);
+        let found = if target.all_users {
+            self.registry.accepted()
+        } else {
+            self.registry.of_user(&target.user)
+        };
+        let mut told = 0;
+        for conn in found {
+            let meant = target.client.is_none_or(|client| client == conn.client)
+                && target.session.is_none_or(|session| session == conn.session)
+                && !except.contains(&conn.client);
+            if meant {
+                conn.wish(wish(what), target.labels.clone(), Some(done.clone()));
+                told += 1;
+            }
+        }
+        drop(done);
+        let _ = tokio::time::timeout(self.config.call_timeout, undone.recv()).await;
+        told
+    }
+
     pub(crate) fn info(&self) -> NodeInfo {
         let name = &self.config.name;
         let name = if name.is_empty() { self.id.to_string() } else { name.clone() };
@@ -292,4 +295,19 @@ impl Shared {
         stats.channels = channels;
         stats
     }
+}
+
+/// What a connection is told.
+fn wish(what: &Wanted) -> Wish {
+    let op = match what.clone() {
+        Wanted::Subscribe { channel, options } => {
+            ServerOp::Subscribe { channel, granted: granted(*options, false) }
+        }
+        Wanted::Unsubscribe { channel, why } => ServerOp::Unsubscribe { channel, why },
+        Wanted::Disconnect(why) => ServerOp::Disconnect(why),
+        Wanted::Refresh(decision) => ServerOp::Refresh(refreshed(*decision)),
+        Wanted::Message(data) => ServerOp::Message(data),
+        Wanted::Recheck => return Wish::Recheck,
+    };
+    Wish::Op(op)
 }

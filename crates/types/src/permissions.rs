@@ -36,6 +36,18 @@ impl Permissions {
         Self::NAMES.iter().find(|(of, _)| *of == name).map(|(_, one)| *one)
     }
 
+    /// The set as bits, in the order of the constants, for whoever sends it on.
+    #[must_use]
+    pub const fn bits(self) -> u8 {
+        self.0
+    }
+
+    /// The set of these bits; those that stand for nothing are left out.
+    #[must_use]
+    pub const fn from_bits(bits: u8) -> Self {
+        Self(bits & (Self::SUBSCRIBE.0 | Self::PUBLISH.0 | Self::PRESENCE.0 | Self::HISTORY.0))
+    }
+
     /// Whether all of `other` are among them.
     #[must_use]
     pub const fn has(self, other: Self) -> bool {
@@ -83,5 +95,7 @@ mod tests {
         assert_eq!(Permissions::named("SUB"), None);
         assert!(Permissions::NONE.is_empty() && !all.is_empty() && all.has(Permissions::NONE));
         assert!(!Permissions::PUBLISH.has(all));
+        assert_eq!(Permissions::from_bits(all.bits()), all);
+        assert_eq!(Permissions::from_bits(0xf0), Permissions::NONE);
     }
 }

@@ -299,7 +299,7 @@ fn evaluating_allocates_nothing() {
 }
 
 fn word() -> impl Strategy<Value = String> {
-    prop::sample::select(vec!["", "a", "b", "ab", "ba", "1", "1.0", "-2", "10", "x y"]).prop_map(String::from)
+    prop::sample::select(vec!["", "a", "b", "ab", "ba", "1", "1.0", "-2", "10", "x y", "+0.50", "-00.0"]).prop_map(String::from)
 }
 
 fn any_filter() -> impl Strategy<Value = TagFilter> {
@@ -333,7 +333,29 @@ fn any_tags() -> impl Strategy<Value = Tags> {
     btree_map(prop::sample::select(vec!["a", "b", "c"]).prop_map(String::from), word(), 0..3)
 }
 
+fn valid_filter() -> impl Strategy<Value = TagFilter> {
+    let sets = (word(), vec(word(), 1..4), prop::sample::select(vec!["in", "nin"]));
+    let sets = sets.prop_map(|(key, vals, cmp)| TagFilter {
+        key: format!("k{key}"),
+        vals,
+        cmp: cmp.into(),
+        ..TagFilter::default()
+    });
+    let presence = prop::sample::select(vec!["ex", "nex"]).prop_map(|cmp| leaf("a", cmp, ""));
+    prop_oneof![valid_leaf(), sets, presence].prop_recursive(3, 16, 3, |inner| {
+        let several = (prop::sample::select(vec!["and", "or"]), vec(inner.clone(), 1..4));
+        let several = several.prop_map(|(op, nodes)| TagFilter { op: op.into(), nodes, ..TagFilter::default() });
+        prop_oneof![several, inner.prop_map(|one| node("not", [one]))]
+    })
+}
+
 proptest! {
+    #[test]
+    fn a_matcher_tells_a_filter_of_which_it_could_be_made(filter in valid_filter()) {
+        let one = matcher(&filter);
+        prop_assert_eq!(matcher(&one.to_filter()), one);
+    }
+
     #[test]
     fn any_filter_is_refused_or_has_a_matcher(filter in any_filter(), tags in any_tags()) {
         match TagMatcher::new(&filter, FilterLimits::default()) {

@@ -28,7 +28,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("transport-webtransport", TRANSPORT),
     ("transport-grpc", TRANSPORT),
     ("metrics", &["protocol", "transport", "types"]),
-    ("control", &["metrics", "types"]),
+    ("control", &["hooks", "metrics", "types"]),
     ("hooks", &["session", "protocol", "recovery", "shared-poll", "broker", "transport", "types"]),
     (
         "node",

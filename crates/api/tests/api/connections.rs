@@ -44,6 +44,32 @@ async fn tf_04_subscribe_can_say_which_publications_the_subscriber_gets() {
     test.end().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn pro_51_commands_can_mean_all_users_and_those_with_some_labels() {
+    let test = start();
+    let (mut ann, mut nameless) = (test.client("ann", &[]).await, test.client("", &[]).await);
+    test.done("subscribe", json!({"all_users": true, "channel": "a"})).await;
+    for client in [&mut ann, &mut nameless] {
+        assert_eq!(client.push().await["channel"], "a");
+    }
+    // Who names a user means that one.
+    test.done("unsubscribe", json!({"user": "ann", "all_users": true, "channel": "a"})).await;
+    assert_eq!(ann.push().await["unsubscribe"]["code"], 2000);
+    let (with, without) =
+        (json!({"key": "tier", "cmp": "ex"}), json!({"op": "not", "nodes": [{"key": "tier", "cmp": "ex"}]}));
+    for method in ["subscribe", "unsubscribe", "disconnect", "refresh"] {
+        let params = json!({"all_users": true, "channel": "b", "expired": true, "label_filter": with});
+        test.done(method, params).await;
+    }
+    ann.silence().await;
+    nameless.silence().await;
+    test.done("refresh", json!({"user": "ann", "expired": true, "label_filter": without})).await;
+    assert_eq!(ann.closed().await.code, 3005);
+    test.done("disconnect", json!({"all_users": true, "label_filter": without})).await;
+    assert_eq!(nameless.closed().await.code, 3503);
+    test.end().await;
+}
+
 /// The empty user means connections without a name, never everybody (HID-71).
 #[tokio::test(start_paused = true)]
 async fn without_a_user_only_the_nameless_are_meant() {

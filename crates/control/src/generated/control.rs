@@ -69,7 +69,7 @@ pub struct SurveyRequest {
     #[prost(bytes = "bytes", tag = "3")]
     pub data: ::prost::bytes::Bytes,
 }
-/// An answer. Code 0: it was done.
+/// An answer, or a part of one. Code 0: it was done.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SurveyResponse {
     #[prost(uint64, tag = "1")]
@@ -78,6 +78,9 @@ pub struct SurveyResponse {
     pub code: u32,
     #[prost(bytes = "bytes", tag = "3")]
     pub data: ::prost::bytes::Bytes,
+    /// Another part follows.
+    #[prost(bool, tag = "4")]
+    pub more: bool,
 }
 /// The data of the question "emulation": what came in a request of its own, for a session of the node that is asked.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -86,4 +89,170 @@ pub struct Emulation {
     pub session: ::prost::alloc::string::String,
     #[prost(bytes = "bytes", tag = "2")]
     pub frame: ::prost::bytes::Bytes,
+}
+/// The data of the question "order": what connections of the node that is asked are to be told. It is answered when they
+/// have been.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Order {
+    #[prost(message, optional, tag = "1")]
+    pub target: ::core::option::Option<Target>,
+    #[prost(oneof = "order::What", tags = "2, 3, 4, 5, 6, 7")]
+    pub what: ::core::option::Option<order::What>,
+}
+/// Nested message and enum types in `Order`.
+pub mod order {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum What {
+        #[prost(message, tag = "2")]
+        Subscribe(super::Subscribe),
+        #[prost(message, tag = "3")]
+        Unsubscribe(super::Unsubscribe),
+        #[prost(message, tag = "4")]
+        Disconnect(super::End),
+        #[prost(message, tag = "5")]
+        Refresh(super::Refresh),
+        #[prost(bytes, tag = "6")]
+        Message(::prost::bytes::Bytes),
+        #[prost(message, tag = "7")]
+        Recheck(super::Recheck),
+    }
+}
+/// Which connections are meant.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Target {
+    #[prost(bool, tag = "1")]
+    pub all_users: bool,
+    #[prost(string, tag = "2")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub client: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub session: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "5")]
+    pub labels: ::core::option::Option<Filter>,
+    #[prost(string, repeated, tag = "6")]
+    pub except: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A filter on tags or labels, as the client protocol has it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Filter {
+    #[prost(string, tag = "1")]
+    pub op: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub key: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub cmp: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub val: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "5")]
+    pub vals: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "6")]
+    pub nodes: ::prost::alloc::vec::Vec<Filter>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Subscribe {
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+    #[prost(sint64, optional, tag = "2")]
+    pub expire_at: ::core::option::Option<i64>,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub info: ::prost::bytes::Bytes,
+    #[prost(bytes = "bytes", tag = "4")]
+    pub data: ::prost::bytes::Bytes,
+    #[prost(bool, tag = "5")]
+    pub positioned: bool,
+    #[prost(bool, tag = "6")]
+    pub recoverable: bool,
+    /// Only the latest publication is recovered.
+    #[prost(bool, tag = "7")]
+    pub cache: bool,
+    #[prost(bool, tag = "8")]
+    pub auto_cache_recover: bool,
+    #[prost(bool, tag = "9")]
+    pub presence: bool,
+    #[prost(bool, tag = "10")]
+    pub join_leave: bool,
+    #[prost(bool, tag = "11")]
+    pub push_join_leave: bool,
+    #[prost(message, optional, tag = "12")]
+    pub recover_since: ::core::option::Option<Position>,
+    #[prost(bool, tag = "13")]
+    pub allow_delta: bool,
+    #[prost(bool, tag = "14")]
+    pub allow_tags_filter: bool,
+    #[prost(message, optional, tag = "15")]
+    pub server_tags_filter: ::core::option::Option<Filter>,
+    #[prost(bool, tag = "16")]
+    pub allow_channel_compaction: bool,
+    #[prost(bool, tag = "17")]
+    pub keep_latest_publication: bool,
+    /// In milliseconds.
+    #[prost(uint64, tag = "18")]
+    pub publish_debounce: u64,
+    /// A set of bits: 1 to subscribe, 2 to publish, 4 to know who is there, 8 to know what was published.
+    #[prost(uint32, tag = "19")]
+    pub allow: u32,
+    #[prost(bool, tag = "20")]
+    pub revocable: bool,
+    /// The keyed channels in which it shows itself, of clients and of users.
+    #[prost(string, tag = "21")]
+    pub map_clients: ::prost::alloc::string::String,
+    #[prost(string, tag = "22")]
+    pub map_users: ::prost::alloc::string::String,
+    #[prost(bool, tag = "23")]
+    pub remove_client_on_unsubscribe: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Position {
+    #[prost(uint64, tag = "1")]
+    pub offset: u64,
+    #[prost(string, tag = "2")]
+    pub epoch: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Unsubscribe {
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub why: ::core::option::Option<End>,
+}
+/// Why something ends.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct End {
+    #[prost(uint32, tag = "1")]
+    pub code: u32,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Refresh {
+    #[prost(bool, tag = "1")]
+    pub expired: bool,
+    #[prost(sint64, optional, tag = "2")]
+    pub expire_at: ::core::option::Option<i64>,
+    #[prost(bytes = "bytes", optional, tag = "3")]
+    pub info: ::core::option::Option<::prost::bytes::Bytes>,
+}
+/// They are to ask whether they may stay.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Recheck {}
+/// The data of the question "channels".
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Channels {
+    /// Which: a pattern with `*`, `?`, `\[a-z\]` and `{a,b}`.
+    #[prost(string, tag = "1")]
+    pub pattern: ::prost::alloc::string::String,
+}
+/// The data of its answer: channels that have subscribers at the node that was asked, and how many.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ChannelList {
+    #[prost(message, repeated, tag = "1")]
+    pub channels: ::prost::alloc::vec::Vec<ChannelCount>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChannelCount {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub subscribers: u64,
 }

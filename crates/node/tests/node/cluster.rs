@@ -14,14 +14,18 @@ use tourbillon_types::{NodeId, SessionId};
 
 use crate::harness::{Client, TestNode, start, start_on};
 
-fn node_on(bus: &ControlBus, hooks: impl Hooks, name: &str) -> TestNode {
+pub(crate) fn node_on(bus: &ControlBus, hooks: impl Hooks, name: &str) -> TestNode {
+    node_with(bus.join(), hooks, name)
+}
+
+pub(crate) fn node_with(control: impl Control, hooks: impl Hooks, name: &str) -> TestNode {
     let mut config = NodeConfig::default();
     name.clone_into(&mut config.name);
     config.call_timeout = Duration::from_secs(2);
-    start_on(Engine::new(MemoryEngine::default()).with_control(bus.join()), hooks, config)
+    start_on(Engine::new(MemoryEngine::default()).with_control(control), hooks, config)
 }
 
-async fn know_each_other(nodes: &[&TestNode]) {
+pub(crate) async fn know_each_other(nodes: &[&TestNode]) {
     for node in nodes {
         while node.node.nodes().await.len() < nodes.len() {
             tokio::time::advance(Duration::from_millis(10)).await;
@@ -94,7 +98,7 @@ async fn nodes_come_and_go() {
 
 /// Forwards what is said at its place, and from some time on does not.
 #[derive(Debug)]
-struct Silenced(BusControl, Arc<AtomicBool>);
+pub(crate) struct Silenced(pub(crate) BusControl, pub(crate) Arc<AtomicBool>);
 
 impl Control for Silenced {
     fn attach(&self, node: NodeId, sink: ControlSink) {

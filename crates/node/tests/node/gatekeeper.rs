@@ -167,13 +167,13 @@ async fn a_recheck_ends_who_may_not_stay() {
     // A new token is another one.
     assert!(two.call(r#""refresh":{"token":"new"}"#).await["refresh"].is_object());
     keeper.0.lock().banned = Some("old".to_owned());
-    test.node.recheck(Some(&UserId::from("bob"))).await;
+    test.node.recheck(Some(&UserId::from("bob"))).await.expect("told");
     one.silence().await;
-    test.node.recheck(Some(&UserId::from("ann"))).await;
+    test.node.recheck(Some(&UserId::from("ann"))).await.expect("told");
     assert_eq!(one.closed().await.code, 3014);
     two.silence().await;
     keeper.0.lock().banned = Some("new".to_owned());
-    test.node.recheck(None).await;
+    test.node.recheck(None).await.expect("told");
     assert_eq!(two.closed().await.code, 3014);
     // Whoever comes too late to be found is looked at as it comes.
     let mut late = test.open(1 << 20, |_| {});

@@ -18,6 +18,7 @@ mod history;
 mod interest;
 mod limits;
 mod metrics;
+mod orders;
 mod positions;
 mod presence;
 mod pubsub;

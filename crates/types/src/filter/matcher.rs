@@ -7,6 +7,9 @@ use super::check::{FilterError, FilterLimits, FilterProblem, Walk};
 use super::number::{Number, OwnedNumber};
 use crate::{Publication, Tags};
 
+/// A value that is no number.
+const NO_NUMBER: &str = "-";
+
 /// Up to so many tags are looked through.
 const FEW: usize = 8;
 
@@ -66,6 +69,12 @@ impl TagMatcher {
         self.0.matches(tags)
     }
 
+    /// A filter of which an equal matcher is made: in the words of the wire, for whoever is to evaluate it elsewhere.
+    #[must_use]
+    pub fn to_filter(&self) -> TagFilter {
+        self.0.to_filter()
+    }
+
     /// Whether this publication is wanted. Without tags it is treated like one with no tag.
     #[must_use]
     pub fn matches_publication(&self, publication: &Publication) -> bool {
@@ -81,6 +90,20 @@ impl Rule {
             Self::All(rules) => rules.iter().all(|rule| rule.matches(tags)),
             Self::Any(rules) => rules.iter().any(|rule| rule.matches(tags)),
             Self::Not(rule) => !rule.matches(tags),
+        }
+    }
+
+    fn to_filter(&self) -> TagFilter {
+        let of = |op: &str, rules: &[Self]| TagFilter {
+            op: op.to_owned(),
+            nodes: rules.iter().map(Self::to_filter).collect(),
+            ..TagFilter::default()
+        };
+        match self {
+            Self::Tag(key, test) => TagFilter { key: key.to_string(), ..test.to_filter() },
+            Self::All(rules) => of("and", rules),
+            Self::Any(rules) => of("or", rules),
+            Self::Not(rule) => of("not", std::slice::from_ref(rule)),
         }
     }
 }
@@ -116,7 +139,44 @@ impl Test {
     }
 }
 
+impl Test {
+    /// A comparison, but for its key.
+    fn to_filter(&self) -> TagFilter {
+        let with = |cmp: &str, val: &str| TagFilter {
+            cmp: cmp.to_owned(),
+            val: val.to_owned(),
+            ..TagFilter::default()
+        };
+        let among = |cmp: &str, values: &[Box<str>]| TagFilter {
+            vals: values.iter().map(ToString::to_string).collect(),
+            ..with(cmp, "")
+        };
+        match self {
+            Self::Equal(value) => with("eq", value),
+            Self::NotEqual(value) => with("neq", value),
+            Self::In(values) => among("in", values),
+            Self::NotIn(values) => among("nin", values),
+            Self::Exists => with("ex", ""),
+            Self::Missing => with("nex", ""),
+            Self::StartsWith(value) => with("sw", value),
+            Self::EndsWith(value) => with("ew", value),
+            Self::Contains(value) => with("ct", value),
+            Self::Number(order, Some(value)) => with(order.name(), &value.get().to_string()),
+            Self::Number(order, None) => with(order.name(), NO_NUMBER),
+        }
+    }
+}
+
 impl Order {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Greater => "gt",
+            Self::GreaterOrEqual => "gte",
+            Self::Less => "lt",
+            Self::LessOrEqual => "lte",
+        }
+    }
+
     const fn holds(self, ordering: Ordering) -> bool {
         match self {
             Self::Greater => ordering.is_gt(),

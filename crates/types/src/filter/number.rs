@@ -1,6 +1,7 @@
 //! Decimal numbers in tags, as Centrifugo reads them (features.md TF-01).
 
 use std::cmp::Ordering;
+use std::fmt;
 
 /// The longest text that is a number, in bytes.
 const MAX_LENGTH: usize = 200;
@@ -54,6 +55,17 @@ impl<'a> Number<'a> {
     pub(super) fn to_owned(self) -> OwnedNumber {
         let Self { is_negative, integer, fraction } = self;
         OwnedNumber { is_negative, integer: integer.into(), fraction: fraction.into() }
+    }
+}
+
+impl fmt::Display for Number<'_> {
+    /// Text of which the same number is read.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.is_negative { "-" } else { "" };
+        let digits = |digits: &[u8]| digits.iter().copied().map(char::from).collect::<String>();
+        let integer = if self.integer.is_empty() { "0".to_owned() } else { digits(self.integer) };
+        let point = if self.fraction.is_empty() { "" } else { "." };
+        write!(f, "{sign}{integer}{point}{}", digits(self.fraction))
     }
 }
 
