@@ -9,8 +9,8 @@ use bytes::Bytes;
 use prost::Message as _;
 use tourbillon_hooks::{RecoveryMode, RefreshDecision, SubscriptionOptions};
 use tourbillon_types::{
-    Channel, ClientId, Disconnect, Epoch, FilterLimits, MapPresence, Payload, Permissions, SessionId, StreamPosition,
-    TagFilter, TagMatcher, Unsubscribe, UserId,
+    Channel, ClientId, Disconnect, Epoch, FilterLimits, MapPresence, Payload, Permissions, SessionId,
+    StreamPosition, TagFilter, TagMatcher, Unsubscribe, UserId,
 };
 
 use crate::control;
@@ -228,10 +228,9 @@ fn read_subscribe(wire: control::Subscribe) -> Option<Wanted> {
     options.presence = wire.presence;
     options.join_leave = wire.join_leave;
     options.push_join_leave = wire.push_join_leave;
-    options.recover_since = wire.recover_since.map(|since| StreamPosition {
-        offset: since.offset,
-        epoch: Epoch::from(since.epoch.as_str()),
-    });
+    options.recover_since = wire
+        .recover_since
+        .map(|since| StreamPosition { offset: since.offset, epoch: Epoch::from(since.epoch.as_str()) });
     options.allow_delta = wire.allow_delta;
     options.allow_tags_filter = wire.allow_tags_filter;
     options.server_tags_filter = wire.server_tags_filter.map(matcher).transpose().ok()?;
@@ -314,7 +313,8 @@ mod tests {
     fn what_is_wanted_is_heard() {
         let everybody = Target::everybody;
         let (channel, why) = (Channel::from("a:b"), Unsubscribe::SERVER);
-        let heard = round_trip(everybody(), Wanted::Unsubscribe { channel: channel.clone(), why: why.clone() });
+        let heard =
+            round_trip(everybody(), Wanted::Unsubscribe { channel: channel.clone(), why: why.clone() });
         assert!(matches!(heard.what, Wanted::Unsubscribe { channel: c, why: w } if c == channel && w == why));
         let heard = round_trip(everybody(), Wanted::Disconnect(Disconnect::FORCE_DISCONNECT));
         assert!(matches!(heard.what, Wanted::Disconnect(why) if why == Disconnect::FORCE_DISCONNECT));
@@ -344,7 +344,8 @@ mod tests {
             assert_ne!(*default, ours, "it is as by default");
         }
         let subscribe = Wanted::Subscribe { channel: channel.clone(), options: options.clone() };
-        let Wanted::Subscribe { channel: c, options: o } = round_trip(Target::everybody(), subscribe).what else {
+        let Wanted::Subscribe { channel: c, options: o } = round_trip(Target::everybody(), subscribe).what
+        else {
             panic!("it is something else");
         };
         assert_eq!((c, o), (channel, options));
@@ -352,7 +353,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_held_to_is_not_understood() {
-        let bad = control::Filter { cmp: "odd".to_owned(), key: "a".to_owned(), ..control::Filter::default() };
+        let bad =
+            control::Filter { cmp: "odd".to_owned(), key: "a".to_owned(), ..control::Filter::default() };
         let target = control::Target { labels: Some(bad.clone()), ..control::Target::default() };
         let recheck = control::order::What::Recheck(control::Recheck {});
         let order = |target, what| control::Order { target: Some(target), what: Some(what) }.encode_to_vec();
@@ -362,7 +364,10 @@ mod tests {
         assert!(Order::decode(order(control::Target::default(), subscribe).into()).is_none());
         let target = control::Target { client: "none".to_owned(), ..control::Target::default() };
         assert!(Order::decode(order(target, recheck.clone()).into()).is_none());
-        assert!(Order::decode(control::Order { target: None, what: Some(recheck) }.encode_to_vec().into()).is_none());
+        assert!(
+            Order::decode(control::Order { target: None, what: Some(recheck) }.encode_to_vec().into())
+                .is_none()
+        );
         assert!(Order::decode(Bytes::new()).is_none());
     }
 

@@ -148,7 +148,12 @@ impl Cluster {
 
     /// Asks all other nodes that are heard of, and gives all parts of their answers. One that leaves meanwhile, or falls
     /// silent, has no connections any more: it need not answer.
-    async fn ask_all(&self, shared: &Shared, op: &'static str, data: Bytes) -> Result<Vec<Bytes>, ReplyError> {
+    async fn ask_all(
+        &self,
+        shared: &Shared,
+        op: &'static str,
+        data: Bytes,
+    ) -> Result<Vec<Bytes>, ReplyError> {
         shared.metrics.act(Action::Survey);
         let nodes = self.peers.lock().nodes();
         let asked = nodes.into_iter().map(|node| {

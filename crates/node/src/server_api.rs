@@ -248,11 +248,8 @@ impl Shared {
     pub(crate) async fn carry_out(&self, order: &Order) -> usize {
         let Order { target, except, what } = order;
         let (done, mut undone): (Done, _) = mpsc::channel(1);
-        let found = if target.all_users {
-            self.registry.accepted()
-        } else {
-            self.registry.of_user(&target.user)
-        };
+        let found =
+            if target.all_users { self.registry.accepted() } else { self.registry.of_user(&target.user) };
         let mut told = 0;
         for conn in found {
             let meant = target.client.is_none_or(|client| client == conn.client)

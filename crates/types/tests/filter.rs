@@ -299,7 +299,8 @@ fn evaluating_allocates_nothing() {
 }
 
 fn word() -> impl Strategy<Value = String> {
-    prop::sample::select(vec!["", "a", "b", "ab", "ba", "1", "1.0", "-2", "10", "x y", "+0.50", "-00.0"]).prop_map(String::from)
+    prop::sample::select(vec!["", "a", "b", "ab", "ba", "1", "1.0", "-2", "10", "x y", "+0.50", "-00.0"])
+        .prop_map(String::from)
 }
 
 fn any_filter() -> impl Strategy<Value = TagFilter> {
@@ -344,7 +345,8 @@ fn valid_filter() -> impl Strategy<Value = TagFilter> {
     let presence = prop::sample::select(vec!["ex", "nex"]).prop_map(|cmp| leaf("a", cmp, ""));
     prop_oneof![valid_leaf(), sets, presence].prop_recursive(3, 16, 3, |inner| {
         let several = (prop::sample::select(vec!["and", "or"]), vec(inner.clone(), 1..4));
-        let several = several.prop_map(|(op, nodes)| TagFilter { op: op.into(), nodes, ..TagFilter::default() });
+        let several =
+            several.prop_map(|(op, nodes)| TagFilter { op: op.into(), nodes, ..TagFilter::default() });
         prop_oneof![several, inner.prop_map(|one| node("not", [one]))]
     })
 }

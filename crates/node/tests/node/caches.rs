@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use tourbillon_node::{ChannelPattern, 
-    ChannelOptions, ConnectDecision, ConnectRequest, Hooks, Node, NodeConfig, PublishOptions, Refusal,
-    SubscribeDecision, SubscribeRequest, Target,
+use tourbillon_node::{
+    ChannelOptions, ChannelPattern, ConnectDecision, ConnectRequest, Hooks, Node, NodeConfig, PublishOptions,
+    Refusal, SubscribeDecision, SubscribeRequest, Target,
 };
 use tourbillon_protocol::command::Subscribe;
 use tourbillon_types::{Channel, Encoding, Payload, ReplyError, UserId};
@@ -126,7 +126,13 @@ async fn whoever_cannot_fill_a_cache_leaves_it_unrecovered() {
         let mut follower = Follower::connect(&test, Encoding::Json, &channel).await;
         let refused = follower.subscribe(recover).await.expect_err("refused");
         assert_eq!(refused.code.0, code, "{channel}");
-        assert!(test.node.channels(&ChannelPattern::new(&channel).expect("sound")).await.expect("channels").is_empty());
+        assert!(
+            test.node
+                .channels(&ChannelPattern::new(&channel).expect("sound"))
+                .await
+                .expect("channels")
+                .is_empty()
+        );
     }
     test.end().await;
 }

@@ -79,8 +79,7 @@ fn user(name: &str) -> Target {
 }
 
 fn equal(key: &str, val: &str) -> Arc<TagMatcher> {
-    let filter =
-        TagFilter { key: key.into(), cmp: "eq".into(), val: val.into(), ..TagFilter::default() };
+    let filter = TagFilter { key: key.into(), cmp: "eq".into(), val: val.into(), ..TagFilter::default() };
     Arc::new(TagMatcher::new(&filter, FilterLimits::default()).expect("sound"))
 }
 
@@ -172,12 +171,9 @@ async fn labels_choose_among_the_connections_of_a_user_and_of_all() {
     assert_eq!(a.node.send(&target, "2".into()).await, Ok(()));
     target.labels = Some(equal("region", "eu"));
     assert_eq!(b.node.send(&target, "3".into()).await, Ok(()));
-    for (client, expected) in [
-        (&mut ann, &[1, 2, 3][..]),
-        (&mut ann_too, &[2]),
-        (&mut bob, &[2, 3]),
-        (&mut nobody, &[2]),
-    ] {
+    for (client, expected) in
+        [(&mut ann, &[1, 2, 3][..]), (&mut ann_too, &[2]), (&mut bob, &[2, 3]), (&mut nobody, &[2])]
+    {
         for number in expected {
             assert_eq!(client.message().await["push"]["message"]["data"], *number);
         }

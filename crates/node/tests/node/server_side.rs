@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tourbillon_node::{ChannelPattern, 
-    ClientRights, ConnectDecision, ConnectRequest, Hooks, NodeConfig, PublishDecision, PublishRequest,
-    RefreshDecision, RefreshRequest, Refusal, Rights, SubscribeDecision, SubscribeRequest,
+use tourbillon_node::{
+    ChannelPattern, ClientRights, ConnectDecision, ConnectRequest, Hooks, NodeConfig, PublishDecision,
+    PublishRequest, RefreshDecision, RefreshRequest, Refusal, Rights, SubscribeDecision, SubscribeRequest,
     SubscriptionOptions, Target,
 };
 use tourbillon_types::{
@@ -166,7 +166,8 @@ async fn the_node_tells_what_it_carries() {
     let stats = info.stats;
     assert_eq!((stats.clients, stats.users, stats.subscriptions, stats.channels), (2, 2, 3, 2));
     assert_eq!(info.uptime.as_secs(), 5);
-    let mut channels = test.node.channels(&ChannelPattern::new("n*").expect("sound")).await.expect("channels");
+    let mut channels =
+        test.node.channels(&ChannelPattern::new("n*").expect("sound")).await.expect("channels");
     channels.sort();
     assert_eq!(channels, [(Channel::from("news"), 2)]);
     test.end().await;

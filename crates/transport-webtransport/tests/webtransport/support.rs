@@ -158,7 +158,16 @@ impl Server {
                 }
             }
         });
-        Self { address, certificate: cert.der().clone(), ended, door, stop, given_up, accepted, _endpoint: endpoint }
+        Self {
+            address,
+            certificate: cert.der().clone(),
+            ended,
+            door,
+            stop,
+            given_up,
+            accepted,
+            _endpoint: endpoint,
+        }
     }
 
     pub(crate) fn url(&self, path_and_query: &str) -> String {
