@@ -130,6 +130,7 @@ impl Admission {
         let permit = Permit { inner: inner.clone(), _place: place };
         let limit = inner.limit.with(|limit| *limit);
         if let Some(limit) = limit.filter(|limit| admitted >= *limit) {
+            inner.node.turned_away();
             if inner.told.is_due(now) {
                 tracing::warn!(limit, "client.connection_limit is reached: connections are refused");
             }

@@ -29,6 +29,8 @@ use crate::dev::Dev;
 use crate::explain::Explainer;
 use crate::grpc::{self, GrpcPort};
 use crate::listen::{Listeners, Port, QuicPort, Socket, Speaks, announced};
+use crate::metrics::Scrape;
+use crate::operators::Operators;
 use crate::ports::{Ports, TlsHandles};
 use crate::revoke::Revoker;
 use crate::router::{HttpRoutes, Router};
@@ -194,13 +196,14 @@ impl App {
         let uni_websocket = settings
             .uni_websocket
             .map(|(path, config)| (path, UniWebSocketService::new(node.clone(), config)));
+        let prometheus = settings.prometheus.map(|settings| Scrape::new(settings, node.clone()));
         let explainer = Arc::new(Explainer { namespaces: namespaces.clone(), tokens: tokens.clone() });
         let api = settings.api.map(|config| {
             let path = config.prefix.clone();
             let revoker = Arc::new(Revoker::new(node.clone(), revocations));
             let service =
                 ApiService::new(node.clone()).with_explanations(explainer).with_revocations(revoker);
-            (path, HttpApi::new(service, config))
+            (path, HttpApi::new(Scrape::watch(prometheus.as_ref(), service), config))
         });
         let mut external = Router {
             websocket,
@@ -219,15 +222,12 @@ impl App {
             let api = settings.api_prefix.as_str();
             ApiPages::new(prefix, api, &node.config().version)
         });
+        let (api_external, health) = (settings.api_external, settings.health);
+        let operators = Operators { api, api_external, health, swagger, prometheus };
+        let internal = operators.settle(&mut external, listeners.internal.is_some());
         let mut ports = Vec::new();
-        if let Some(socket) = listeners.internal {
-            external.api = api.clone().filter(|_| settings.api_external);
-            let router = Router { api, health: settings.health, swagger, ..Router::default() };
+        if let Some((socket, router)) = listeners.internal.zip(internal) {
             ports.push(Port { socket, router: Arc::new(router), speaks: speaks.internal });
-        } else {
-            external.api = api;
-            external.health = settings.health;
-            external.swagger = swagger;
         }
         external.alt_svc = listeners.http3.as_ref().map(announced).transpose().map_err(StartError::Http3)?;
         let router = Arc::new(external);

@@ -15,6 +15,8 @@ mod explain;
 mod grpc;
 mod listen;
 pub mod logging;
+mod metrics;
+mod operators;
 mod ports;
 mod revoke;
 mod router;

@@ -25,6 +25,7 @@ use crate::admission::{Admission, Opening, Permit, Refused};
 use crate::body::{Outgoing, Received, Timely};
 use crate::dev::Dev;
 use crate::listen::{Begun, Pace, Streams};
+use crate::metrics::{HttpRequests, Scrape};
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
@@ -38,6 +39,9 @@ pub(crate) struct Router {
     pub(crate) http: Option<HttpRoutes>,
     pub(crate) api: Option<(String, HttpApi)>,
     pub(crate) health: Option<String>,
+    pub(crate) prometheus: Option<Scrape>,
+    /// Where requests are counted; `None` where they are not.
+    pub(crate) requests: Option<Arc<HttpRequests>>,
     pub(crate) swagger: Option<ApiPages>,
     pub(crate) dev: Option<Dev>,
     /// Who may connect; `None` for ports without endpoints for clients.
@@ -69,17 +73,20 @@ pub(crate) enum Quick<'a> {
 pub(crate) struct Asked(Method, String);
 
 impl Asked {
-    /// `None` where the log does not tell of requests.
-    pub(crate) fn new(method: &Method, path: &str) -> Option<Self> {
-        tracing::enabled!(tracing::Level::DEBUG).then(|| Self(method.clone(), path.to_owned()))
+    /// `None` where nobody wants to know.
+    pub(crate) fn new(router: &Router, method: &Method, path: &str) -> Option<Self> {
+        let wanted = router.requests.is_some() || tracing::enabled!(tracing::Level::DEBUG);
+        wanted.then(|| Self(method.clone(), path.to_owned()))
     }
 
     /// Tells of it, with its answer.
-    pub(crate) fn log(asked: Option<Self>, peer: Option<SocketAddr>, status: StatusCode) {
-        if let Some(Self(method, path)) = asked {
-            let peer = peer.map(tracing::field::display);
-            tracing::debug!(peer, %method, %path, status = status.as_u16(), "HTTP request");
+    pub(crate) fn log(asked: Option<Self>, router: &Router, peer: Option<SocketAddr>, status: StatusCode) {
+        let Some(Self(method, path)) = asked else { return };
+        if let Some(requests) = &router.requests {
+            requests.count(router.endpoint(&path), &method, status);
         }
+        let peer = peer.map(tracing::field::display);
+        tracing::debug!(peer, %method, %path, status = status.as_u16(), "HTTP request");
     }
 }
 
@@ -175,9 +182,9 @@ impl Router {
         peer: Option<SocketAddr>,
         pace: &Pace,
     ) -> Response<Outgoing> {
-        let asked = Asked::new(request.method(), request.uri().path());
+        let asked = Asked::new(self, request.method(), request.uri().path());
         let answer = self.answer(request, peer, pace).await;
-        Asked::log(asked, peer, answer.status());
+        Asked::log(asked, self, peer, answer.status());
         answer
     }
 
@@ -191,10 +198,34 @@ impl Router {
         if self.websocket.as_ref().is_some_and(|(at, _)| at == path) {
             return Some(Quick::WebSocket);
         }
-        if self.uni_websocket.as_ref().is_some_and(|(at, _)| at == path) || is(&self.health) {
+        if self.uni_websocket.as_ref().is_some_and(|(at, _)| at == path)
+            || is(&self.health)
+            || self.prometheus.as_ref().is_some_and(|scrape| scrape.is_at(path))
+        {
             return None;
         }
         self.api.as_ref().filter(|(at, _)| is_below(at, path)).map(|(_, api)| Quick::Api(api))
+    }
+
+    /// The endpoint that a path belongs to, under a name that nobody can make up.
+    fn endpoint<'a>(&'a self, path: &'a str) -> &'a str {
+        let is = |at: &str| at == path;
+        let http = self.http.as_ref().is_some_and(|http| http.route(path).is_some());
+        let health = self.health.as_deref().is_some_and(is);
+        let prometheus = self.prometheus.as_ref().is_some_and(|scrape| scrape.is_at(path));
+        if self.upgrades_at(path) || http || health || prometheus {
+            return path;
+        }
+        match &self.api {
+            Some((at, api)) if is_below(at, path) => {
+                if api.has(path) {
+                    path
+                } else {
+                    at
+                }
+            }
+            _ => "other",
+        }
     }
 
     /// The API of this port.
@@ -285,6 +316,11 @@ impl Router {
         let path = request.uri().path();
         if self.health.as_deref() == Some(path) {
             return reply(StatusCode::OK, "application/json", "{}");
+        }
+        if let Some(scrape) = &self.prometheus
+            && scrape.is_at(path)
+        {
+            return scrape.answer(&request).await;
         }
         if let Some((at, api)) = &self.api
             && is_below(at, path)

@@ -234,6 +234,12 @@ impl HttpApi {
         self.understood(method, body, posted.transport_errors)
     }
 
+    /// Whether there is a method at this path.
+    #[must_use]
+    pub fn has(&self, path: &str) -> bool {
+        self.method(path).is_some()
+    }
+
     /// Carries a call out.
     ///
     /// # Cancel safety

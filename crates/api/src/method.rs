@@ -1,5 +1,7 @@
 //! The names of methods.
 
+use crate::command::ApiCommand;
+
 /// A method of the server API that this server has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
@@ -69,6 +71,32 @@ impl Method {
             Self::Batch => "batch",
             Self::Explain => "explain",
         }
+    }
+
+    /// Of a command; `None` for one that is refused.
+    pub(crate) const fn of(command: &ApiCommand) -> Option<Self> {
+        Some(match command {
+            ApiCommand::Publish(_) => Self::Publish,
+            ApiCommand::Broadcast(_) => Self::Broadcast,
+            ApiCommand::Subscribe(_) => Self::Subscribe,
+            ApiCommand::Unsubscribe(_) => Self::Unsubscribe,
+            ApiCommand::Disconnect(_) => Self::Disconnect,
+            ApiCommand::Refresh(_) => Self::Refresh,
+            ApiCommand::Info => Self::Info,
+            ApiCommand::Channels(_) => Self::Channels,
+            ApiCommand::Batch(_) => Self::Batch,
+            ApiCommand::Rpc(_) => Self::Rpc,
+            ApiCommand::History(_) => Self::History,
+            ApiCommand::HistoryRemove(_) => Self::HistoryRemove,
+            ApiCommand::Presence(_) => Self::Presence,
+            ApiCommand::PresenceStats(_) => Self::PresenceStats,
+            ApiCommand::Explain(_) => Self::Explain,
+            ApiCommand::BlockUser(_) => Self::BlockUser,
+            ApiCommand::UnblockUser(_) => Self::UnblockUser,
+            ApiCommand::RevokeToken(_) => Self::RevokeToken,
+            ApiCommand::InvalidateUserTokens(_) => Self::InvalidateUserTokens,
+            ApiCommand::Refused(_) => return None,
+        })
     }
 
     /// All of them: what is not here cannot be called.

@@ -17,6 +17,7 @@ use crate::command::{
     InvalidateUserTokens, Publish, Refresh, RevokeToken, Subscribe,
 };
 use crate::explain::Explains;
+use crate::metrics::{ApiMetrics, Begun, Protocol};
 use crate::revoke::Revoke;
 
 /// How many parts of a broadcast or a parallel batch are under way at once (LIM-12).
@@ -28,6 +29,8 @@ pub struct ApiService {
     node: Node,
     explains: Option<Arc<dyn Explains>>,
     revoke: Option<Arc<dyn Revoke>>,
+    metrics: Option<Arc<ApiMetrics>>,
+    protocol: Protocol,
 }
 
 impl fmt::Debug for ApiService {
@@ -59,7 +62,7 @@ impl ApiService {
     /// A service on this node.
     #[must_use]
     pub const fn new(node: Node) -> Self {
-        Self { node, explains: None, revoke: None }
+        Self { node, explains: None, revoke: None, metrics: None, protocol: Protocol::Http }
     }
 
     /// Has questions about permissions answered by whoever decides. Without it, `explain` is not available (108).
@@ -76,6 +79,20 @@ impl ApiService {
         self
     }
 
+    /// Has commands counted, and how long they take measured. Without it, nothing is, and no clock is looked at.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Arc<ApiMetrics>) -> Self {
+        self.metrics = Some(metrics);
+        self
+    }
+
+    /// Counts commands as those of this protocol; HTTP is the default.
+    #[must_use]
+    pub const fn over(mut self, protocol: Protocol) -> Self {
+        self.protocol = protocol;
+        self
+    }
+
     /// Carries one command out.
     ///
     /// # Errors
@@ -87,12 +104,30 @@ impl ApiService {
     /// What has been begun may take effect.
     pub async fn execute(&self, command: ApiCommand) -> Answer {
         match command {
-            ApiCommand::Batch(batch) => Ok(ApiReply::Batch(self.batch(batch).await)),
+            ApiCommand::Batch(batch) => {
+                let begun = self.metrics.as_ref().map(|metrics| metrics.begin_batch());
+                let answer = Ok(ApiReply::Batch(self.batch(batch).await));
+                self.end(begun, &answer);
+                answer
+            }
             other => self.execute_one(other).await,
         }
     }
 
     async fn execute_one(&self, command: ApiCommand) -> Answer {
+        let begun = self.metrics.as_ref().map(|metrics| metrics.begin(&command));
+        let answer = self.carry_out(command).await;
+        self.end(begun, &answer);
+        answer
+    }
+
+    fn end(&self, begun: Option<Begun>, answer: &Answer) {
+        if let (Some(metrics), Some(begun)) = (&self.metrics, begun) {
+            metrics.end(self.protocol, begun, answer.as_ref().err());
+        }
+    }
+
+    async fn carry_out(&self, command: ApiCommand) -> Answer {
         match command {
             ApiCommand::Publish(Publish { channel, content }) => {
                 self.publish(&channel, &content).await.map(ApiReply::Publish)

@@ -21,6 +21,7 @@ use crate::limits;
 use crate::listeners::{self, ListenerConfig, PortSettings};
 use crate::load::{ConfigError, Problem, Source};
 use crate::model::{ChannelRules, Options};
+use crate::observe::{self, PrometheusSettings};
 use crate::personal;
 use crate::streams;
 use crate::tokens;
@@ -61,6 +62,8 @@ pub struct Settings {
     pub health: Option<String>,
     /// The path of the pages about the API; `None` when they are off.
     pub swagger: Option<String>,
+    /// Metrics for Prometheus; `None` when they are off.
+    pub prometheus: Option<PrometheusSettings>,
     /// The most connections of clients; `None` for any number.
     pub connection_limit: Option<usize>,
     /// Connections taken at once, refilled by one a second; `None` for any number.
@@ -128,7 +131,9 @@ impl Settings {
         let mut check = Checker { errors: Vec::new() };
         let listeners = listeners::listeners(&mut check, options);
         let ports = listeners::ports(&mut check, options, listeners.as_ref());
-        let node = node(&mut check, options);
+        let prometheus = observe::prometheus(&mut check, &options.prometheus);
+        let mut node = node(&mut check, options);
+        node.measures = prometheus.as_ref().map(|prometheus| prometheus.measures);
         let persistence = streams::persistence(&mut check, &options.broker.memory.persistence);
         let namespaces = namespaces(&mut check, options);
         let mut tokens = tokens::tokens(&mut check, options);
@@ -190,6 +195,7 @@ impl Settings {
             api_external: options.http_api.external,
             health,
             swagger,
+            prometheus,
             connection_limit: Some(client.connection_limit).filter(|limit| *limit > 0),
             connection_rate_limit: Some(client.connection_rate_limit).filter(|limit| *limit > 0),
             limits,

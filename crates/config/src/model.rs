@@ -11,6 +11,7 @@ use crate::limits::RateLimit;
 use crate::secret::SecretText;
 
 pub use crate::namespace::Namespace;
+pub use crate::observe::Prometheus;
 
 macro_rules! options {
     ($(#[$doc:meta])* $name:ident { $($(#[doc = $text:literal])+ $field:ident: $type:ty = $default:expr,)* }) => {
@@ -80,6 +81,8 @@ options! {
         health: Health = Health::default(),
         /// The OpenAPI document of the HTTP API.
         swagger: Swagger = Swagger::default(),
+        /// Metrics for Prometheus.
+        prometheus: Prometheus = Prometheus::default(),
         /// Blocked users.
         user_block: UserBlock = UserBlock::default(),
         /// Revoked tokens.

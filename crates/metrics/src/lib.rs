@@ -2,10 +2,17 @@
 //!
 //! Counting is cheap where much happens: what a delivery sends is added up by its flush worker and added to the counts
 //! once for a batch ([`Tally`]). Everything else happens once for a command, a publication or a connection, and takes
-//! an atomic addition. Names and labels are in `samples`, where all of it is read.
+//! an atomic addition. Names and labels are in `samples`, where all of it is read. What is measured, such as how long
+//! commands take, is so only where somebody wants it ([`Measures`]), since that takes looks at the clock.
+//!
+//! [`prometheus`] writes all of it as Prometheus reads it.
 
 mod aggregate;
+mod distribution;
 mod frame;
+mod histogram;
+mod measured;
+pub mod prometheus;
 mod samples;
 mod tally;
 
@@ -17,13 +24,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 pub use aggregate::{Aggregator, Latest, NodeMetrics};
+pub use distribution::{Distribution, DistributionFamily, Labels, Measures, Shape, Timings, Unit};
 pub use frame::Frame;
+pub use histogram::{Form, Histogram};
+pub use measured::Measured;
 pub use samples::{Family, Present, Sample, SampleKind};
 pub use tally::Tally;
 
 /// The most transports that are told apart. A server has about a dozen; those of a program that makes up names count
 /// together, as the last one. Must fit into a [`Kind`].
 const TRANSPORTS: usize = 32;
+
+/// What names of metrics begin with.
+const NAMESPACE: &str = "centrifugo";
 
 /// The name of the transports beyond that.
 const OTHER: &str = "other";
@@ -89,6 +102,8 @@ pub enum Action {
     History,
     /// Read what a subscriber missed.
     HistoryRecover,
+    /// Read the latest publication of a cache for a subscriber.
+    HistoryRecoverCache,
     /// Read where a stream stands.
     HistoryStreamTop,
     /// Removed what a channel keeps.
@@ -111,6 +126,15 @@ pub enum Action {
     MapStats,
     /// Removed all of a keyed channel.
     MapClear,
+}
+
+/// Why a publication has no effect (MET-40).
+#[derive(Clone, Copy, Debug)]
+pub enum Suppressed {
+    /// One with its idempotency key was published before.
+    Idempotency,
+    /// Its version is not newer than the last one.
+    Version,
 }
 
 /// Which names a client gave of itself. Names are the application's, so what they are is not counted, but whether there
@@ -207,7 +231,7 @@ pub struct Metrics {
     transports: Box<[OnceLock<TransportCounts>]>,
     sent: [Counter; 4],
     received: [Counter; 4],
-    actions: [Counter; 17],
+    actions: [Counter; 18],
     /// By whether the client got back what it missed, and whether that was anything.
     recovered: [Counter; 4],
     filtered: Counter,
@@ -217,13 +241,22 @@ pub struct Metrics {
     unsubscribes: Codes<u32>,
     /// By code and transport.
     disconnects: Codes<(u32, u8)>,
+    connection_limit: Counter,
+    suppressed: [Counter; 2],
     aggregate: Latest,
+    measured: Option<Box<Measured>>,
 }
 
 impl Metrics {
-    /// Nothing is counted yet.
+    /// Nothing is counted yet, and nothing measured.
     #[must_use]
     pub fn new() -> Self {
+        Self::measuring(None)
+    }
+
+    /// Nothing is counted yet.
+    #[must_use]
+    pub fn measuring(measures: Option<Measures>) -> Self {
         Self {
             transports: (0..TRANSPORTS).map(|_| OnceLock::new()).collect(),
             sent: Default::default(),
@@ -235,7 +268,10 @@ impl Metrics {
             reply_errors: Codes::default(),
             unsubscribes: Codes::default(),
             disconnects: Codes::default(),
+            connection_limit: Counter::default(),
+            suppressed: Default::default(),
             aggregate: Latest::default(),
+            measured: measures.map(|measures| Box::new(Measured::new(measures))),
         }
     }
 
@@ -343,6 +379,22 @@ impl Metrics {
     /// The server ended a connection of this transport.
     pub fn server_disconnect(&self, transport: u8, code: u32) {
         self.disconnects.add((code, transport));
+    }
+
+    /// A connection was turned away because there are as many as there may be.
+    pub fn connection_limit(&self) {
+        self.connection_limit.add(1);
+    }
+
+    /// The broker did not take a publication, since it has it already or has a newer one.
+    pub fn suppress(&self, why: Suppressed) {
+        self.suppressed[why as usize].add(1);
+    }
+
+    /// What is measured, if anything is.
+    #[must_use]
+    pub fn measured(&self) -> Option<&Measured> {
+        self.measured.as_deref()
     }
 
     /// What was counted over the last interval.

@@ -3,16 +3,13 @@
 
 use std::borrow::Cow;
 
-use crate::{Action, Frame, Metrics, Named, Told, TransportCounts};
-
-/// What names of metrics begin with.
-const NAMESPACE: &str = "centrifugo";
+use crate::{Action, Frame, Labels, Metrics, NAMESPACE, Named, Suppressed, Told, TransportCounts};
 
 /// One metric: what its samples have in common.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Family {
-    /// The part of the server that it is about.
+    /// The part of the server that it is about. Empty: `name` is the whole name.
     pub subsystem: &'static str,
     /// Its name within the subsystem.
     pub name: &'static str,
@@ -23,9 +20,23 @@ pub struct Family {
 }
 
 impl Family {
+    /// A metric.
+    #[must_use]
+    pub const fn new(
+        kind: SampleKind,
+        subsystem: &'static str,
+        name: &'static str,
+        help: &'static str,
+    ) -> Self {
+        Self { subsystem, name, help, kind }
+    }
+
     /// The full name, as Prometheus has it: `centrifugo_node_num_clients`.
     #[must_use]
     pub fn full_name(&self) -> String {
+        if self.subsystem.is_empty() {
+            return self.name.to_owned();
+        }
         format!("{NAMESPACE}_{}_{}", self.subsystem, self.name)
     }
 }
@@ -47,12 +58,18 @@ pub struct Sample {
     /// Of which metric.
     pub family: &'static Family,
     /// Labels with their values, by the labels' names.
-    pub labels: Vec<(&'static str, Cow<'static, str>)>,
+    pub labels: Labels,
     /// The value. Counts are exact up to 2^53.
     pub value: f64,
 }
 
 impl Sample {
+    /// A value. Labels must come by their names.
+    #[must_use]
+    pub const fn new(family: &'static Family, labels: Labels, value: f64) -> Self {
+        Self { family, labels, value }
+    }
+
     /// Its name among the items of `info`.
     pub(crate) fn item(&self) -> String {
         let mut item = format!("{NAMESPACE}.{}.{}", self.family.subsystem, self.family.name);
@@ -81,6 +98,8 @@ families! {
     NODES: Gauge "node" "num_nodes" "Nodes of the cluster.";
     BUILD: Gauge "node" "build" "Always 1; the version is in the label.";
     FILTERED: Counter "node" "tags_filter_dropped_publications" "Deliveries that a filter by tags left out.";
+    LIMITED: Counter "node" "client_connection_limit" "Connections turned away because there are too many.";
+    SUPPRESSED: Counter "broker" "publish_suppressed_count" "Publications that had no effect.";
     REPLY_ERRORS: Counter "client" "num_reply_errors" "Commands answered by an error.";
     UNSUBSCRIBES: Counter "client" "num_server_unsubscribes" "Subscriptions ended by the server.";
     DISCONNECTS: Counter "client" "num_server_disconnects" "Connections ended by the server.";
@@ -113,39 +132,40 @@ pub struct Present<'a> {
     pub version: &'a str,
 }
 
-type Labels<const N: usize> = [(&'static str, Cow<'static, str>); N];
+type Pairs<const N: usize> = [(&'static str, Cow<'static, str>); N];
 
 /// Collects samples.
 struct Samples(Vec<Sample>);
 
 impl Samples {
     #[expect(clippy::cast_precision_loss, reason = "counts are exact as far as they matter")]
-    fn put<const N: usize>(&mut self, family: &'static Family, value: u64, labels: Labels<N>) {
+    fn put<const N: usize>(&mut self, family: &'static Family, value: u64, labels: Pairs<N>) {
         self.0.push(Sample { family, labels: labels.into(), value: value as f64 });
     }
 
     /// The same, unless it never happened.
-    fn put_if_any<const N: usize>(&mut self, family: &'static Family, value: u64, labels: Labels<N>) {
+    fn put_if_any<const N: usize>(&mut self, family: &'static Family, value: u64, labels: Pairs<N>) {
         if value > 0 {
             self.put(family, value, labels);
         }
     }
 }
 
-const TOLD: [(Told, &str); 4] = [
+pub(crate) const TOLD: [(Told, &str); 4] = [
     (Told::Publication, "publication"),
     (Told::Join, "join"),
     (Told::Leave, "leave"),
     (Told::Control, "control"),
 ];
 
-const ACTED: [(Action, &str); 17] = [
+const ACTED: [(Action, &str); 18] = [
     (Action::AddPresence, "add_presence"),
     (Action::RemovePresence, "remove_presence"),
     (Action::Presence, "presence"),
     (Action::PresenceStats, "presence_stats"),
     (Action::History, "history"),
     (Action::HistoryRecover, "history_recover"),
+    (Action::HistoryRecoverCache, "history_recover_cache"),
     (Action::HistoryStreamTop, "history_stream_top"),
     (Action::HistoryRemove, "history_remove"),
     (Action::BrokerSubscribe, "broker_subscribe"),
@@ -215,6 +235,10 @@ impl Metrics {
         samples.put(&NODES, crate::wide(present.nodes), []);
         samples.put(&BUILD, 1, [("version", present.version.to_owned().into())]);
         samples.put_if_any(&FILTERED, self.filtered.get(), []);
+        samples.put(&LIMITED, self.connection_limit.get(), []);
+        for (why, reason) in [(Suppressed::Idempotency, "idempotency"), (Suppressed::Version, "version")] {
+            samples.put_if_any(&SUPPRESSED, self.suppressed[why as usize].get(), [("reason", reason.into())]);
+        }
     }
 
     fn clients(&self, samples: &mut Samples) {

@@ -13,12 +13,12 @@ use smallvec::SmallVec;
 use tokio_util::sync::ReusableBoxFuture;
 use tourbillon_broker::{BrokerError, Publish};
 use tourbillon_protocol::command;
-use tourbillon_recovery::{Ask, Plan, REJECT_UNRECOVERED, ResumeError, Terms};
+use tourbillon_recovery::{Ask, Plan, REJECT_UNRECOVERED, RecoveryMode, ResumeError, Terms};
 use tourbillon_session::{
     Accepted, Answer, CHANNEL_COMPACTION, Call, CallId, FOSSIL, Granted, Refreshed, Refusal, ServerOp,
 };
 use tourbillon_types::{
-    Channel, ClientInfo, Disconnect, FilterLimits, Now, Payload, PushKinds, ReplyError, TagFilter,
+    Channel, ClientInfo, Disconnect, FilterLimits, Instant, Now, Payload, PushKinds, ReplyError, TagFilter,
     TagMatcher, Unsubscribe, UserId,
 };
 
@@ -54,6 +54,8 @@ pub(crate) struct Completed {
     /// The command that the call was for.
     pub(crate) asked: Frame,
     pub(crate) effect: Effect,
+    /// When the call began.
+    pub(crate) began: Instant,
     /// Who waits for this to be carried out.
     pub(crate) done: Option<Done>,
 }
@@ -97,6 +99,10 @@ impl Calls {
             }
         }
         None
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub(crate) fn clear(&mut self) {
@@ -240,14 +246,14 @@ enum Work {
 }
 
 impl Work {
-    /// The future is copied for every call: the smaller the better.
-    #[expect(clippy::manual_async_fn, reason = "the future of an async fn has room for its arguments twice")]
+    /// The future is copied for every call: the smaller the better. That of an async fn has room for its arguments twice.
     fn run(
         self,
         shared: Arc<Shared>,
         conn: Arc<Conn>,
         now: Now,
     ) -> impl Future<Output = Completed> + Send + 'static {
+        let began = now.instant;
         async move {
             match self {
                 Self::Connect { id, call: Call::Connect(connect), boot, .. } => {
@@ -257,15 +263,16 @@ impl Work {
                 Self::Connect { id, done, .. } => {
                     let answer = Answer::Message(Err(Disconnect::INTERNAL_SERVER_ERROR));
                     let (answer, asked, effect) = (Some((id, answer)), Frame::Unknown, Effect::None);
-                    Completed { answer, asked, effect, done }
+                    Completed { answer, asked, effect, began, done }
                 }
                 Self::Answer { id, call, asked, client, done } => {
                     let (answer, effect) = answer(&shared, &conn, client, call, now).await;
-                    Completed { answer: Some((id, answer)), asked, effect, done }
+                    Completed { answer: Some((id, answer)), asked, effect, began, done }
                 }
                 Self::Unsubscribed { client, channel, why } => {
                     shared.hooks.clone().unsubscribed(client, channel, why).await;
-                    Completed { answer: None, asked: Frame::Unknown, effect: Effect::None, done: None }
+                    let (asked, effect) = (Frame::Unknown, Effect::None);
+                    Completed { answer: None, asked, effect, began, done: None }
                 }
             }
         }
@@ -453,7 +460,11 @@ async fn attach(
         let meta_ttl = shared.hooks.channel_options(channel)?.history_meta_ttl;
         let query = plan.query();
         let read = || {
-            shared.metrics.act(if recovers { Action::HistoryRecover } else { Action::HistoryStreamTop });
+            shared.metrics.act(match terms.mode {
+                _ if !recovers => Action::HistoryStreamTop,
+                RecoveryMode::Stream => Action::HistoryRecover,
+                RecoveryMode::Cache => Action::HistoryRecoverCache,
+            });
             queries::call(shared, "history", streams.history(channel, &query, meta_ttl))
         };
         let mut page = read().await.map_err(|error| refusal(&error))?;
@@ -468,6 +479,9 @@ async fn attach(
         let mut resumed = resumed.map_err(|error| not_resumed(&error))?;
         if recovers {
             shared.metrics.recovery(resumed.recovered, !resumed.publications.is_empty());
+            if let Some(measured) = shared.metrics.measured().filter(|_| resumed.recovered) {
+                measured.recovered(resumed.publications.len());
+            }
         }
         if granted.delta {
             resumed.publications = chain(conn.variant.encoding, &resumed.publications)?;
@@ -618,7 +632,8 @@ async fn connect_call(
         Ok((accepted, effect)) => (Ok(accepted), effect),
         Err(refusal) => (Err(refusal), Effect::None),
     };
-    Completed { answer: Some((id, Answer::Connect(answer))), asked: Frame::Connect, effect, done: None }
+    let answer = Some((id, Answer::Connect(answer)));
+    Completed { answer, asked: Frame::Connect, effect, began: now.instant, done: None }
 }
 
 async fn try_connect(

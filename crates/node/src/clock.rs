@@ -17,7 +17,10 @@ impl Default for RuntimeClock {
 
 impl Clock for RuntimeClock {
     fn now(&self) -> Now {
-        let elapsed = u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        Now { instant: Instant::from_nanos(elapsed), unix_millis: SystemClock::unix_millis() }
+        Now { instant: self.instant(), unix_millis: SystemClock::unix_millis() }
+    }
+
+    fn instant(&self) -> Instant {
+        Instant::from_nanos(u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 }

@@ -114,8 +114,8 @@ impl Cluster {
             return Err(InjectError::NoNode);
         }
         let question = Emulation { session, frame }.encode();
-        shared.metrics.act(Action::Survey);
-        match timeout(patience, self.ask(shared, node, EMULATION, question)).await {
+        let answer = timeout(patience, self.ask(shared, node, EMULATION, question));
+        match survey(shared, EMULATION, answer).await {
             Ok(Ok((code::DONE, _))) => Ok(()),
             Ok(Ok((code::NO_SESSION, _))) => Err(InjectError::NoSession),
             Ok(Ok((code, _))) => {
@@ -154,7 +154,6 @@ impl Cluster {
         op: &'static str,
         data: Bytes,
     ) -> Result<Vec<Bytes>, ReplyError> {
-        shared.metrics.act(Action::Survey);
         let nodes = self.peers.lock().nodes();
         let asked = nodes.into_iter().map(|node| {
             let data = data.clone();
@@ -179,7 +178,7 @@ impl Cluster {
             }
         });
         // All of them, whatever one answers.
-        let answers = join_all(asked).await;
+        let answers = survey(shared, op, join_all(asked)).await;
         Ok(answers.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
     }
 
@@ -224,6 +223,16 @@ impl Cluster {
         shared.metrics.tell(Told::Control);
         self.control.send(to, Message { from: self.id, what }.encode()).await
     }
+}
+
+/// Waits for what other nodes are asked, and counts it.
+async fn survey<T>(shared: &Shared, op: &'static str, answer: impl Future<Output = T>) -> T {
+    shared.metrics.act(Action::Survey);
+    let Some(measured) = shared.metrics.measured() else { return answer.await };
+    let asked = shared.clock.instant();
+    let answer = answer.await;
+    measured.survey(op, shared.clock.instant() - asked);
+    answer
 }
 
 /// A question that is waiting for its answer; without whoever asked, nothing waits.

@@ -9,7 +9,8 @@ use tourbillon_protocol::{Command, Commands, Push, PushEvent, Reply};
 use tourbillon_session::{Input, Output, Outputs, Refreshed, Refusal, ServerOp, Session, SessionInit};
 use tourbillon_transport::{Held, Message, PingMode, Received, TransportInfo, TransportReader};
 use tourbillon_types::{
-    Channel, Direction, Disconnect, Now, Payload, PushKinds, ReplyError, TagMatcher, Tags, Unsubscribe,
+    Channel, Direction, Disconnect, Instant, Now, Payload, PushKinds, ReplyError, TagMatcher, Tags,
+    Unsubscribe,
 };
 
 use crate::boot::Boot;
@@ -101,7 +102,9 @@ impl<R: TransportReader> Driver<R> {
             let mut progress = false;
             while let Some(completed) = self.calls.poll_next(cx) {
                 progress = true;
+                let (asked, began) = (completed.asked, completed.began);
                 self.complete(now, completed)?;
+                self.measure(asked, began, now);
             }
             if self.session.ready() {
                 if budget == 0 {
@@ -111,8 +114,13 @@ impl<R: TransportReader> Driver<R> {
                 if let Some(input) = self.poll_input(cx) {
                     budget -= 1;
                     progress = true;
+                    let (asked, calls) = (asked_by(&input), self.calls.len());
                     if self.admit(now, &input)? {
                         self.handle(now, input, None)?;
+                    }
+                    if self.calls.len() == calls {
+                        // Answered without anybody being asked.
+                        self.measure(asked, now.instant, now);
                     }
                 }
             }
@@ -222,11 +230,19 @@ impl<R: TransportReader> Driver<R> {
     }
 
     fn handle(&mut self, now: Now, input: Input, done: Option<Done>) -> Result<(), Disconnect> {
-        let asked = match &input {
-            Input::Command(command) => Frame::of_request(&command.request),
-            _ => Frame::Unknown,
-        };
-        self.handle_as(asked, now, input, done)
+        self.handle_as(asked_by(&input), now, input, done)
+    }
+
+    /// A command has been answered: tells how long it took, if that is measured.
+    fn measure(&self, asked: Frame, began: Instant, now: Now) {
+        let shared = &self.conn.shared;
+        let Some(measured) = shared.metrics.measured() else { return };
+        if matches!(asked, Frame::Unknown | Frame::ClientPong) {
+            return;
+        }
+        // What began in this turn takes less than the turn.
+        let ended = if began == now.instant { shared.clock.instant() } else { now.instant };
+        measured.command(asked, ended - began);
     }
 
     /// `asked`: which command an error would be the answer to.
@@ -244,7 +260,7 @@ impl<R: TransportReader> Driver<R> {
 
     /// A call came to its end.
     fn complete(&mut self, now: Now, completed: Completed) -> Result<(), Disconnect> {
-        let Completed { answer, asked, effect, done } = completed;
+        let Completed { answer, asked, effect, done, .. } = completed;
         let (mut attached, mut all_attached) = (None, Vec::new());
         let mut changed = false;
         match effect {
@@ -348,6 +364,9 @@ impl<R: TransportReader> Driver<R> {
                     }
                 }
                 Output::Answered(after) => {
+                    if let Some(measured) = self.conn.shared.metrics.measured() {
+                        measured.ping(self.conn.kind().transport, after);
+                    }
                     if let Some(client) = &self.client {
                         self.conn.shared.hooks.answered(client, after);
                     }
@@ -458,6 +477,14 @@ impl<R: TransportReader> Driver<R> {
             why,
         };
         Box::pin(closing.run(self.reader.take()))
+    }
+}
+
+/// Which command an input is.
+fn asked_by(input: &Input) -> Frame {
+    match input {
+        Input::Command(command) => Frame::of_request(&command.request),
+        _ => Frame::Unknown,
     }
 }
 

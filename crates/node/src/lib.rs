@@ -74,4 +74,7 @@ pub use tourbillon_hooks::{
     RefreshRequest, Refusal, Rights, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision,
     SubscribeRequest, SubscriptionKind, SubscriptionOptions, TokenMark,
 };
-pub use tourbillon_metrics::{Family, NodeMetrics, Sample, SampleKind};
+pub use tourbillon_metrics::{
+    Distribution, DistributionFamily, Family, Form, Histogram, Labels, Measures, NodeMetrics, Sample,
+    SampleKind, Shape, Timings, Unit, prometheus,
+};

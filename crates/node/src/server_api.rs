@@ -15,7 +15,7 @@ use crate::conn::{Done, Wish};
 use crate::hooks::{ChannelOptions, RefreshDecision, SubscriptionOptions};
 use crate::shared::Shared;
 use tourbillon_control::{ChannelPattern, NodeInfo, Order, Stats, Target, Wanted};
-use tourbillon_metrics::{Present, Sample};
+use tourbillon_metrics::{Distribution, Present, Sample};
 
 /// Why a publication was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -233,6 +233,20 @@ impl Node {
     #[must_use]
     pub fn metrics(&self) -> Vec<Sample> {
         self.shared.samples()
+    }
+
+    /// Everything that this node has measured since it began (section 12.2): nothing, without
+    /// [`NodeConfig::measures`](crate::NodeConfig::measures). With [`metrics`](Self::metrics) it is what a
+    /// [report](crate::prometheus::Report) is made of.
+    #[must_use]
+    pub fn distributions(&self) -> Vec<Distribution> {
+        self.shared.metrics.distributions(self.shared.clock.instant())
+    }
+
+    /// Counts a connection that whoever accepts connections turned away, because there are as many as there may be
+    /// (MET-10).
+    pub fn turned_away(&self) {
+        self.shared.metrics.connection_limit();
     }
 
     /// What this node carries. Walks through all channels: not for every connection.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tourbillon_broker::{Attempt, BrokerError, BrokerEvents, Engine, Publish, Published};
+use tourbillon_broker::{self as broker, Attempt, BrokerError, BrokerEvents, Engine, Publish, Published};
 use tourbillon_protocol::{Limits, PushEvent, encode_ping};
 use tourbillon_session::SessionConfig;
 use tourbillon_transport::Message;
@@ -23,7 +23,7 @@ use crate::interest::Interest;
 use crate::members::Lanes;
 use crate::registry::Registry;
 use crate::wheel::Wheel;
-use tourbillon_metrics::{Frame, Metrics, Told};
+use tourbillon_metrics::{Frame, Metrics, Suppressed, Told};
 
 /// What all parts of a node share.
 pub(crate) struct Shared {
@@ -104,7 +104,7 @@ impl Shared {
             cluster,
             members: Lanes::new(),
             checks: Checks::default(),
-            metrics: Metrics::new(),
+            metrics: Metrics::measuring(config.measures),
             connections: TaskTracker::new(),
             stopped: CancellationToken::new(),
             half_open: AtomicUsize::new(0),
@@ -166,19 +166,42 @@ impl Shared {
     pub(crate) async fn publish(&self, publish: Publish) -> Result<Published, BrokerError> {
         self.metrics.tell(Told::Publication);
         let publish = match self.engine.broker().publish_now(publish) {
-            Attempt::Done(answer) => return answer,
+            Attempt::Done(answer) => return answer.inspect(|published| self.note_suppressed(published)),
             Attempt::Later(publish) => publish,
         };
         let call = self.engine.broker().publish(publish);
         tokio::time::timeout(self.config.call_timeout, call)
             .await
             .unwrap_or_else(|_| Err(BrokerError::unavailable("no answer to publish in time")))
+            .inspect(|published| self.note_suppressed(published))
+    }
+
+    fn note_suppressed(&self, published: &Published) {
+        match published.suppressed {
+            None => {}
+            Some(broker::Suppressed::Idempotency) => self.metrics.suppress(Suppressed::Idempotency),
+            Some(broker::Suppressed::Version) => self.metrics.suppress(Suppressed::Version),
+        }
     }
 }
 
 impl Shared {
+    /// Does what brings a message to the subscribers of a channel, and measures it, if that is wanted.
+    fn measured(&self, told: Told, published: i64, work: impl FnOnce()) {
+        self.metrics.hear(told);
+        let Some(measured) = self.metrics.measured() else { return work() };
+        let begun = self.clock.now();
+        measured.lag(published, begun.unix_millis);
+        work();
+        measured.broadcast(told, self.clock.instant() - begun.instant);
+    }
+
     fn broadcast(&self, channel: &Channel, publication: &Arc<Publication>, delta: bool) {
-        self.metrics.hear(Told::Publication);
+        let work = || self.broadcast_now(channel, publication, delta);
+        self.measured(Told::Publication, publication.time, work);
+    }
+
+    fn broadcast_now(&self, channel: &Channel, publication: &Arc<Publication>, delta: bool) {
         let late = self
             .config
             .channel_position_max_time_lag
@@ -203,13 +226,11 @@ impl BrokerEvents for Shared {
     }
 
     fn join(&self, channel: &Channel, info: Arc<ClientInfo>) {
-        self.metrics.hear(Told::Join);
-        self.hub.notify(channel, &PushEvent::Join(info));
+        self.measured(Told::Join, 0, || self.hub.notify(channel, &PushEvent::Join(info)));
     }
 
     fn leave(&self, channel: &Channel, info: Arc<ClientInfo>) {
-        self.metrics.hear(Told::Leave);
-        self.hub.notify(channel, &PushEvent::Leave(info));
+        self.measured(Told::Leave, 0, || self.hub.notify(channel, &PushEvent::Leave(info)));
     }
 
     fn position_lost(&self, channel: Option<&Channel>) {

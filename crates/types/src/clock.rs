@@ -96,6 +96,11 @@ impl Now {
 pub trait Clock: fmt::Debug + Send + Sync + 'static {
     /// The present. The instant never goes back between two calls.
     fn now(&self) -> Now;
+
+    /// The instant of the present, for who measures and needs no calendar.
+    fn instant(&self) -> Instant {
+        self.now().instant
+    }
 }
 
 /// The operating system's clocks. The origin of its instants is when the value was made.
@@ -130,8 +135,11 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Now {
-        let nanos = u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        Now { instant: Instant::from_nanos(nanos), unix_millis: Self::unix_millis() }
+        Now { instant: self.instant(), unix_millis: Self::unix_millis() }
+    }
+
+    fn instant(&self) -> Instant {
+        Instant::from_nanos(u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX))
     }
 }
 

@@ -178,7 +178,7 @@ async fn talk(common: &Common, stream: &mut TcpStream, routed: &Routed, mut next
                     (Ok(_), None) => return Fate::Over,
                     (Err(refused), _) => refused,
                 };
-                Asked::log(asked, routed.peer, plain.status);
+                Asked::log(asked, routed.router(), routed.peer, plain.status);
                 let last = last || common.stop.is_cancelled();
                 if !write(stream, &answer::of_plain(&plain, last)).await || last {
                     // Whoever was told that it is the last waits for the end.
@@ -241,7 +241,7 @@ fn take_apart(bytes: &[u8], routed: &Routed) -> Option<Step> {
             let ask = Ask::of(target, head.headers)?;
             let (body, rest) = behind.split_at_checked(ask.length)?;
             let call = api.read(&ask.posted, &Bytes::copy_from_slice(body));
-            let asked = Asked::new(&Method::POST, path);
+            let asked = Asked::new(routed.router(), &Method::POST, path);
             Some(Step::Call { call, last: ask.last, rest: Bytes::copy_from_slice(rest), asked })
         }
         ("GET", Quick::WebSocket) => {
@@ -303,10 +303,10 @@ fn number(digits: &[u8]) -> Option<usize> {
 /// Agrees upon a handshake, or refuses it.
 fn shake(routed: &Routed, request: Request<()>, rest: Bytes) -> Shaken {
     routed.pace.asked();
-    let asked = Asked::new(request.method(), request.uri().path());
+    let asked = Asked::new(routed.router(), request.method(), request.uri().path());
     let agreed = routed.router().handshake(routed.peer, request);
     let status = agreed.as_ref().map_or_else(|refused| refused.status(), |_| StatusCode::SWITCHING_PROTOCOLS);
-    Asked::log(asked, routed.peer, status);
+    Asked::log(asked, routed.router(), routed.peer, status);
     // Whoever is one too many has nothing more to ask for, and of those there are many.
     let last = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
     match agreed {

@@ -18,6 +18,7 @@ mod http2;
 mod http3;
 mod key_sets;
 mod log;
+mod metrics;
 mod programs;
 mod quick;
 mod reload;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tourbillon_broker::{BrokerError, BusControl, Control, ControlBus, ControlSink, Engine, Receiver, Stop};
 use tourbillon_broker_memory::MemoryEngine;
-use tourbillon_node::{AllowAll, Hooks, NodeConfig, Refusal, RpcDecision, RpcRequest};
+use tourbillon_node::{AllowAll, Hooks, Measures, NodeConfig, Refusal, RpcDecision, RpcRequest};
 use tourbillon_transport::{Inject, InjectError};
 use tourbillon_types::{NodeId, SessionId};
 
@@ -22,6 +22,7 @@ pub(crate) fn node_with(control: impl Control, hooks: impl Hooks, name: &str) ->
     let mut config = NodeConfig::default();
     name.clone_into(&mut config.name);
     config.call_timeout = Duration::from_secs(2);
+    config.measures = Some(Measures::default());
     start_on(Engine::new(MemoryEngine::default()).with_control(control), hooks, config)
 }
 
@@ -61,6 +62,14 @@ async fn a_request_to_any_node_reaches_the_session() {
     assert_eq!(stranger, Err(InjectError::NoSession), "as at the node itself");
     let elsewhere = inject(&b, &c, session, "{}").await;
     assert_eq!(elsewhere, Err(InjectError::NoSession));
+    // MET-06.
+    let surveys = |node: &TestNode| {
+        let all = node.node.distributions();
+        let one = all.iter().find(|one| one.name == "centrifugo_node_survey_duration_seconds_histogram");
+        one.map(|one| (one.labels.clone(), one.count))
+    };
+    let emulation = |count| Some((vec![("op", "emulation".into())], count));
+    assert_eq!([&a, &b, &c].map(surveys), [None, emulation(3), emulation(1)]);
     drop(client);
     for node in [a, b, c] {
         node.end().await;

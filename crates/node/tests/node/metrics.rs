@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use tourbillon_broker::{ControlBus, Engine};
 use tourbillon_broker_memory::MemoryEngine;
-use tourbillon_node::{AllowAll, Node, NodeConfig, NodeInfo, Sample, SampleKind, Target};
+use tourbillon_node::{
+    AllowAll, ConnectDecision, ConnectRequest, Form, Hooks, Measures, Node, NodeConfig, NodeInfo, Refusal,
+    RpcDecision, RpcRequest, Sample, SampleKind, Target,
+};
 use tourbillon_transport::memory::Sent;
 use tourbillon_types::{Channel, Disconnect, Tags, Unsubscribe, UserId};
 
@@ -282,4 +285,67 @@ fn an_interval_too_short_is_refused() {
     config.info_metrics_aggregate_interval = Duration::ZERO;
     let built = Node::builder(MemoryEngine::default()).config(config).build();
     assert!(built.is_err_and(|error| error.to_string().starts_with("info_metrics_aggregate_interval")));
+}
+
+/// How many values a metric has, with these labels.
+fn measured(node: &Node, name: &str, labels: &[(&str, &str)]) -> (u64, f64) {
+    let all = node.distributions();
+    let found = all.iter().find(|one| {
+        one.name == name
+            && one.labels.iter().map(|(label, value)| (*label, &**value)).eq(labels.iter().copied())
+    });
+    found.map_or((0, 0.0), |one| (one.count, one.sum))
+}
+
+/// Takes three seconds for each call.
+struct Slow;
+
+impl Hooks for Slow {
+    async fn connect(&self, _: ConnectRequest) -> Result<ConnectDecision, Refusal> {
+        Ok(ConnectDecision::new(UserId::anonymous()))
+    }
+
+    async fn rpc(&self, request: RpcRequest) -> Result<RpcDecision, Refusal> {
+        tokio::time::sleep(Duration::from_secs(3)).await; // tidy: allow-sleep the clock is paused
+        Ok(RpcDecision { data: request.data })
+    }
+}
+
+/// MET-20, MET-26: as long as the application takes, and as the client does.
+#[tokio::test(start_paused = true)]
+async fn commands_and_pongs_are_measured_from_beginning_to_end() {
+    let test = start(Slow, NodeConfig::default());
+    test.client().await.call(r#""rpc":{"method":"a"}"#).await;
+    assert_eq!(test.node.distributions(), [], "nobody asked for it");
+    test.end().await;
+
+    let mut config = NodeConfig::default();
+    config.measures = Some(Measures::new(Form::Classic));
+    let test = start(Slow, config);
+    let mut client = test.client().await;
+    for _ in 0..2 {
+        client.call(r#""rpc":{"method":"a"}"#).await;
+    }
+    assert!(client.call(r#""unsubscribe":{"channel":"none"}"#).await["unsubscribe"].is_object());
+    let command = |name: &str| {
+        measured(
+            &test.node,
+            &format!("centrifugo_client_command_duration_seconds{name}"),
+            &[("method", "rpc")],
+        )
+    };
+    assert_eq!((command(""), command("_histogram")), ((2, 6.0), (2, 6.0)));
+    let unsubscribes = [("method", "unsubscribe")];
+    let name = "centrifugo_client_command_duration_seconds";
+    assert_eq!(measured(&test.node, name, &unsubscribes).0, 1, "one that asks nobody");
+    let Sent::Message(ping) = client.next().await else { panic!("no ping") };
+    assert_eq!(&ping[..], b"{}");
+    tokio::time::advance(Duration::from_secs(2)).await;
+    client.send("{}");
+    client.call(r#""rpc":{"method":"a"}"#).await;
+    let pongs =
+        measured(&test.node, "centrifugo_client_ping_pong_duration_seconds", &[("transport", "memory")]);
+    assert!(pongs.0 == 1 && (2.0..2.1).contains(&pongs.1), "{pongs:?}");
+    assert_eq!(measured(&test.node, name, &[("method", "unknown")]).0, 0, "a pong is no command");
+    test.end().await;
 }
