@@ -1,0 +1,131 @@
+//! Messages between nodes (RED-07). What is for all goes to `<prefix>.control`, what is for one to
+//! `<prefix>.node.<id>`, which are Centrifugo's names, too.
+//!
+//! Whoever publishes to all hears itself. So that a node knows what is its own, and does not have to look into it, a
+//! message for all has its sender at the end: as a field of Protobuf with a number that nobody uses, so that nodes that do
+//! not know of it pass over it.
+//!
+//! All messages of a node go through the first shard, which keeps their order; nodes listen at every shard.
+
+use bytes::Bytes;
+use fred::clients::Client;
+use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
+use fred::types::Value;
+use futures_util::future::join_all;
+use tokio::sync::broadcast::error::RecvError;
+use tourbillon_broker::{BrokerError, ControlSink, Receiver, Stop};
+use tourbillon_types::NodeId;
+
+use crate::client::{Purpose, bytes, command, introduce, unconnected};
+use crate::pubsub::barrier;
+use crate::shard::{Shard, Shards};
+
+/// Number 536,870,911 (the last there is), with a length, which is 16.
+const SENDER: [u8; 6] = [0xfa, 0xff, 0xff, 0xff, 0x0f, 16];
+
+/// The message with its sender at the end.
+fn signed(message: &[u8], node: &NodeId) -> Vec<u8> {
+    [message, &SENDER, node.as_bytes()].concat()
+}
+
+/// The message without its sender; `None` if it is this node's own.
+fn foreign(message: &Bytes, node: &NodeId) -> Option<Bytes> {
+    let Some((rest, sender)) = message.split_last_chunk::<16>() else { return Some(message.clone()) };
+    match rest.strip_suffix(&SENDER) {
+        Some(_) if sender == node.as_bytes() => None,
+        Some(rest) => Some(message.slice_ref(rest)),
+        // Of a node that says so inside.
+        None => Some(message.clone()),
+    }
+}
+
+pub(crate) async fn send(
+    shards: &Shards,
+    node: &NodeId,
+    to: Receiver,
+    message: &[u8],
+) -> Result<(), BrokerError> {
+    let shard = shards.0.first().ok_or(BrokerError::internal("no shard"))?;
+    let (name, message) = match to {
+        Receiver::Node(to) => (shard.keys.node(&to), Bytes::copy_from_slice(message)),
+        Receiver::Others => (shard.keys.control(), signed(message, node).into()),
+    };
+    command(&shard.commands, "PUBLISH", name, vec![Value::Bytes(message)]).await?;
+    Ok(())
+}
+
+/// Listens at every shard until `stop` resolves.
+pub(crate) async fn run(shards: &Shards, node: NodeId, sink: &ControlSink, stop: Stop) {
+    let clients: Vec<(&Shard, Client)> =
+        shards.0.iter().map(|shard| (shard, unconnected(&shard.config, Purpose::Control))).collect();
+    let listening = join_all(clients.iter().map(|(shard, client)| listen(shard, client, &node, sink)));
+    tokio::select! {
+        () = stop => (),
+        _ = listening => (),
+    }
+    for (_, client) in &clients {
+        let _ = client.quit().await;
+    }
+}
+
+async fn listen(shard: &Shard, client: &Client, node: &NodeId, sink: &ControlSink) {
+    let (mut messages, mut reconnects) = (client.message_rx(), client.reconnect_rx());
+    let names = [shard.keys.control(), shard.keys.node(node)];
+    // It was there when the engine connected; if it is not now, it will be again.
+    let _connection = client.connect();
+    let subscribe = async {
+        loop {
+            match reconnects.recv().await {
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
+            let _ = introduce(client, &shard.config.connection).await;
+            let subscribed = async {
+                client.subscribe(names.to_vec()).await?;
+                barrier(client).await
+            };
+            if let Err(error) = subscribed.await {
+                tracing::warn!(%error, "listening to other nodes at Redis failed");
+                let _ = client.force_reconnection().await;
+            }
+        }
+    };
+    let receive = async {
+        loop {
+            match messages.recv().await {
+                Ok(message) => {
+                    let own = names.get(1).is_some_and(|name| *name == *message.channel);
+                    let Some(bytes) = bytes(message.value) else { continue };
+                    let message = if own { Some(bytes) } else { foreign(&bytes, node) };
+                    if let Some(message) = message {
+                        sink.message(message);
+                    }
+                }
+                Err(RecvError::Lagged(lost)) => {
+                    tracing::warn!(lost, "messages of other nodes came faster than they could be taken");
+                }
+                Err(RecvError::Closed) => return,
+            }
+        }
+    };
+    tokio::join!(subscribe, receive);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_knows_its_own_messages() {
+        let (one, two) = (NodeId::from_random([1; 16]), NodeId::from_random([2; 16]));
+        for message in [&b""[..], b"x", &[0xff; 100]] {
+            let sent: Bytes = signed(message, &one).into();
+            assert_eq!(foreign(&sent, &one), None);
+            assert_eq!(foreign(&sent, &two).as_deref(), Some(message));
+        }
+        for unsigned in [&b""[..], b"short", b"longer than what a sender would take"] {
+            let unsigned = Bytes::copy_from_slice(unsigned);
+            assert_eq!(foreign(&unsigned, &one), Some(unsigned.clone()));
+        }
+    }
+}

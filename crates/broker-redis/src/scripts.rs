@@ -1,0 +1,34 @@
+//! The scripts that run inside Redis. What they do together, nobody sees half of.
+
+use std::sync::OnceLock;
+
+/// A script and the hash that servers know it by.
+#[derive(Debug)]
+pub(crate) struct Script {
+    text: &'static str,
+    hash: OnceLock<String>,
+}
+
+impl Script {
+    const fn new(text: &'static str) -> Self {
+        Self { text, hash: OnceLock::new() }
+    }
+
+    pub(crate) const fn text(&self) -> &'static str {
+        self.text
+    }
+
+    pub(crate) fn hash(&self) -> &str {
+        self.hash.get_or_init(|| fred::util::sha1_hash(self.text))
+    }
+}
+
+pub(crate) static PUBLISH_STREAM: Script = Script::new(include_str!("lua/publish_stream.lua"));
+pub(crate) static PUBLISH_LIST: Script = Script::new(include_str!("lua/publish_list.lua"));
+pub(crate) static PUBLISH_ONCE: Script = Script::new(include_str!("lua/publish_once.lua"));
+pub(crate) static HISTORY_STREAM: Script = Script::new(include_str!("lua/history_stream.lua"));
+pub(crate) static HISTORY_LIST: Script = Script::new(include_str!("lua/history_list.lua"));
+pub(crate) static PRESENCE_ADD: Script = Script::new(include_str!("lua/presence_add.lua"));
+pub(crate) static PRESENCE_REMOVE: Script = Script::new(include_str!("lua/presence_remove.lua"));
+pub(crate) static PRESENCE: Script = Script::new(include_str!("lua/presence.lua"));
+pub(crate) static PRESENCE_STATS: Script = Script::new(include_str!("lua/presence_stats.lua"));
