@@ -3,9 +3,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use tourbillon_node::{HistoryQuery, Member, NodeInfo, Page, PresenceStats, Published, Target};
+use tourbillon_node::{
+    HistoryQuery, MapChanged, MapStats, Member, NodeInfo, Page, PresenceStats, Published, Target,
+};
 use tourbillon_types::{
-    Channel, ClientId, Disconnect, Payload, ReplyError, StreamPosition, TagMatcher, Tags, UserId,
+    Channel, ClientId, Disconnect, KeyMode, MapPage, MapQuery, Payload, ReplyError, StreamPosition,
+    TagMatcher, Tags, UserId,
 };
 
 use crate::explain::{Explain, Explanation};
@@ -52,6 +55,18 @@ pub enum ApiCommand {
     RevokeToken(RevokeToken),
     /// Revoke older tokens of a user (PRO-36).
     InvalidateUserTokens(InvalidateUserTokens),
+    /// Set a key of a keyed channel (API-34).
+    MapPublish(MapPublish),
+    /// Remove a key of a keyed channel (API-35).
+    MapRemove(MapRemove),
+    /// Read a keyed channel's state (API-36).
+    MapReadState(MapReadState),
+    /// Read a keyed channel's changes (API-37).
+    MapReadStream(History),
+    /// How large a keyed channel is (API-38).
+    MapStats(Channel),
+    /// Forget all of a keyed channel (API-39).
+    MapClear(Channel),
     /// A command that can be read and is refused: why.
     Refused(ApiError),
 }
@@ -216,6 +231,41 @@ pub struct History {
     pub query: HistoryQuery,
 }
 
+/// Set a key of a keyed channel.
+#[derive(Clone, Debug)]
+pub struct MapPublish {
+    /// The channel.
+    pub channel: Channel,
+    /// The key.
+    pub key: Arc<str>,
+    /// Its value, and how it is set; nothing skips a keyed channel's history.
+    pub content: Content,
+    /// On which condition.
+    pub mode: KeyMode,
+}
+
+/// Remove a key of a keyed channel.
+#[derive(Clone, Debug)]
+pub struct MapRemove {
+    /// The channel.
+    pub channel: Channel,
+    /// The key.
+    pub key: Arc<str>,
+    /// A second change with the same key of idempotency has no effect.
+    pub idempotency_key: String,
+}
+
+/// Read a keyed channel's state.
+#[derive(Clone, Debug)]
+pub struct MapReadState {
+    /// The channel.
+    pub channel: Channel,
+    /// Which part of it.
+    pub query: MapQuery,
+    /// Where the channel stood when the page before was read: in another epoch that page is worth nothing.
+    pub revision: Option<StreamPosition>,
+}
+
 /// Several commands.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
@@ -263,6 +313,18 @@ pub enum ApiReply {
     RevokeToken,
     /// To [`ApiCommand::InvalidateUserTokens`].
     InvalidateUserTokens,
+    /// To [`ApiCommand::MapPublish`].
+    MapPublish(MapChanged),
+    /// To [`ApiCommand::MapRemove`].
+    MapRemove(MapChanged),
+    /// To [`ApiCommand::MapReadState`].
+    MapReadState(MapPage),
+    /// To [`ApiCommand::MapReadStream`].
+    MapReadStream(Page),
+    /// To [`ApiCommand::MapStats`].
+    MapStats(MapStats),
+    /// To [`ApiCommand::MapClear`].
+    MapClear,
     /// To [`ApiCommand::Batch`], in the order of the commands.
     Batch(Vec<Result<Self, ApiError>>),
 }

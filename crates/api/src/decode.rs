@@ -24,6 +24,7 @@ use crate::command::{
     ApiCommand, ApiError, Batch, BlockUser, Broadcast, Channels, Content, DisconnectUser, History,
     InvalidateUserTokens, Overrides, Publish, Refresh, RevokeToken, Rpc, Subscribe, Unsubscribe,
 };
+use crate::decode_map::{WireMapPublish, WireMapReadState, WireMapReadStream, WireMapRemove};
 use crate::explain::WireExplain;
 use crate::method::Method;
 use crate::service::absent;
@@ -31,7 +32,7 @@ use crate::service::absent;
 /// Bytes that are no command of the named method (API-06).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct DecodeError(String);
+pub(crate) struct DecodeError(pub(crate) String);
 
 /// Reads the body of a call.
 pub(crate) fn decode(method: Method, body: &Bytes) -> Result<ApiCommand, DecodeError> {
@@ -55,6 +56,12 @@ pub(crate) fn decode(method: Method, body: &Bytes) -> Result<ApiCommand, DecodeE
         Method::BlockUser | Method::UnblockUser | Method::RevokeToken | Method::InvalidateUserTokens => {
             Ok(parse::<WireRevocation>(body)?.into_command(method))
         }
+        Method::MapPublish => parse::<WireMapPublish<'_>>(body)?.into_command(body),
+        Method::MapRemove => Ok(parse::<WireMapRemove>(body)?.into_command()),
+        Method::MapReadState => Ok(parse::<WireMapReadState>(body)?.into_command()),
+        Method::MapReadStream => Ok(parse::<WireMapReadStream>(body)?.into_command()),
+        Method::MapStats => channel(body).map(ApiCommand::MapStats),
+        Method::MapClear => channel(body).map(ApiCommand::MapClear),
         Method::History => Ok(parse::<WireHistory>(body)?.into_command()),
         Method::HistoryRemove => channel(body).map(ApiCommand::HistoryRemove),
         Method::Presence => channel(body).map(ApiCommand::Presence),
@@ -212,7 +219,7 @@ pub(crate) fn payload(
 }
 
 /// A command that asks for something that is not there yet.
-fn unavailable(field: &'static str) -> ApiCommand {
+pub(crate) fn unavailable(field: &'static str) -> ApiCommand {
     ApiCommand::Refused(absent(field))
 }
 
@@ -590,6 +597,14 @@ pub(crate) fn fields(method: Method) -> &'static [&'static str] {
             of::<WireRevocation>()
         }
         Method::History => of::<WireHistory>(),
-        Method::HistoryRemove | Method::Presence | Method::PresenceStats => of::<WireChannel>(),
+        Method::MapPublish => of::<WireMapPublish<'_>>(),
+        Method::MapRemove => of::<WireMapRemove>(),
+        Method::MapReadState => of::<WireMapReadState>(),
+        Method::MapReadStream => of::<WireMapReadStream>(),
+        Method::HistoryRemove
+        | Method::Presence
+        | Method::PresenceStats
+        | Method::MapStats
+        | Method::MapClear => of::<WireChannel>(),
     }
 }

@@ -10,6 +10,7 @@ use tourbillon_types::Channel;
 
 use crate::command::{ApiError, ApiReply};
 use crate::encode_channel::{Members, WireHistory, WirePresence, WirePresenceStats};
+use crate::encode_map::{WireChanged, WireEntries, WireMapStats};
 use crate::explain::{ExplainedRule, ExplainedToken, Explanation};
 
 type Outcome = Result<ApiReply, ApiError>;
@@ -84,6 +85,12 @@ const fn name(reply: &ApiReply) -> &'static str {
         ApiReply::UnblockUser => "unblock_user",
         ApiReply::RevokeToken => "revoke_token",
         ApiReply::InvalidateUserTokens => "invalidate_user_tokens",
+        ApiReply::MapPublish(_) => "map_publish",
+        ApiReply::MapRemove(_) => "map_remove",
+        ApiReply::MapReadState(_) => "map_read_state",
+        ApiReply::MapReadStream(_) => "map_read_stream",
+        ApiReply::MapStats(_) => "map_stats",
+        ApiReply::MapClear => "map_clear",
         ApiReply::Batch(_) => "batch",
     }
 }
@@ -109,7 +116,14 @@ impl Serialize for Body<'_> {
             ApiReply::PresenceStats(stats) => {
                 WirePresenceStats { num_clients: stats.clients, num_users: stats.users }.serialize(serializer)
             }
-            ApiReply::Subscribe
+            ApiReply::MapPublish(changed) | ApiReply::MapRemove(changed) => {
+                WireChanged::from(changed).serialize(serializer)
+            }
+            ApiReply::MapReadState(page) => WireEntries::from(page).serialize(serializer),
+            ApiReply::MapReadStream(page) => WireEntries::from(page).serialize(serializer),
+            ApiReply::MapStats(stats) => WireMapStats { num_keys: stats.keys }.serialize(serializer),
+            ApiReply::MapClear
+            | ApiReply::Subscribe
             | ApiReply::Unsubscribe
             | ApiReply::Disconnect
             | ApiReply::Refresh

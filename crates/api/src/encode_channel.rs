@@ -9,9 +9,9 @@ use tourbillon_node::{DataFormat, Member, Page};
 use tourbillon_types::{ClientInfo, Payload, Publication, Tags};
 
 /// A payload: as it is where it is JSON, and in base64 where it is not, as JSON cannot carry it otherwise.
-struct Data<'a> {
-    json: Option<&'a RawValue>,
-    base64: Option<String>,
+pub(crate) struct Data<'a> {
+    pub(crate) json: Option<&'a RawValue>,
+    pub(crate) base64: Option<String>,
 }
 
 impl<'a> From<&'a Payload> for Data<'a> {
@@ -72,7 +72,7 @@ impl<'a> From<&'a Publication> for WirePublication<'a> {
     }
 }
 
-fn is_zero(number: &u64) -> bool {
+pub(crate) fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 

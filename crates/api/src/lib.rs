@@ -9,10 +9,13 @@
 
 pub mod command;
 mod decode;
+mod decode_map;
 mod encode;
 mod encode_channel;
+mod encode_map;
 mod explain;
 mod http;
+mod maps;
 mod method;
 mod metrics;
 mod openapi;

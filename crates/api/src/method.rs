@@ -22,6 +22,12 @@ pub(crate) enum Method {
     UnblockUser,
     RevokeToken,
     InvalidateUserTokens,
+    MapPublish,
+    MapRemove,
+    MapReadState,
+    MapReadStream,
+    MapStats,
+    MapClear,
     Batch,
     /// Ours: no batch has it.
     Explain,
@@ -29,7 +35,7 @@ pub(crate) enum Method {
 
 impl Method {
     /// Those that a batch may hold. A command with several counts as the first of them.
-    pub(crate) const IN_BATCH: [Self; 17] = [
+    pub(crate) const IN_BATCH: [Self; 23] = [
         Self::Publish,
         Self::Broadcast,
         Self::Subscribe,
@@ -47,6 +53,12 @@ impl Method {
         Self::UnblockUser,
         Self::RevokeToken,
         Self::InvalidateUserTokens,
+        Self::MapPublish,
+        Self::MapRemove,
+        Self::MapReadState,
+        Self::MapReadStream,
+        Self::MapStats,
+        Self::MapClear,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -68,6 +80,12 @@ impl Method {
             Self::UnblockUser => "unblock_user",
             Self::RevokeToken => "revoke_token",
             Self::InvalidateUserTokens => "invalidate_user_tokens",
+            Self::MapPublish => "map_publish",
+            Self::MapRemove => "map_remove",
+            Self::MapReadState => "map_read_state",
+            Self::MapReadStream => "map_read_stream",
+            Self::MapStats => "map_stats",
+            Self::MapClear => "map_clear",
             Self::Batch => "batch",
             Self::Explain => "explain",
         }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use futures_util::stream::{self, StreamExt};
 use tourbillon_node::{ChannelPattern, Node, PublishOptions, Published, RefreshDecision};
-use tourbillon_types::{Channel, Unsubscribe, UserId};
+use tourbillon_types::{Channel, SubscriptionKind, Unsubscribe, UserId};
 use tower_service::Service;
 
 use crate::command::{
@@ -26,7 +26,7 @@ const PARALLEL: usize = 1024;
 /// Carries [`ApiCommand`]s out on a node.
 #[derive(Clone)]
 pub struct ApiService {
-    node: Node,
+    pub(crate) node: Node,
     explains: Option<Arc<dyn Explains>>,
     revoke: Option<Arc<dyn Revoke>>,
     metrics: Option<Arc<ApiMetrics>>,
@@ -39,9 +39,9 @@ impl fmt::Debug for ApiService {
     }
 }
 
-type Answer = Result<ApiReply, ApiError>;
+pub(crate) type Answer = Result<ApiReply, ApiError>;
 
-fn bad(message: impl Into<Cow<'static, str>>) -> ApiError {
+pub(crate) fn bad(message: impl Into<Cow<'static, str>>) -> ApiError {
     ApiError::BAD_REQUEST.with_message(message)
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn absent(what: &str) -> ApiError {
     ApiError::NOT_AVAILABLE.with_message(format!("not available: {what} is not implemented in this version"))
 }
 
-fn named(channel: &Channel) -> Result<(), ApiError> {
+pub(crate) fn named(channel: &Channel) -> Result<(), ApiError> {
     if channel.is_empty() { Err(bad("channel is required")) } else { Ok(()) }
 }
 
@@ -130,6 +130,11 @@ impl ApiService {
     async fn carry_out(&self, command: ApiCommand) -> Answer {
         match command {
             ApiCommand::Publish(Publish { channel, content }) => {
+                named(&channel)?;
+                // A broadcast does not look (HID-75).
+                if self.node.channel_options(&channel)?.kind != SubscriptionKind::Stream {
+                    return Err(bad("the channel has no stream subscriptions"));
+                }
                 self.publish(&channel, &content).await.map(ApiReply::Publish)
             }
             ApiCommand::Broadcast(broadcast) => self.broadcast(broadcast).await.map(ApiReply::Broadcast),
@@ -201,7 +206,7 @@ impl ApiService {
                 self.revoke()?.invalidate_user_tokens(user, issued_before, expire_at).await?;
                 Ok(ApiReply::InvalidateUserTokens)
             }
-            ApiCommand::Refused(why) => Err(why),
+            keyed => self.keyed(keyed).await,
         }
     }
 

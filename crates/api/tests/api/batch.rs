@@ -61,7 +61,7 @@ async fn what_cannot_be_read_fails_by_itself() {
     let test = start();
     let body = r#"{"commands":[
         null, {}, [], 1, "publish", [{"publish":{}}],
-        {"unheard_of":{}}, {"map_publish":{"channel":"a"}}, {"batch":{"commands":[]}}, {"publish":null},
+        {"unheard_of":{}}, {"map_publishes":{"channel":"a"}}, {"batch":{"commands":[]}}, {"publish":null},
         {"publish":[]}, {"publish":1}, {"publish":{"channel":1}}, {"publish":{"channel":"a","channel":"b"}},
         {"publish":{"channel":"a","data":1}}
     ]}"#;

@@ -7,11 +7,12 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tourbillon_api::{ApiService, HttpApi, HttpApiConfig};
-use tourbillon_broker::Engine;
-use tourbillon_broker_memory::MemoryEngine;
+use tourbillon_broker::{Engine, MapPolicy, MapStream};
+use tourbillon_broker_memory::{MemoryEngine, MemoryMaps};
 use tourbillon_node::{
-    ChannelOptions, ConnectDecision, ConnectRequest, DataFormat, HistoryPolicy, Hooks, Node, NodeConfig,
-    PublishDecision, PublishRequest, Refusal, SubscribeDecision, SubscribeRequest,
+    ChannelOptions, ConnectDecision, ConnectRequest, DataFormat, HistoryPolicy, Hooks, MapRules, Node,
+    NodeConfig, PublishDecision, PublishRequest, Refusal, SubscribeDecision, SubscribeRequest,
+    SubscriptionKind,
 };
 use tourbillon_transport::memory::{MemoryPeer, Sent, pair};
 use tourbillon_transport::{Accept, ConnContext, TransportInfo};
@@ -54,6 +55,22 @@ impl Hooks for Names {
                 options.presence = true;
                 options.allow_delta = true;
                 DataFormat::Binary
+            }
+            Some("map") => {
+                options.kind = SubscriptionKind::Map;
+                let stream = MapStream { size: 5, ..MapStream::default() };
+                let policy = MapPolicy::recoverable(Duration::from_secs(600), stream);
+                options.map = Some(MapRules::new(policy));
+                DataFormat::JsonObject
+            }
+            Some("ephemeral") => {
+                options.kind = SubscriptionKind::MapUsers;
+                options.map = Some(MapRules::new(MapPolicy::ephemeral(Duration::from_secs(600))));
+                DataFormat::NonEmpty
+            }
+            Some("poll") => {
+                options.kind = SubscriptionKind::SharedPoll;
+                DataFormat::NonEmpty
             }
             Some(_) => return Err(ReplyError::UNKNOWN_CHANNEL),
         };
@@ -100,7 +117,7 @@ pub(crate) fn start_on(engine: impl Into<Engine>) -> Test {
 }
 
 fn start_as(change: impl FnOnce(&mut HttpApiConfig), more: impl FnOnce(ApiService) -> ApiService) -> Test {
-    build(MemoryEngine::default(), change, more)
+    build(Engine::new(MemoryEngine::default()).with_maps(MemoryMaps::default()), change, more)
 }
 
 fn build(

@@ -52,6 +52,13 @@ async fn answers_are_as_the_document_says() {
         ("history", json!({"channel": "kept:a", "limit": 10})),
         ("presence", json!({"channel": "kept:a"})),
         ("presence_stats", json!({"channel": "kept:a"})),
+        ("map_publish", json!({"channel": "map:a", "key": "k", "data": 1, "tags": {"a": "b"}})),
+        ("map_publish", json!({"channel": "map:a", "key": "k", "data": 1, "key_mode": "if_new"})),
+        ("map_publish", json!({"channel": "map:a", "key": "l", "b64data": "/wA="})),
+        ("map_read_state", json!({"channel": "map:a", "limit": 1})),
+        ("map_remove", json!({"channel": "map:a", "key": "k"})),
+        ("map_read_stream", json!({"channel": "map:a", "limit": 10})),
+        ("map_stats", json!({"channel": "map:a"})),
         ("explain", json!({"action": "publish", "channel": "a"})),
         ("disconnect", json!({"user": "eve"})),
     ] {
