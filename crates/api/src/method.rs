@@ -113,6 +113,12 @@ impl Method {
             ApiCommand::UnblockUser(_) => Self::UnblockUser,
             ApiCommand::RevokeToken(_) => Self::RevokeToken,
             ApiCommand::InvalidateUserTokens(_) => Self::InvalidateUserTokens,
+            ApiCommand::MapPublish(_) => Self::MapPublish,
+            ApiCommand::MapRemove(_) => Self::MapRemove,
+            ApiCommand::MapReadState(_) => Self::MapReadState,
+            ApiCommand::MapReadStream(_) => Self::MapReadStream,
+            ApiCommand::MapStats(_) => Self::MapStats,
+            ApiCommand::MapClear(_) => Self::MapClear,
             ApiCommand::Refused(_) => return None,
         })
     }
