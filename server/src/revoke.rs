@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use tourbillon::node::{BoxFuture, Node};
 use tourbillon::types::{SystemClock, Text, UserId};
-use tourbillon_access::{Revocation, RevocationError, Revocations};
+use tourbillon_access::{Change, REVOCATIONS, Revocation, RevocationError, Revocations, notices};
 use tourbillon_api::{ApiError, Revoke};
 
-/// Keeps revocations, and then has the node's connections ask whether they may stay.
+/// Keeps revocations, tells other nodes of them, and then has the connections of all ask whether they may stay.
 #[derive(Debug)]
 pub(crate) struct Revoker {
     node: Node,
@@ -28,8 +28,22 @@ impl Revoker {
         if expire_at.is_some_and(|at| at <= now()) {
             return Err(ApiError::BAD_REQUEST.with_message("expire_at is over already"));
         }
-        self.store.keep(revocation, expire_at).await.map_err(refused)?;
+        self.store.keep(revocation.clone(), expire_at).await.map_err(refused)?;
+        self.tell(Change::Keep(revocation, expire_at)).await?;
         Ok(self.node.recheck(user).await?)
+    }
+
+    async fn forget(&self, revocation: Revocation) -> Result<(), ApiError> {
+        self.store.forget(&revocation).await.map_err(refused)?;
+        self.tell(Change::Forget(revocation)).await
+    }
+
+    /// Tells the other nodes, which then know it before their connections ask.
+    async fn tell(&self, change: Change) -> Result<(), ApiError> {
+        for notice in notices(vec![change]) {
+            self.node.notify(REVOCATIONS, notice).await?;
+        }
+        Ok(())
     }
 }
 
@@ -52,7 +66,7 @@ impl Revoke for Revoker {
     }
 
     fn unblock_user(&self, user: UserId) -> BoxFuture<'_, Result<(), ApiError>> {
-        Box::pin(async move { self.store.forget(&Revocation::User(user)).await.map_err(refused) })
+        Box::pin(self.forget(Revocation::User(user)))
     }
 
     fn revoke_token(&self, id: String, expire_at: Option<i64>) -> BoxFuture<'_, Result<(), ApiError>> {

@@ -97,6 +97,16 @@ macro_rules! forward {
             self.$inner.tick(now);
         }
     };
+    (@ $inner:ident notified) => {
+        fn notified(&self, what: &str, data: &[u8]) -> bool {
+            self.$inner.notified(what, data)
+        }
+    };
+    (@ $inner:ident welcome) => {
+        fn welcome(&self) -> Vec<(&'static str, bytes::Bytes)> {
+            self.$inner.welcome()
+        }
+    };
     (@ $inner:ident answered) => {
         fn answered(&self, client: &tourbillon_node::Client, after: std::time::Duration) {
             self.$inner.answered(client, after);

@@ -31,6 +31,7 @@ mod revocations;
 mod revoked;
 mod route;
 mod tokens;
+mod told;
 
 pub use caps::{Caps, Patterns};
 pub use config::{
@@ -49,6 +50,7 @@ pub use limits::{
 pub use live::Live;
 pub use namespaced::Namespaced;
 pub use namespaces::{ChannelRules, Namespaces, Resolved};
-pub use revocations::{BoxFuture, MemoryRevocations, Revocation, RevocationError, Revocations};
+pub use revocations::{BoxFuture, Change, MemoryRevocations, Revocation, RevocationError, Revocations};
 pub use revoked::Revoked;
 pub use tokens::{PersonalChannel, Tokens, TokensConfig};
+pub use told::{REVOCATIONS, notices};

@@ -29,6 +29,16 @@ pub enum Revocation {
     },
 }
 
+/// Something that became of a revocation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Change {
+    /// It is kept until a time, seconds since 1970 UTC; `None` for ever.
+    Keep(Revocation, Option<i64>),
+    /// It is forgotten.
+    Forget(Revocation),
+}
+
 /// Why a revocation is not kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -75,11 +85,22 @@ pub trait Revocations: fmt::Debug + Send + Sync + 'static {
     /// [`RevocationError::Unavailable`].
     fn forget(&self, revocation: &Revocation) -> BoxFuture<'_, Result<(), RevocationError>>;
 
+    /// Another node has changed this: it is in force here, too, from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`RevocationError::Full`].
+    fn learn(&self, change: Change) -> Result<(), RevocationError>;
+
+    /// All that a node which has just come has to learn. Nothing, where it finds out by itself.
+    fn all(&self) -> Vec<Change>;
+
     /// About a second has passed: the moment to forget what is over.
     fn tick(&self, unix_seconds: i64);
 }
 
-/// Keeps revocations in the memory of the process: they are gone when it ends, and known to this node alone.
+/// Keeps revocations in the memory of the process: they are gone when the last node of a cluster ends. Nodes tell each
+/// other of them, and a new node hears of all.
 ///
 /// Their number is bounded. Each is forgotten when it expires.
 #[derive(Debug)]
@@ -204,6 +225,15 @@ impl Kept {
         }
     }
 
+    fn all(&self) -> Vec<Change> {
+        let users = self.users.iter().map(|(user, until)| (Revocation::User(user.clone()), *until));
+        let tokens = self.tokens.iter().map(|(id, until)| (Revocation::Token(id.clone()), *until));
+        let of_users = self.of_users.iter().map(|(user, (issued_before, until))| {
+            (Revocation::TokensOf { user: user.clone(), issued_before: *issued_before }, *until)
+        });
+        users.chain(tokens).chain(of_users).map(|(what, until)| Change::Keep(what, until)).collect()
+    }
+
     fn remove(&mut self, revocation: &Revocation) {
         match revocation {
             Revocation::User(user) => drop(self.users.remove(user)),
@@ -252,6 +282,20 @@ impl Revocations for MemoryRevocations {
     fn forget(&self, revocation: &Revocation) -> BoxFuture<'_, Result<(), RevocationError>> {
         self.forget_now(revocation);
         Box::pin(ready(Ok(())))
+    }
+
+    fn learn(&self, change: Change) -> Result<(), RevocationError> {
+        match change {
+            Change::Keep(revocation, expire_at) => self.keep_now(revocation, expire_at),
+            Change::Forget(revocation) => {
+                self.forget_now(&revocation);
+                Ok(())
+            }
+        }
+    }
+
+    fn all(&self) -> Vec<Change> {
+        if self.is_empty() { Vec::new() } else { self.kept.read().all() }
     }
 
     fn tick(&self, unix_seconds: i64) {

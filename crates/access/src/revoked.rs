@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tourbillon_node::{
     Client, ConnectDecision, ConnectRequest, Hooks, RefreshDecision, RefreshRequest, Refusal,
     SubRefreshRequest, SubscribeDecision, SubscribeRequest,
@@ -10,6 +11,7 @@ use tourbillon_types::{Disconnect, Now, ReplyError};
 
 use crate::forward::forward;
 use crate::revocations::Revocations;
+use crate::told::{REVOCATIONS, changes, notices};
 
 /// Refuses users that are blocked and tokens that are revoked, and leaves the rest to `H`, which says by which token it
 /// decided ([`ConnectDecision::token`] and its like).
@@ -101,6 +103,25 @@ impl<H: Hooks> Hooks for Revoked<H> {
             }
             _ => self.inner.stays(client, now),
         }
+    }
+
+    fn notified(&self, what: &str, data: &[u8]) -> bool {
+        if what != REVOCATIONS {
+            return self.inner.notified(what, data);
+        }
+        let Some(changes) = changes(data) else { return false };
+        let learned = changes.into_iter().map(|change| self.store.learn(change));
+        // All of them, whatever becomes of one.
+        let failed: Vec<_> = learned.filter_map(Result::err).collect();
+        if let Some(error) = failed.first() {
+            tracing::error!(%error, "a revocation by another node is not kept");
+        }
+        failed.is_empty()
+    }
+
+    fn welcome(&self) -> Vec<(&'static str, Bytes)> {
+        let ours = notices(self.store.all()).into_iter().map(|notice| (REVOCATIONS, notice));
+        ours.chain(self.inner.welcome()).collect()
     }
 
     fn tick(&self, now: Now) {

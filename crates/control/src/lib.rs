@@ -10,10 +10,12 @@ use tourbillon_metrics::NodeMetrics;
 use tourbillon_types::{NodeId, SessionId};
 
 mod channels;
+mod notices;
 mod orders;
 mod peers;
 
 pub use channels::{CHANNELS, ChannelPattern, PatternError, decode_channels, encode_channels};
+pub use notices::{NOTICE, Notice};
 pub use orders::{ORDER, Order, Target, Wanted};
 pub use peers::{Heard, Peers, SILENCE};
 

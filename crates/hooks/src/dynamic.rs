@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tourbillon_broker::BoxFuture;
 use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe};
 
@@ -71,6 +72,10 @@ pub trait DynHooks: Send + Sync + 'static {
     fn stays(&self, client: &Client, now: Now) -> Result<(), Disconnect>;
     /// See [`Hooks::tick`].
     fn tick(&self, now: Now);
+    /// See [`Hooks::notified`].
+    fn notified(&self, what: &str, data: &[u8]) -> bool;
+    /// See [`Hooks::welcome`].
+    fn welcome(&self) -> Vec<(&'static str, Bytes)>;
     /// See [`Hooks::answered`].
     fn answered(&self, client: &Client, after: Duration);
     /// See [`Hooks::unsubscribed`].
@@ -160,6 +165,14 @@ impl<H: Hooks> DynHooks for H {
 
     fn tick(&self, now: Now) {
         Hooks::tick(self, now);
+    }
+
+    fn notified(&self, what: &str, data: &[u8]) -> bool {
+        Hooks::notified(self, what, data)
+    }
+
+    fn welcome(&self) -> Vec<(&'static str, Bytes)> {
+        Hooks::welcome(self)
     }
 
     fn answered(&self, client: &Client, after: Duration) {

@@ -19,6 +19,8 @@ mod rights;
 use std::future::{Future, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 pub use channel::{Batching, ChannelOptions, OverflowPolicy};
 pub use command::{ClientCommand, TokenMark};
 pub use dynamic::DynHooks;
@@ -195,6 +197,19 @@ pub trait Hooks: Send + Sync + 'static {
     /// not block. Default: nothing.
     fn tick(&self, now: Now) {
         let _ = now;
+    }
+
+    /// Another node of the cluster tells something (`Node::notify`). `false`: it is not understood, and whoever tells it
+    /// learns that. It must not block. Default: nothing is understood.
+    fn notified(&self, what: &str, data: &[u8]) -> bool {
+        let _ = (what, data);
+        false
+    }
+
+    /// A node has come into the cluster, or back into it: what it is to be told, each as by `Node::notify`. It must not
+    /// block. Default: nothing.
+    fn welcome(&self) -> Vec<(&'static str, Bytes)> {
+        Vec::new()
     }
 
     /// A client answered a ping, `after` it was sent (PING-03): what its latency is. Called from the connection's

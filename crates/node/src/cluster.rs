@@ -18,8 +18,8 @@ use tourbillon_types::{Channel, NodeId, ReplyError, SessionId};
 
 use crate::shared::Shared;
 use tourbillon_control::{
-    CHANNELS, ChannelPattern, EMULATION, Emulation, Heard, Message, NodeInfo, ORDER, Order, Peers, What,
-    decode_channels, encode_channels,
+    CHANNELS, ChannelPattern, EMULATION, Emulation, Heard, Message, NOTICE, NodeInfo, Notice, ORDER, Order,
+    Peers, What, decode_channels, encode_channels,
 };
 use tourbillon_metrics::{Action, NodeMetrics, Told};
 
@@ -133,6 +133,11 @@ impl Cluster {
     /// Has connections of all other nodes told something, and waits until they have been (CTL-05).
     pub(crate) async fn order(&self, shared: &Shared, order: &Order) -> Result<(), ReplyError> {
         self.ask_all(shared, ORDER, order.encode()).await.map(drop)
+    }
+
+    /// Tells the programs of all other nodes something, and waits until they have heard it (CTL-06).
+    pub(crate) async fn notify(&self, shared: &Shared, notice: Notice) -> Result<(), ReplyError> {
+        self.ask_all(shared, NOTICE, notice.encode()).await.map(drop)
     }
 
     /// The channels of all other nodes with their numbers of subscribers; of several nodes, a channel comes several times.
@@ -371,11 +376,13 @@ async fn respond(shared: &Shared, cluster: &Cluster, to: NodeId, reply: Reply) {
     match reply {
         Reply::Introduction => {
             introduce(shared, cluster, Receiver::Node(to), shared.info()).await;
+            welcome(shared, cluster, to).await;
         }
         Reply::Answer { id, op, data } => {
             let (code, parts) = match op.as_str() {
                 EMULATION => (emulated(shared, data).await, Vec::new()),
                 ORDER => (ordered(shared, data).await, Vec::new()),
+                NOTICE => (noticed(shared, data), Vec::new()),
                 CHANNELS => listed(shared, data),
                 _ => (code::UNKNOWN_QUESTION, Vec::new()),
             };
@@ -396,6 +403,26 @@ async fn respond(shared: &Shared, cluster: &Cluster, to: NodeId, reply: Reply) {
                 tracing::warn!(node = %to, "another node cannot be answered");
             }
         }
+    }
+}
+
+/// Tells a node that has come what it has not heard.
+async fn welcome(shared: &Shared, cluster: &Cluster, node: NodeId) {
+    for (what, data) in shared.hooks.welcome() {
+        let notice = Notice { what: what.to_owned(), data }.encode();
+        let told = timeout(shared.config.call_timeout, cluster.ask(shared, node, NOTICE, notice)).await;
+        if !matches!(told, Ok(Ok((code::DONE, _)))) {
+            tracing::warn!(%node, what, "another node does not hear what it has missed");
+        }
+    }
+}
+
+/// Tells the program of this node what that of another says.
+fn noticed(shared: &Shared, data: Bytes) -> u32 {
+    match Notice::decode(data) {
+        Some(Notice { what, data }) if shared.hooks.notified(&what, &data) => code::DONE,
+        Some(_) => code::UNKNOWN_QUESTION,
+        None => code::BAD_REQUEST,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tourbillon_broker::{BrokerError, Publish, PublishOptions, Published};
 use tourbillon_session::ServerOp;
@@ -14,7 +15,7 @@ use crate::cluster::Cluster;
 use crate::conn::{Done, Wish};
 use crate::hooks::{ChannelOptions, RefreshDecision, SubscriptionOptions};
 use crate::shared::Shared;
-use tourbillon_control::{ChannelPattern, NodeInfo, Order, Stats, Target, Wanted};
+use tourbillon_control::{ChannelPattern, NodeInfo, Notice, Order, Stats, Target, Wanted};
 use tourbillon_metrics::{Distribution, Present, Sample};
 
 /// Why a publication was not taken.
@@ -168,6 +169,23 @@ impl Node {
     pub async fn recheck(&self, user: Option<&UserId>) -> Result<(), ReplyError> {
         let target = user.map_or_else(Target::everybody, |user| Target::user(user.clone()));
         self.order(&target, &[], Wanted::Recheck).await
+    }
+
+    /// Tells the [hooks](crate::Hooks::notified) of all other nodes something, and waits until they have heard it (CTL-06).
+    /// Nodes that come later hear what hooks [welcome](crate::Hooks::welcome) them with. Up to 1 MiB.
+    ///
+    /// # Errors
+    ///
+    /// 100 where another node cannot be reached, does not answer in time or does not understand it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Whether it was told is unknown after a drop.
+    pub async fn notify(&self, what: &'static str, data: Bytes) -> Result<(), ReplyError> {
+        match &self.shared.cluster {
+            Some(cluster) => cluster.notify(&self.shared, Notice { what: what.to_owned(), data }).await,
+            None => Ok(()),
+        }
     }
 
     /// Tells the meant connections something and waits, within the deadline for calls, until it is done.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 use tourbillon_access::{
-    MemoryRevocations, Namespaced, Revocation, RevocationError, Revocations, Revoked, Tokens,
+    Change, MemoryRevocations, Namespaced, REVOCATIONS, Revocation, RevocationError, Revocations, Revoked,
+    Tokens, notices,
 };
 use tourbillon_node::{Client, Hooks, RefreshRequest, SubRefreshRequest, TokenMark};
 use tourbillon_types::{Channel, ClientId, Now, Text, UserId};
@@ -124,6 +125,34 @@ fn pro_36_older_tokens_of_a_user_count_as_expired() {
     store.keep_now(tokens_of("ann", NOW - 50), Some(NOW + 10)).expect("kept");
     assert_eq!(stays(&chain, &with_token("ann", None, Some(NOW - 1)), NOW + 50), Err(3014));
     assert_eq!(stays(&chain, &with_token("ann", None, Some(NOW - 1)), NOW + 100), Ok(()));
+}
+
+/// CTL-06.
+#[test]
+fn pro_34_to_36_nodes_learn_of_each_others_revocations() {
+    let ((here, store), (there, other)) = (chain(), chain());
+    assert_eq!(here.welcome(), []);
+    for (revocation, until) in [(user("ann"), None), (token("t"), Some(50)), (tokens_of("bob", 9), Some(70))]
+    {
+        store.keep_now(revocation, until).expect("kept");
+    }
+    // Who comes hears of all.
+    for (what, notice) in here.welcome() {
+        assert!(there.notified(what, &notice));
+    }
+    assert_eq!((other.len(), there.welcome().len()), (3, 1));
+    assert_eq!(stays(&there, &with_token("ann", None, None), 0), Err(3507));
+    assert_eq!(stays(&there, &with_token("eve", Some("t"), None), 49), Err(3014));
+    assert_eq!(stays(&there, &with_token("eve", Some("t"), None), 50), Ok(()));
+    assert_eq!(stays(&there, &with_token("bob", None, Some(8)), 0), Err(3014));
+    let [forget] = notices(vec![Change::Forget(user("ann"))]).try_into().expect("one notice");
+    assert!(there.notified(REVOCATIONS, &forget));
+    assert_eq!(stays(&there, &with_token("ann", None, None), 0), Ok(()));
+    assert!(!there.notified(REVOCATIONS, b"{}"), "what is not understood is told");
+    assert!(!there.notified("something else", b"[]"));
+    // Where there is no room, whoever tells it learns that.
+    let full: Vec<_> = (0..100).map(|number| Change::Keep(user(&number.to_string()), None)).collect();
+    assert!(!notices(full).iter().all(|notice| there.notified(REVOCATIONS, notice)));
 }
 
 #[test]

@@ -256,3 +256,11 @@ pub struct ChannelCount {
     #[prost(uint64, tag = "2")]
     pub subscribers: u64,
 }
+/// The data of the question "notice": something that applications of nodes tell each other.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Notice {
+    #[prost(string, tag = "1")]
+    pub what: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub data: ::prost::bytes::Bytes,
+}

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tourbillon_broker::ControlBus;
 use tourbillon_node::{
@@ -250,4 +252,52 @@ async fn a_node_that_does_not_answer_is_an_error_until_it_is_gone() {
     drop(ann);
     a.end().await;
     b.end().await;
+}
+
+/// What hooks are told, and what they tell who comes.
+#[derive(Clone, Default)]
+struct Gossip {
+    heard: Arc<Mutex<Vec<String>>>,
+    news: Option<&'static str>,
+}
+
+impl Hooks for Gossip {
+    fn notified(&self, what: &str, data: &[u8]) -> bool {
+        self.heard.lock().push(format!("{what} {}", String::from_utf8_lossy(data)));
+        what != "nonsense"
+    }
+
+    fn welcome(&self) -> Vec<(&'static str, Bytes)> {
+        self.news.iter().map(|news| ("news", Bytes::from_static(news.as_bytes()))).collect()
+    }
+}
+
+/// CTL-06.
+#[tokio::test(start_paused = true)]
+async fn programs_of_nodes_tell_each_other() {
+    let bus = ControlBus::default();
+    let hooks = [Some("of a"), Some("of b"), None].map(|news| Gossip { news, ..Gossip::default() });
+    let [a, b, c] = &hooks;
+    let first = [node_on(&bus, a.clone(), "a"), node_on(&bus, b.clone(), "b")];
+    know_each_other(&first.each_ref()).await;
+    let settled = async |of: &Gossip, count: usize| {
+        while of.heard.lock().len() < count {
+            tokio::time::advance(std::time::Duration::from_millis(10)).await;
+        }
+        let mut heard = std::mem::take(&mut *of.heard.lock());
+        heard.sort();
+        heard
+    };
+    assert_eq!(settled(a, 1).await, ["news of b"]);
+    assert_eq!(settled(b, 1).await, ["news of a"]);
+    assert_eq!(first[0].node.notify("gossip", "1".into()).await, Ok(()));
+    assert_eq!(*b.heard.lock(), ["gossip 1"], "when the call returned");
+    assert!(a.heard.lock().is_empty(), "others, not itself");
+    assert_eq!(first[1].node.notify("nonsense", "2".into()).await, Err(ReplyError::INTERNAL));
+    // Who comes later hears what there is.
+    let last = node_on(&bus, c.clone(), "c");
+    assert_eq!(settled(c, 2).await, ["news of a", "news of b"]);
+    for node in first.into_iter().chain([last]) {
+        node.end().await;
+    }
 }
