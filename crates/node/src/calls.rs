@@ -15,7 +15,8 @@ use tourbillon_broker::{BrokerError, Publish};
 use tourbillon_protocol::command;
 use tourbillon_recovery::{Ask, Plan, REJECT_UNRECOVERED, RecoveryMode, ResumeError, Terms};
 use tourbillon_session::{
-    Accepted, Answer, CHANNEL_COMPACTION, Call, CallId, FOSSIL, Granted, Refreshed, Refusal, ServerOp,
+    Accepted, Answer, CHANNEL_COMPACTION, Call, CallId, FOSSIL, Further, Granted, Refreshed, Refusal,
+    ServerOp,
 };
 use tourbillon_types::{
     Channel, ClientInfo, Disconnect, FilterLimits, Instant, Now, Payload, PushKinds, ReplyError, TagFilter,
@@ -30,7 +31,8 @@ use crate::hooks::{
     RefreshDecision, RefreshRequest, RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
     SubscriptionOptions, TokenMark,
 };
-use crate::hub::{Place, TagFilters, chain};
+use crate::hub::{FlowRules, Place, Source, TagFilters, chain};
+use crate::maps;
 use crate::members::Membership;
 use crate::queries::{self, Standing};
 use crate::shared::Shared;
@@ -147,11 +149,12 @@ pub(crate) struct Attachment {
 
 impl Attachment {
     /// Attaches the connection, gate closed.
-    async fn make(
+    pub(crate) async fn make(
         shared: &Arc<Shared>,
         conn: &Arc<Conn>,
         channel: &Channel,
         place: &Place,
+        from: (FlowRules, Source),
     ) -> Result<Self, Refusal> {
         // Made first, so that giving up half way leaves nothing behind.
         let attachment = Self {
@@ -161,7 +164,7 @@ impl Attachment {
             membership: None,
             kept: false,
         };
-        let attached = pin!(shared.attach(channel, conn, place));
+        let attached = pin!(shared.attach(channel, conn, place, from));
         match within(shared.config.call_timeout, attached).await {
             Some(Ok(())) => Ok(attachment),
             Some(Err(error)) => {
@@ -170,6 +173,23 @@ impl Attachment {
             }
             None => Err(ReplyError::INTERNAL.into()),
         }
+    }
+
+    /// Tells others of it, as far as they are to know. When this returns, they do.
+    pub(crate) async fn enter(&mut self, client: &Client, granted: &Granted) -> Result<(), Refusal> {
+        if !granted.presence && !granted.join_leave && granted.further.is_none() {
+            return Ok(());
+        }
+        let info = ClientInfo {
+            user: client.user.clone(),
+            client: Some(client.id),
+            connection: client.info.to_payload(),
+            // Kept for as long as the subscription lasts.
+            channel: granted.info.detached(),
+        };
+        let membership = Membership::enter(&self.shared, &self.conn, &self.channel, info, granted).await;
+        self.membership = membership.map_err(|error| refusal(&error))?;
+        Ok(())
     }
 
     /// The session has the channel: it ends with the session's word only. Gives what others see of it.
@@ -283,8 +303,8 @@ impl Work {
 const fn frame_of(call: &Call) -> Frame {
     match call {
         Call::Connect(_) => Frame::Connect,
-        Call::Subscribe(_) | Call::Attach { .. } => Frame::Subscribe,
-        Call::Publish { .. } => Frame::Publish,
+        Call::Subscribe(_) | Call::Attach { .. } | Call::Map(_) => Frame::Subscribe,
+        Call::Publish { .. } | Call::MapPublish { .. } => Frame::Publish,
         Call::History { .. } => Frame::History,
         Call::Presence { .. } => Frame::Presence,
         Call::PresenceStats { .. } => Frame::PresenceStats,
@@ -310,6 +330,13 @@ fn answer(
             Call::Attach { channel, mut granted } => {
                 let attached = attach(shared, conn, &client, &channel, &mut granted, Wish::default()).await;
                 split(attached.map(|attachment| (granted, attachment)))
+            }
+            // Boxed, as they are larger than most and rarer.
+            Call::Map(call) => Box::pin(maps::answer(shared, conn, client, *call, now)).await,
+            Call::MapPublish { channel, key, data, channel_info, subscribed, allow } => {
+                let standing = Standing { client, subscribed, allow };
+                let change = maps::change(shared, standing, channel, (key, data), channel_info);
+                (Answer::Publish(Box::pin(change).await), Effect::None)
             }
             Call::Publish { channel, data, channel_info, subscribed, allow } => {
                 let publish = PublishRequest { client, channel, data, subscribed, allow };
@@ -375,6 +402,11 @@ fn split(result: Result<(Granted, Attachment), Refusal>) -> (Answer, Effect) {
 
 /// What a session is told of a subscription's options.
 pub(crate) fn granted(options: SubscriptionOptions, client_side_refresh: bool) -> Granted {
+    let further = Further {
+        recover_since: options.recover_since,
+        map_presence: options.map_presence.map(|presence| *presence).unwrap_or_default(),
+        remove_client_on_unsubscribe: options.remove_client_on_unsubscribe,
+    };
     Granted {
         expire_at: options.expire_at,
         client_side_refresh,
@@ -387,7 +419,6 @@ pub(crate) fn granted(options: SubscriptionOptions, client_side_refresh: bool) -
         presence: options.presence,
         join_leave: options.join_leave,
         push_join_leave: options.push_join_leave,
-        recover_since: options.recover_since.map(Box::new),
         recovering: false,
         delta: options.allow_delta,
         server_tags_filter: options.server_tags_filter,
@@ -396,18 +427,21 @@ pub(crate) fn granted(options: SubscriptionOptions, client_side_refresh: bool) -
         keep_latest_publication: options.keep_latest_publication,
         allow: options.allow,
         revocable: options.revocable,
+        further: (further != Further::default()).then(|| Box::new(further)),
         resumed: None,
     }
 }
 
 /// What a client asks for as it subscribes, beside what the application decides about.
 #[derive(Clone, Default)]
-struct Wish {
+pub(crate) struct Wish {
     ask: Ask,
     delta: bool,
     /// A number for the channel's name.
-    compact: bool,
-    filter: Option<Arc<TagMatcher>>,
+    pub(crate) compact: bool,
+    pub(crate) filter: Option<Arc<TagMatcher>>,
+    /// The kind of subscription that the client asks for, if it does.
+    kind: Option<i32>,
 }
 
 /// Attaches a connection to a channel that it was granted, gate closed, and finds out where it begins.
@@ -419,13 +453,21 @@ async fn attach(
     granted: &mut Granted,
     wish: Wish,
 ) -> Result<Attachment, Refusal> {
-    let Wish { mut ask, delta, compact, filter } = wish;
+    let Wish { mut ask, delta, compact, filter, kind: kind_asked } = wish;
     granted.recovering = ask.recover;
-    if let (false, Some(position)) = (ask.recover, granted.recover_since.take()) {
-        ask = Ask { recover: true, position: *position, ..ask };
+    let since = granted.further.as_mut().and_then(|further| further.recover_since.take());
+    if let (false, Some(position)) = (ask.recover, since) {
+        ask = Ask { recover: true, position, ..ask };
     }
-    if shared.engine.history().is_none() {
-        // Without streams there are no positions, and the client is told so.
+    let rules = shared.hooks.channel_options(channel);
+    let kind = rules.as_ref().map(|rules| rules.kind).unwrap_or_default();
+    if let Some(asked) = kind_asked {
+        kind.check(asked)?;
+    }
+    let source = if kind.is_map() { Source::Maps } else { Source::Broker };
+    if shared.engine.history().is_none() || source == Source::Maps {
+        // Without streams there are no positions, and the client is told so. Whoever has a keyed channel like any other,
+        // since the server says so, gets its changes only (MAP-38).
         granted.positioned = false;
         granted.recoverable = false;
     }
@@ -444,20 +486,24 @@ async fn attach(
     let place = Place {
         compact,
         positioned: terms.has_position(),
+        keyed: false,
         listens,
         mute: client.suppressed.has(PushKinds::PUBLICATION),
         delta: granted.delta,
         keeps_latest: granted.keep_latest_publication,
         filter,
     };
-    let mut attachment = Attachment::make(shared, conn, channel, &place).await?;
+    // Of a channel without rules, nothing is collected and nothing missed.
+    let flow = rules.as_ref().map_or_else(|_| FlowRules::default(), |rules| FlowRules::from(*rules));
+    let flow = if kind.is_map() { FlowRules::default() } else { flow };
+    let mut attachment = Attachment::make(shared, conn, channel, &place, (flow, source)).await?;
     if compact {
         granted.id = shared.hub.number(channel);
     }
     let recovers = ask.recover;
     let plan = Plan::new(&terms, ask, shared.config.recovery_max_publication_limit);
     if let (Some(plan), Some(streams)) = (plan, shared.engine.history()) {
-        let meta_ttl = shared.hooks.channel_options(channel)?.history_meta_ttl;
+        let meta_ttl = rules?.history_meta_ttl;
         let query = plan.query();
         let read = || {
             shared.metrics.act(match terms.mode {
@@ -488,23 +534,12 @@ async fn attach(
         }
         granted.resumed = Some(Box::new(resumed));
     }
-    if granted.presence || granted.join_leave {
-        let info = ClientInfo {
-            user: client.user.clone(),
-            client: Some(client.id),
-            connection: client.info.to_payload(),
-            // Kept for as long as the subscription lasts.
-            channel: granted.info.detached(),
-        };
-        let told = (granted.presence, granted.join_leave);
-        let membership = Membership::enter(shared, conn, channel, info, told).await;
-        attachment.membership = membership.map_err(|error| refusal(&error))?;
-    }
+    attachment.enter(client, granted).await?;
     Ok(attachment)
 }
 
 /// What a client is told whose subscription cannot begin.
-fn not_resumed(error: &ResumeError) -> Refusal {
+pub(crate) fn not_resumed(error: &ResumeError) -> Refusal {
     match (error.reply(), error.disconnect()) {
         (Some(reply), _) => reply.into(),
         (None, Some(disconnect)) => disconnect.into(),
@@ -539,8 +574,13 @@ async fn subscribe_call(
 }
 
 /// What the application is asked about a subscription, and what the client wants of it besides.
-fn asked(client: Arc<Client>, subscribe: command::Subscribe, now: Now) -> (SubscribeRequest, Wish) {
-    let wish = Wish { compact: subscribe.flag & CHANNEL_COMPACTION != 0, ..wish_of(&subscribe) };
+pub(crate) fn asked(
+    client: Arc<Client>,
+    subscribe: command::Subscribe,
+    now: Now,
+) -> (SubscribeRequest, Wish) {
+    let compact = subscribe.flag & CHANNEL_COMPACTION != 0;
+    let wish = Wish { compact, kind: Some(subscribe.kind), ..wish_of(&subscribe) };
     let request = SubscribeRequest {
         client,
         channel: Channel::from(subscribe.channel),
@@ -557,7 +597,7 @@ fn asked(client: Arc<Client>, subscribe: command::Subscribe, now: Now) -> (Subsc
 }
 
 /// What the client gets, as far as the application lets it have what it wants.
-fn agree(
+pub(crate) fn agree(
     client: &Client,
     channel: &Channel,
     filter: Option<Arc<TagFilter>>,

@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream;
 use parking_lot::Mutex;
-use tourbillon_broker::SharedHistory;
+use tourbillon_broker::{BrokerError, Engine, HistoryQuery, SharedHistory, SharedMapStore};
 use tourbillon_recovery::{Judgement, Lost, PositionCheck};
-use tourbillon_types::{Channel, Instant, StreamPosition};
+use tourbillon_types::{Channel, Instant, MapPolicy, StreamPosition};
 
 use crate::hooks::ChannelOptions;
 use crate::queries;
@@ -22,17 +22,65 @@ const PERIOD: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 64;
 
 /// Channels whose positions want to be checked from now on.
-#[derive(Debug, Default)]
-pub(crate) struct Checks(Mutex<Vec<Channel>>);
+#[derive(Debug)]
+pub(crate) struct Checks {
+    added: Mutex<Vec<Channel>>,
+    /// Whether anything is ever checked.
+    needed: bool,
+}
 
 impl Checks {
+    /// For an engine: what never loses anything needs no checks (MAP-37).
+    pub(crate) fn of(engine: &Engine) -> Self {
+        let streams = engine.history().is_some() && !engine.capabilities().reliable;
+        let needed = streams || engine.maps().is_some_and(|maps| !maps.is_reliable());
+        Self { added: Mutex::default(), needed }
+    }
+
     /// A channel has positions, and had none before.
     pub(crate) fn add(&self, channel: Channel) {
-        self.0.lock().push(channel);
+        if self.needed {
+            self.added.lock().push(channel);
+        }
     }
 
     fn take(&self) -> Vec<Channel> {
-        std::mem::take(&mut *self.0.lock())
+        std::mem::take(&mut *self.added.lock())
+    }
+}
+
+/// Where a channel's positions are of.
+enum Streams<'a> {
+    Broker(&'a SharedHistory, Duration),
+    Maps(&'a SharedMapStore, MapPolicy),
+}
+
+impl<'a> Streams<'a> {
+    /// `None` if the positions need no checks.
+    fn of(shared: &'a Shared, channel: &Channel) -> Option<Self> {
+        let rules = shared.hooks.channel_options(channel).ok();
+        if let Some(rules) = rules.filter(|rules| rules.kind.is_map()) {
+            let (maps, rules) = shared.map_of(&rules).ok().filter(|(maps, _)| !maps.is_reliable())?;
+            return Some(Self::Maps(maps, rules.policy));
+        }
+        let streams = shared.engine.history().filter(|_| !shared.engine.capabilities().reliable)?;
+        let meta_ttl = rules.map_or(ChannelOptions::HISTORY_META_TTL, |rules| rules.history_meta_ttl);
+        Some(Self::Broker(streams, meta_ttl))
+    }
+
+    async fn position(&self, shared: &Shared, channel: &Channel) -> Result<StreamPosition, BrokerError> {
+        match self {
+            Self::Broker(streams, meta_ttl) => {
+                shared.metrics.act(Action::HistoryStreamTop);
+                queries::call(shared, "position", streams.position(channel, *meta_ttl)).await
+            }
+            Self::Maps(maps, policy) => {
+                shared.metrics.act(Action::MapReadStream);
+                let query = HistoryQuery::position();
+                let page = queries::call(shared, "position", maps.stream(channel, &query, policy)).await?;
+                Ok(page.position)
+            }
+        }
     }
 }
 
@@ -64,8 +112,9 @@ impl Schedule {
 
 /// Checks for ever, unless there is nothing to check.
 pub(crate) async fn run(shared: &Shared) {
-    let reliable = shared.engine.capabilities().reliable;
-    let Some(streams) = shared.engine.history().filter(|_| !reliable) else { return };
+    if !shared.checks.needed {
+        return;
+    }
     let delay = shared.config.channel_position_check_delay;
     let mut schedule = Schedule::default();
     loop {
@@ -76,7 +125,7 @@ pub(crate) async fn run(shared: &Shared) {
         }
         let due = schedule.take_due(now);
         let checks = due.into_iter().map(|(channel, check)| async move {
-            let next = check_one(shared, streams, &channel, check).await;
+            let next = check_one(shared, &channel, check).await;
             (channel, next)
         });
         let mut checks = stream::iter(checks).buffer_unordered(AT_ONCE);
@@ -94,16 +143,12 @@ pub(crate) async fn run(shared: &Shared) {
 /// Checks a channel once, and says when it is next. `None`: no position is left in it.
 async fn check_one(
     shared: &Shared,
-    streams: &SharedHistory,
     channel: &Channel,
     mut check: PositionCheck,
 ) -> Option<(Instant, PositionCheck)> {
     let delay = shared.config.channel_position_check_delay;
     check.ask(&shared.hub.lowest(channel)?);
-    let options = shared.hooks.channel_options(channel).ok();
-    let meta_ttl = options.map_or(ChannelOptions::HISTORY_META_TTL, |options| options.history_meta_ttl);
-    shared.metrics.act(Action::HistoryStreamTop);
-    let top = queries::call(shared, "position", streams.position(channel, meta_ttl)).await;
+    let top = Streams::of(shared, channel)?.position(shared, channel).await;
     let now = shared.clock.now().instant;
     // A broker that cannot say proves nothing.
     let Ok(top) = top else { return Some((now + delay, check)) };

@@ -14,7 +14,7 @@ use tourbillon_types::{
 };
 
 use crate::boot::Boot;
-use crate::calls::{Caller, Calls, Completed, Effect};
+use crate::calls::{Attachment, Caller, Calls, Completed, Effect};
 use crate::close::Closing;
 use crate::conn::{Conn, Done, Told, Wish};
 use crate::encode;
@@ -255,7 +255,9 @@ impl<R: TransportReader> Driver<R> {
     ) -> Result<(), Disconnect> {
         let mut outputs = Outputs::new();
         self.session.handle(now, input, &mut outputs);
-        self.carry_out(now, &mut outputs, asked, done)
+        let carried_out = self.carry_out(now, &mut outputs, asked, done);
+        self.settle_loading();
+        carried_out
     }
 
     /// A call came to its end.
@@ -299,13 +301,10 @@ impl<R: TransportReader> Driver<R> {
         let handled = self.handle_as(asked, now, Input::Answer(id, answer), None);
         for attachment in attached.into_iter().chain(all_attached) {
             // A channel that the session did not take over is detached by the attachment's end.
-            if self.session.holds(&attachment.channel) {
-                if let Some(name) = self.conn.shared.hub.name(&attachment.channel) {
-                    self.session.share_name(&name);
-                }
-                if let Some(membership) = attachment.keep() {
-                    self.memberships.add(membership);
-                }
+            if self.session.is_subscribed(&attachment.channel) {
+                self.take_over(attachment);
+            } else if self.session.holds(&attachment.channel) {
+                self.memberships.load(attachment);
             }
         }
         if !self.session.is_connected() {
@@ -318,6 +317,23 @@ impl<R: TransportReader> Driver<R> {
             return self.revoke(now);
         }
         handled
+    }
+
+    /// The session has a channel from now on, until it says otherwise.
+    fn take_over(&mut self, attachment: Attachment) {
+        if let Some(name) = self.conn.shared.hub.name(&attachment.channel) {
+            self.session.share_name(&name);
+        }
+        if let Some(membership) = attachment.keep() {
+            self.memberships.add(membership);
+        }
+    }
+
+    /// Takes over what was loaded, and detaches what the session holds no more.
+    fn settle_loading(&mut self) {
+        for attachment in self.memberships.loaded(&self.session) {
+            self.take_over(attachment);
+        }
     }
 
     /// Ends subscriptions that the connection's rights do not hold any more.

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
 
 use bodies::Encoder;
-pub(crate) use bodies::chain;
+pub(crate) use bodies::{chain, chain_by_key, in_text};
 use channel::Subscribers;
 pub(crate) use channel::{Entry, Place};
 use encodings::{Encodings, Form};
@@ -32,7 +32,7 @@ use tourbillon_broker::Page;
 use tourbillon_protocol::{Push, PushEvent};
 use tourbillon_recovery::{Plan, ResumeError, Resumed};
 use tourbillon_transport::Message;
-use tourbillon_types::{Channel, Clock, Disconnect, Publication, StreamPosition, TagMatcher};
+use tourbillon_types::{Channel, Clock, Disconnect, Payload, Publication, StreamPosition, TagMatcher};
 
 use crate::batches::Batches;
 use crate::conn::Conn;
@@ -57,21 +57,62 @@ type Shard = HashMap<Channel, Arc<Entry>, RandomState>;
 
 /// How a publication is passed on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Manner {
+pub(crate) struct Manner<'a> {
     /// The flush workers' present pass.
     pub(crate) pass: u64,
     /// Whether it comes so late that positions are lost.
     pub(crate) late: bool,
-    /// Whether it may be sent as its difference from the one before.
-    pub(crate) delta: bool,
+    pub(crate) base: Base<'a>,
+}
+
+/// From what a publication's difference may be sent in its place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Base<'a> {
+    /// From nothing.
+    None,
+    /// From the channel's publication before, by those who have it.
+    Latest,
+    /// Of a keyed channel: from the key's value before, which whoever has a position has (MAP-29); `None` from nothing.
+    Key(Option<&'a Payload>),
+}
+
+/// Where what a channel's subscribers get comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    Broker,
+    /// The store of keyed channels.
+    Maps,
+}
+
+/// Sources that a channel has asked for. It is one, unless its kind changed meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sources {
+    broker: bool,
+    maps: bool,
+}
+
+impl Sources {
+    pub(crate) const fn has(self, source: Source) -> bool {
+        match source {
+            Source::Broker => self.broker,
+            Source::Maps => self.maps,
+        }
+    }
+
+    const fn add(&mut self, source: Source) {
+        match source {
+            Source::Broker => self.broker = true,
+            Source::Maps => self.maps = true,
+        }
+    }
 }
 
 /// What became of an [`attach`](Hub::attach).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attached {
-    /// The broker is known to deliver this channel already.
+    /// The source is known to deliver this channel already.
     Delivered,
-    /// The broker has to be asked for this channel.
+    /// The source has to be asked for this channel.
     Undelivered,
 }
 
@@ -112,7 +153,7 @@ impl Hub {
         channel: &Channel,
         conn: &Arc<Conn>,
         place: &Place,
-        rules: FlowRules,
+        (rules, source): (FlowRules, Source),
     ) -> Attached {
         loop {
             let found = self.find(channel);
@@ -123,6 +164,7 @@ impl Hub {
             if subscribers.dissolved {
                 continue;
             }
+            subscribers.wanted.add(source);
             self.set_rules(channel, &entry, &mut subscribers, rules);
             if place.compact && subscribers.number == 0 {
                 // Never one that a channel had before: a client may still take it for that channel's.
@@ -131,7 +173,8 @@ impl Hub {
             if subscribers.add(conn, place) {
                 conn.metrics().subscribed(conn.kind().named);
             }
-            return if subscribers.delivered { Attached::Delivered } else { Attached::Undelivered };
+            let delivered = subscribers.delivered.has(source);
+            return if delivered { Attached::Delivered } else { Attached::Undelivered };
         }
     }
 
@@ -140,11 +183,16 @@ impl Hub {
         self.find(channel).map_or(0, |entry| entry.subscribers.lock().number)
     }
 
-    /// Notes that the broker delivers this channel.
-    pub(crate) fn delivered(&self, channel: &str) {
+    /// Notes that a source delivers this channel.
+    pub(crate) fn delivered(&self, channel: &str, source: Source) {
         if let Some(entry) = self.find(channel) {
-            entry.subscribers.lock().delivered = true;
+            entry.subscribers.lock().delivered.add(source);
         }
+    }
+
+    /// Whether anybody has the channel from this source.
+    pub(crate) fn wants(&self, channel: &str, source: Source) -> bool {
+        self.find(channel).is_some_and(|entry| entry.subscribers.lock().wanted.has(source))
     }
 
     /// Makes a beginning of what the broker answered, and of what collected at the connection's gate meanwhile.
@@ -197,13 +245,21 @@ impl Hub {
         }
     }
 
-    /// Tells all subscribers with a position that it is lost.
-    pub(crate) fn lose_all(&self) {
+    /// Tells subscribers that a source lost their place: those with a position, and of a keyed channel all. `None`: of all
+    /// channels.
+    pub(crate) fn lose_of(&self, source: Source, channel: Option<&Channel>) {
+        let lose = |channel: &Channel| {
+            let Some(entry) = self.find(channel) else { return };
+            if let Some(tracked) = &mut entry.subscribers.lock().tracked {
+                tracked.lose_of(channel, source);
+            }
+        };
+        if let Some(channel) = channel {
+            return lose(channel);
+        }
         for shard in &self.shards {
             let channels: Vec<Channel> = shard.read().keys().cloned().collect();
-            for channel in channels {
-                self.lose(&channel, |_| true);
-            }
+            channels.iter().for_each(lose);
         }
     }
 
@@ -234,20 +290,21 @@ impl Hub {
         });
     }
 
-    /// Removes a connection from a channel. `true`: nobody has the channel any more.
-    pub(crate) fn detach(&self, channel: &Channel, conn: &Conn) -> bool {
-        let Some(entry) = self.find(channel) else { return false };
+    /// Removes a connection from a channel. If nobody has the channel any more, gives where it came from.
+    pub(crate) fn detach(&self, channel: &Channel, conn: &Conn) -> Option<Sources> {
+        let entry = self.find(channel)?;
         let mut subscribers = entry.subscribers.lock();
         // What was published while it was subscribed comes before the end.
         self.deliver_held(channel, &entry, &mut subscribers);
         if subscribers.dissolved || !subscribers.remove(conn) {
-            return false;
+            return None;
         }
         conn.metrics().unsubscribed(conn.kind().named);
         if subscribers.len() > 0 {
-            return false;
+            return None;
         }
         subscribers.dissolved = true;
+        let wanted = subscribers.wanted;
         drop(subscribers);
         let mut shard = self.shard(channel).write();
         if shard.get(channel).is_some_and(|current| Arc::ptr_eq(current, &entry)) {
@@ -257,12 +314,12 @@ impl Hub {
                 shard.shrink_to_fit();
             }
         }
-        true
+        Some(wanted)
     }
 
     /// Queues a publication for everybody who has the channel. Encodes once for each form present; nothing is allocated
     /// for a delivery.
-    pub(crate) fn broadcast(&self, channel: &Channel, publication: &Arc<Publication>, manner: Manner) {
+    pub(crate) fn broadcast(&self, channel: &Channel, publication: &Arc<Publication>, manner: Manner<'_>) {
         let Some(entry) = self.find(channel) else { return };
         let mut subscribers = entry.subscribers.lock();
         // Publications that follow each other in one channel may be joined; one of another channel between them ends
@@ -282,13 +339,8 @@ impl Hub {
             if manner.late {
                 tracked.lose(channel, |_| true);
             }
-            tracked.publish(channel, publication, manner.delta, &encoder, &mut encodings);
+            tracked.publish(channel, publication, manner.base, &encoder, &mut encodings);
         }
-    }
-
-    /// Whether anybody has the channel.
-    pub(crate) fn has(&self, channel: &str) -> bool {
-        self.find(channel).is_some()
     }
 
     /// The channels with their numbers of subscribers, as far as `matches` takes their names.

@@ -1,6 +1,6 @@
-//! Which channels the broker is asked to deliver to this node.
+//! Which channels the broker, or the store of keyed channels, is asked to deliver to this node.
 //!
-//! One task talks to the broker, so that a subscribe and an unsubscribe of the same channel can never overtake each
+//! One task talks to each of them, so that a subscribe and an unsubscribe of the same channel can never overtake each
 //! other. It takes many requests into one call to the broker, and keeps a channel for a while after its last
 //! subscriber left (HID-25), so that reloading pages cost the broker nothing.
 
@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
-use tourbillon_broker::BrokerError;
+use tourbillon_broker::{BoxFuture, BrokerError};
 use tourbillon_types::{Channel, Instant};
 
+use crate::hub::Source;
 use crate::shared::Shared;
 use tourbillon_metrics::Action;
 
@@ -27,6 +28,7 @@ const REQUESTS: usize = 4096;
 /// Asks for channels and gives them up.
 #[derive(Debug)]
 pub(crate) struct Interest {
+    source: Source,
     requests: mpsc::Sender<Request>,
     released: Mutex<Vec<Channel>>,
     notify: Notify,
@@ -42,10 +44,10 @@ struct Request {
 #[derive(Debug)]
 pub(crate) struct Requests(mpsc::Receiver<Request>);
 
-pub(crate) fn interest() -> (Interest, Requests) {
+pub(crate) fn interest(source: Source) -> (Interest, Requests) {
     let (sender, receiver) = mpsc::channel(REQUESTS);
     (
-        Interest { requests: sender, released: Mutex::new(Vec::new()), notify: Notify::new() },
+        Interest { source, requests: sender, released: Mutex::new(Vec::new()), notify: Notify::new() },
         Requests(receiver),
     )
 }
@@ -74,9 +76,10 @@ impl Interest {
     }
 }
 
-/// Talks to the broker for ever.
+/// Talks to the source for ever.
 pub(crate) async fn run(shared: &Shared, interest: &Interest, mut requests: Requests) {
-    let mut state = State { shared, subscribed: HashSet::new(), lingering: VecDeque::new() };
+    let mut state =
+        State { shared, source: interest.source, subscribed: HashSet::new(), lingering: VecDeque::new() };
     let mut batch = Vec::new();
     loop {
         let due = state.lingering.front().map(|(due, _)| *due);
@@ -104,6 +107,7 @@ async fn wait_until(shared: &Shared, due: Option<Instant>) {
 
 struct State<'a> {
     shared: &'a Shared,
+    source: Source,
     subscribed: HashSet<Channel>,
     lingering: VecDeque<(Instant, Channel)>,
 }
@@ -119,7 +123,7 @@ impl State<'_> {
         wanted.sort_unstable();
         wanted.dedup();
         wanted.iter().for_each(|_| self.shared.metrics.act(Action::BrokerSubscribe));
-        let done = wanted.is_empty() || self.call(self.shared.engine.broker().subscribe(&wanted)).await;
+        let done = wanted.is_empty() || self.call(self.ask(&wanted, true)).await;
         if done {
             self.subscribed.extend(wanted);
         }
@@ -142,17 +146,28 @@ impl State<'_> {
             && *due <= now
         {
             let Some((_, channel)) = self.lingering.pop_front() else { break };
-            if !self.shared.hub.has(&channel) && self.subscribed.remove(&channel) {
+            if !self.shared.hub.wants(&channel, self.source) && self.subscribed.remove(&channel) {
                 unwanted.push(channel);
             }
         }
         unwanted.iter().for_each(|_| self.shared.metrics.act(Action::BrokerUnsubscribe));
-        if unwanted.is_empty() || self.call(self.shared.engine.broker().unsubscribe(&unwanted)).await {
+        if unwanted.is_empty() || self.call(self.ask(&unwanted, false)).await {
             return;
         }
         // They may still be subscribed: try again later.
         self.subscribed.extend(unwanted.iter().cloned());
         self.linger(unwanted);
+    }
+
+    fn ask<'a>(&'a self, channels: &'a [Channel], wanted: bool) -> BoxFuture<'a, Result<(), BrokerError>> {
+        let engine = &self.shared.engine;
+        match (self.source, engine.maps()) {
+            (Source::Maps, Some(maps)) if wanted => maps.subscribe(channels),
+            (Source::Maps, Some(maps)) => maps.unsubscribe(channels),
+            (Source::Maps, None) => Box::pin(std::future::ready(Ok(()))),
+            (Source::Broker, _) if wanted => engine.broker().subscribe(channels),
+            (Source::Broker, _) => engine.broker().unsubscribe(channels),
+        }
     }
 
     async fn call(&self, call: impl Future<Output = Result<(), BrokerError>>) -> bool {

@@ -3,15 +3,28 @@
 use std::sync::Arc;
 
 use tourbillon_broker::{
-    HistoryQuery, MapChanged, MapPublish, MapPublishOptions, MapRemove, MapStats, Page, SharedMapStore,
+    BrokerEvents, HistoryQuery, MapChanged, MapPublish, MapPublishOptions, MapRemove, MapStats, Page,
+    SharedMapStore,
 };
 use tourbillon_metrics::Action;
-use tourbillon_types::{Channel, MapPage, MapQuery, Payload, ReplyError};
+use tourbillon_protocol::command;
+use tourbillon_recovery::{Ask, Plan, Terms};
+use tourbillon_session::{
+    Answer, Granted, MapAnswer, MapAttach, MapCall, MapChanges, MapGranted, MapShow, MapTerms, Refusal,
+};
+use tourbillon_types::{
+    Channel, ClientInfo, MapPage, MapQuery, Now, Payload, Publication, PushKinds, ReplyError, TagMatcher,
+};
 
 use crate::Node;
-use crate::calls::refusal;
-use crate::hooks::{ChannelOptions, MapRemoveOptions, MapRules};
-use crate::queries::{call, error_of};
+use crate::calls::{Attachment, Effect, agree, asked, not_resumed, refusal};
+use crate::conn::Conn;
+use crate::hooks::{
+    ChannelOptions, Client, MapPublishDecision, MapPublishRequest, MapRemoveDecision, MapRemoveOptions,
+    MapRemoveRequest, MapRules,
+};
+use crate::hub::{Base, FlowRules, Place, Source, TagFilters, chain_by_key, in_text};
+use crate::queries::{Standing, call, error_of};
 use crate::shared::Shared;
 
 impl Shared {
@@ -201,4 +214,269 @@ pub(crate) fn is_trimmed(since: u64, page: &Page) -> bool {
         Some(first) => first.offset > since.saturating_add(1),
         None => page.position.offset > since,
     }
+}
+
+/// What happens in the store of keyed channels.
+#[derive(Debug)]
+pub(crate) struct Events(pub(crate) Arc<Shared>);
+
+impl BrokerEvents for Events {
+    fn publication(&self, channel: &Channel, publication: Arc<Publication>) {
+        self.0.broadcast(channel, &publication, Base::Key(None));
+    }
+
+    /// The key's value before is what a subscriber with a position has of it.
+    fn delta_publication(
+        &self,
+        channel: &Channel,
+        publication: Arc<Publication>,
+        previous: Option<Arc<Publication>>,
+    ) {
+        let before = previous.as_ref().filter(|previous| !previous.removed).map(|previous| &previous.data);
+        self.0.broadcast(channel, &publication, Base::Key(before));
+    }
+
+    /// A store tells of changes of keys only.
+    fn join(&self, _: &Channel, _: Arc<ClientInfo>) {}
+
+    fn leave(&self, _: &Channel, _: Arc<ClientInfo>) {}
+
+    fn position_lost(&self, channel: Option<&Channel>) {
+        self.0.hub.lose_of(Source::Maps, channel);
+    }
+}
+
+/// Answers a question of a session about a keyed channel.
+pub(crate) async fn answer(
+    shared: &Arc<Shared>,
+    conn: &Arc<Conn>,
+    client: Arc<Client>,
+    call: MapCall,
+    now: Now,
+) -> (Answer, Effect) {
+    let answer = match call {
+        MapCall::Grant(subscribe) => {
+            grant(shared, client, *subscribe, now).await.map(Box::new).map(MapAnswer::Granted)
+        }
+        MapCall::State { channel, query, show } => {
+            state(shared, conn, &channel, &query, &show).await.map(Box::new).map(MapAnswer::State)
+        }
+        MapCall::Stream { channel, query, show } => {
+            stream(shared, conn, &channel, &query, &show).await.map(Box::new).map(MapAnswer::Stream)
+        }
+        MapCall::Attach(attach) => match join(shared, conn, &client, *attach).await {
+            Ok((granted, attachment)) => {
+                let answer = MapAnswer::Attached(Box::new(granted));
+                return (Answer::Map(Ok(answer)), Effect::Attached(attachment));
+            }
+            Err(refusal) => Err(refusal),
+        },
+    };
+    (Answer::Map(answer), Effect::None)
+}
+
+/// May a client have a keyed channel, and how is it loaded?
+async fn grant(
+    shared: &Arc<Shared>,
+    client: Arc<Client>,
+    subscribe: command::Subscribe,
+    now: Now,
+) -> Result<MapGranted, Refusal> {
+    let (request, mut wish) = asked(client.clone(), subscribe, now);
+    let (channel, filter) = (request.channel.clone(), request.filter.clone());
+    let rules = shared.hooks.channel_options(&channel)?;
+    rules.kind.check(request.kind)?;
+    let (_, map) = shared.map_of(&rules)?;
+    let decision = shared.deadline(shared.hooks.clone().subscribe(request)).await?;
+    let compact = decision.options.allow_channel_compaction;
+    let mut granted = agree(&client, &channel, filter, decision, &mut wish)?;
+    granted.positioned = map.policy.is_positioned();
+    granted.recoverable = granted.positioned;
+    // A delta is against what everybody has. Who has no position may have another value, who has a filter may have none.
+    granted.delta &= granted.positioned && wish.filter.is_none() && granted.server_tags_filter.is_none();
+    let terms = MapTerms {
+        positioned: granted.positioned,
+        compact,
+        pages: map.pages,
+        catch_up: Some(map.catch_up_timeout),
+    };
+    Ok(MapGranted { granted, terms, filter: wish.filter })
+}
+
+fn shows(show: &MapShow, publication: &Publication) -> bool {
+    let lets = |filter: &Option<Arc<TagMatcher>>| {
+        filter.as_ref().is_none_or(|filter| filter.matches_publication(publication))
+    };
+    show.up_to.is_none_or(|last| publication.offset <= last) && lets(&show.server) && lets(&show.client)
+}
+
+/// A page of the state, as far as a client gets it.
+async fn state(
+    shared: &Shared,
+    conn: &Conn,
+    channel: &Channel,
+    query: &MapQuery,
+    show: &MapShow,
+) -> Result<MapPage, Refusal> {
+    let rules = shared.hooks.channel_options(channel)?;
+    let (maps, map) = shared.map_of(&rules)?;
+    shared.metrics.act(Action::MapReadState);
+    let page = call(shared, "map_state", maps.state(channel, query, &map.policy)).await;
+    let mut page = page.map_err(|error| refusal(&error))?;
+    page.entries.retain(|entry| shows(show, entry));
+    if show.delta {
+        page.entries = in_text(conn.variant.encoding, &page.entries)?;
+    }
+    Ok(page)
+}
+
+/// A part of the stream, as far as a client gets it.
+async fn stream(
+    shared: &Shared,
+    conn: &Conn,
+    channel: &Channel,
+    query: &HistoryQuery,
+    show: &MapShow,
+) -> Result<MapChanges, Refusal> {
+    let rules = shared.hooks.channel_options(channel)?;
+    let (maps, map) = shared.map_of(&rules)?;
+    shared.metrics.act(Action::MapReadStream);
+    let page = call(shared, "map_stream", maps.stream(channel, query, &map.policy)).await;
+    let Page { mut publications, position } = page.map_err(|error| refusal(&error))?;
+    let first = publications.first().map(|first| first.offset);
+    let offsets = first.zip(publications.last().map(|last| last.offset));
+    publications.retain(|publication| shows(show, publication));
+    if show.delta {
+        publications = in_text(conn.variant.encoding, &publications)?;
+    }
+    Ok(MapChanges { publications, offsets, position })
+}
+
+/// Attaches a connection to a keyed channel, gate closed, and finds what it missed (MAP-27).
+async fn join(
+    shared: &Arc<Shared>,
+    conn: &Arc<Conn>,
+    client: &Client,
+    attach: MapAttach,
+) -> Result<(Granted, Attachment), Refusal> {
+    let MapAttach { channel, mut granted, since, delta, compact, filter } = attach;
+    let rules = shared.hooks.channel_options(&channel)?;
+    let (maps, map) = shared.map_of(&rules)?;
+    granted.delta &= delta;
+    let told = PushKinds::JOIN | PushKinds::LEAVE;
+    let place = Place {
+        compact,
+        positioned: since.is_some(),
+        keyed: true,
+        listens: if granted.push_join_leave { told - client.suppressed } else { PushKinds::NONE },
+        mute: client.suppressed.has(PushKinds::PUBLICATION),
+        delta: granted.delta,
+        keeps_latest: false,
+        filter: TagFilters { server: granted.server_tags_filter.clone(), client: filter },
+    };
+    let from = (FlowRules::default(), Source::Maps);
+    let mut attachment = Attachment::make(shared, conn, &channel, &place, from).await?;
+    if compact {
+        granted.id = shared.hub.number(&channel);
+    }
+    if let Some(since) = since {
+        let terms = Terms { positioned: true, recoverable: true, ..Terms::default() };
+        let ask = Ask { recover: true, position: since, reject_unrecovered: true, ..Ask::default() };
+        let epoch = ask.position.epoch.clone();
+        let plan = Plan::new(&terms, ask, map.live_transition_limit).ok_or(ReplyError::INTERNAL)?;
+        shared.metrics.act(Action::MapReadStream);
+        let query = plan.query();
+        let page = maps.stream(&channel, &query, &map.policy);
+        let page = call(shared, "map_stream", page).await.map_err(|error| refusal(&error))?;
+        // Of an unknown epoch it is not known whether there was anything before (MAP-25).
+        if page.position.epoch != epoch {
+            return Err(ReplyError::UNRECOVERABLE_POSITION.into());
+        }
+        // The channel was attached above. If the place is lost again, it is not there any more.
+        let resumed = shared.hub.resume(&channel, conn, plan, page);
+        let mut resumed =
+            resumed.ok_or(ReplyError::UNRECOVERABLE_POSITION)?.map_err(|error| not_resumed(&error))?;
+        if granted.delta {
+            resumed.publications = chain_by_key(conn.variant.encoding, &resumed.publications)?;
+        }
+        granted.resumed = Some(Box::new(resumed));
+    }
+    attachment.enter(client, &granted).await?;
+    Ok((granted, attachment))
+}
+
+/// Sets or removes a key for a client (MAP-32). Only the application is asked: neither the channel's kind nor the form of
+/// its payloads counts (HID-44).
+pub(crate) async fn change(
+    shared: &Arc<Shared>,
+    standing: Standing,
+    channel: Channel,
+    (key, data): (String, Option<Payload>),
+    channel_info: Option<Payload>,
+) -> Result<(), Refusal> {
+    let key: Arc<str> = Arc::from(key);
+    let changed = match data {
+        Some(data) => publish(shared, standing, channel, (key, data), channel_info).await,
+        None => remove(shared, standing, channel, key).await,
+    };
+    if let Err(Refusal::Error(error)) = &changed {
+        tracing::debug!(%error, "a change of a key was refused");
+    }
+    changed
+}
+
+async fn publish(
+    shared: &Arc<Shared>,
+    standing: Standing,
+    channel: Channel,
+    (key, data): (Arc<str>, Payload),
+    channel_info: Option<Payload>,
+) -> Result<(), Refusal> {
+    let Standing { client, subscribed, allow } = standing;
+    let mut request =
+        MapPublishRequest::new(client.clone(), channel.clone(), key.clone(), data.clone(), subscribed);
+    request.allow = allow;
+    let decision = shared.deadline(shared.hooks.clone().map_publish(request)).await?;
+    let MapPublishDecision::Publish { key: other, data: replaced, mut options } = decision else {
+        return Ok(());
+    };
+    let rules = shared.hooks.channel_options(&channel)?;
+    let (maps, map) = shared.map_of(&rules)?;
+    let key = other.unwrap_or(key);
+    if key.is_empty() {
+        return Err(ReplyError::BAD_REQUEST.into());
+    }
+    options.delta |= rules.delta_publish;
+    options.info.get_or_insert_with(|| {
+        Arc::new(ClientInfo {
+            user: client.user.clone(),
+            client: Some(client.id),
+            connection: client.info.to_payload(),
+            channel: channel_info.unwrap_or_default(),
+        })
+    });
+    let publish = MapPublish::new(channel, key, replaced.unwrap_or(data), map.policy);
+    shared.map_publish(maps, MapPublish { options: *options, ..publish }).await?;
+    Ok(())
+}
+
+async fn remove(
+    shared: &Arc<Shared>,
+    standing: Standing,
+    channel: Channel,
+    key: Arc<str>,
+) -> Result<(), Refusal> {
+    let Standing { client, subscribed, allow } = standing;
+    let mut request = MapRemoveRequest::new(client, channel.clone(), key.clone(), subscribed);
+    request.allow = allow;
+    let decision = shared.deadline(shared.hooks.clone().map_remove(request)).await?;
+    let MapRemoveDecision::Remove { key: other, options } = decision else { return Ok(()) };
+    let rules = shared.hooks.channel_options(&channel)?;
+    let (maps, map) = shared.map_of(&rules)?;
+    let key = other.unwrap_or(key);
+    if key.is_empty() {
+        return Err(ReplyError::BAD_REQUEST.into());
+    }
+    shared.map_remove(maps, removal(channel, key, &map, *options)).await?;
+    Ok(())
 }

@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
-use tourbillon_broker::BrokerError;
-use tourbillon_types::{Channel, ClientId, ClientInfo, Instant, Payload};
+use tourbillon_broker::{BrokerError, MapPublish, MapRemove};
+use tourbillon_session::{Granted, Session};
+use tourbillon_types::{Channel, ClientId, ClientInfo, Instant, KeyMode, MapPresence, Payload};
 
+use crate::calls::Attachment;
 use crate::conn::Conn;
 use crate::queries;
 use crate::shared::Shared;
@@ -47,6 +49,17 @@ enum What {
     Remove,
     Join,
     Leave,
+    /// It has a key in this keyed channel, and somebody may wait until this was tried.
+    Show(Key, Option<oneshot::Sender<()>>),
+    /// The key of the client in this keyed channel ends.
+    Hide,
+}
+
+/// Under which key a connection shows itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Key {
+    Client,
+    User,
 }
 
 impl Lanes {
@@ -121,6 +134,11 @@ impl Told {
                 let removed = members.remove_presence(&channel, client, &info.user);
                 let _ = queries::call(shared, "presence", removed).await;
             }
+            What::Show(key, answer) => {
+                show(shared, channel, (client, info), key).await;
+                drop(answer);
+            }
+            What::Hide => hide(shared, channel, client).await,
             What::Join => {
                 shared.metrics.tell(metrics::Told::Join);
                 let told = shared.engine.broker().publish_join(&channel, info);
@@ -133,6 +151,36 @@ impl Told {
             }
         }
     }
+}
+
+/// Sets the key of a connection in a keyed channel, or has it live on (MAP-33, MAP-34).
+async fn show(shared: &Shared, channel: Channel, (client, info): (ClientId, Arc<ClientInfo>), key: Key) {
+    if key == Key::User && info.user.is_anonymous() {
+        return;
+    }
+    let rules = shared.hooks.channel_options(&channel);
+    let Ok((maps, rules)) = rules.and_then(|rules| shared.map_of(&rules)) else {
+        tracing::warn!(%channel, "who is there cannot be shown in a channel that is not keyed");
+        return;
+    };
+    let name = match key {
+        Key::Client => client.to_string(),
+        Key::User => info.user.to_string(),
+    };
+    let mut publish = MapPublish::new(channel, name, Payload::empty(), rules.policy);
+    publish.options.info = (key == Key::Client).then_some(info);
+    publish.options.mode = KeyMode::IfNew;
+    publish.options.refresh_ttl = true;
+    // A failure has been logged; the next renewal sets the key.
+    let _ = shared.map_publish(maps, publish).await;
+}
+
+/// Removes the key of a connection from a keyed channel.
+async fn hide(shared: &Shared, channel: Channel, client: ClientId) {
+    let rules = shared.hooks.channel_options(&channel);
+    let Ok((maps, rules)) = rules.and_then(|rules| shared.map_of(&rules)) else { return };
+    // A failure has been logged; the key ends by itself.
+    let _ = shared.map_remove(maps, MapRemove::new(channel, client.to_string(), rules.policy)).await;
 }
 
 /// A connection in a channel, as others see it. Ends with the value.
@@ -150,6 +198,10 @@ pub(crate) struct Membership {
     join_leave: bool,
     /// Whether its beginning was told, so that its end has to be.
     joined: bool,
+    /// Keyed channels in which it shows itself.
+    shown: Option<Box<MapPresence>>,
+    /// Whether the channel is a keyed one that may have a key of the client, which ends with this (MAP-06).
+    removes: bool,
 }
 
 impl Membership {
@@ -161,11 +213,15 @@ impl Membership {
         conn: &Conn,
         channel: &Channel,
         info: ClientInfo,
-        (presence, join_leave): (bool, bool),
+        granted: &Granted,
     ) -> Result<Option<Self>, BrokerError> {
-        let presence = presence && shared.engine.presence().is_some();
-        let join_leave = join_leave && shared.engine.capabilities().join_leave;
-        if !presence && !join_leave {
+        let presence = granted.presence && shared.engine.presence().is_some();
+        let join_leave = granted.join_leave && shared.engine.capabilities().join_leave;
+        let further = granted.further.as_deref();
+        let shown = further.map(|further| &further.map_presence).filter(|shown| !shown.is_none());
+        let shown = shown.map(|shown| Box::new(shown.clone()));
+        let removes = further.is_some_and(|further| further.remove_client_on_unsubscribe);
+        if !presence && !join_leave && shown.is_none() && !removes {
             return Ok(None);
         }
         let membership = Self {
@@ -177,18 +233,44 @@ impl Membership {
             presence,
             join_leave,
             joined: false,
+            shown,
+            removes,
         };
         if presence {
             let (answer, answered) = oneshot::channel();
             membership.push(What::Add(Some(answer)));
             answered.await.unwrap_or_else(|_| Err(BrokerError::unavailable("the node stops")))?;
         }
+        if membership.shown.is_some() {
+            let (answer, answered) = oneshot::channel();
+            membership.show(Some(answer));
+            // Nothing is sent: it is over when the other side is gone.
+            let _ = answered.await;
+        }
         Ok(Some(membership))
     }
 
     fn push(&self, what: What) {
-        let told = Told { channel: self.channel.clone(), client: self.client, info: self.info.clone(), what };
+        self.push_in(self.channel.clone(), what);
+    }
+
+    fn push_in(&self, channel: Channel, what: What) {
+        let told = Told { channel, client: self.client, info: self.info.clone(), what };
         self.shared.members.push(self.key, told);
+    }
+
+    /// Has the keys of the connection set, or live on. `answer` ends with the last of it.
+    fn show(&self, answer: Option<oneshot::Sender<()>>) {
+        let Some(shown) = &self.shown else { return };
+        let keys = [(&shown.clients, Key::Client), (&shown.users, Key::User)];
+        let mut keys: Vec<_> =
+            keys.into_iter().filter_map(|(channel, key)| Some((channel.clone()?, key))).collect();
+        if let Some((channel, key)) = keys.pop() {
+            for (channel, key) in keys {
+                self.push_in(channel, What::Show(key, None));
+            }
+            self.push_in(channel, What::Show(key, answer));
+        }
     }
 
     /// Tells those who listen that the connection is there.
@@ -201,9 +283,13 @@ impl Membership {
 
     /// Says once more that the connection is in the channel.
     fn renew(&self) {
-        if self.presence && !self.shared.members.is_behind(self.key) {
+        if self.shared.members.is_behind(self.key) {
+            return;
+        }
+        if self.presence {
             self.push(What::Add(None));
         }
+        self.show(None);
     }
 }
 
@@ -212,41 +298,70 @@ impl Drop for Membership {
         if self.presence {
             self.push(What::Remove);
         }
+        if let Some(channel) = self.shown.as_ref().and_then(|shown| shown.clients.clone()) {
+            self.push_in(channel, What::Hide);
+        }
+        if self.removes {
+            self.push(What::Hide);
+        }
         if self.joined {
             self.push(What::Leave);
         }
     }
 }
 
-/// The memberships of one connection. Most connections have none, and nothing is allocated for them.
+/// The memberships of one connection, and its channels that are still being loaded. Most connections have none, and
+/// nothing is allocated for them.
 #[derive(Default)]
 pub(crate) struct Memberships(Option<Box<Kept>>);
 
+#[derive(Default)]
 struct Kept {
     all: Vec<Membership>,
     /// When they are renewed.
     due: Instant,
+    loading: Vec<Attachment>,
 }
 
 impl Memberships {
     /// Takes a membership over and tells of it, for the first reply is queued.
     pub(crate) fn add(&mut self, mut membership: Membership) {
         membership.join();
-        let shared = membership.shared.clone();
-        let kept = self.0.get_or_insert_with(|| {
-            let due = shared.clock.now().instant + shared.config.presence_update_interval;
-            Box::new(Kept { all: Vec::with_capacity(1), due })
-        });
+        let kept = self.0.get_or_insert_default();
+        if kept.all.is_empty() {
+            let shared = &membership.shared;
+            kept.due = shared.clock.now().instant + shared.config.presence_update_interval;
+            kept.all.reserve_exact(1);
+        }
         kept.all.push(membership);
+    }
+
+    /// Keeps a channel until it is live or given up.
+    pub(crate) fn load(&mut self, attachment: Attachment) {
+        self.0.get_or_insert_default().loading.push(attachment);
+    }
+
+    /// Gives the channels that are live by now, and detaches those that the session holds no more.
+    pub(crate) fn loaded(&mut self, session: &Session) -> Vec<Attachment> {
+        let Some(kept) = self.0.as_mut().filter(|kept| !kept.loading.is_empty()) else { return Vec::new() };
+        kept.loading.retain(|attachment| session.holds(&attachment.channel));
+        let live = |attachment: &mut Attachment| session.is_subscribed(&attachment.channel);
+        let loaded = kept.loading.extract_if(.., live).collect();
+        self.shrink();
+        loaded
+    }
+
+    fn shrink(&mut self) {
+        if self.0.as_ref().is_some_and(|kept| kept.all.is_empty() && kept.loading.is_empty()) {
+            self.0 = None;
+        }
     }
 
     /// Ends the membership in a channel.
     pub(crate) fn end(&mut self, channel: &str) {
         let Some(kept) = &mut self.0 else { return };
         kept.all.retain(|membership| *membership.channel != *channel);
-        if kept.all.is_empty() {
-            self.0 = None;
-        }
+        self.shrink();
     }
 
     /// Ends all.
@@ -256,7 +371,8 @@ impl Memberships {
 
     /// When [`renew`](Self::renew) is next needed.
     pub(crate) fn due(&self) -> Instant {
-        self.0.as_ref().map_or(Instant::MAX, |kept| kept.due)
+        let kept = self.0.as_ref().filter(|kept| !kept.all.is_empty());
+        kept.map_or(Instant::MAX, |kept| kept.due)
     }
 
     /// Renews the entries if it is time.

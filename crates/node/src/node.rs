@@ -23,7 +23,9 @@ use crate::conn::{Conn, Variant};
 use crate::driver::Driver;
 use crate::emulation::Listed;
 use crate::hooks::{DynHooks, Hooks};
+use crate::hub::Source;
 use crate::interest::{self, Requests};
+use crate::maps;
 use crate::shared::{Parts, Shared};
 use crate::wheel::TICK;
 use tourbillon_metrics::Aggregator;
@@ -166,11 +168,13 @@ impl NodeBuilder {
     pub fn build(self) -> Result<(Node, NodeDriver), BuildError> {
         self.config.check()?;
         let (interest, requests) = if self.engine.broker().capabilities().needs_interest {
-            let (interest, requests) = interest::interest();
+            let (interest, requests) = interest::interest(Source::Broker);
             (Some(interest), Some(requests))
         } else {
             (None, None)
         };
+        let asks = || interest::interest(Source::Maps);
+        let (map_interest, map_requests) = self.engine.maps().map(|_| asks()).unzip();
         let id = NodeId::random();
         let (cluster, inbox) = self.engine.control().map(|control| Cluster::new(control.clone(), id)).unzip();
         let processors = || std::thread::available_parallelism().map_or(1, usize::from);
@@ -182,16 +186,20 @@ impl NodeBuilder {
             hooks: self.hooks,
             flushers: self.workers.unwrap_or_else(processors),
             interest,
+            map_interest,
             cluster,
         }));
         shared.engine.broker().attach(EventSink::new(shared.clone()));
+        if let Some(maps) = shared.engine.maps() {
+            maps.attach(EventSink::new(Arc::new(maps::Events(shared.clone()))));
+        }
         if let Some(cluster) = &shared.cluster {
             cluster.control().attach(id, ControlSink::new(shared.clone()));
         }
         let now = shared.clock.now().instant;
         let interval = shared.config.info_metrics_aggregate_interval;
         let aggregator = Aggregator::new(interval, now, shared.samples(), shared.metrics.aggregate());
-        let driver = NodeDriver(Box::pin(run(shared.clone(), aggregator, requests, inbox)));
+        let driver = NodeDriver(Box::pin(run(shared.clone(), aggregator, (requests, map_requests), inbox)));
         Ok((Node { shared }, driver))
     }
 }
@@ -237,7 +245,7 @@ impl fmt::Debug for NodeDriver {
 async fn run(
     shared: Arc<Shared>,
     aggregator: Aggregator,
-    requests: Option<Requests>,
+    (requests, map_requests): (Option<Requests>, Option<Requests>),
     inbox: Option<cluster::Inbox>,
 ) {
     let tasks = TaskTracker::new();
@@ -273,11 +281,20 @@ async fn run(
         }
     };
     tasks.spawn(broker);
-    if let (Some(requests), true) = (requests, shared.interest.is_some()) {
+    if let Some(maps) = shared.engine.maps().cloned() {
+        let stopped = Box::pin(shared.stopped.clone().cancelled_owned());
+        tasks.spawn(async move {
+            if let Err(error) = maps.run(stopped).await {
+                tracing::error!(%error, "the store of keyed channels stopped for good");
+            }
+        });
+    }
+    for (requests, source) in [(requests, Source::Broker), (map_requests, Source::Maps)] {
+        let (Some(requests), true) = (requests, shared.interest_in(source).is_some()) else { continue };
         let shared = shared.clone();
         let stopped = shared.stopped.clone();
         tasks.spawn(async move {
-            let Some(interest) = &shared.interest else { return };
+            let Some(interest) = shared.interest_in(source) else { return };
             stopped.run_until_cancelled(interest::run(&shared, interest, requests)).await;
         });
     }

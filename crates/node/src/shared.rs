@@ -18,7 +18,7 @@ use crate::conn::{Conn, Variant};
 use crate::emulation::Sessions;
 use crate::flush::Flushers;
 use crate::hooks::DynHooks;
-use crate::hub::{Attached, FlowRules, Hub, Manner, Place};
+use crate::hub::{Attached, Base, FlowRules, Hub, Manner, Place, Source};
 use crate::interest::Interest;
 use crate::members::Lanes;
 use crate::registry::Registry;
@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) wheel: Wheel,
     pub(crate) flushers: Flushers,
     pub(crate) interest: Option<Interest>,
+    /// Of keyed channels.
+    pub(crate) map_interest: Option<Interest>,
     pub(crate) cluster: Option<Cluster>,
     pub(crate) members: Lanes,
     pub(crate) checks: Checks,
@@ -66,12 +68,13 @@ pub(crate) struct Parts {
     pub(crate) hooks: Arc<dyn DynHooks>,
     pub(crate) flushers: usize,
     pub(crate) interest: Option<Interest>,
+    pub(crate) map_interest: Option<Interest>,
     pub(crate) cluster: Option<Cluster>,
 }
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { id, config, clock, engine, hooks, flushers, interest, cluster } = parts;
+        let Parts { id, config, clock, engine, hooks, flushers, interest, map_interest, cluster } = parts;
         let mut session_config = SessionConfig::new(id);
         session_config.version = Text::from(config.version.as_str());
         session_config.ping_interval = config.ping_interval;
@@ -92,6 +95,7 @@ impl Shared {
             session_config: Arc::new(session_config),
             limits,
             started: clock.now().instant,
+            checks: Checks::of(&engine),
             engine,
             hooks,
             hub: Hub::new(clock.clone()),
@@ -101,9 +105,9 @@ impl Shared {
             wheel: Wheel::new(),
             flushers: Flushers::new(flushers, config.write_delay),
             interest,
+            map_interest,
             cluster,
             members: Lanes::new(),
-            checks: Checks::default(),
             metrics: Metrics::measuring(config.measures),
             connections: TaskTracker::new(),
             stopped: CancellationToken::new(),
@@ -135,30 +139,40 @@ impl Shared {
         Message::labelled(Frame::ServerPing.label(), encode_ping(variant.encoding, variant.envelope))
     }
 
-    /// Attaches a connection to a channel, gate closed, and sees to it that the broker delivers the channel.
+    /// Attaches a connection to a channel, gate closed, and sees to it that the channel is delivered by where it comes
+    /// from.
     pub(crate) async fn attach(
         &self,
         channel: &Channel,
         conn: &Arc<Conn>,
         place: &Place,
+        (flow, source): (FlowRules, Source),
     ) -> Result<(), BrokerError> {
-        // Of a channel without rules, nothing is collected and nothing missed.
-        let flow = self.hooks.channel_options(channel).map_or_else(|_| FlowRules::default(), FlowRules::from);
-        let attached = self.hub.attach(channel, conn, place, flow);
-        let Some(interest) = &self.interest else { return Ok(()) };
+        let attached = self.hub.attach(channel, conn, place, (flow, source));
+        let Some(interest) = self.interest_in(source) else { return Ok(()) };
         if attached == Attached::Undelivered {
             interest.ensure(channel.clone()).await?;
-            self.hub.delivered(channel);
+            self.hub.delivered(channel, source);
         }
         Ok(())
     }
 
+    pub(crate) const fn interest_in(&self, source: Source) -> Option<&Interest> {
+        match source {
+            Source::Broker => self.interest.as_ref(),
+            Source::Maps => self.map_interest.as_ref(),
+        }
+    }
+
     /// Detaches a connection from a channel.
     pub(crate) fn detach(&self, channel: &Channel, conn: &Conn) {
-        if self.hub.detach(channel, conn)
-            && let Some(interest) = &self.interest
-        {
-            interest.release(channel.clone());
+        let Some(sources) = self.hub.detach(channel, conn) else { return };
+        for source in [Source::Broker, Source::Maps] {
+            if sources.has(source)
+                && let Some(interest) = self.interest_in(source)
+            {
+                interest.release(channel.clone());
+            }
         }
     }
 
@@ -196,23 +210,23 @@ impl Shared {
         measured.broadcast(told, self.clock.instant() - begun.instant);
     }
 
-    fn broadcast(&self, channel: &Channel, publication: &Arc<Publication>, delta: bool) {
-        let work = || self.broadcast_now(channel, publication, delta);
+    pub(crate) fn broadcast(&self, channel: &Channel, publication: &Arc<Publication>, base: Base<'_>) {
+        let work = || self.broadcast_now(channel, publication, base);
         self.measured(Told::Publication, publication.time, work);
     }
 
-    fn broadcast_now(&self, channel: &Channel, publication: &Arc<Publication>, delta: bool) {
+    fn broadcast_now(&self, channel: &Channel, publication: &Arc<Publication>, base: Base<'_>) {
         let late = self
             .config
             .channel_position_max_time_lag
             .is_some_and(|lag| tourbillon_recovery::is_late(publication, self.clock.now().unix_millis, lag));
-        self.hub.broadcast(channel, publication, Manner { pass: self.flushers.pass(), late, delta });
+        self.hub.broadcast(channel, publication, Manner { pass: self.flushers.pass(), late, base });
     }
 }
 
 impl BrokerEvents for Shared {
     fn publication(&self, channel: &Channel, publication: Arc<Publication>) {
-        self.broadcast(channel, &publication, false);
+        self.broadcast(channel, &publication, Base::None);
     }
 
     /// The hub knows better than the broker what its subscribers had before.
@@ -222,7 +236,7 @@ impl BrokerEvents for Shared {
         publication: Arc<Publication>,
         _: Option<Arc<Publication>>,
     ) {
-        self.broadcast(channel, &publication, true);
+        self.broadcast(channel, &publication, Base::Latest);
     }
 
     fn join(&self, channel: &Channel, info: Arc<ClientInfo>) {
@@ -234,10 +248,7 @@ impl BrokerEvents for Shared {
     }
 
     fn position_lost(&self, channel: Option<&Channel>) {
-        match channel {
-            Some(channel) => self.hub.lose(channel, |_| true),
-            None => self.hub.lose_all(),
-        }
+        self.hub.lose_of(Source::Broker, channel);
     }
 }
 

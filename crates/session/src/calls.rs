@@ -2,11 +2,15 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tourbillon_protocol::command;
 use tourbillon_protocol::reply::{HistoryResult, PresenceResult, PresenceStatsResult};
 use tourbillon_recovery::{RecoveryMode, Resumed};
-use tourbillon_types::{Channel, Disconnect, Payload, Permissions, ReplyError, StreamPosition, TagMatcher};
+use tourbillon_types::{
+    Channel, Disconnect, HistoryQuery, MapPage, MapPresence, MapQuery, PageSizes, Payload, Permissions,
+    Publication, ReplyError, StreamPosition, TagMatcher,
+};
 
 /// Names a [`Call`] within its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,6 +30,23 @@ pub enum Call {
         channel: Channel,
         /// What the server granted.
         granted: Granted,
+    },
+    /// What is needed for a keyed channel.
+    Map(Box<MapCall>),
+    /// May it set or remove this key? If so, it is done.
+    MapPublish {
+        /// The channel.
+        channel: Channel,
+        /// The key as the client has it; may be empty.
+        key: String,
+        /// Its new value; `None` removes it.
+        data: Option<Payload>,
+        /// What is told of the publisher in this channel, if it is subscribed.
+        channel_info: Option<Payload>,
+        /// Whether it is subscribed.
+        subscribed: bool,
+        /// What its subscription lets it do.
+        allow: Permissions,
     },
     /// May it publish this? If so, it is published.
     Publish {
@@ -92,7 +113,9 @@ pub enum Answer {
     Connect(Result<Accepted, Refusal>),
     /// To [`Call::Subscribe`] and [`Call::Attach`].
     Subscribe(Result<Granted, Refusal>),
-    /// To [`Call::Publish`].
+    /// To [`Call::Map`].
+    Map(Result<MapAnswer, Refusal>),
+    /// To [`Call::Publish`] and [`Call::MapPublish`].
     Publish(Result<(), Refusal>),
     /// To [`Call::History`].
     History(Result<HistoryResult, Refusal>),
@@ -192,12 +215,128 @@ pub struct Granted {
     pub join_leave: bool,
     /// Whether it listens.
     pub push_join_leave: bool,
-    /// Where a subscription that the server makes catches up from, if the client does not say.
-    pub recover_since: Option<Box<StreamPosition>>,
+    /// What few subscriptions have.
+    pub further: Option<Box<Further>>,
     /// Whether recovery was asked for. A client that asked is told so even where nothing can be recovered (HID-28).
     pub recovering: bool,
     /// Where it begins, if it has a position.
     pub resumed: Option<Box<Resumed>>,
+}
+
+/// What few subscriptions have. A session hands it on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Further {
+    /// Where a subscription that the server makes catches up from, if the client does not say.
+    pub recover_since: Option<StreamPosition>,
+    /// In which keyed channels it shows itself.
+    pub map_presence: MapPresence,
+    /// Whether the key of the client's id is removed when it ends.
+    pub remove_client_on_unsubscribe: bool,
+}
+
+/// What is needed for a keyed channel (features MAP).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MapCall {
+    /// May it have this channel? Nothing is attached.
+    Grant(Box<command::Subscribe>),
+    /// A page of the state.
+    State {
+        /// The channel.
+        channel: Channel,
+        /// Which page.
+        query: MapQuery,
+        /// What of it the client gets, and how.
+        show: MapShow,
+    },
+    /// A part of the stream.
+    Stream {
+        /// The channel.
+        channel: Channel,
+        /// Which part.
+        query: HistoryQuery,
+        /// What of it the client gets, and how.
+        show: MapShow,
+    },
+    /// Attach it to the hub, gate closed, and find what it missed since a place.
+    Attach(Box<MapAttach>),
+}
+
+/// How a connection gets into a keyed channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapAttach {
+    /// The channel.
+    pub channel: Channel,
+    /// What it was granted.
+    pub granted: Granted,
+    /// What it has; `None` for a channel without a stream.
+    pub since: Option<StreamPosition>,
+    /// Whether it takes deltas.
+    pub delta: bool,
+    /// Whether it takes a number for the channel's name.
+    pub compact: bool,
+    /// Which publications it wants.
+    pub filter: Option<Arc<TagMatcher>>,
+}
+
+/// What of a keyed channel a client gets, and how it looks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MapShow {
+    /// Only entries that were set at this place or before it: those after it come with the stream (MAP-22).
+    pub up_to: Option<u64>,
+    /// Only what the server lets it have.
+    pub server: Option<Arc<TagMatcher>>,
+    /// Only what it wants.
+    pub client: Option<Arc<TagMatcher>>,
+    /// In the form that deltas can be applied to (HID-08).
+    pub delta: bool,
+}
+
+/// The answer to a [`MapCall`] of the same kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MapAnswer {
+    /// To [`MapCall::Grant`].
+    Granted(Box<MapGranted>),
+    /// To [`MapCall::State`].
+    State(Box<MapPage>),
+    /// To [`MapCall::Stream`].
+    Stream(Box<MapChanges>),
+    /// To [`MapCall::Attach`].
+    Attached(Box<Granted>),
+}
+
+/// A part of a keyed channel's stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MapChanges {
+    /// What the client gets of it.
+    pub publications: Vec<Arc<Publication>>,
+    /// The offsets of the first and the last publication of the part, whether the client gets them or not.
+    pub offsets: Option<(u64, u64)>,
+    /// Where the stream stands.
+    pub position: StreamPosition,
+}
+
+/// A keyed channel was granted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MapGranted {
+    /// As any channel is.
+    pub granted: Granted,
+    /// How it is loaded.
+    pub terms: MapTerms,
+    /// The client's filter in the form in which it is evaluated.
+    pub filter: Option<Arc<TagMatcher>>,
+}
+
+/// How a keyed channel is loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MapTerms {
+    /// Whether it has a stream to catch up with.
+    pub positioned: bool,
+    /// Whether its name may be replaced by a number (COMP-01).
+    pub compact: bool,
+    /// How large its pages are.
+    pub pages: PageSizes,
+    /// Within this time of its first page it has to be live; `None` for any time (MAP-12).
+    pub catch_up: Option<Duration>,
 }
 
 /// How long what was refreshed goes on.

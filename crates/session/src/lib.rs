@@ -20,6 +20,7 @@ mod calls;
 mod config;
 mod connect;
 mod io;
+mod map;
 mod ping;
 mod publish;
 mod query;
@@ -29,7 +30,10 @@ mod session;
 mod subscribe;
 mod subscriptions;
 
-pub use calls::{Accepted, Answer, Call, CallId, Granted, Refreshed, Refusal};
+pub use calls::{
+    Accepted, Answer, Call, CallId, Further, Granted, MapAnswer, MapAttach, MapCall, MapChanges, MapGranted,
+    MapShow, MapTerms, Refreshed, Refusal,
+};
 pub use config::{SessionConfig, SessionInit};
 pub use io::{Input, Output, Outputs, ServerOp};
 pub use session::Session;

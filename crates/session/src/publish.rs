@@ -7,30 +7,33 @@ use tourbillon_types::{Channel, Disconnect, Payload, ReplyError};
 use crate::calls::{Call, Refusal};
 use crate::io::Outputs;
 use crate::session::{Purpose, Session};
-use crate::subscriptions::State;
+use crate::subscriptions::{State, Subscription};
+
+/// What is published: into a stream, or a key (CMD-06, CMD-07).
+const STREAM: i32 = 0;
+const MAP: i32 = 1;
 
 impl Session {
     pub(crate) fn publish(&mut self, id: u32, publish: command::Publish, out: &mut Outputs) {
         if publish.channel.is_empty() {
             return self.close(Disconnect::BAD_REQUEST, out);
         }
-        if publish.kind != 0 || publish.removed || !publish.key.is_empty() {
-            // Keyed channels are not there.
-            return Self::refuse(id, ReplyError::NOT_AVAILABLE, out);
-        }
-        if publish.channel.len() > self.config.channel_max_length {
+        if publish.channel.len() > self.config.channel_max_length || !matches!(publish.kind, STREAM | MAP) {
             return Self::refuse(id, ReplyError::BAD_REQUEST, out);
         }
         let subscription = self
             .subscriptions
             .get(&publish.channel)
             .filter(|subscription| subscription.state == State::Subscribed);
-        let call = Call::Publish {
-            channel_info: subscription.map(super::subscriptions::Subscription::info),
-            subscribed: subscription.is_some(),
-            allow: subscription.map(|subscription| subscription.allow).unwrap_or_default(),
-            channel: Channel::from(publish.channel),
-            data: publish.data,
+        let channel_info = subscription.map(Subscription::info);
+        let subscribed = subscription.is_some();
+        let allow = subscription.map(|subscription| subscription.allow).unwrap_or_default();
+        let channel = Channel::from(publish.channel);
+        let call = if publish.kind == MAP {
+            let data = (!publish.removed).then_some(publish.data);
+            Call::MapPublish { channel, key: publish.key, data, channel_info, subscribed, allow }
+        } else {
+            Call::Publish { channel, data: publish.data, channel_info, subscribed, allow }
         };
         self.call(call, Purpose::Publish { id }, out);
     }

@@ -221,10 +221,20 @@ impl Session {
             .collect();
         let grace = self.config.expired_sub_close_delay;
         for channel in due {
+            if self.is_closed() {
+                return;
+            }
             let Some(subscription) = self.subscriptions.get_mut(&channel) else { continue };
-            if subscription.state == State::Subscribing {
+            match subscription.state {
                 // The subscribe did not end in time for an unsubscribe that waits for it (HID-24).
-                return self.close(Disconnect::INTERNAL_SERVER_ERROR, out);
+                State::Subscribing => return self.close(Disconnect::INTERNAL_SERVER_ERROR, out),
+                State::Loading | State::Late => {
+                    // The client has given up, or is slow: it is told if it goes on (HID-41).
+                    subscription.state = State::Late;
+                    subscription.rare = None;
+                    continue;
+                }
+                State::Subscribed => {}
             }
             if subscription.client_side_refresh || subscription.rare().refreshing {
                 self.end_expired(&channel, out);

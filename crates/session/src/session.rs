@@ -9,6 +9,7 @@ use tourbillon_types::{Channel, ClientId, Direction, Disconnect, Instant, Now, R
 use crate::calls::{Answer, Call, CallId, Refusal};
 use crate::config::{SessionConfig, SessionInit};
 use crate::io::{Input, Output, Outputs, ServerOp};
+use crate::map::{MapAsked, Step};
 use crate::subscriptions::{State, Subscriptions};
 
 /// One client's protocol state machine.
@@ -86,6 +87,7 @@ pub(crate) enum Purpose {
     ServerSubscribe {
         channel: Channel,
     },
+    Map(Box<(MapAsked, Step)>),
     Publish {
         id: u32,
     },
@@ -202,7 +204,14 @@ impl Session {
     /// Whether the session holds this channel, subscribed or being subscribed.
     #[must_use]
     pub fn holds(&self, channel: &str) -> bool {
-        self.subscriptions.contains(channel)
+        self.subscriptions.get(channel).is_some_and(|subscription| subscription.state != State::Late)
+    }
+
+    /// Whether the session is subscribed to this channel. One that it holds and is not subscribed to is being loaded: it
+    /// opens later ([`Output::Open`]), or the session ceases to hold it without an output.
+    #[must_use]
+    pub fn is_subscribed(&self, channel: &str) -> bool {
+        self.subscriptions.get(channel).is_some_and(|found| found.state == State::Subscribed)
     }
 
     /// Lets the session hold this very name of a channel, instead of one of its own that is equal. Sessions of one
@@ -269,7 +278,7 @@ impl Session {
             _ if id == 0 => self.pong(now, out),
             Request::Empty | Request::Connect(_) => self.close(Disconnect::BAD_REQUEST, out),
             Request::Ping => Self::refuse(id, ReplyError::NOT_AVAILABLE, out),
-            Request::Subscribe(subscribe) => self.subscribe(id, subscribe, out),
+            Request::Subscribe(subscribe) => self.subscribe(now, id, subscribe, out),
             Request::Unsubscribe(unsubscribe) => self.unsubscribe(now, id, &unsubscribe.channel, out),
             Request::Publish(publish) => self.publish(id, publish, out),
             Request::Rpc(rpc) => self.rpc(id, rpc, out),
@@ -292,6 +301,7 @@ impl Session {
             (Purpose::ServerSubscribe { channel }, Answer::Subscribe(result)) => {
                 self.server_subscribe_answer(now, channel, result, out);
             }
+            (Purpose::Map(asked), Answer::Map(result)) => self.map_answer(now, *asked, result, out),
             (Purpose::Publish { id }, Answer::Publish(result)) => {
                 self.finish(id, result.map(|()| ReplyResult::Publish), out);
             }

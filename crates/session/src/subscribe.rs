@@ -7,6 +7,7 @@ use tourbillon_types::{Channel, Disconnect, Now, ReplyError, StreamPosition, Uns
 
 use crate::calls::{Call, Granted, Refusal};
 use crate::io::{Output, Outputs};
+use crate::map;
 use crate::refresh::{Expiry, expiry};
 use crate::session::{Asked, Purpose, Session};
 use crate::subscriptions::{State, Subscription, Undo};
@@ -30,7 +31,13 @@ pub(crate) struct Established {
 }
 
 impl Session {
-    pub(crate) fn subscribe(&mut self, id: u32, subscribe: Box<command::Subscribe>, out: &mut Outputs) {
+    pub(crate) fn subscribe(
+        &mut self,
+        now: Now,
+        id: u32,
+        subscribe: Box<command::Subscribe>,
+        out: &mut Outputs,
+    ) {
         if subscribe.channel.is_empty() {
             return self.close(Disconnect::BAD_REQUEST, out);
         }
@@ -39,6 +46,9 @@ impl Session {
         }
         if !matches!(subscribe.delta.as_str(), "" | FOSSIL) {
             return self.close(Disconnect::BAD_REQUEST, out);
+        }
+        if map::is_map(subscribe.kind) {
+            return self.map_subscribe(now, id, subscribe, out);
         }
         if let Some(error) = self.check_subscribe(&subscribe) {
             return Self::refuse(id, error, out);
@@ -142,10 +152,14 @@ impl Session {
             self.waiting += 1;
             return;
         }
-        if self.subscriptions.contains(channel) {
+        if let Some(found) = self.subscriptions.get(channel) {
+            // Of what is still being loaded, nobody was told.
+            let subscribed = found.state == State::Subscribed;
             let channel = Channel::from(channel);
             self.forget(&channel);
-            out.push(Output::Detach { channel, why: Unsubscribe::CLIENT });
+            if subscribed {
+                out.push(Output::Detach { channel, why: Unsubscribe::CLIENT });
+            }
         }
         // Unsubscribing what is not subscribed succeeds (CMD-05).
         self.finish(id, Ok(ReplyResult::Unsubscribe), out);
@@ -213,8 +227,11 @@ impl Session {
 
     /// Ends a subscription and tells the client.
     pub(crate) fn drop_subscription(&mut self, channel: &Channel, why: Unsubscribe, out: &mut Outputs) {
+        let subscribed = self.is_subscribed(channel);
         self.forget(channel);
-        out.push(Output::Detach { channel: channel.clone(), why: why.clone() });
+        if subscribed {
+            out.push(Output::Detach { channel: channel.clone(), why: why.clone() });
+        }
         push_unsubscribe(channel, why, out);
     }
 }

@@ -2,6 +2,8 @@
 
 use tourbillon_types::{Channel, Instant, Payload, Permissions, Unsubscribe};
 
+use crate::map::Loading;
+
 /// The channels of one session, sorted by name.
 ///
 /// A sorted vector that grows gently: one subscription costs one small allocation, none costs nothing, and the
@@ -28,9 +30,13 @@ pub(crate) struct Subscription {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum State {
-    /// The call that attaches it is under way.
+    /// A call is under way for it: whether it may be, what it begins with, or a page of what is loaded.
     #[default]
     Subscribing,
+    /// Keyed, and the client has yet to ask for its next page.
+    Loading,
+    /// Keyed, and it took too long to load. Nothing is held for it any more.
+    Late,
     Subscribed,
 }
 
@@ -44,11 +50,13 @@ pub(crate) struct Rare {
     pub(crate) refreshing: bool,
     /// Who waits for the subscribe to end in order to undo it.
     pub(crate) undo: Vec<Undo>,
+    /// What is known of a keyed subscription until it is live.
+    pub(crate) loading: Option<Box<Loading>>,
 }
 
 impl Default for Rare {
     fn default() -> Self {
-        Self { info: Payload::empty(), due: Instant::MAX, refreshing: false, undo: Vec::new() }
+        Self { info: Payload::empty(), due: Instant::MAX, refreshing: false, undo: Vec::new(), loading: None }
     }
 }
 

@@ -1,8 +1,10 @@
 //! What a publication's data looks like to those who negotiated deltas.
 
 use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use tourbillon_delta::Creator;
 use tourbillon_protocol::{is_json, json_string};
 use tourbillon_transport::Message;
@@ -60,6 +62,10 @@ fn is_for_json(data: &Payload) -> bool {
 
 /// A publication with its data in a JSON string.
 fn as_text(publication: &Publication) -> Result<Publication, Disconnect> {
+    if publication.key.is_some() && publication.data.is_empty() {
+        // A key may have no value, and a removal has none (MAP-31).
+        return Ok(publication.clone());
+    }
     let data = json_string(publication.data.as_ref()).filter(|_| is_for_json(&publication.data));
     let data = data.ok_or(Disconnect::INAPPROPRIATE_PROTOCOL)?;
     Ok(Publication { data, ..publication.clone() })
@@ -88,12 +94,50 @@ pub(crate) fn chain(
     encoding: Encoding,
     publications: &[Arc<Publication>],
 ) -> Result<Vec<Arc<Publication>>, Disconnect> {
-    let mut budget = RECOVERED;
     let mut before: Option<&Payload> = None;
+    chain_from(encoding, publications, |publication| before.replace(&publication.data))
+}
+
+/// What a subscriber of a keyed channel missed, in the form for those who negotiated deltas: the first value of each key
+/// whole, each other one as its difference from the one before it. A removal is the end of a key (DELTA-05).
+///
+/// An error when a JSON client cannot be told of one of them.
+pub(crate) fn chain_by_key(
+    encoding: Encoding,
+    publications: &[Arc<Publication>],
+) -> Result<Vec<Arc<Publication>>, Disconnect> {
+    let mut before: HashMap<Option<&str>, &Payload, RandomState> = HashMap::default();
+    chain_from(encoding, publications, |publication| {
+        let key = publication.key.as_deref();
+        if publication.removed {
+            before.remove(&key);
+            return None;
+        }
+        before.insert(key, &publication.data)
+    })
+}
+
+/// Publications in the form for those who negotiated deltas, each whole.
+///
+/// An error when a JSON client cannot be told of one of them.
+pub(crate) fn in_text(
+    encoding: Encoding,
+    publications: &[Arc<Publication>],
+) -> Result<Vec<Arc<Publication>>, Disconnect> {
+    chain_from(encoding, publications, |_| None)
+}
+
+/// `before` gives what the receiver has of a publication's data before it has that.
+fn chain_from<'a>(
+    encoding: Encoding,
+    publications: &'a [Arc<Publication>],
+    mut before: impl FnMut(&'a Publication) -> Option<&'a Payload>,
+) -> Result<Vec<Arc<Publication>>, Disconnect> {
+    let mut budget = RECOVERED;
     let mut chained = Vec::with_capacity(publications.len());
     for publication in publications {
         let data = &publication.data;
-        let delta = before.replace(data).and_then(|before| {
+        let delta = before(publication).and_then(|before| {
             budget = budget.checked_sub(before.len() + data.len())?;
             difference(before.as_ref(), data.as_ref())
         });

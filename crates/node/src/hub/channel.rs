@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use tourbillon_transport::{Message, Run};
 use tourbillon_types::{Channel, Disconnect, PushKinds, TagMatcher};
 
+use super::Sources;
 use super::dense::{Dense, Keyed};
 use super::encodings::{Body, Form};
 use super::filters::TagFilters;
@@ -30,8 +31,10 @@ pub(super) struct Subscribers {
     pub(super) flow: Option<Box<Flow>>,
     /// What stands for the channel's name with those who take that; 0 until somebody does.
     pub(super) number: i64,
-    /// Whether the broker is known to deliver this channel.
-    pub(super) delivered: bool,
+    /// Where the channel comes from.
+    pub(super) wanted: Sources,
+    /// What of that is known to deliver it.
+    pub(super) delivered: Sources,
     /// Nobody is left, and the entry is taken off the map: whoever still finds it looks again.
     pub(super) dissolved: bool,
 }
@@ -44,6 +47,8 @@ pub(crate) struct Place {
     pub(crate) compact: bool,
     /// Whether it has a position.
     pub(crate) positioned: bool,
+    /// Whether it has the channel's state, which changes by keys.
+    pub(crate) keyed: bool,
     /// Which of joins and leaves are told to it.
     pub(crate) listens: PushKinds,
     /// Whether it is sent no publications. It has a place in the channel like others, and moves over them.
@@ -59,7 +64,12 @@ pub(crate) struct Place {
 impl Place {
     /// Whether nothing has to be looked at for a publication.
     const fn is_plain(&self) -> bool {
-        !self.positioned && self.listens.is_empty() && !self.mute && !self.delta && self.filter.is_none()
+        !self.positioned
+            && !self.keyed
+            && self.listens.is_empty()
+            && !self.mute
+            && !self.delta
+            && self.filter.is_none()
     }
 }
 

@@ -1,5 +1,5 @@
-//! Subscribers that are looked at one by one: those with a position, a filter or deltas, and those that listen to joins
-//! and leaves.
+//! Subscribers that are looked at one by one: those with a position, a filter or deltas, those that listen to joins and
+//! leaves, and those of keyed channels.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use super::encodings::{Body, Encodings, Form};
 use super::filters::{FilterId, Filters, TagFilters};
 use super::flow::Sender;
 use super::latest::Latest;
+use super::{Base, Source};
 use crate::conn::Conn;
 
 /// Such subscribers of one channel, of all variants.
@@ -43,6 +44,8 @@ struct Slot {
     listens: PushKinds,
     /// Whether it takes the channel's number for its name.
     compact: bool,
+    /// Whether it has the channel's state, which changes by keys.
+    keyed: bool,
 }
 
 /// What filters, deltas and those that are sent nothing need.
@@ -77,13 +80,19 @@ impl Extra {
     }
 
     /// How a publication looks that the subscriber gets now. It has that one from here on.
-    fn body(&mut self, conn: &Conn, latest: &Latest, encoder: &Encoder<'_>, may_be_delta: bool) -> Body {
+    fn body(&mut self, conn: &Conn, latest: &Latest, encoder: &Encoder<'_>, base: Base<'_>) -> Body {
         if !self.delta {
             return Body::Plain;
         }
-        let has = std::mem::replace(&mut self.has, latest.coming());
-        let may_be_delta = may_be_delta && (encoder.is_in_stream() || self.keeps_latest);
-        match latest.data(has).filter(|_| may_be_delta) {
+        let before = if let Base::Key(before) = base {
+            // Who does not get everything may have another value, or none.
+            before.filter(|_| self.filter.is_none())
+        } else {
+            let has = std::mem::replace(&mut self.has, latest.coming());
+            let latest = latest.data(has).filter(|_| matches!(base, Base::Latest));
+            latest.filter(|_| encoder.is_in_stream() || self.keeps_latest)
+        };
+        match before {
             Some(before) if encoder.is_smaller_than_whole(before) => Body::Delta,
             _ => whole(conn.variant.encoding),
         }
@@ -106,7 +115,8 @@ impl Tracked {
     /// Adds a connection with its gate closed. It is not there yet.
     pub(super) fn add(&mut self, conn: &Arc<Conn>, place: &Place, limit: usize) {
         let gate = Some(Gate::buffering(limit));
-        self.slots.push(Slot { conn: conn.clone(), gate, listens: place.listens, compact: place.compact });
+        let Place { listens, compact, keyed, .. } = *place;
+        self.slots.push(Slot { conn: conn.clone(), gate, listens, compact, keyed });
         let filter = self.filters.add(&place.filter);
         // Without publications there is none that a delta could be against.
         let delta = place.delta && !place.mute;
@@ -159,12 +169,13 @@ impl Tracked {
         page: tourbillon_broker::Page,
     ) -> Option<Result<Resumed, ResumeError>> {
         let at = self.position(conn)?;
-        let gate = self.slots.get_mut(at)?.gate.as_mut()?;
+        let slot = self.slots.get_mut(at)?;
+        let (gate, keyed) = (slot.gate.as_mut()?, slot.keyed);
         let mut extra = self.extras.get_mut(at);
         let filters = extra.as_ref().map(|extra| self.filters.of(extra.filter)).unwrap_or_default();
         let hidden = |publication: &Publication| !filters.show(publication);
         let resumed = plan.finish(page, gate, hidden);
-        if let Some(extra) = extra.as_mut().filter(|extra| extra.delta)
+        if let Some(extra) = extra.as_mut().filter(|extra| extra.delta && !keyed)
             && let Ok(resumed) = &resumed
         {
             // The next publication may be a delta against the last one of the reply.
@@ -184,7 +195,11 @@ impl Tracked {
     ) -> bool {
         let Some(at) = self.position(conn) else { return false };
         let Some(slot) = self.slots.get_mut(at) else { return false };
-        let Some(gate) = &mut slot.gate else { return false };
+        let Some(gate) = &mut slot.gate else {
+            // It was told while there was no subscription yet that could have ended.
+            slot.lose(channel);
+            return false;
+        };
         let mute = self.extras.get(at).is_some_and(|extra| extra.mute);
         let extra = self.extras.get_mut(at).filter(|extra| extra.delta);
         let body = if extra.is_some() { whole(conn.variant.encoding) } else { Body::Plain };
@@ -214,7 +229,7 @@ impl Tracked {
         &mut self,
         channel: &Channel,
         publication: &Arc<Publication>,
-        may_be_delta: bool,
+        base: Base<'_>,
         encoder: &Encoder<'_>,
         encodings: &mut Encodings<impl FnMut(Form) -> Result<Message, Disconnect>>,
     ) {
@@ -239,7 +254,7 @@ impl Tracked {
             match gate.offer(publication, hidden) {
                 Offer::Deliver if extra.mute => {}
                 Offer::Deliver => {
-                    let body = extra.body(&slot.conn, &self.latest, encoder, may_be_delta);
+                    let body = extra.body(&slot.conn, &self.latest, encoder, base);
                     encodings.send(&slot.conn, slot.compact, body);
                 }
                 Offer::Skip | Offer::Held => {}
@@ -250,7 +265,7 @@ impl Tracked {
         if let (1.., Some(slot)) = (filtered, self.slots.first()) {
             slot.conn.metrics().filter(filtered);
         }
-        if self.deltas > 0 {
+        if self.deltas > 0 && !matches!(base, Base::Key(_)) {
             let keeps = publication.offset > 0 || self.extras.iter().any(|extra| extra.keeps_latest);
             self.latest.advance(publication, keeps);
         }
@@ -321,6 +336,20 @@ impl Tracked {
     pub(super) fn lose(&mut self, channel: &Channel, gone: impl Fn(&StreamPosition) -> bool) {
         for slot in self.slots.iter_mut() {
             if slot.gate.as_ref().and_then(Gate::position).is_some_and(&gone) {
+                slot.lose(channel);
+            }
+        }
+    }
+
+    /// Ends the subscriptions whose place a source lost.
+    pub(super) fn lose_of(&mut self, channel: &Channel, source: Source) {
+        for slot in self.slots.iter_mut() {
+            let Some(gate) = &slot.gate else { continue };
+            let lost = match source {
+                Source::Broker => !slot.keyed && gate.position().is_some(),
+                Source::Maps => slot.keyed,
+            };
+            if lost {
                 slot.lose(channel);
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tourbillon_protocol::Request;
-use tourbillon_session::{Answer, Call, CallId, Input, Output, Session, SessionInit};
+use tourbillon_session::{Answer, Call, CallId, Input, MapAnswer, MapCall, Output, Session, SessionInit};
 use tourbillon_types::{Channel, Direction, Instant, Now};
 
 /// Watches one session from its beginning.
@@ -22,8 +22,18 @@ pub(crate) struct Audit {
     replies: BTreeMap<u32, usize>,
     /// Channels that an answer granted and that were not opened since.
     granted: BTreeSet<Channel>,
+    /// Keyed channels that were attached and are still being loaded.
+    loading: BTreeSet<Channel>,
     /// Channels opened and not detached since.
     open: BTreeSet<Channel>,
+}
+
+fn keyed(call: &MapCall) -> Channel {
+    match call {
+        MapCall::Grant(subscribe) => Channel::from(subscribe.channel.as_str()),
+        MapCall::State { channel, .. } | MapCall::Stream { channel, .. } => channel.clone(),
+        MapCall::Attach(attach) => attach.channel.clone(),
+    }
 }
 
 impl Audit {
@@ -38,6 +48,7 @@ impl Audit {
             last_call: None,
             replies: BTreeMap::new(),
             granted: BTreeSet::new(),
+            loading: BTreeSet::new(),
             open: BTreeSet::new(),
         }
     }
@@ -79,6 +90,9 @@ impl Audit {
                     (Call::Attach { channel, .. }, Answer::Subscribe(Ok(_))) => {
                         self.granted.insert(channel);
                     }
+                    (Call::Map(call), Answer::Map(Ok(MapAnswer::Attached(_)))) => {
+                        self.loading.insert(keyed(&call));
+                    }
                     (Call::Connect(_), Answer::Connect(Ok(accepted))) => {
                         self.granted
                             .extend(accepted.subscriptions.iter().map(|(channel, _)| channel.clone()));
@@ -109,11 +123,17 @@ impl Audit {
             Output::Call(id, call) => {
                 assert!(self.last_call < Some(*id), "calls are numbered anew");
                 self.last_call = Some(*id);
+                if let Call::Map(call) = call
+                    && let MapCall::Attach(attach) = &**call
+                {
+                    assert!(!self.loading.contains(&attach.channel), "{} is attached twice", attach.channel);
+                }
                 self.asked.insert(*id, call.clone());
             }
             Output::Open { channel, .. } => {
                 assert!(self.told, "a gate opened before the reply");
-                assert!(self.granted.remove(channel), "{channel} was opened without a grant");
+                let granted = self.granted.remove(channel) | self.loading.remove(channel);
+                assert!(granted, "{channel} was opened without a grant");
                 assert!(self.open.insert(channel.clone()), "{channel} was opened twice");
             }
             Output::Filter { channel, .. } => {
@@ -132,7 +152,10 @@ impl Audit {
     fn check_session(&mut self, session: &Session, now: Now, input: &Input) {
         assert_eq!(session.is_closed(), self.closed);
         assert!(session.channels().eq(&self.open), "the channels of the session are those opened");
-        assert!(self.open.iter().all(|channel| session.holds(channel)));
+        assert!(self.open.iter().all(|channel| session.holds(channel) && session.is_subscribed(channel)));
+        // The driver detaches what the session holds no more.
+        self.loading.retain(|channel| session.holds(channel));
+        assert!(self.loading.is_disjoint(&self.open), "what is open is loaded");
         if self.closed {
             assert!(!session.ready());
             assert_eq!(session.next_deadline(), Instant::MAX);
@@ -141,12 +164,13 @@ impl Audit {
         let subscribing = self.asked.values().filter_map(|call| match call {
             Call::Subscribe(subscribe) => Some(Channel::from(subscribe.channel.as_str())),
             Call::Attach { channel, .. } => Some(channel.clone()),
+            Call::Map(call) => Some(keyed(call)),
             _ => None,
         });
-        let mut held = 0;
+        let mut held = self.loading.len();
         for channel in subscribing {
             assert!(session.holds(&channel) && !self.open.contains(&channel), "{channel} is subscribed once");
-            held += 1;
+            held += usize::from(!self.loading.contains(&channel));
         }
         assert!(held + self.open.len() <= self.channel_limit, "more channels than allowed");
         // What was granted and not opened is the driver's to undo: the session must not count it as its own.

@@ -73,15 +73,34 @@ fn publish_into_a_channel_with_too_long_a_name_is_an_error() {
 }
 
 #[test]
-fn keyed_channels_are_not_there() {
-    let mut rig = Rig::connected();
-    rig.send(r#"{"id":2,"publish":{"channel":"chat","data":1,"type":1,"key":"k"}}"#);
-    rig.send(r#"{"id":3,"publish":{"channel":"chat","removed":true}}"#);
+fn cmd_07_keys_are_set_and_removed() {
+    let mut rig =
+        Rig::connected().subscribe("chat", Granted { info: Payload::from("1"), ..Granted::default() });
+    rig.send(r#"{"id":3,"publish":{"channel":"chat","data":1,"type":1,"key":"k"}}"#);
+    rig.answer(Answer::Publish(Ok(())));
+    rig.send(r#"{"id":4,"publish":{"channel":"else","type":1,"key":"k","removed":true}}"#);
+    rig.answer(Answer::Publish(Err(refused(ReplyError::PERMISSION_DENIED))));
+    rig.send(r#"{"id":5,"publish":{"channel":"else","data":1,"type":1}}"#);
+    rig.answer(Answer::Publish(Ok(())));
+    rig.send(r#"{"id":6,"publish":{"channel":"else","data":1,"type":2,"key":"k"}}"#);
+    rig.send(r#"{"id":7,"publish":{"channel":"","data":1,"type":1,"key":"k"}}"#);
     rig.expect(expect![[r#"
-        client> {"id":2,"publish":{"channel":"chat","data":1,"type":1,"key":"k"}}
-        server> {"id":2,"error":{"code":108,"message":"not available"}}
-        client> {"id":3,"publish":{"channel":"chat","removed":true}}
-        server> {"id":3,"error":{"code":108,"message":"not available"}}
+        client> {"id":3,"publish":{"channel":"chat","data":1,"type":1,"key":"k"}}
+        - call 3: key "k" of chat: Some("1"), subscribed: true, info: Some("1")
+        - answer 3: done
+        server> {"id":3,"publish":{}}
+        client> {"id":4,"publish":{"channel":"else","type":1,"key":"k","removed":true}}
+        - call 4: key "k" of else: None, subscribed: false, info: None
+        - answer 4: error 103
+        server> {"id":4,"error":{"code":103,"message":"permission denied"}}
+        client> {"id":5,"publish":{"channel":"else","data":1,"type":1}}
+        - call 5: key "" of else: Some("1"), subscribed: false, info: None
+        - answer 5: done
+        server> {"id":5,"publish":{}}
+        client> {"id":6,"publish":{"channel":"else","data":1,"type":2,"key":"k"}}
+        server> {"id":6,"error":{"code":107,"message":"bad request"}}
+        client> {"id":7,"publish":{"channel":"","data":1,"type":1,"key":"k"}}
+        closed: 3501 bad request
     "#]]);
 }
 

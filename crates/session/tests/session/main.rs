@@ -11,6 +11,8 @@ mod data;
 #[cfg(test)]
 mod expiry;
 #[cfg(test)]
+mod maps;
+#[cfg(test)]
 mod ping;
 #[cfg(test)]
 mod positions;

@@ -6,11 +6,15 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tourbillon_protocol::{Command, Request, command};
+use tourbillon_recovery::Resumed;
 use tourbillon_session::{
-    Accepted, Answer, Call, CallId, Granted, Input, Output, Refreshed, Refusal, ServerOp, SessionConfig,
-    SessionInit,
+    Accepted, Answer, Call, CallId, Granted, Input, MapAnswer, MapCall, MapChanges, MapGranted, MapTerms,
+    Output, Refreshed, Refusal, ServerOp, SessionConfig, SessionInit,
 };
-use tourbillon_types::{Channel, ClientId, Direction, Disconnect, Instant, Payload, ReplyError, Unsubscribe};
+use tourbillon_types::{
+    Channel, ClientId, Direction, Disconnect, Instant, MapPage, Payload, ReplyError, StreamPosition,
+    Unsubscribe,
+};
 
 use crate::rig::Rig;
 
@@ -104,8 +108,35 @@ prop_compose! {
     }
 }
 
+/// A command for a keyed channel, whether it makes sense or not.
+fn map_subscribe() -> impl Strategy<Value = Request> {
+    let (phase, cursor) =
+        (prop::sample::select(&[2, 2, 1, 0, 3][..]), prop::sample::select(&["", "", "c"][..]));
+    let position = (0_u64..400, prop::sample::select(&["", "e", "e", "f"][..]));
+    let subscribe = (channel(), 1..=3_i32, phase, cursor, any::<bool>(), position, any::<bool>());
+    subscribe.prop_map(|(channel, kind, phase, cursor, recover, (offset, epoch), delta)| {
+        Request::Subscribe(Box::new(command::Subscribe {
+            channel: channel.to_owned(),
+            kind,
+            phase,
+            cursor: cursor.to_owned(),
+            recover,
+            position: StreamPosition { offset, epoch: epoch.into() },
+            delta: if delta { "fossil" } else { "" }.to_owned(),
+            ..command::Subscribe::default()
+        }))
+    })
+}
+
 fn request() -> impl Strategy<Value = Request> {
     prop_oneof![
+        8 => map_subscribe(),
+        1 => (channel(), any::<bool>()).prop_map(|(channel, removed)| Request::Publish(command::Publish {
+            channel: channel.to_owned(),
+            kind: 1,
+            removed,
+            ..command::Publish::default()
+        })),
         6 => channel().prop_map(|channel| Request::Subscribe(Box::new(command::Subscribe {
             channel: channel.to_owned(),
             ..command::Subscribe::default()
@@ -247,6 +278,41 @@ impl Outcome {
         }
     }
 
+    /// Whatever else an outcome says decides about what is in a channel.
+    fn map_answer(&self, call: &MapCall) -> MapAnswer {
+        let (seconds, positioned, expired) = match self {
+            Self::Yes { seconds, client_side_refresh, expired, .. } => {
+                (*seconds, *client_side_refresh, *expired)
+            }
+            Self::No | Self::Out => (None, false, false),
+        };
+        let offset = seconds.map_or(0, |seconds| u64::try_from(seconds.min(1000)).expect("a number"));
+        let position = StreamPosition { offset, epoch: if expired { "f" } else { "e" }.into() };
+        match call {
+            MapCall::Grant(_) => {
+                let catch_up = (seconds != Some(0)).then_some(Duration::from_secs(5));
+                let terms = MapTerms { positioned, catch_up, ..MapTerms::default() };
+                let granted = Granted { positioned, ..self.granted() };
+                MapAnswer::Granted(Box::new(MapGranted { granted, terms, filter: None }))
+            }
+            MapCall::State { .. } => {
+                let cursor = if positioned { "c" } else { "" }.to_owned();
+                MapAnswer::State(Box::new(MapPage { entries: Vec::new(), position, cursor }))
+            }
+            MapCall::Stream { query, .. } => {
+                let first = query.since.as_ref().map_or(0, |since| since.offset) + 1;
+                let offsets = (!expired).then_some((first, first + 99));
+                MapAnswer::Stream(Box::new(MapChanges { publications: Vec::new(), offsets, position }))
+            }
+            MapCall::Attach(attach) => {
+                let resumed = attach.since.as_ref().map(|_| {
+                    Box::new(Resumed { position: position.clone(), live: position, ..Resumed::default() })
+                });
+                MapAnswer::Attached(Box::new(Granted { resumed, ..attach.granted.clone() }))
+            }
+        }
+    }
+
     fn answer(&self, call: &Call) -> Answer {
         fn result<T>(refusal: Option<Refusal>, yes: T) -> Result<T, Refusal> {
             refusal.map_or(Ok(yes), Err)
@@ -256,7 +322,8 @@ impl Outcome {
         match call {
             Call::Connect(_) => Answer::Connect(result(refusal, self.accepted())),
             Call::Subscribe(_) | Call::Attach { .. } => Answer::Subscribe(result(refusal, self.granted())),
-            Call::Publish { .. } => Answer::Publish(result(refusal, ())),
+            Call::Map(call) => Answer::Map(result(refusal, self.map_answer(call))),
+            Call::Publish { .. } | Call::MapPublish { .. } => Answer::Publish(result(refusal, ())),
             Call::History { .. } => Answer::History(result(refusal, Default::default())),
             Call::Presence { .. } => Answer::Presence(result(refusal, Default::default())),
             Call::PresenceStats { .. } => Answer::PresenceStats(result(refusal, Default::default())),

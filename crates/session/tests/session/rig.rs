@@ -7,12 +7,12 @@ use std::time::Duration;
 use expect_test::Expect;
 use tourbillon_recovery::Resumed;
 use tourbillon_session::{
-    Accepted, Answer, Call, CallId, Granted, Input, Output, Outputs, Refreshed, Refusal, ServerOp, Session,
-    SessionConfig, SessionInit,
+    Accepted, Answer, Call, CallId, Granted, Input, MapAnswer, MapAttach, MapCall, MapShow, Output, Outputs,
+    Refreshed, Refusal, ServerOp, Session, SessionConfig, SessionInit,
 };
 use tourbillon_types::{
-    Channel, ClientId, Direction, Disconnect, Instant, Now, Payload, Permissions, ReplyError, StreamPosition,
-    Unsubscribe,
+    Channel, ClientId, Direction, Disconnect, Instant, MapQuery, Now, Payload, Permissions, ReplyError,
+    StreamPosition, Unsubscribe,
 };
 
 use crate::audit::Audit;
@@ -243,6 +243,7 @@ impl Rig {
         let refusal = match answer {
             Answer::Connect(Err(refusal))
             | Answer::Subscribe(Err(refusal))
+            | Answer::Map(Err(refusal))
             | Answer::Publish(Err(refusal))
             | Answer::Rpc(Err(refusal))
             | Answer::History(Err(refusal))
@@ -257,6 +258,7 @@ impl Rig {
             Answer::Subscribe(Ok(granted)) => {
                 return format!("granted{}", self.describe_end(granted.expire_at));
             }
+            Answer::Map(Ok(answer)) => return show_map_answer(answer),
             Answer::History(Ok(page)) => return format!("{} publications", page.publications.len()),
             Answer::Presence(Ok(found)) => return format!("{} members", found.presence.len()),
             Answer::PresenceStats(Ok(stats)) => return format!("{} clients", stats.num_clients),
@@ -290,11 +292,70 @@ fn show_allow(allow: Permissions) -> String {
     if allow.is_empty() { String::new() } else { format!(", allow: {allow:?}") }
 }
 
+fn show_at(position: &StreamPosition) -> String {
+    format!("{} {}", position.offset, position.epoch.as_str())
+}
+
+/// What a client gets of a keyed channel, as far as it is not everything.
+fn show_part(show: &MapShow) -> String {
+    let up_to = show.up_to.map_or_else(String::new, |up_to| format!(", up to {up_to}"));
+    let server = if show.server.is_some() { ", server's filter" } else { "" };
+    let client = if show.client.is_some() { ", client's filter" } else { "" };
+    let delta = if show.delta { ", delta" } else { "" };
+    format!("{up_to}{server}{client}{delta}")
+}
+
+fn show_map_call(call: &MapCall) -> String {
+    match call {
+        MapCall::Grant(subscribe) => format!("grant {} of kind {}", subscribe.channel, subscribe.kind),
+        MapCall::State { channel, query, show } => {
+            let MapQuery { cursor, limit, ascending, .. } = query;
+            let limit = limit.expect("pages are limited");
+            let ascending = if *ascending { ", ascending" } else { "" };
+            format!("state {channel} after {cursor:?}, limit {limit}{ascending}{}", show_part(show))
+        }
+        MapCall::Stream { channel, query, show } => {
+            let since =
+                query.since.as_ref().map_or_else(String::new, |since| format!(" since {}", show_at(since)));
+            let limit = query.limit.expect("pages are limited");
+            format!("stream {channel}{since}, limit {limit}{}", show_part(show))
+        }
+        MapCall::Attach(attach) => {
+            let MapAttach { channel, since, delta, compact, filter, .. } = &**attach;
+            let since = since.as_ref().map_or_else(String::new, |since| format!(" since {}", show_at(since)));
+            let words =
+                [(*delta, ", delta"), (*compact, ", compact"), (filter.is_some(), ", client's filter")];
+            let words: String = words.into_iter().filter_map(|(said, word)| said.then_some(word)).collect();
+            format!("attach {channel}{since}{words}")
+        }
+    }
+}
+
+fn show_map_answer(answer: &MapAnswer) -> String {
+    match answer {
+        MapAnswer::Granted(granted) => format!("granted, positioned: {}", granted.terms.positioned),
+        MapAnswer::State(page) => {
+            let (entries, at) = (page.entries.len(), show_at(&page.position));
+            format!("{entries} entries at {at}, cursor {:?}", page.cursor)
+        }
+        MapAnswer::Stream(changes) => {
+            format!("{} changes at {}", changes.publications.len(), show_at(&changes.position))
+        }
+        MapAnswer::Attached(_) => "attached".to_owned(),
+    }
+}
+
 fn show_call(call: &Call) -> String {
     match call {
         Call::Connect(connect) => format!("connect {}", show_payload(&connect.data)),
         Call::Subscribe(subscribe) => format!("subscribe {}", subscribe.channel),
         Call::Attach { channel, .. } => format!("attach {channel}"),
+        Call::Map(call) => show_map_call(call),
+        Call::MapPublish { channel, key, data, channel_info, subscribed, allow } => {
+            let (info, allow) = (channel_info.as_ref().map(show_payload), show_allow(*allow));
+            let data = data.as_ref().map(show_payload);
+            format!("key {key:?} of {channel}: {data:?}, subscribed: {subscribed}{allow}, info: {info:?}")
+        }
         Call::Publish { channel, data, channel_info, subscribed, allow } => {
             let (info, allow) = (channel_info.as_ref().map(show_payload), show_allow(*allow));
             let data = show_payload(data);
