@@ -12,6 +12,8 @@ use futures_util::future::join_all;
 use smallvec::SmallVec;
 use tokio_util::sync::ReusableBoxFuture;
 use tourbillon_broker::{BrokerError, Publish};
+use tourbillon_fanout::TagFilters;
+use tourbillon_fanout::deltas::chain;
 use tourbillon_protocol::command;
 use tourbillon_recovery::{Ask, Plan, REJECT_UNRECOVERED, RecoveryMode, ResumeError, Terms};
 use tourbillon_session::{
@@ -31,7 +33,7 @@ use crate::hooks::{
     RefreshDecision, RefreshRequest, RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
     SubscriptionOptions, TokenMark,
 };
-use crate::hub::{FlowRules, Place, Source, TagFilters, chain};
+use crate::hub::{FlowRules, Place, Source};
 use crate::maps;
 use crate::members::Membership;
 use crate::queries::{self, Standing};

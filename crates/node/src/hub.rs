@@ -6,12 +6,9 @@
 
 mod bodies;
 mod channel;
-mod dense;
 mod encodings;
-mod filters;
 mod flow;
 mod flowing;
-mod latest;
 mod tracked;
 
 use std::collections::HashMap;
@@ -20,11 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
 
 use bodies::Encoder;
-pub(crate) use bodies::{chain, chain_by_key, in_text};
 use channel::Subscribers;
 pub(crate) use channel::{Entry, Place};
 use encodings::{Encodings, Form};
-pub(crate) use filters::TagFilters;
 pub(crate) use flow::FlowRules;
 use foldhash::fast::RandomState;
 use parking_lot::RwLock;

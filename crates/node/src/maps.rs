@@ -6,6 +6,8 @@ use tourbillon_broker::{
     BrokerEvents, HistoryQuery, MapChanged, MapPublish, MapPublishOptions, MapRemove, MapStats, Page,
     SharedMapStore,
 };
+use tourbillon_fanout::TagFilters;
+use tourbillon_fanout::deltas::{chain_by_key, in_text};
 use tourbillon_metrics::Action;
 use tourbillon_protocol::command;
 use tourbillon_recovery::{Ask, Plan, Terms};
@@ -23,7 +25,7 @@ use crate::hooks::{
     ChannelOptions, Client, MapPublishDecision, MapPublishRequest, MapRemoveDecision, MapRemoveOptions,
     MapRemoveRequest, MapRules,
 };
-use crate::hub::{Base, FlowRules, Place, Source, TagFilters, chain_by_key, in_text};
+use crate::hub::{Base, FlowRules, Place, Source};
 use crate::queries::{Standing, call, error_of};
 use crate::shared::Shared;
 

@@ -271,24 +271,25 @@ async fn run(
         tasks.spawn(async move { stopped.run_until_cancelled(batches::run(&shared)).await });
     }
     let stop = shared.stopped.clone();
-    let broker = {
+    let engine = {
         let shared = shared.clone();
         async move {
-            let stopped = Box::pin(stop.clone().cancelled_owned());
-            if let Err(error) = shared.engine.broker().run(stopped).await {
-                tracing::error!(%error, "the broker stopped for good");
-            }
+            let stopped = || Box::pin(stop.clone().cancelled_owned());
+            let broker = async {
+                if let Err(error) = shared.engine.broker().run(stopped()).await {
+                    tracing::error!(%error, "the broker stopped for good");
+                }
+            };
+            let maps = async {
+                let Some(maps) = shared.engine.maps() else { return };
+                if let Err(error) = maps.run(stopped()).await {
+                    tracing::error!(%error, "the store of keyed channels stopped for good");
+                }
+            };
+            tokio::join!(broker, maps);
         }
     };
-    tasks.spawn(broker);
-    if let Some(maps) = shared.engine.maps().cloned() {
-        let stopped = Box::pin(shared.stopped.clone().cancelled_owned());
-        tasks.spawn(async move {
-            if let Err(error) = maps.run(stopped).await {
-                tracing::error!(%error, "the store of keyed channels stopped for good");
-            }
-        });
-    }
+    tasks.spawn(engine);
     for (requests, source) in [(requests, Source::Broker), (map_requests, Source::Maps)] {
         let (Some(requests), true) = (requests, shared.interest_in(source).is_some()) else { continue };
         let shared = shared.clone();

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
+use tourbillon_fanout::{Dense, Keyed, TagFilters};
 use tourbillon_transport::{Message, Run};
 use tourbillon_types::{Channel, Disconnect, PushKinds, TagMatcher};
 
 use super::Sources;
-use super::dense::{Dense, Keyed};
 use super::encodings::{Body, Form};
-use super::filters::TagFilters;
 use super::flow::{Flow, Sender};
 use super::tracked::Tracked;
 use crate::conn::Conn;

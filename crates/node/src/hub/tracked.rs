@@ -4,6 +4,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use tourbillon_fanout::{Dense, FilterId, Filters, Keyed, Latest, TagFilters};
 use tourbillon_recovery::{Gate, Offer, Opened, Plan, ResumeError, Resumed};
 use tourbillon_session::ServerOp;
 use tourbillon_transport::Message;
@@ -11,11 +12,8 @@ use tourbillon_types::{Channel, Disconnect, Publication, PushKinds, StreamPositi
 
 use super::bodies::{Encoder, whole};
 use super::channel::Place;
-use super::dense::{Dense, Keyed};
 use super::encodings::{Body, Encodings, Form};
-use super::filters::{FilterId, Filters, TagFilters};
 use super::flow::Sender;
-use super::latest::Latest;
 use super::{Base, Source};
 use crate::conn::Conn;
 

@@ -8,21 +8,21 @@ use tourbillon_types::{Publication, TagMatcher};
 
 /// What decides which publications a subscriber gets: those that both match.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct TagFilters {
+pub struct TagFilters {
     /// What the server lets it have (TF-04); `None` for all.
-    pub(crate) server: Option<Arc<TagMatcher>>,
+    pub server: Option<Arc<TagMatcher>>,
     /// What the client wants to have; `None` for all.
-    pub(crate) client: Option<Arc<TagMatcher>>,
+    pub client: Option<Arc<TagMatcher>>,
 }
 
 impl TagFilters {
     /// Whether there is none.
-    pub(crate) const fn is_none(&self) -> bool {
+    pub const fn is_none(&self) -> bool {
         self.server.is_none() && self.client.is_none()
     }
 
     /// Whether they let a publication pass. Allocates nothing.
-    pub(super) fn show(&self, publication: &Publication) -> bool {
+    pub fn show(&self, publication: &Publication) -> bool {
         let shows = |filter: &Arc<TagMatcher>| filter.matches_publication(publication);
         self.server.as_ref().is_none_or(shows) && self.client.as_ref().is_none_or(shows)
     }
@@ -30,11 +30,11 @@ impl TagFilters {
 
 /// The filters of a subscriber; the default are none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct FilterId(u32);
+pub struct FilterId(u32);
 
 /// The different filters in use.
 #[derive(Debug, Default)]
-pub(super) struct Filters {
+pub struct Filters {
     filters: Vec<Filter>,
     free: Vec<FilterId>,
     ids: HashMap<TagFilters, FilterId, RandomState>,
@@ -53,7 +53,10 @@ struct Filter {
 }
 
 impl FilterId {
-    pub(super) const fn is_none(self) -> bool {
+    /// Whether there are none.
+    #[must_use]
+    #[inline]
+    pub const fn is_none(self) -> bool {
         self.0 == 0
     }
 
@@ -64,7 +67,7 @@ impl FilterId {
 
 impl Filters {
     /// Takes filters for one more subscriber.
-    pub(super) fn add(&mut self, filters: &TagFilters) -> FilterId {
+    pub fn add(&mut self, filters: &TagFilters) -> FilterId {
         if filters.is_none() {
             return FilterId::default();
         }
@@ -90,7 +93,7 @@ impl Filters {
     }
 
     /// Gives filters up for one subscriber.
-    pub(super) fn remove(&mut self, id: FilterId) {
+    pub fn remove(&mut self, id: FilterId) {
         let Some(filter) = id.at().and_then(|at| self.filters.get_mut(at)) else { return };
         filter.users = filter.users.saturating_sub(1);
         if filter.users == 0 {
@@ -103,17 +106,19 @@ impl Filters {
     }
 
     /// Whether nobody has a filter.
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 
     /// Another publication is asked about from now on.
-    pub(super) fn next(&mut self) {
+    #[inline]
+    pub fn next(&mut self) {
         self.turn += 1;
     }
 
     /// Whether filters hide the publication of this turn. Evaluates them once a turn, without allocating.
-    pub(super) fn hides(&mut self, id: FilterId, publication: &Publication) -> bool {
+    #[inline]
+    pub fn hides(&mut self, id: FilterId, publication: &Publication) -> bool {
         let Some(filter) = id.at().and_then(|at| self.filters.get_mut(at)) else { return false };
         if filter.turn != self.turn {
             filter.turn = self.turn;
@@ -123,7 +128,7 @@ impl Filters {
     }
 
     /// The filters themselves.
-    pub(super) fn of(&self, id: FilterId) -> TagFilters {
+    pub fn of(&self, id: FilterId) -> TagFilters {
         id.at().and_then(|at| self.filters.get(at)).map(|filter| filter.filters.clone()).unwrap_or_default()
     }
 }

@@ -10,7 +10,7 @@ use hashbrown::HashTable;
 const SCAN: usize = 32;
 
 /// What a connection has in a channel.
-pub(super) trait Keyed {
+pub trait Keyed {
     /// The key of the connection; stays the same.
     fn key(&self) -> u64;
 }
@@ -18,7 +18,7 @@ pub(super) trait Keyed {
 /// Elements next to each other, one for a key. They are found by looking through them while they are few, by a table of
 /// their places when they are many: keys stand in the elements only.
 #[derive(Debug)]
-pub(super) struct Dense<T> {
+pub struct Dense<T> {
     elements: Vec<T>,
     index: Option<Box<Index>>,
 }
@@ -51,7 +51,7 @@ impl<T> DerefMut for Dense<T> {
 
 impl<T: Keyed> Dense<T> {
     /// Where the element of a key stands.
-    pub(super) fn position(&self, key: u64) -> Option<usize> {
+    pub fn position(&self, key: u64) -> Option<usize> {
         match &self.index {
             None => self.elements.iter().position(|element| element.key() == key),
             Some(index) => index.find(&self.elements, key),
@@ -59,7 +59,7 @@ impl<T: Keyed> Dense<T> {
     }
 
     /// Appends an element; there is none of its key yet.
-    pub(super) fn push(&mut self, element: T) {
+    pub fn push(&mut self, element: T) {
         let len = self.elements.len();
         if len == self.elements.capacity() {
             // From one on, as most channels have few subscribers; and by a small part in large ones, as room that is
@@ -79,7 +79,7 @@ impl<T: Keyed> Dense<T> {
     }
 
     /// Takes an element out. The last one has its place from now on.
-    pub(super) fn swap_remove(&mut self, at: usize) -> Option<T> {
+    pub fn swap_remove(&mut self, at: usize) -> Option<T> {
         let last = self.elements.len().checked_sub(1)?;
         if at > last {
             return None;
