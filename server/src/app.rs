@@ -20,14 +20,14 @@ use tourbillon_access::{
     DenyAll, Limits, LimitsError, Live, MemoryRevocations, Namespaced, Namespaces, Revocations, Revoked,
     Tokens, TokensConfig,
 };
-use tourbillon_api::{ApiPages, ApiService, HttpApi};
+use tourbillon_api::{ApiPages, ApiService, GrpcApi, HttpApi};
 
 use crate::acme::Acme;
 use crate::admission::{Admission, Rules};
 use crate::config::{HttpTransports, Settings};
 use crate::dev::Dev;
 use crate::explain::Explainer;
-use crate::grpc::{self, GrpcPort};
+use crate::grpc::{self, GrpcPort, Idle};
 use crate::listen::{Listeners, Port, QuicPort, Socket, Speaks, announced};
 use crate::metrics::Scrape;
 use crate::operators::Operators;
@@ -151,7 +151,8 @@ pub struct App {
     node: Node,
     driver: NodeDriver,
     ports: Vec<Port>,
-    uni_grpc: Option<(TcpListener, GrpcPort)>,
+    uni_grpc: Option<(TcpListener, GrpcPort<UniStreamService<Node>>)>,
+    grpc_api: Option<(TcpListener, GrpcPort<GrpcApi>)>,
     quic: Option<QuicPort>,
     reload: Reload,
     acme: Option<Acme>,
@@ -198,12 +199,13 @@ impl App {
             .map(|(path, config)| (path, UniWebSocketService::new(node.clone(), config)));
         let prometheus = settings.prometheus.map(|settings| Scrape::new(settings, node.clone()));
         let explainer = Arc::new(Explainer { namespaces: namespaces.clone(), tokens: tokens.clone() });
-        let api = settings.api.map(|config| {
-            let path = config.prefix.clone();
-            let revoker = Arc::new(Revoker::new(node.clone(), revocations));
-            let service =
-                ApiService::new(node.clone()).with_explanations(explainer).with_revocations(revoker);
-            (path, HttpApi::new(Scrape::watch(prometheus.as_ref(), service), config))
+        let revoker = Arc::new(Revoker::new(node.clone(), revocations));
+        let service = ApiService::new(node.clone()).with_explanations(explainer).with_revocations(revoker);
+        let service = Scrape::watch(prometheus.as_ref(), service);
+        let api = settings.api.map(|config| (config.prefix.clone(), HttpApi::new(service.clone(), config)));
+        let grpc_api = listeners.grpc_api.zip(settings.grpc_api).map(|(listener, (_, config))| {
+            let (service, tls) = (GrpcApi::new(service, config), speaks.grpc_api.clone());
+            (listener, GrpcPort { service, admission: None, tls, idle: Idle::BACKENDS })
         });
         let mut external = Router {
             websocket,
@@ -216,7 +218,8 @@ impl App {
         };
         let uni_grpc = listeners.uni_grpc.zip(settings.uni_grpc).map(|(listener, (_, config))| {
             let service = UniStreamService::new(node.clone(), config);
-            (listener, GrpcPort { service, admission: grpc_admission, tls: speaks.uni_grpc.clone() })
+            let (admission, tls) = (Some(grpc_admission), speaks.uni_grpc.clone());
+            (listener, GrpcPort { service, admission, tls, idle: Idle::CLIENTS })
         });
         let swagger = settings.swagger.as_ref().map(|prefix| {
             let api = settings.api_prefix.as_str();
@@ -248,6 +251,7 @@ impl App {
             driver,
             ports,
             uni_grpc,
+            grpc_api,
             quic,
             reload: Reload { namespaces, tokens, connection_limit, tls: speaks.tls, dev: is_dev },
             acme: speaks.acme,
@@ -289,6 +293,9 @@ impl App {
             tasks.spawn(quic.serve(stop.clone()));
         }
         if let Some((listener, port)) = self.uni_grpc {
+            tasks.spawn(grpc::serve(listener, port, stop.clone()));
+        }
+        if let Some((listener, port)) = self.grpc_api {
             tasks.spawn(grpc::serve(listener, port, stop.clone()));
         }
         stop.cancelled().await;

@@ -1,4 +1,4 @@
-//! The port of the unidirectional GRPC stream (UNI-07).
+//! The ports on which GRPC is spoken: that of the unidirectional stream (UNI-07) and that of the API (NET-08).
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tourbillon::grpc::{GrpcBody, UniStreamService};
 use tourbillon::node::Node;
+use tourbillon_api::{GrpcApi, GrpcApiBody};
 use tower_service::Service;
 
 use crate::admission::{Admission, Opening, Permit};
@@ -38,9 +39,23 @@ const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(25), Duration::from
 /// stops.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A connection that had calls ends when it had none for so many times [`PATIENCE`]. The HTTP library's own pings do not
-/// end one whose client reads nothing: the farewell waits to be written then.
-const IDLE_TICKS: u32 = 3;
+/// After how many times [`PATIENCE`] a connection ends that does nothing. The HTTP library's own pings do not end one
+/// whose client reads nothing: the farewell waits to be written then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Idle {
+    /// Before its first call.
+    first: u32,
+    /// After its last one.
+    last: u32,
+}
+
+impl Idle {
+    /// Clients that come for a stream.
+    pub(crate) const CLIENTS: Self = Self { first: 1, last: 3 };
+
+    /// Backends, which keep connections for the next call: half an hour.
+    pub(crate) const BACKENDS: Self = Self { first: 6, last: 180 };
+}
 
 /// The largest head of a call, in bytes.
 const HEAD_LIMIT: u32 = 16 * 1024;
@@ -51,16 +66,39 @@ const STREAMS: u32 = 1_000;
 /// How much of a stream the HTTP library takes in advance.
 const SEND_BUFFER: usize = 16 * 1024;
 
-/// What the calls of the port share.
+/// What the calls of a port share.
 #[derive(Clone, Debug)]
-pub(crate) struct GrpcPort {
-    pub(crate) service: UniStreamService<Node>,
-    pub(crate) admission: Admission,
+pub(crate) struct GrpcPort<S> {
+    pub(crate) service: S,
+    /// Who is let in; `None`: everybody.
+    pub(crate) admission: Option<Admission>,
     pub(crate) tls: Option<Tls>,
+    pub(crate) idle: Idle,
+}
+
+/// What answers calls.
+pub(crate) trait Answers:
+    Service<Request<Incoming>, Response = Response<Self::Body>, Error = Infallible, Future: Send + 'static>
+    + Clone
+    + Send
+    + 'static
+{
+    /// The body of an answer.
+    type Body: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static;
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Answers for UniStreamService<Node> {
+    type Body = GrpcBody;
+}
+
+impl Answers for GrpcApi {
+    type Body = GrpcApiBody;
 }
 
 /// Serves the port until `stop` is cancelled, and then the calls that are under way.
-pub(crate) async fn serve(listener: TcpListener, port: GrpcPort, stop: CancellationToken) {
+pub(crate) async fn serve<S: Answers>(listener: TcpListener, port: GrpcPort<S>, stop: CancellationToken) {
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -71,9 +109,10 @@ pub(crate) async fn serve(listener: TcpListener, port: GrpcPort, stop: Cancellat
             Ok((stream, peer)) => {
                 let peer = canonical(peer);
                 // One that may not stand is closed by this, without a word.
-                if let Some(opening) = port.admission.open(peer) {
+                let opening = port.admission.as_ref().map(|admission| admission.open(peer));
+                if let Some(opening) = opening.map_or(Some(None), |opening| opening.map(Some)) {
                     let _ = stream.set_nodelay(true);
-                    let opening = Arc::new(Mutex::new(Some(opening)));
+                    let opening = Arc::new(Mutex::new(Opened::Waiting(opening)));
                     let streams = Streams::new(connections.clone());
                     let calls = Calls { port: port.clone(), peer, opening, streams };
                     let Some(tls) = &port.tls else {
@@ -113,11 +152,17 @@ async fn secure(tls: &Tls, stream: TcpStream, peer: SocketAddr) -> Option<TlsStr
 }
 
 /// Serves one connection.
-fn converse<S>(stream: S, calls: Calls, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<S>
+fn converse<T, S>(
+    stream: T,
+    calls: Calls<S>,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send + use<T, S>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Answers,
 {
     let (peer, opening, streams) = (calls.peer, calls.opening.clone(), calls.streams.clone());
+    let limits = calls.port.idle;
     let served = http2::Builder::new(streams.clone())
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEPALIVE.0)
@@ -153,11 +198,11 @@ where
                     idle = if streams.is_idle() { idle + 1 } else { 0 };
                     // Where the server stops, calls have ended by now: the node has closed their streams.
                     let late = stopping && (idle > 0 || stop.is_cancelled());
-                    if late || opening.lock().is_some() {
+                    if late || (idle >= limits.first && opening.lock().is_waiting()) {
                         tracing::debug!(%peer, stopping, "GRPC connection ended: it did nothing in time");
                         return;
                     }
-                    if idle == IDLE_TICKS && !stopping {
+                    if idle == limits.last && !stopping {
                         stopping = true;
                         served.as_mut().graceful_shutdown();
                     }
@@ -167,42 +212,56 @@ where
     }
 }
 
+/// Whether a connection has brought a call.
+enum Opened {
+    /// Not yet; with its place among those that have not, where these are counted.
+    Waiting(#[expect(dead_code, reason = "given back when it is dropped")] Option<Opening>),
+    Called,
+}
+
+impl Opened {
+    const fn is_waiting(&self) -> bool {
+        matches!(self, Self::Waiting(_))
+    }
+}
+
 /// The calls of one connection.
-struct Calls {
-    port: GrpcPort,
+struct Calls<S> {
+    port: GrpcPort<S>,
     peer: SocketAddr,
-    /// Until the first call.
-    opening: Arc<Mutex<Option<Opening>>>,
+    opening: Arc<Mutex<Opened>>,
     streams: Streams,
 }
 
-impl hyper::service::Service<Request<Incoming>> for Calls {
-    type Response = Response<Held>;
+impl<S: Answers> hyper::service::Service<Request<Incoming>> for Calls<S> {
+    type Response = Response<Held<S::Body>>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        *self.opening.lock() = None;
+        *self.opening.lock() = Opened::Called;
         request.extensions_mut().insert(self.peer);
         let (pace, begun) = self.streams.begin();
-        let permit = match self.port.admission.admit(self.peer, request.headers()) {
-            Ok(permit) => permit,
-            Err(refused) => {
-                begun.answered();
-                return Box::pin(std::future::ready(Ok(too_many(refused.status()))));
-            }
-        };
+        let admission = self.port.admission.as_ref();
+        let permit =
+            match admission.map(|admission| admission.admit(self.peer, request.headers())).transpose() {
+                Ok(permit) => permit,
+                Err(refused) => {
+                    begun.answered();
+                    return Box::pin(std::future::ready(Ok(too_many(refused.status()))));
+                }
+            };
         let mut service = self.port.service.clone();
         Box::pin(async move {
             let answer = service.call(request).await;
             begun.answered();
-            answer.map(|answer| answer.map(|body| Held { body: Some((body, pace)), _permit: Some(permit) }))
+            answer.map(|answer| answer.map(|body| Held { body: Some((body, pace)), _permit: permit }))
         })
     }
 }
 
 /// A call that is not admitted: 8, resource exhausted, for one address; 14, unavailable, for all.
-fn too_many(status: StatusCode) -> Response<Held> {
+fn too_many<B>(status: StatusCode) -> Response<Held<B>> {
     let mut answer = Response::new(Held { body: None, _permit: None });
     let code = if status == StatusCode::TOO_MANY_REQUESTS { "8" } else { "14" };
     for (name, value) in [("grpc-status", code), ("grpc-message", "too many connections")] {
@@ -213,19 +272,19 @@ fn too_many(status: StatusCode) -> Response<Held> {
 }
 
 /// The answer to a call, which has its place for as long as it lasts.
-pub(crate) struct Held {
-    body: Option<(GrpcBody, Pace)>,
+pub(crate) struct Held<B> {
+    body: Option<(B, Pace)>,
     _permit: Option<Permit>,
 }
 
-impl Body for Held {
+impl<B: Body<Data = Bytes> + Unpin> Body for Held<B> {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let Some((body, pace)) = &mut self.body else { return Poll::Ready(None) };
         let frame = Pin::new(body).poll_frame(cx);
         frame.map(|frame| frame.map(|frame| frame.map(|frame| frame.map_data(|bytes| pace.hand(bytes)))))

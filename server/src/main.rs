@@ -79,6 +79,9 @@ async fn serve(
     if let Some((address, _)) = settings.uni_grpc {
         listeners = listeners.with_uni_grpc(address).await.map_err(text)?;
     }
+    if let Some((address, _)) = settings.grpc_api {
+        listeners = listeners.with_grpc_api(address).await.map_err(text)?;
+    }
     let http3 = settings.ports.http3;
     if http3 {
         listeners = listeners.with_http3().await.map_err(text)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::acme::{self, Acme};
 use crate::config::{PortSettings, TlsSettings};
 use crate::listen::Speaks;
-use tourbillon_tls::{Tls, TlsError};
+use tourbillon_tls::{Tls, TlsConfig, TlsError};
 
 /// Protocols over TLS, best first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -23,6 +23,7 @@ pub(crate) struct Ports {
     pub(crate) external: Speaks,
     pub(crate) internal: Speaks,
     pub(crate) uni_grpc: Option<Tls>,
+    pub(crate) grpc_api: Option<Tls>,
     pub(crate) tls: TlsHandles,
     pub(crate) acme: Option<Acme>,
     /// Where an authority asks over HTTP.
@@ -35,6 +36,7 @@ pub(crate) struct TlsHandles {
     external: Option<Tls>,
     internal: Option<Tls>,
     uni_grpc: Option<Tls>,
+    grpc_api: Option<Tls>,
 }
 
 impl Ports {
@@ -52,8 +54,10 @@ impl Ports {
         } else {
             settings.internal_tls.as_ref().map(load).transpose()?
         };
-        let uni_grpc = settings.uni_grpc_tls.as_ref();
-        let uni_grpc = uni_grpc.map(|config| Tls::new(config.clone(), &GRPC)).transpose()?;
+        let grpc = |config: &Option<TlsConfig>| {
+            config.as_ref().map(|config| Tls::new(config.clone(), &GRPC)).transpose()
+        };
+        let (uni_grpc, grpc_api) = (grpc(&settings.uni_grpc_tls)?, grpc(&settings.grpc_api_tls)?);
         Ok(Self {
             external: Speaks {
                 tls: external.clone(),
@@ -62,7 +66,8 @@ impl Ports {
             },
             internal: Speaks { tls: internal.clone(), ..Speaks::default() },
             uni_grpc: uni_grpc.clone(),
-            tls: TlsHandles { external, internal, uni_grpc },
+            grpc_api: grpc_api.clone(),
+            tls: TlsHandles { external, internal, uni_grpc, grpc_api },
             acme,
             challenges,
         })
@@ -90,16 +95,18 @@ impl TlsHandles {
             .internal
             .as_ref()
             .filter(|internal| self.external.as_ref().is_none_or(|external| !external.is_same(internal)));
-        self.external.iter().chain(other).chain(&self.uni_grpc)
+        self.external.iter().chain(other).chain(&self.uni_grpc).chain(&self.grpc_api)
     }
 
     /// Loads certificates again, from where other settings say.
     pub(crate) fn reload(&self, settings: &PortSettings) {
         let uni_grpc = settings.uni_grpc_tls.clone().map(TlsSettings::Loaded);
+        let grpc_api = settings.grpc_api_tls.clone().map(TlsSettings::Loaded);
         for (name, tls, settings) in [
             ("external", &self.external, &settings.external_tls),
             ("internal", &self.internal, &settings.internal_tls),
             ("uni_grpc", &self.uni_grpc, &uni_grpc),
+            ("grpc_api", &self.grpc_api, &grpc_api),
         ] {
             match (tls, settings) {
                 (Some(tls), Some(TlsSettings::Loaded(config))) => {

@@ -1,4 +1,4 @@
-"""The unidirectional GRPC stream, as Python's grpcio sees it, against a running tourbillon.
+"""The unidirectional GRPC stream and the API over GRPC, as Python's grpcio sees them, against a running tourbillon.
 
 The program is in TOURBILLON_BIN. There is no generated code: what is needed of Protobuf is here.
 """
@@ -20,6 +20,7 @@ import urllib.request
 import grpc
 
 PATH = "/centrifugal.centrifugo.unistream.CentrifugoUniStream/Consume"
+API = "/centrifugal.centrifugo.api.CentrifugoApi/"
 KEY = "key of the tests"
 SECRET = "a secret of the tests, at least 32 bytes long"
 STREAM = {"history_size": 100, "history_ttl": "300s", "force_recovery": True, "presence": True,
@@ -127,7 +128,7 @@ class WithServer(unittest.TestCase):
         return {}
 
     def setUp(self):
-        self.port, self.grpc_port = free_port(), free_port()
+        self.port, self.grpc_port, self.api_port = free_port(), free_port(), free_port()
         options = {
             "http_server": {"address": "127.0.0.1", "port": self.port},
             "http_api": {"key": KEY},
@@ -137,6 +138,8 @@ class WithServer(unittest.TestCase):
             "channel": {"namespaces": [{"name": "stream", **STREAM}]},
             "uni_grpc": {"enabled": True, "address": "127.0.0.1", "port": self.grpc_port,
                          "max_receive_message_size": 1000, **self.uni_grpc()},
+            "grpc_api": {"enabled": True, "address": "127.0.0.1", "port": self.api_port, "key": KEY,
+                         "max_receive_message_size": 1000},
         }
         file = tempfile.NamedTemporaryFile("w", suffix=".json", delete=False)
         with file:
@@ -341,6 +344,61 @@ class Matrix(WithServer):
         self.assertEqual(second.numbers(1), [5])
 
 
+class GrpcApi(WithServer):
+    """The API over GRPC, whose messages are put together here from the numbers of its schema."""
+
+    def ask(self, method, message=b"", metadata=(("authorization", f"apikey {KEY}"),)):
+        channel = grpc.insecure_channel(f"127.0.0.1:{self.api_port}")
+        self.addCleanup(channel.close)
+        return channel.unary_unary(API + method)(message, timeout=30, metadata=metadata)
+
+    def refused(self, *arguments, **named):
+        with self.assertRaises(grpc.RpcError) as raised:
+            self.ask(*arguments, **named)
+        return raised.exception
+
+    def test_what_is_published_reaches_clients_and_is_kept(self):
+        listener = Listener(self, "u", "stream:api")
+        # channel, data, tags
+        message = field(1, "stream:api") + field(2, '{"n":1}') + field(5, field(1, "k") + field(2, "v"))
+        result = the(self.ask("Publish", message), 2)
+        self.assertEqual((the(result, 1), the(result, 2).decode()), (1, listener.epoch))
+        publication = listener.next(4)
+        self.assertEqual((listener.number(publication), the(publication, 7, 2)), (1, b"v"))
+        page = the(self.ask("History", field(1, "stream:api") + field(2, 10)), 2)
+        self.assertEqual((the(page, 1, 2), the(page, 3)), (b'{"n":1}', 1))
+        presence = the(self.ask("Presence", field(1, "stream:api")), 2)
+        self.assertEqual((the(presence, 1, 1).decode(), the(presence, 1, 2, 1)), (listener.client, b"u"))
+        self.assertEqual(the(self.ask("Info"), 2, 1, 4), 1)
+        self.assertEqual(the(self.ask("Disconnect", field(1, "u")), 2), b"")
+        self.assertEqual(the(listener.next(11), 1), 3503)
+
+    def test_a_batch_has_an_answer_for_each_command(self):
+        publish = field(4, field(1, "stream:batch") + field(2, "1"))
+        nowhere = field(4, field(1, "nowhere:x") + field(2, "1"))
+        devices = field(25, b"")
+        answer = self.ask("Batch", b"".join(field(1, command) for command in (publish, nowhere, devices)))
+        published, refused, unknown = fields(answer)[1]
+        self.assertEqual((the(published, 4, 1), the(refused, 2, 1), the(unknown, 2, 1)), (1, 102, 104))
+
+    def test_who_shows_no_key_is_refused(self):
+        for metadata in ((), (("authorization", "apikey other"),), (("authorization", KEY),)):
+            self.assertEqual(self.refused("Info", metadata=metadata).code(), grpc.StatusCode.UNAUTHENTICATED)
+
+    def test_errors_are_messages_or_statuses(self):
+        message = field(1, "nowhere:x") + field(2, "1")
+        self.assertEqual(the(self.ask("Publish", message), 1, 1), 102)
+        metadata = (("authorization", f"apikey {KEY}"), ("x-centrifugo-error-mode", "transport"))
+        refused = self.refused("Publish", message, metadata)
+        self.assertEqual((refused.code(), refused.details()), (grpc.StatusCode.NOT_FOUND, "unknown channel"))
+        details = dict(refused.trailing_metadata())["grpc-status-details-bin"]
+        self.assertEqual(the(details, 3, 1), b"type.googleapis.com/centrifugal.centrifugo.api.Error")
+        self.assertEqual(the(details, 3, 2, 1), 102)
+        large = field(1, "stream:x") + field(2, "x" * 1000)
+        self.assertEqual(self.refused("Publish", large).code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
+        self.assertEqual(self.refused("DeviceList").code(), grpc.StatusCode.UNIMPLEMENTED)
+
+
 @unittest.skipUnless(shutil.which("openssl"), "there is no openssl to make certificates with")
 class Secure(WithServer):
     def uni_grpc(self):
@@ -372,7 +430,7 @@ class Secure(WithServer):
 
 if __name__ == "__main__":
     load = unittest.defaultTestLoader.loadTestsFromTestCase
-    suite = unittest.TestSuite(load(case) for case in (UniGrpc, Matrix, Secure))
+    suite = unittest.TestSuite(load(case) for case in (UniGrpc, Matrix, GrpcApi, Secure))
     result = unittest.TextTestRunner(verbosity=2).run(suite)
     failed = len(result.failures) + len(result.errors)
     # As Node's runner counts, which the run's report reads.

@@ -5,8 +5,9 @@
 
 use std::path::Path;
 
-use prost_types::FileDescriptorProto;
 use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{FileDescriptorProto, FileDescriptorSet};
+use protox::prost::Message as _;
 
 use crate::command::Command;
 use crate::{Options, Verdict};
@@ -16,6 +17,7 @@ pub(crate) const MARK: &str = "@generated";
 
 /// The schemas, and where the code of each goes.
 const OUTPUTS: &[(&str, &str)] = &[
+    ("api.proto", "crates/api/src/generated/api.rs"),
     ("client.proto", "crates/protocol/src/generated/client.rs"),
     ("control.proto", "crates/control/src/generated/control.rs"),
     ("proxy.proto", "crates/proxy/src/generated/proxy.rs"),
@@ -29,11 +31,14 @@ const JSON: &[&str] = &["proxy.proto"];
 /// Fields of their requests that are there even when they are empty.
 const ALWAYS: &[&str] = &["client", "transport", "protocol", "encoding", "user"];
 
+/// The schemas that a server tells clients who ask for them (reflection), and where each goes, as a `FileDescriptorSet`.
+const DESCRIPTORS: &[(&str, &str)] = &[("api.proto", "crates/api/src/generated/api.descriptor")];
+
 /// One generated file as it should be.
 #[derive(Debug)]
 struct Generated {
     path: &'static str,
-    text: String,
+    content: Vec<u8>,
 }
 
 pub(crate) fn command(root: &Path, options: &Options) -> Result<Verdict, String> {
@@ -46,13 +51,13 @@ pub(crate) fn command(root: &Path, options: &Options) -> Result<Verdict, String>
     }
     for generated in generate(root)? {
         let path = root.join(generated.path);
-        if std::fs::read_to_string(&path).is_ok_and(|text| text == generated.text) {
+        if std::fs::read(&path).is_ok_and(|content| content == generated.content) {
             println!("{} is fresh", generated.path);
             continue;
         }
         let write = || {
             std::fs::create_dir_all(path.parent().unwrap_or(root))?;
-            std::fs::write(&path, &generated.text)
+            std::fs::write(&path, &generated.content)
         };
         write().map_err(|error| format!("{}: {error}", generated.path))?;
         println!("{} is written", generated.path);
@@ -63,7 +68,7 @@ pub(crate) fn command(root: &Path, options: &Options) -> Result<Verdict, String>
 /// The generated files that differ from what the schemas say, or are not there.
 pub(crate) fn stale(root: &Path) -> Result<Vec<&'static str>, String> {
     let fresh = |generated: &Generated| {
-        std::fs::read_to_string(root.join(generated.path)).is_ok_and(|text| text == generated.text)
+        std::fs::read(root.join(generated.path)).is_ok_and(|content| content == generated.content)
     };
     Ok(generate(root)?.iter().filter(|generated| !fresh(generated)).map(|generated| generated.path).collect())
 }
@@ -75,14 +80,19 @@ fn generate(root: &Path) -> Result<Vec<Generated>, String> {
             return Err(format!("proto/{name} has no place for its code: name one in xtask/src/codegen.rs"));
         }
     }
-    let there = OUTPUTS.iter().filter(|(schema, _)| directory.join(schema).exists());
-    there
-        .map(|&(schema, path)| {
-            let code = compile(&directory, schema)?;
-            let text = format!("// {MARK} by `cargo xtask codegen` from proto/{schema}.\n{code}");
-            Ok(Generated { path, text: formatted(root, &text)? })
-        })
-        .collect()
+    let exists = |(schema, _): &&(&str, &str)| directory.join(schema).exists();
+    let code = OUTPUTS.iter().filter(exists).map(|&(schema, path)| {
+        let code = compile(&directory, schema)?;
+        let text = format!("// {MARK} by `cargo xtask codegen` from proto/{schema}.\n{code}");
+        Ok(Generated { path, content: formatted(root, &text)?.into_bytes() })
+    });
+    let descriptors = DESCRIPTORS.iter().filter(exists).map(|&(schema, path)| {
+        let mut file = parse(&directory, schema)?;
+        // Comments and places in the text.
+        file.source_code_info = None;
+        Ok(Generated { path, content: FileDescriptorSet { file: vec![file] }.encode_to_vec() })
+    });
+    code.chain(descriptors).collect()
 }
 
 fn schemas(directory: &Path) -> Result<Vec<String>, String> {
@@ -92,11 +102,15 @@ fn schemas(directory: &Path) -> Result<Vec<String>, String> {
     Ok(names.filter(|name| name.ends_with(".proto")).collect())
 }
 
-fn compile(directory: &Path, schema: &str) -> Result<String, String> {
+fn parse(directory: &Path, schema: &str) -> Result<FileDescriptorProto, String> {
     let set = protox::compile([directory.join(schema)], [directory])
         .map_err(|error| format!("proto/{schema} is not understood: {error}"))?;
     let file = set.file.into_iter().find(|file| file.name() == schema);
-    let file = file.ok_or_else(|| format!("proto/{schema} came to nothing"))?;
+    file.ok_or_else(|| format!("proto/{schema} came to nothing"))
+}
+
+fn compile(directory: &Path, schema: &str) -> Result<String, String> {
+    let file = parse(directory, schema)?;
     let module = prost_build::Module::from_protobuf_package_name(file.package());
     let mut config = prost_build::Config::new();
     // Payloads share the buffer they arrived in, and maps encode to the same bytes each time.
@@ -157,15 +171,16 @@ mod tests {
             "syntax = \"proto3\"; package p; message M { bytes data = 1; map<string, string> tags = 2; }";
         write("proto/client.proto", schema);
         write("rustfmt.toml", "");
-        assert_eq!(stale(&root), Ok(vec![OUTPUTS[0].1]), "nothing is there yet");
+        let path = "crates/protocol/src/generated/client.rs";
+        assert_eq!(stale(&root), Ok(vec![path]), "nothing is there yet");
         assert_eq!(command(&root, &Options::default()), Ok(Verdict::Good));
         assert_eq!(stale(&root), Ok(Vec::new()));
-        let code = std::fs::read_to_string(root.join(OUTPUTS[0].1)).expect("the code");
+        let code = std::fs::read_to_string(root.join(path)).expect("the code");
         assert!(code.starts_with(&format!("// {MARK} by `cargo xtask codegen`")), "{code}");
         assert!(code.contains("prost::bytes::Bytes") && code.contains("btree_map"), "{code}");
 
         write("proto/client.proto", &schema.replace("data = 1", "data = 3"));
-        assert_eq!(stale(&root), Ok(vec![OUTPUTS[0].1]));
+        assert_eq!(stale(&root), Ok(vec![path]));
         write("proto/other.proto", schema);
         assert!(stale(&root).is_err(), "a schema without a place for its code");
         std::fs::remove_dir_all(&root).expect("cleaned up");

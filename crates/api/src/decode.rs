@@ -274,7 +274,7 @@ impl WirePublish<'_> {
 }
 
 /// Whose connections are meant. An identifier that nothing can have means nobody's.
-fn target(
+pub(crate) fn target(
     user: Option<String>,
     client: Option<String>,
     session: Option<String>,
@@ -441,6 +441,15 @@ struct WireDisconnect {
     all_users: Option<bool>,
 }
 
+/// Why connections end, if clients can be told so.
+pub(crate) fn reason(code: u32, reason: String) -> Result<Disconnect, ApiError> {
+    if (3000..=4999).contains(&code) && reason.len() <= Disconnect::MAX_REASON {
+        return Ok(Disconnect::custom(code, reason));
+    }
+    let message = "disconnect: the code must be 3000 to 4999 and the reason at most 123 bytes";
+    Err(ApiError::BAD_REQUEST.with_message(message))
+}
+
 #[derive(Deserialize)]
 struct WireReason {
     #[serde(default)]
@@ -453,14 +462,11 @@ impl WireDisconnect {
     fn into_command(self) -> Result<ApiCommand, DecodeError> {
         let why = match self.disconnect {
             None => Disconnect::FORCE_DISCONNECT,
-            Some(Object(WireReason { code, reason })) => {
-                let (code, reason) = (code.unwrap_or_default(), reason.unwrap_or_default());
-                if !(3000..=4999).contains(&code) || reason.len() > Disconnect::MAX_REASON {
-                    let message =
-                        "disconnect: the code must be 3000 to 4999 and the reason at most 123 bytes";
-                    return Ok(ApiCommand::Refused(ApiError::BAD_REQUEST.with_message(message)));
+            Some(Object(WireReason { code, reason: text })) => {
+                match reason(code.unwrap_or_default(), text.unwrap_or_default()) {
+                    Ok(why) => why,
+                    Err(error) => return Ok(ApiCommand::Refused(error)),
                 }
-                Disconnect::custom(code, reason)
             }
         };
         let whitelist = self.whitelist.unwrap_or_default();

@@ -122,7 +122,7 @@ impl std::fmt::Debug for Posted<'_> {
     }
 }
 
-const ERROR_MODE: &str = "x-centrifugo-error-mode";
+pub(crate) const ERROR_MODE: &str = "x-centrifugo-error-mode";
 
 /// A call that was understood and is to be carried out.
 #[derive(Debug)]
@@ -297,13 +297,13 @@ impl HttpApi {
 }
 
 /// Why a body was not read.
-enum Unread {
+pub(crate) enum Unread {
     TooLarge,
     Broken,
 }
 
 /// Reads a body of up to `limit` bytes. One that comes in one piece, as most do, stays in its place.
-async fn read<B: Body>(body: B, limit: usize) -> Result<Bytes, Unread> {
+pub(crate) async fn read<B: Body>(body: B, limit: usize) -> Result<Bytes, Unread> {
     let mut body = pin!(body);
     let mut whole = Bytes::new();
     let mut joined = BytesMut::new();
@@ -339,7 +339,7 @@ fn by_query(query: Option<&str>) -> Option<Vec<u8>> {
 }
 
 /// Compares in a time that does not depend on where the difference is.
-fn same(shown: &[u8], key: &[u8]) -> bool {
+pub(crate) fn same(shown: &[u8], key: &[u8]) -> bool {
     let mut difference = shown.len() ^ key.len();
     for (at, byte) in key.iter().enumerate() {
         difference |= usize::from(byte ^ shown.get(at).copied().unwrap_or_default());

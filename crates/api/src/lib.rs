@@ -3,6 +3,7 @@
 //! * [`ApiService`] carries [`ApiCommand`]s out; it is a [`tower` service](tower_service::Service).
 //! * [`HttpApi`] is its HTTP front, a `tower` service for requests: `POST <prefix>/<method>` with a JSON body. It
 //!   runs in a hyper server and as a route of an axum router.
+//! * `GrpcApi` is its GRPC front, with the feature `grpc`: the same commands as Protobuf messages.
 //! * [`ApiPages`] describes it: an OpenAPI document, and a page to try the methods.
 //!
 //! Source: features.md section 5.
@@ -14,6 +15,8 @@ mod encode;
 mod encode_channel;
 mod encode_map;
 mod explain;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod http;
 mod maps;
 mod method;
@@ -25,6 +28,8 @@ mod service;
 
 pub use command::{ApiCommand, ApiError, ApiReply};
 pub use explain::{Explain, ExplainedRule, ExplainedToken, Explains, Explanation};
+#[cfg(feature = "grpc")]
+pub use grpc::{GrpcApi, GrpcApiBody, GrpcApiConfig};
 pub use http::{Call, HttpApi, HttpApiConfig, Plain, Posted};
 pub use metrics::{ApiMetrics, Protocol};
 pub use openapi::openapi;

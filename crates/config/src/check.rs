@@ -12,11 +12,12 @@ use tourbillon::webtransport::WebTransportConfig;
 use tourbillon_access::{
     ChannelConfig, ChannelProxies, LimitsConfig, NamespaceConfig, Namespaces, NamespacesConfig, TokensConfig,
 };
-use tourbillon_api::HttpApiConfig;
+use tourbillon_api::{GrpcApiConfig, HttpApiConfig};
 
 use crate::LOG_LEVELS;
 use crate::addresses::IpLimits;
 use crate::duration::GoDuration;
+use crate::grpc_api;
 use crate::limits;
 use crate::listeners::{self, ListenerConfig, PortSettings};
 use crate::load::{ConfigError, Problem, Source};
@@ -54,6 +55,8 @@ pub struct Settings {
     pub http: HttpTransports,
     /// How the HTTP API behaves; `None` when it is off.
     pub api: Option<HttpApiConfig>,
+    /// Where the API over GRPC is and how it behaves; `None` when it is off.
+    pub grpc_api: Option<(SocketAddr, GrpcApiConfig)>,
     /// The path of the HTTP API, whether it is on or off.
     pub api_prefix: String,
     /// Whether the API is on the external port too.
@@ -112,6 +115,14 @@ impl Checker {
         })
     }
 
+    /// Whether errors are told by the status of an answer (API-05).
+    pub(crate) fn error_mode(&mut self, path: &str, mode: &str) -> bool {
+        if !matches!(mode, "" | "transport") {
+            self.error(path, format!("{mode:?} must be empty or \"transport\""));
+        }
+        mode == "transport"
+    }
+
     pub(crate) fn prefix(&mut self, path: &str, prefix: &str) -> String {
         let trimmed = prefix.trim_end_matches('/');
         if !prefix.starts_with('/') {
@@ -146,6 +157,7 @@ impl Settings {
         let uni_grpc = uni_grpc(&mut check, options);
         let http = transports::http(&mut check, options);
         let api = api(&mut check, options);
+        let grpc_api = grpc_api::config(&mut check, options);
         let limits = limits::limits(&mut check, options);
         let ip_limits = limits::ip_limits(&mut check, options);
         revocations(&mut check, options);
@@ -191,6 +203,7 @@ impl Settings {
             uni_grpc,
             http,
             api,
+            grpc_api,
             api_prefix,
             api_external: options.http_api.external,
             health,
@@ -409,14 +422,7 @@ fn api(check: &mut Checker, options: &Options) -> Option<HttpApiConfig> {
     config.prefix = check.prefix("http_api.handler_prefix", &api.handler_prefix);
     api.key.expose().clone_into(&mut config.key);
     config.insecure = api.insecure;
-    config.transport_errors = match api.error_mode.as_str() {
-        "" => false,
-        "transport" => true,
-        other => {
-            check.error("http_api.error_mode", format!("{other:?} must be empty or \"transport\""));
-            false
-        }
-    };
+    config.transport_errors = check.error_mode("http_api.error_mode", &api.error_mode);
     (!api.disabled).then_some(config)
 }
 
@@ -487,6 +493,7 @@ fn warnings(options: &Options) -> Vec<String> {
         && !client.allow_anonymous_connect_without_token
         && client.user_id_http_header.is_empty();
     warn(no_way_in, "client.token has no key, and nothing else lets clients in: every connection is refused");
+    warnings.extend(grpc_api::warning(options));
     warnings.extend(streams::warning(&options.broker.memory.persistence));
     warnings.extend(personal::warning(options));
     warnings

@@ -9,6 +9,7 @@ mod describe;
 pub mod dotenv;
 mod duration;
 mod env;
+mod grpc_api;
 pub mod limits;
 mod listeners;
 mod load;

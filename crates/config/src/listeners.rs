@@ -65,6 +65,8 @@ pub struct PortSettings {
     pub internal_tls: Option<TlsSettings>,
     /// TLS of the unidirectional GRPC stream.
     pub uni_grpc_tls: Option<TlsConfig>,
+    /// TLS of the API over GRPC.
+    pub grpc_api_tls: Option<TlsConfig>,
     /// HTTP/2 without TLS for clients.
     pub h2c_external: bool,
     /// HTTP/3 for clients.
@@ -205,6 +207,7 @@ pub(crate) fn ports(
         external_tls,
         internal_tls,
         uni_grpc_tls: tls(check, "uni_grpc.tls", &options.uni_grpc.tls).filter(|_| options.uni_grpc.enabled),
+        grpc_api_tls: tls(check, "grpc_api.tls", &options.grpc_api.tls).filter(|_| options.grpc_api.enabled),
         h2c_external: server.h2c_external,
         http3: server.http3.enabled,
         proxy_protocol: proxy.enabled.then_some(trusted),

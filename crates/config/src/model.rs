@@ -10,6 +10,7 @@ use crate::duration::GoDuration;
 use crate::limits::RateLimit;
 use crate::secret::SecretText;
 
+pub use crate::grpc_api::GrpcApi;
 pub use crate::namespace::Namespace;
 pub use crate::observe::Prometheus;
 
@@ -77,6 +78,8 @@ options! {
         init: Init = Init::default(),
         /// The server API over HTTP.
         http_api: HttpApi = HttpApi::default(),
+        /// The server API over GRPC.
+        grpc_api: GrpcApi = GrpcApi::default(),
         /// The health endpoint.
         health: Health = Health::default(),
         /// The OpenAPI document of the HTTP API.

@@ -33,6 +33,9 @@ pub(crate) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("http_server.internal_tls.server_ca_pem", FOR_CLIENTS),
     ("http_server.internal_tls.insecure_skip_verify", FOR_CLIENTS),
     ("http_server.internal_tls.server_name", FOR_CLIENTS),
+    ("grpc_api.tls.server_ca_pem", FOR_CLIENTS),
+    ("grpc_api.tls.insecure_skip_verify", FOR_CLIENTS),
+    ("grpc_api.tls.server_name", FOR_CLIENTS),
     ("uni_grpc.tls.server_ca_pem", FOR_CLIENTS),
     ("uni_grpc.tls.insecure_skip_verify", FOR_CLIENTS),
     ("uni_grpc.tls.server_name", FOR_CLIENTS),
@@ -64,6 +67,7 @@ const EXTENSIONS: &[&str] = &[
     "client.token.labels_from_claim",
     "client.token.meta_from_claim",
     "client.write_delay",
+    "grpc_api.tls.min_version",
     "http_server.internal_tls.min_version",
     "http_server.proxy_protocol",
     "http_server.tls.min_version",
@@ -282,7 +286,7 @@ mod tests {
     /// By their names; a text that is none of them is shown.
     #[test]
     fn what_sounds_like_a_secret_is_one() {
-        const SOUNDS: [&str; 6] = ["secret", "password", "private_key", "key_pem", "api_key", "http_api.key"];
+        const SOUNDS: [&str; 6] = ["secret", "password", "private_key", "key_pem", "api_key", "_api.key"];
         let secrets = secrets();
         for path in ours().iter().filter(|(_, default)| default.is_string()).map(|(path, _)| path) {
             let sounds = SOUNDS.iter().any(|sound| path.contains(sound));

@@ -2,7 +2,7 @@
 //! protocol in Protobuf, by themselves. Nodes of other releases, and Centrifugo's, read the same bytes (RED-08).
 
 use bytes::Bytes;
-use tourbillon_types::{ClientInfo, Payload, Publication};
+use tourbillon_types::{Channel, ClientInfo, Payload, Publication};
 
 use crate::{DecodeError, protobuf};
 
@@ -30,6 +30,39 @@ pub fn encode_publication(publication: &Publication) -> Vec<u8> {
 pub fn decode_publication(bytes: Bytes) -> Result<Stored, DecodeError> {
     let (publication, previous) = protobuf::read_stored_publication(bytes)?;
     Ok(Stored { publication, previous: Payload::new(previous) })
+}
+
+/// What brokers that keep nothing carry: an event with its channel, which are pushes of the client protocol (NATS-02).
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Carried {
+    /// A publication.
+    Publication(Stored),
+    /// Somebody came.
+    Join(ClientInfo),
+    /// Somebody left.
+    Leave(ClientInfo),
+}
+
+impl From<Publication> for Carried {
+    fn from(publication: Publication) -> Self {
+        Self::Publication(Stored { publication, previous: Payload::empty() })
+    }
+}
+
+/// An event in bytes.
+#[must_use]
+pub fn encode_push(channel: &str, carried: &Carried) -> Vec<u8> {
+    protobuf::carried_push(channel, carried)
+}
+
+/// Reads an event and its channel. Payloads are slices of `bytes`, and not known to be JSON.
+///
+/// # Errors
+///
+/// When the bytes are none, or say something else.
+pub fn decode_push(bytes: Bytes) -> Result<(Channel, Carried), DecodeError> {
+    protobuf::read_carried_push(bytes)
 }
 
 /// What is told of a connection, in bytes.
@@ -103,9 +136,27 @@ mod tests {
         assert_eq!((previous.publication.data, previous.previous), (Payload::from("b"), Payload::from("a")));
     }
 
+    #[test]
+    fn what_is_carried_is_a_push_of_the_client_protocol() {
+        let publication =
+            Publication { data: Payload::from("{}"), time: 1, delta: true, ..Publication::default() };
+        for (carried, bytes) in [
+            (Carried::from(publication), &b"\x12\x01c\x22\x08\x22\x02{}\x40\x01\x48\x01"[..]),
+            (Carried::Join(info()), b"\x12\x01c\x2a"),
+            (Carried::Leave(info()), b"\x12\x01c\x32"),
+        ] {
+            let encoded = encode_push("c", &carried);
+            assert!(encoded.starts_with(bytes), "{encoded:?}");
+            assert_eq!(decode_push(encoded.into()), Ok((Channel::from("c"), carried)));
+        }
+        assert_eq!(decode_push(Bytes::from_static(b"\x12\x01c")), Err(DecodeError::Hollow));
+        assert!(decode_push(Bytes::from_static(b"{}")).is_err());
+    }
+
     proptest! {
         #[test]
         fn no_bytes_do_harm(bytes: Vec<u8>) {
+            let _ = decode_push(Bytes::from(bytes.clone()));
             let _ = decode_publication(Bytes::from(bytes.clone()));
             let _ = decode_info(Bytes::from(bytes));
         }

@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | `memory` | [`memory`]: the embedded engine | yes |
 //! | `persistence` | streams of the embedded engine in a file | |
+//! | `nats` | [`nats`]: NATS as a broker, and as the way between nodes | |
 //! | `websocket` | [`websocket`]: connections over WebSocket | yes |
 //! | `http` | [`http`]: connections over HTTP streaming and server-sent events | |
 //! | `grpc` | [`grpc`]: the unidirectional GRPC stream | |
@@ -14,6 +15,7 @@
 //! | `auth` | [`auth`]: connection and subscription tokens | |
 //! | `access` | [`access`]: namespaces and permissions as hooks | |
 //! | `api` | [`api`]: the server API as a tower service | |
+//! | `api-grpc` | the server API over GRPC | |
 //! | `proxy` | [`proxy`]: hooks that ask a backend over HTTP or GRPC | |
 //! | `full` | all of them | |
 //!
@@ -51,6 +53,8 @@ pub use tourbillon_auth as auth;
 pub use tourbillon_broker as broker;
 #[cfg(feature = "memory")]
 pub use tourbillon_broker_memory as memory;
+#[cfg(feature = "nats")]
+pub use tourbillon_broker_nats as nats;
 pub use tourbillon_node::{self as node, *};
 pub use tourbillon_protocol as protocol;
 #[cfg(feature = "proxy")]

@@ -19,6 +19,7 @@ pub struct Listeners {
     pub(crate) external: Socket,
     pub(crate) internal: Option<Socket>,
     pub(crate) uni_grpc: Option<TcpListener>,
+    pub(crate) grpc_api: Option<TcpListener>,
     pub(crate) http3: Option<UdpSocket>,
 }
 
@@ -62,7 +63,7 @@ impl Listeners {
             Some(place) => Some(bind(place, &mut inherited).await?),
             None => None,
         };
-        Ok(Self { external, internal, uni_grpc: None, http3: None })
+        Ok(Self { external, internal, uni_grpc: None, grpc_api: None, http3: None })
     }
 
     /// Binds the port of the unidirectional GRPC stream, too. Without it the stream is not there.
@@ -78,6 +79,21 @@ impl Listeners {
     pub async fn with_uni_grpc(self, address: SocketAddr) -> io::Result<Self> {
         let bound = bind_tcp(address).map_err(|error| at(&Place::Tcp(address), &error))?;
         Ok(Self { uni_grpc: Some(bound), ..self })
+    }
+
+    /// Binds the port of the API over GRPC, too. Without it that API is not there.
+    ///
+    /// # Errors
+    ///
+    /// The address that cannot be bound, named in the message.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes what was bound.
+    #[expect(clippy::unused_async, reason = "it is asked like `bind`")]
+    pub async fn with_grpc_api(self, address: SocketAddr) -> io::Result<Self> {
+        let bound = bind_tcp(address).map_err(|error| at(&Place::Tcp(address), &error))?;
+        Ok(Self { grpc_api: Some(bound), ..self })
     }
 
     /// Binds the UDP port for HTTP/3, too, which has the number of the TCP port for clients.
@@ -105,6 +121,15 @@ impl Listeners {
     /// The operating system's.
     pub fn uni_grpc_address(&self) -> io::Result<Option<SocketAddr>> {
         self.uni_grpc.as_ref().map(TcpListener::local_addr).transpose()
+    }
+
+    /// Where the API over GRPC is, if it is.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub fn grpc_api_address(&self) -> io::Result<Option<SocketAddr>> {
+        self.grpc_api.as_ref().map(TcpListener::local_addr).transpose()
     }
 
     /// The TCP address that clients connect to.

@@ -21,6 +21,7 @@ pub(crate) struct Server {
     pub(crate) external: SocketAddr,
     pub(crate) internal: Option<SocketAddr>,
     pub(crate) uni_grpc: Option<SocketAddr>,
+    pub(crate) grpc_api: Option<SocketAddr>,
     pub(crate) node: Node,
     pub(crate) options: Options,
     pub(crate) reload: Reload,
@@ -67,21 +68,25 @@ pub(crate) async fn start_on(
     }
     let settings = Settings::new(&options).expect("sound options");
     let mut listeners = Listeners::bind(&listeners).await.expect("free ports");
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    if settings.grpc_api.is_some() {
+        listeners = listeners.with_grpc_api(any).await.expect("a free port");
+    }
     if settings.uni_grpc.is_some() {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
         listeners = listeners.with_uni_grpc(any).await.expect("a free port");
     }
     if settings.ports.http3 {
         listeners = listeners.with_http3().await.expect("a free port");
     }
     let uni_grpc = listeners.uni_grpc_address().expect("an address");
+    let grpc_api = listeners.grpc_api_address().expect("an address");
     let external = listeners.external_address().expect("an address");
     let internal = listeners.internal_address().expect("an address");
     let dev = dev.then(|| Dev::new(&options, external));
     let app = App::build(settings, listeners, dev).expect("a sound server");
     let (node, reload, stop) = (app.node().clone(), app.reload(), CancellationToken::new());
     let running = tokio::spawn(app.run(stop.clone()));
-    Server { external, internal, uni_grpc, node, options, reload, stop, running }
+    Server { external, internal, uni_grpc, grpc_api, node, options, reload, stop, running }
 }
 
 impl Server {

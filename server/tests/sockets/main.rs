@@ -12,6 +12,7 @@ mod deadlines;
 mod dev;
 mod doors;
 mod frames;
+mod grpc_api;
 mod harness;
 mod http;
 mod http2;

@@ -94,6 +94,13 @@ fn options_that_do_not_go_together_are_refused() {
             expect!["uni_grpc.tls.cert_pem: must be set"],
         ),
         (
+            r#"{"grpc_api":{"enabled":true,"address":"nowhere","error_mode":"http","tls":{"enabled":true}}}"#,
+            expect![[r#"
+                grpc_api.tls.cert_pem: must be set
+                grpc_api.address: "nowhere" is not an IP address
+                grpc_api.error_mode: "http" must be empty or "transport""#]],
+        ),
+        (
             r#"{"http_server":{"address":"unix:"}}"#,
             expect!["http_server.address: a Unix socket needs a path"],
         ),
@@ -175,4 +182,21 @@ fn h2c_is_for_clients_and_without_tls() {
 fn a_unix_socket_needs_no_trusted_networks() {
     let file = r#"{"http_server":{"address":"unix:a.sock","proxy_protocol":{"enabled":true}}}"#;
     assert_eq!(ports(file).proxy_protocol, Some(Networks::default()));
+}
+
+/// API-08, HID-82.
+#[test]
+fn an_open_api_over_grpc_is_told_of() {
+    let warned = |file: &str| {
+        let settings = Settings::new(&Sources::json(file).taken().options).expect("sound options");
+        settings.warnings.into_iter().filter(|warning| warning.starts_with("grpc_api.")).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        warned(r#"{"grpc_api":{"enabled":true,"port":10001}}"#),
+        [
+            "grpc_api.key is not set: everybody who reaches port 10001 may publish, disconnect and ask as the backend does"
+        ]
+    );
+    assert!(warned(r#"{"grpc_api":{"enabled":true,"key":"k"}}"#).is_empty());
+    assert!(warned("{}").is_empty(), "it is off");
 }

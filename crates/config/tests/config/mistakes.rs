@@ -388,10 +388,7 @@ fn what_is_not_there_yet_is_refused() {
             graphite.enabled: an option of Centrifugo that is not implemented yet (in FILE)
             graphite.host: an option of Centrifugo that is not implemented yet (in FILE)"#]],
         ),
-        (
-            r#"{"grpc_api":{"enabled":true}}"#,
-            expect!["grpc_api.enabled: an option of Centrifugo that is not implemented yet (in FILE)"],
-        ),
+        (r#"{"grpc_api":{"enabled":true}}"#, expect![""]),
         (
             r#"{"proxies":[{"name":"p"}]}"#,
             expect!["proxies: an option of Centrifugo that is not implemented yet (in FILE)"],
@@ -428,7 +425,7 @@ fn what_has_no_effect_is_a_warning() {
         r#"{
         "admin": {"enabled": false, "password": "x", "secret": "y"},
         "engine": {"redis": {"address": "redis://10.0.0.1:6379"}},
-        "grpc_api": {"port": 10001},
+        "broker": {"redisnats": {"nats": {"prefix": "x"}}},
         "usage_stats": {"disabled": true},
         "websocket": {"read_buffer_size": 512}
     }"#,
@@ -437,8 +434,8 @@ fn what_has_no_effect_is_a_warning() {
     expect![[r#"
         admin.password has no effect: its feature is off, and not implemented yet
         admin.secret has no effect: its feature is off, and not implemented yet
+        broker.redisnats.nats.prefix has no effect: its feature is off, and not implemented yet
         engine.redis.address has no effect: its feature is off, and not implemented yet
-        grpc_api.port has no effect: its feature is off, and not implemented yet
         usage_stats.disabled has no effect: this server sends no usage statistics
         websocket.read_buffer_size has no effect: connections hold no read buffer"#]]
     .assert_eq(&warnings.join("\n"));

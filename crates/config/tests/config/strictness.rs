@@ -84,10 +84,10 @@ fn a_flag_makes_the_variable_not_count() {
 
 #[test]
 fn the_switch_of_a_feature_counts_wherever_it_is() {
-    let file = r#"{"admin":{"password":"secret"},"grpc_api":{"port":10001,"enabled":"true"}}"#;
+    let file = r#"{"admin":{"password":"secret"},"debug":{"handler_prefix":"/d","enabled":"true"}}"#;
     Sources::json(file).variables(&[("CENTRIFUGO_ADMIN_ENABLED", "true")]).refused(expect![[r#"
-        grpc_api.enabled: an option of Centrifugo that is not implemented yet (in FILE)
-        grpc_api.port: an option of Centrifugo that is not implemented yet (in FILE)
+        debug.enabled: an option of Centrifugo that is not implemented yet (in FILE)
+        debug.handler_prefix: an option of Centrifugo that is not implemented yet (in FILE)
         admin.enabled: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_ADMIN_ENABLED)"#]]);
 }
 

@@ -119,10 +119,10 @@ fn what_asks_for_nothing_is_taken_silently() {
 
 #[test]
 fn what_belongs_to_a_feature_that_is_off_is_a_warning() {
-    let variables = [("CENTRIFUGO_ADMIN_PASSWORD", "secret"), ("CENTRIFUGO_GRPC_API_PORT", "10001")];
+    let variables = [("CENTRIFUGO_ADMIN_PASSWORD", "secret"), ("CENTRIFUGO_DEBUG_HANDLER_PREFIX", "/d")];
     expect![[r#"
         admin.password has no effect: its feature is off, and not implemented yet
-        grpc_api.port has no effect: its feature is off, and not implemented yet"#]]
+        debug.handler_prefix has no effect: its feature is off, and not implemented yet"#]]
     .assert_eq(&taken(&variables).warnings.join("\n"));
 }
 

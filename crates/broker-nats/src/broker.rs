@@ -1,0 +1,225 @@
+//! Publish and subscribe.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use tourbillon_broker::{
+    Attempt, Broker, BrokerError, Capabilities, EventSink, Parts, Publish, PublishOptions, Published, Stop,
+};
+use tourbillon_protocol::stored::{Carried, decode_push, encode_push};
+use tourbillon_types::{Channel, ClientInfo, Publication, SystemClock};
+
+use crate::client::{Client, Receive};
+use crate::config::NatsConfig;
+use crate::control::NatsControl;
+use crate::subjects::{Impossible, Subjects, is_pattern};
+
+/// A broker over NATS, which brings the way to the other nodes along. It keeps no streams.
+///
+/// # Delivery
+///
+/// A publication is handed to NATS and forgotten: it arrives once or, where a connection breaks, not at all. While there
+/// is no connection, publishing and subscribing fail at once with a [transient](BrokerError::is_transient) error.
+/// Connections are made again for as long as the broker runs, and then have all subscriptions again.
+///
+/// # Patterns
+///
+/// With [`NatsConfig::allow_wildcards`], a subscription to a channel such as `news.*` gets the publications of all channels
+/// that NATS finds in it, each with its own [`channel`](Publication::channel) (NATS-04). Joins and leaves are those of the
+/// channel of that very name.
+#[derive(Debug)]
+pub struct NatsBroker {
+    client: Client<Channels>,
+    control: Arc<NatsControl>,
+    raw: bool,
+}
+
+#[derive(Debug)]
+struct Channels {
+    subjects: Subjects,
+    raw: bool,
+    events: OnceLock<EventSink>,
+}
+
+impl From<Impossible> for BrokerError {
+    fn from(Impossible(why): Impossible) -> Self {
+        Self::invalid(why)
+    }
+}
+
+impl Receive for Channels {
+    fn subject(&self, name: &str) -> String {
+        // Names are looked at before they get here.
+        self.subjects.to_subscribe(name).unwrap_or_default()
+    }
+
+    fn message(&self, name: &Channel, subject: &Bytes, payload: Bytes) {
+        let Some(events) = self.events.get() else { return };
+        if self.raw {
+            let publication = Publication {
+                channel: self.concrete(name, subject),
+                // What it pins is gone with it.
+                data: payload.into(),
+                ..Publication::default()
+            };
+            events.publication(name, Arc::new(publication));
+            return;
+        }
+        let (channel, carried) = match decode_push(payload) {
+            Ok(push) => push,
+            Err(error) => {
+                tracing::error!(channel = %name, %error, "a message of NATS is not what nodes send");
+                return;
+            }
+        };
+        match carried {
+            Carried::Publication(stored) => {
+                let (mut publication, previous) = (stored.publication, stored.previous);
+                publication.channel = self.concrete(name, subject);
+                if !std::mem::take(&mut publication.delta) {
+                    return events.publication(name, Arc::new(publication));
+                }
+                let previous = (!previous.is_empty())
+                    .then(|| Arc::new(Publication { data: previous, ..Publication::default() }));
+                events.delta_publication(name, Arc::new(publication), previous);
+            }
+            Carried::Join(info) if channel == *name => events.join(name, Arc::new(info)),
+            Carried::Leave(info) if channel == *name => events.leave(name, Arc::new(info)),
+            // Of one of the channels of a pattern.
+            Carried::Join(_) | Carried::Leave(_) => {}
+            _ => tracing::debug!(channel = %name, "a message of NATS says what this release does not know"),
+        }
+    }
+
+    fn back(&self) {
+        if let Some(events) = self.events.get() {
+            events.position_lost(None);
+        }
+    }
+}
+
+impl Channels {
+    /// The channel of a publication, where what was subscribed to is a pattern (NATS-04).
+    fn concrete(&self, name: &Channel, subject: &Bytes) -> Option<Channel> {
+        if !is_pattern(name) {
+            return None;
+        }
+        let subject = std::str::from_utf8(subject).ok()?;
+        self.subjects.channel_of(subject).map(Channel::from)
+    }
+}
+
+impl NatsBroker {
+    /// A broker. Nothing is connected yet: [`run`](Broker::run) does that.
+    #[must_use]
+    pub fn new(config: NatsConfig) -> Self {
+        let raw = config.raw.is_some();
+        let channels = Channels { subjects: Subjects::new(&config), raw, events: OnceLock::new() };
+        let control = Arc::new(NatsControl::new(config.clone()));
+        Self { client: Client::new(config, true, channels), control, raw }
+    }
+
+    /// Returns once there is a connection.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn connected(&self) {
+        self.client.connected().await;
+    }
+
+    /// The subject and the payload of a publication.
+    fn message(&self, publish: &Publish) -> Result<(String, Bytes), BrokerError> {
+        let Publish { channel, data, options } = publish;
+        let PublishOptions { info, tags, history, version, delta, .. } = options;
+        if history.is_some() {
+            return Err(BrokerError::unsupported("NATS keeps no streams"));
+        }
+        if *version != 0 {
+            return Err(BrokerError::unsupported("NATS keeps no versions"));
+        }
+        let subject = self.client.receive().subjects.to_publish(channel)?;
+        if self.raw {
+            return Ok((subject, data.bytes().clone()));
+        }
+        let publication = Publication {
+            data: data.clone(),
+            info: info.clone(),
+            tags: tags.clone(),
+            delta: *delta,
+            time: SystemClock::unix_millis(),
+            ..Publication::default()
+        };
+        Ok((subject, encode_push(channel, &Carried::from(publication)).into()))
+    }
+
+    async fn tell(&self, channel: &Channel, carried: Carried) -> Result<(), BrokerError> {
+        if self.raw {
+            return Err(BrokerError::unsupported("joins and leaves, as publications are bare data"));
+        }
+        // To a pattern too, if somebody is subscribed to it: it is a channel of that name then.
+        let subject = self.client.receive().subjects.to_subscribe(channel)?;
+        self.client.publish(&subject, &encode_push(channel, &carried)).await
+    }
+}
+
+impl Broker for NatsBroker {
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = Capabilities::default();
+        capabilities.multi_node = true;
+        capabilities.needs_interest = true;
+        capabilities.join_leave = !self.raw;
+        capabilities
+    }
+
+    fn parts(self: Arc<Self>) -> Parts {
+        let mut parts = Parts::default();
+        parts.control = Some(self.control.clone());
+        parts
+    }
+
+    fn publish_now(&self, publish: Publish) -> Attempt {
+        let sent =
+            self.message(&publish).map(|(subject, payload)| self.client.try_publish(&subject, &payload));
+        match sent {
+            Ok(Some(Ok(()))) => Attempt::Done(Ok(Published::default())),
+            Ok(None) => Attempt::Later(publish),
+            Ok(Some(Err(error))) | Err(error) => Attempt::Done(Err(error)),
+        }
+    }
+
+    async fn publish(&self, publish: Publish) -> Result<Published, BrokerError> {
+        let (subject, payload) = self.message(&publish)?;
+        self.client.publish(&subject, &payload).await?;
+        Ok(Published::default())
+    }
+
+    async fn publish_join(&self, channel: &Channel, info: Arc<ClientInfo>) -> Result<(), BrokerError> {
+        self.tell(channel, Carried::Join(ClientInfo::clone(&info))).await
+    }
+
+    async fn publish_leave(&self, channel: &Channel, info: Arc<ClientInfo>) -> Result<(), BrokerError> {
+        self.tell(channel, Carried::Leave(ClientInfo::clone(&info))).await
+    }
+
+    async fn subscribe(&self, channels: &[Channel]) -> Result<(), BrokerError> {
+        for channel in channels {
+            self.client.receive().subjects.to_subscribe(channel)?;
+        }
+        self.client.subscribe(channels).await
+    }
+
+    async fn unsubscribe(&self, channels: &[Channel]) -> Result<(), BrokerError> {
+        self.client.unsubscribe(channels);
+        Ok(())
+    }
+
+    fn attach(&self, events: EventSink) {
+        let _ = self.client.receive().events.set(events);
+    }
+
+    async fn run(&self, stop: Stop) -> Result<(), BrokerError> {
+        self.client.run(stop).await;
+        Ok(())
+    }
+}
