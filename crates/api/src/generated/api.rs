@@ -174,7 +174,7 @@ pub struct BroadcastResult {
     #[prost(message, repeated, tag = "1")]
     pub responses: ::prost::alloc::vec::Vec<PublishResponse>,
 }
-/// A condition on labels of connections. The server has none; whoever asks by one is told so.
+/// A condition on labels of connections: a comparison, or what combines several.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FilterNode {
     #[prost(string, tag = "1")]
