@@ -25,6 +25,7 @@ use tower_service::Service;
 
 use crate::command::{ApiCommand, ApiError, ApiReply};
 use crate::http::{ERROR_MODE, Unread, read, same};
+use crate::metrics::Protocol;
 use crate::service::ApiService;
 
 #[rustfmt::skip]
@@ -216,7 +217,7 @@ impl GrpcApi {
     #[must_use]
     pub fn new(service: ApiService, config: GrpcApiConfig) -> Self {
         let reflection = if config.reflection { Reflection::new() } else { None };
-        Self { service, config: Arc::new(config), reflection }
+        Self { service: service.over(Protocol::Grpc), config: Arc::new(config), reflection }
     }
 
     /// Answers a call of a method.
