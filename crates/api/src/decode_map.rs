@@ -45,20 +45,12 @@ impl WireMapPublish<'_> {
     pub(crate) fn into_command(self, body: &Bytes) -> Result<ApiCommand, DecodeError> {
         let has_stream_data = self.stream_data.is_some_and(|data| data.get() != "null")
             || self.b64stream_data.is_some_and(|data| !data.is_empty());
-        if has_stream_data {
-            return Ok(unavailable("stream_data"));
+        if let Some(field) = absent_yet(has_stream_data, self.score.unwrap_or_default()) {
+            return Ok(unavailable(field));
         }
-        if self.score.unwrap_or_default() != 0 {
-            return Ok(unavailable("score"));
-        }
-        let mode = match self.key_mode.as_deref().unwrap_or_default() {
-            "" => KeyMode::Replace,
-            "if_new" => KeyMode::IfNew,
-            "if_exists" => KeyMode::IfExists,
-            _ => {
-                let why = "key_mode must be empty, if_new or if_exists";
-                return Ok(ApiCommand::Refused(ApiError::BAD_REQUEST.with_message(why)));
-            }
+        let mode = match key_mode(self.key_mode.as_deref().unwrap_or_default()) {
+            Ok(mode) => mode,
+            Err(why) => return Ok(ApiCommand::Refused(why)),
         };
         let content = Content {
             data: payload(body, "data", self.data, self.b64data.as_deref())?,
@@ -72,6 +64,24 @@ impl WireMapPublish<'_> {
         let channel = Channel::from(self.channel.unwrap_or_default());
         let key = Arc::from(self.key.unwrap_or_default());
         Ok(ApiCommand::MapPublish(MapPublish { channel, key, content, mode }))
+    }
+}
+
+/// What of a publication into a keyed channel is not there yet.
+pub(crate) fn absent_yet(has_stream_data: bool, score: i64) -> Option<&'static str> {
+    if has_stream_data {
+        return Some("stream_data");
+    }
+    (score != 0).then_some("score")
+}
+
+/// On which condition a key is set.
+pub(crate) fn key_mode(text: &str) -> Result<KeyMode, ApiError> {
+    match text {
+        "" => Ok(KeyMode::Replace),
+        "if_new" => Ok(KeyMode::IfNew),
+        "if_exists" => Ok(KeyMode::IfExists),
+        _ => Err(ApiError::BAD_REQUEST.with_message("key_mode must be empty, if_new or if_exists")),
     }
 }
 
@@ -124,7 +134,10 @@ impl WireMapReadState {
         ApiCommand::MapReadState(MapReadState {
             channel: Channel::from(self.channel.unwrap_or_default()),
             query,
-            revision: place(self.revision_offset, self.revision_epoch),
+            revision: place(
+                self.revision_offset.unwrap_or_default(),
+                self.revision_epoch.as_deref().unwrap_or_default(),
+            ),
         })
     }
 }
@@ -145,7 +158,8 @@ pub(crate) struct WireMapReadStream {
 
 impl WireMapReadStream {
     pub(crate) fn into_command(self) -> ApiCommand {
-        let since = place(self.since_offset, self.since_epoch);
+        let since =
+            place(self.since_offset.unwrap_or_default(), self.since_epoch.as_deref().unwrap_or_default());
         let (limit, reverse) = (self.limit.unwrap_or_default(), self.reverse.unwrap_or_default());
         let channel = Channel::from(self.channel.unwrap_or_default());
         ApiCommand::MapReadStream(History { channel, query: HistoryQuery::of_api(since, limit, reverse) })
@@ -153,8 +167,7 @@ impl WireMapReadStream {
 }
 
 /// A place, where one is given.
-fn place(offset: Option<u64>, epoch: Option<String>) -> Option<StreamPosition> {
-    let (offset, epoch) = (offset.unwrap_or_default(), epoch.unwrap_or_default());
+pub(crate) fn place(offset: u64, epoch: &str) -> Option<StreamPosition> {
     let is_given = offset != 0 || !epoch.is_empty();
-    is_given.then(|| StreamPosition { offset, epoch: Epoch::from(epoch.as_str()) })
+    is_given.then(|| StreamPosition { offset, epoch: Epoch::from(epoch) })
 }

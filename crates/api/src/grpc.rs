@@ -143,6 +143,12 @@ methods! {
     "BlockUser" BlockUserRequest BlockUserResponse block_user;
     "UnblockUser" UnblockUserRequest UnblockUserResponse unblock_user;
     "RevokeToken" RevokeTokenRequest RevokeTokenResponse revoke_token;
+    "MapPublish" MapPublishRequest MapPublishResponse map_publish;
+    "MapRemove" MapRemoveRequest MapRemoveResponse map_remove;
+    "MapReadState" MapReadStateRequest MapReadStateResponse map_read_state;
+    "MapReadStream" MapReadStreamRequest MapReadStreamResponse map_read_stream;
+    "MapStats" MapStatsRequest MapStatsResponse map_stats;
+    "MapClear" MapClearRequest MapClearResponse map_clear;
     "InvalidateUserTokens" InvalidateUserTokensRequest InvalidateUserTokensResponse invalidate_user_tokens;
 }
 

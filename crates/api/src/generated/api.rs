@@ -37,6 +37,18 @@ pub struct Command {
     pub revoke_token: ::core::option::Option<RevokeTokenRequest>,
     #[prost(message, optional, tag = "24")]
     pub invalidate_user_tokens: ::core::option::Option<InvalidateUserTokensRequest>,
+    #[prost(message, optional, tag = "36")]
+    pub map_publish: ::core::option::Option<MapPublishRequest>,
+    #[prost(message, optional, tag = "37")]
+    pub map_remove: ::core::option::Option<MapRemoveRequest>,
+    #[prost(message, optional, tag = "38")]
+    pub map_read_state: ::core::option::Option<MapReadStateRequest>,
+    #[prost(message, optional, tag = "39")]
+    pub map_read_stream: ::core::option::Option<MapReadStreamRequest>,
+    #[prost(message, optional, tag = "40")]
+    pub map_stats: ::core::option::Option<MapStatsRequest>,
+    #[prost(message, optional, tag = "41")]
+    pub map_clear: ::core::option::Option<MapClearRequest>,
 }
 /// Why something failed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -85,6 +97,18 @@ pub struct Reply {
     pub revoke_token: ::core::option::Option<RevokeTokenResult>,
     #[prost(message, optional, tag = "24")]
     pub invalidate_user_tokens: ::core::option::Option<InvalidateUserTokensResult>,
+    #[prost(message, optional, tag = "36")]
+    pub map_publish: ::core::option::Option<MapPublishResult>,
+    #[prost(message, optional, tag = "37")]
+    pub map_remove: ::core::option::Option<MapRemoveResult>,
+    #[prost(message, optional, tag = "38")]
+    pub map_read_state: ::core::option::Option<MapReadStateResult>,
+    #[prost(message, optional, tag = "39")]
+    pub map_read_stream: ::core::option::Option<MapReadStreamResult>,
+    #[prost(message, optional, tag = "40")]
+    pub map_stats: ::core::option::Option<MapStatsResult>,
+    #[prost(message, optional, tag = "41")]
+    pub map_clear: ::core::option::Option<MapClearResult>,
 }
 /// Several commands, one after the other or at the same time.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -610,3 +634,199 @@ pub struct InvalidateUserTokensResponse {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InvalidateUserTokensResult {}
+/// Sets a key of a keyed channel; key_mode: empty, if_new or if_exists.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MapPublishRequest {
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub key: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub data: ::prost::bytes::Bytes,
+    #[prost(string, tag = "4")]
+    pub b64data: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "5")]
+    pub stream_data: ::prost::bytes::Bytes,
+    #[prost(string, tag = "6")]
+    pub b64stream_data: ::prost::alloc::string::String,
+    #[prost(btree_map = "string, string", tag = "7")]
+    pub tags:
+        ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    #[prost(string, tag = "8")]
+    pub idempotency_key: ::prost::alloc::string::String,
+    #[prost(bool, tag = "9")]
+    pub delta: bool,
+    #[prost(uint64, tag = "10")]
+    pub version: u64,
+    #[prost(string, tag = "11")]
+    pub version_epoch: ::prost::alloc::string::String,
+    #[prost(int64, tag = "12")]
+    pub score: i64,
+    #[prost(string, tag = "13")]
+    pub key_mode: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MapPublishResponse {
+    #[prost(message, optional, tag = "1")]
+    pub error: ::core::option::Option<Error>,
+    #[prost(message, optional, tag = "2")]
+    pub result: ::core::option::Option<MapPublishResult>,
+}
+/// Where the channel's stream is then, and why nothing was changed, if so.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MapPublishResult {
+    #[prost(uint64, tag = "1")]
+    pub offset: u64,
+    #[prost(string, tag = "2")]
+    pub epoch: ::prost::alloc::string::String,
+    #[prost(bool, tag = "3")]
+    pub suppressed: bool,
+    #[prost(string, tag = "4")]
+    pub suppress_reason: ::prost::alloc::string::String,
+}
+/// Removes a key of a keyed channel.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MapRemoveRequest {
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub key: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub idempotency_key: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MapRemoveResponse {
+    #[prost(message, optional, tag = "1")]
+    pub error: ::core::option::Option<Error>,
+    #[prost(message, optional, tag = "2")]
+    pub result: ::core::option::Option<MapRemoveResult>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MapRemoveResult {
+    #[prost(uint64, tag = "1")]
+    pub offset: u64,
+    #[prost(string, tag = "2")]
+    pub epoch: ::prost::alloc::string::String,
+    #[prost(bool, tag = "3")]
+    pub suppressed: bool,
+    #[prost(string, tag = "4")]
+    pub suppress_reason: ::prost::alloc::string::String,
+}
+/// What a keyed channel holds: a page of it, or one key. The revision is where the page before was read.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MapReadStateRequest {
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub cursor: ::prost::alloc::string::String,
+    #[prost(int32, tag = "3")]
+    pub limit: i32,
+    #[prost(string, tag = "4")]
+    pub key: ::prost::alloc::string::String,
+    #[prost(bool, tag = "5")]
+    pub asc: bool,
+    #[prost(uint64, tag = "6")]
+    pub revision_offset: u64,
+    #[prost(string, tag = "7")]
+    pub revision_epoch: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MapReadStateResponse {
+    #[prost(message, optional, tag = "1")]
+    pub error: ::core::option::Option<Error>,
+    #[prost(message, optional, tag = "2")]
+    pub result: ::core::option::Option<MapReadStateResult>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MapReadStateResult {
+    #[prost(message, repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<MapEntry>,
+    #[prost(uint64, tag = "2")]
+    pub offset: u64,
+    #[prost(string, tag = "3")]
+    pub epoch: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub cursor: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MapEntry {
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub data: ::prost::bytes::Bytes,
+    #[prost(btree_map = "string, string", tag = "3")]
+    pub tags:
+        ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    #[prost(uint64, tag = "4")]
+    pub offset: u64,
+    #[prost(int64, tag = "5")]
+    pub score: i64,
+    #[prost(bool, tag = "6")]
+    pub removed: bool,
+    /// In milliseconds since 1970 UTC.
+    #[prost(int64, tag = "7")]
+    pub time: i64,
+}
+/// How a keyed channel came to hold it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MapReadStreamRequest {
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub since_offset: u64,
+    #[prost(string, tag = "3")]
+    pub since_epoch: ::prost::alloc::string::String,
+    #[prost(int32, tag = "4")]
+    pub limit: i32,
+    #[prost(bool, tag = "5")]
+    pub reverse: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MapReadStreamResponse {
+    #[prost(message, optional, tag = "1")]
+    pub error: ::core::option::Option<Error>,
+    #[prost(message, optional, tag = "2")]
+    pub result: ::core::option::Option<MapReadStreamResult>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MapReadStreamResult {
+    #[prost(message, repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<MapEntry>,
+    #[prost(uint64, tag = "2")]
+    pub offset: u64,
+    #[prost(string, tag = "3")]
+    pub epoch: ::prost::alloc::string::String,
+}
+/// How many keys a keyed channel has.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MapStatsRequest {
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MapStatsResponse {
+    #[prost(message, optional, tag = "1")]
+    pub error: ::core::option::Option<Error>,
+    #[prost(message, optional, tag = "2")]
+    pub result: ::core::option::Option<MapStatsResult>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MapStatsResult {
+    #[prost(int32, tag = "1")]
+    pub num_keys: i32,
+}
+/// Removes all keys of a keyed channel.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MapClearRequest {
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MapClearResponse {
+    #[prost(message, optional, tag = "1")]
+    pub error: ::core::option::Option<Error>,
+    #[prost(message, optional, tag = "2")]
+    pub result: ::core::option::Option<MapClearResult>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MapClearResult {}

@@ -1,7 +1,7 @@
 //! Replies to messages.
 
-use tourbillon_node::{Member, NodeInfo, Page, Published};
-use tourbillon_types::{ClientInfo, Publication};
+use tourbillon_node::{MapChanged, Member, NodeInfo, Page, Published};
+use tourbillon_types::{ClientInfo, Publication, StreamPosition};
 
 use super::{Outcome, wire};
 use crate::command::{ApiError, ApiReply};
@@ -57,17 +57,76 @@ impl From<Outcome> for wire::Reply {
             Ok(ApiReply::InvalidateUserTokens) => {
                 Self { invalidate_user_tokens: Some(wire::InvalidateUserTokensResult {}), ..none }
             }
-            // No message asks for these within another.
-            Ok(ApiReply::Explain(_) | ApiReply::Batch(_)) => {
-                Self { error: Some(ApiError::INTERNAL.into()), ..none }
+            Ok(keyed) => of_keyed(keyed),
+        }
+    }
+}
+
+/// What is told of keyed channels.
+fn of_keyed(reply: ApiReply) -> wire::Reply {
+    let none = wire::Reply::default();
+    match reply {
+        ApiReply::MapPublish(changed) => {
+            let MapChanged { position, suppressed, .. } = changed;
+            let (offset, epoch) = place(&position);
+            let suppress_reason = suppressed.map_or("", |why| why.as_str()).to_owned();
+            let suppressed = suppressed.is_some();
+            let result = wire::MapPublishResult { offset, epoch, suppressed, suppress_reason };
+            wire::Reply { map_publish: Some(result), ..none }
+        }
+        ApiReply::MapRemove(changed) => {
+            let MapChanged { position, suppressed, .. } = changed;
+            let (offset, epoch) = place(&position);
+            let suppress_reason = suppressed.map_or("", |why| why.as_str()).to_owned();
+            let suppressed = suppressed.is_some();
+            let result = wire::MapRemoveResult { offset, epoch, suppressed, suppress_reason };
+            wire::Reply { map_remove: Some(result), ..none }
+        }
+        ApiReply::MapReadState(page) => {
+            let entries = page.entries.iter().map(|entry| (&**entry).into()).collect();
+            let (offset, epoch) = place(&page.position);
+            let result = wire::MapReadStateResult { entries, offset, epoch, cursor: page.cursor };
+            wire::Reply { map_read_state: Some(result), ..none }
+        }
+        ApiReply::MapReadStream(page) => {
+            let entries = page.publications.iter().map(|change| (&**change).into()).collect();
+            let (offset, epoch) = place(&page.position);
+            wire::Reply {
+                map_read_stream: Some(wire::MapReadStreamResult { entries, offset, epoch }),
+                ..none
             }
         }
+        ApiReply::MapStats(stats) => {
+            let num_keys = i32::try_from(stats.keys).unwrap_or(i32::MAX);
+            wire::Reply { map_stats: Some(wire::MapStatsResult { num_keys }), ..none }
+        }
+        ApiReply::MapClear => wire::Reply { map_clear: Some(wire::MapClearResult {}), ..none },
+        // No message asks for the rest within another.
+        _ => wire::Reply { error: Some(ApiError::INTERNAL.into()), ..none },
     }
 }
 
 /// What is counted in memory fits.
 fn number(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn place(position: &StreamPosition) -> (u64, String) {
+    (position.offset, position.epoch.as_str().to_owned())
+}
+
+impl From<&Publication> for wire::MapEntry {
+    fn from(publication: &Publication) -> Self {
+        Self {
+            key: publication.key.as_deref().unwrap_or_default().to_owned(),
+            data: publication.data.bytes().clone(),
+            tags: publication.tags.as_deref().cloned().unwrap_or_default(),
+            offset: publication.offset,
+            score: publication.score,
+            removed: publication.removed,
+            time: publication.time,
+        }
+    }
 }
 
 impl From<Published> for wire::PublishResult {

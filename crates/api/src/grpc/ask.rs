@@ -7,14 +7,16 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use tourbillon_node::{HistoryQuery, Target};
-use tourbillon_types::{Channel, Disconnect, Epoch, Payload, StreamPosition, TagFilter, UserId};
+use tourbillon_types::{Channel, Disconnect, Epoch, MapQuery, Payload, StreamPosition, TagFilter, UserId};
 
 use super::{Asks, Outcome, wire};
 use crate::command::{
     ApiCommand, ApiError, ApiReply, Batch, BlockUser, Broadcast, Channels, Content, DisconnectUser, History,
-    InvalidateUserTokens, Overrides, Publish, Refresh, RevokeToken, Rpc, Subscribe, Unsubscribe,
+    InvalidateUserTokens, MapPublish, MapReadState, MapRemove, Overrides, Publish, Refresh, RevokeToken, Rpc,
+    Subscribe, Unsubscribe,
 };
 use crate::decode::{self, reason, unavailable};
+use crate::decode_map::{absent_yet, key_mode, place};
 
 impl Asks for wire::BatchRequest {
     type Answer = wire::BatchResponse;
@@ -62,6 +64,20 @@ impl From<wire::Command> for ApiCommand {
                 Self::RevokeToken(RevokeToken { uid: asked.uid, expire_at: time(asked.expire_at) })
             }
             wire::Command { invalidate_user_tokens: Some(asked), .. } => asked.read(),
+            wire::Command { map_publish: Some(asked), .. } => or_refused(asked.read()),
+            wire::Command { map_remove: Some(asked), .. } => Self::MapRemove(MapRemove {
+                channel: asked.channel.into(),
+                key: asked.key.into(),
+                idempotency_key: asked.idempotency_key,
+            }),
+            wire::Command { map_read_state: Some(asked), .. } => asked.read(),
+            wire::Command { map_read_stream: Some(asked), .. } => {
+                let since = place(asked.since_offset, &asked.since_epoch);
+                let query = HistoryQuery::of_api(since, asked.limit, asked.reverse);
+                Self::MapReadStream(History { channel: asked.channel.into(), query })
+            }
+            wire::Command { map_stats: Some(asked), .. } => Self::MapStats(asked.channel.into()),
+            wire::Command { map_clear: Some(asked), .. } => Self::MapClear(asked.channel.into()),
             _ => Self::Refused(ApiError::NOT_FOUND),
         }
     }
@@ -163,6 +179,37 @@ impl wire::BroadcastRequest {
             Asked { data, b64data, skip_history, tags, idempotency_key, delta, version, version_epoch };
         let channels = channels.into_iter().map(Channel::from).collect();
         Ok(ApiCommand::Broadcast(Broadcast { channels, content: asked.content()? }))
+    }
+}
+
+impl wire::MapPublishRequest {
+    fn read(self) -> Result<ApiCommand, ApiError> {
+        let has_stream_data = !self.stream_data.is_empty() || !self.b64stream_data.is_empty();
+        if let Some(field) = absent_yet(has_stream_data, self.score) {
+            return Ok(unavailable(field));
+        }
+        let mode = key_mode(&self.key_mode)?;
+        let Self {
+            channel, key, data, b64data, tags, idempotency_key, delta, version, version_epoch, ..
+        } = self;
+        let skip_history = false;
+        let asked =
+            Asked { data, b64data, skip_history, tags, idempotency_key, delta, version, version_epoch };
+        let content = asked.content()?;
+        Ok(ApiCommand::MapPublish(MapPublish { channel: channel.into(), key: key.into(), content, mode }))
+    }
+}
+
+impl wire::MapReadStateRequest {
+    fn read(self) -> ApiCommand {
+        let query = MapQuery {
+            cursor: self.cursor,
+            limit: usize::try_from(self.limit).ok(),
+            key: Some(self.key).filter(|key| !key.is_empty()).map(Arc::from),
+            ascending: self.asc,
+        };
+        let revision = place(self.revision_offset, &self.revision_epoch);
+        ApiCommand::MapReadState(MapReadState { channel: self.channel.into(), query, revision })
     }
 }
 

@@ -255,3 +255,84 @@ fn a_batch_is_answered_command_by_command() {
         }
     });
 }
+
+/// API-34 to API-39.
+#[test]
+fn keyed_channels_are_changed_and_read() {
+    block_on(async {
+        let api = start(|_| {}).await;
+        let publish = |key: &str, data: &str, key_mode: &str| MapPublishRequest {
+            channel: "map:a".to_owned(),
+            key: key.to_owned(),
+            data: data.as_bytes().to_vec().into(),
+            key_mode: key_mode.to_owned(),
+            ..MapPublishRequest::default()
+        };
+        let mut first = publish("k", "1", "");
+        first.tags.insert("t".to_owned(), "v".to_owned());
+        let answer: MapPublishResponse = api.call("MapPublish", first).await;
+        let place = answer.result.expect("a result");
+        assert_eq!((place.offset, place.suppressed), (1, false));
+        let answer: MapPublishResponse = api.call("MapPublish", publish("k", "2", "if_new")).await;
+        let told = answer.result.expect("a result");
+        assert_eq!((told.suppressed, told.suppress_reason.is_empty()), (true, false), "{told:?}");
+        let encoded = MapPublishRequest { b64data: "Mw==".to_owned(), ..publish("l", "", "") };
+        let answer: MapPublishResponse = api.call("MapPublish", encoded).await;
+        assert_eq!(answer.error, None);
+        for odd in [
+            publish("k", "1", "sometimes"),
+            publish("", "1", ""),
+            MapPublishRequest { b64data: "*".to_owned(), ..publish("k", "", "") },
+        ] {
+            let answer: MapPublishResponse = api.call("MapPublish", odd).await;
+            assert_eq!(answer.error.map(|error| error.code), Some(107));
+        }
+        let scored = MapPublishRequest { score: 1, ..publish("k", "1", "") };
+        let answer: MapPublishResponse = api.call("MapPublish", scored).await;
+        assert_eq!(answer.error.map(|error| error.code), Some(108));
+
+        let channel = || "map:a".to_owned();
+        let asked = MapReadStateRequest { channel: channel(), limit: 10, ..MapReadStateRequest::default() };
+        let answer: MapReadStateResponse = api.call("MapReadState", asked.clone()).await;
+        let page = answer.result.expect("a result");
+        let mut entries: Vec<_> =
+            page.entries.iter().map(|it| (it.key.as_str(), it.data.as_ref(), it.offset)).collect();
+        entries.sort_unstable();
+        assert_eq!(entries, [("k", &b"1"[..], 1), ("l", b"3", 2)]);
+        assert_eq!((page.offset, &page.epoch), (2, &place.epoch));
+        let of_key = MapReadStateRequest { key: "k".to_owned(), ..asked.clone() };
+        let answer: MapReadStateResponse = api.call("MapReadState", of_key).await;
+        let page = answer.result.expect("a result");
+        assert_eq!((page.entries.len(), page.entries[0].tags["t"].as_str()), (1, "v"));
+        let other = MapReadStateRequest { revision_offset: 1, revision_epoch: "other".to_owned(), ..asked };
+        let answer: MapReadStateResponse = api.call("MapReadState", other).await;
+        assert_eq!(answer.error.map(|error| error.code), Some(112));
+        let stats = MapStatsRequest { channel: channel() };
+        let answer: MapStatsResponse = api.call("MapStats", stats.clone()).await;
+        assert_eq!(answer.result, Some(MapStatsResult { num_keys: 2 }));
+
+        let remove =
+            MapRemoveRequest { channel: channel(), key: "k".to_owned(), idempotency_key: String::new() };
+        let answer: MapRemoveResponse = api.call("MapRemove", remove).await;
+        assert_eq!(answer.result.expect("a result").offset, 3);
+        let since = MapReadStreamRequest {
+            channel: channel(),
+            since_offset: 1,
+            since_epoch: place.epoch,
+            limit: 10,
+            reverse: false,
+        };
+        let answer: MapReadStreamResponse = api.call("MapReadStream", since).await;
+        let page = answer.result.expect("a result");
+        let changes: Vec<_> =
+            page.entries.iter().map(|it| (it.key.as_str(), it.removed, it.offset)).collect();
+        assert_eq!(changes, [("l", false, 2), ("k", true, 3)]);
+        let answer: MapClearResponse = api.call("MapClear", MapClearRequest { channel: channel() }).await;
+        assert_eq!(answer.result, Some(MapClearResult {}));
+        let command = Command { map_stats: Some(stats), ..Command::default() };
+        let batch = BatchRequest { commands: vec![command], parallel: false };
+        let mut answer: BatchResponse = api.call("Batch", batch).await;
+        let reply = answer.replies.pop().expect("a reply");
+        assert_eq!(reply.map_stats, Some(MapStatsResult { num_keys: 0 }));
+    });
+}

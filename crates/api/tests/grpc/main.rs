@@ -8,6 +8,6 @@ mod doors;
 #[path = "../api/harness.rs"]
 mod harness;
 mod support;
-#[allow(missing_docs, unreachable_pub, dead_code, reason = "generated")]
+#[allow(missing_docs, unreachable_pub, dead_code, clippy::use_self, reason = "generated")]
 #[path = "../../src/generated/api.rs"]
 mod wire;
