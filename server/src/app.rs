@@ -12,18 +12,21 @@ use tokio_util::sync::CancellationToken;
 use tourbillon::grpc::UniStreamService;
 use tourbillon::http::{EmulationService, InitService, StreamService, TicketService};
 use tourbillon::memory::{MemoryEngine, OpenError, Persistence};
-use tourbillon::node::{BuildError, Node, NodeDriver};
+use tourbillon::node::{BuildError, Hooks, Node, NodeDriver};
+use tourbillon::proxy::ProxyHooks;
 use tourbillon::types::SystemClock;
 use tourbillon::websocket::{UniWebSocketService, WebSocketService};
 use tourbillon::webtransport::Http3;
 use tourbillon_access::{
-    DenyAll, Limits, LimitsError, Live, MemoryRevocations, Namespaced, Namespaces, Revocations, Revoked,
-    Tokens, TokensConfig,
+    Limits, LimitsConfig, LimitsError, Live, MemoryRevocations, Namespaced, Namespaces, Patterns,
+    Revocations, Revoked, Tokens, TokensConfig,
 };
 use tourbillon_api::{ApiPages, ApiService, GrpcApi, HttpApi};
+use tourbillon_config::Backends;
 
 use crate::acme::Acme;
 use crate::admission::{Admission, Rules};
+use crate::backends::BackendRules;
 use crate::config::{HttpTransports, Settings};
 use crate::dev::Dev;
 use crate::explain::Explainer;
@@ -63,6 +66,7 @@ fn http_routes(node: &Node, settings: HttpTransports) -> HttpRoutes {
 pub struct Reload {
     namespaces: Live<Namespaces>,
     tokens: Live<TokensConfig>,
+    backends: Live<Backends>,
     connection_limit: Live<Option<usize>>,
     tls: TlsHandles,
     dev: bool,
@@ -74,16 +78,41 @@ fn rules(namespaces: Namespaces, dev: bool) -> Namespaces {
 }
 
 impl Reload {
-    /// Puts the rules of channels, the keys of tokens, the limit of connections and the certificates of other settings
-    /// into force.
+    /// Puts the rules of channels, the keys of tokens, proxies, the limit of connections and the certificates of other
+    /// settings into force. Which headers connections keep for proxies stays.
     /// Everything else stays (CONF-10). Key sets that were fetched are kept, as far as they come from the same
     /// addresses (KEY-09).
     pub fn apply(&self, settings: Settings) {
         self.tls.reload(&settings.ports);
         settings.tokens.take_over(&self.tokens.load());
+        self.backends.replace(settings.backends);
         self.namespaces.replace(rules(settings.namespaces, self.dev));
         self.tokens.replace(settings.tokens);
         self.connection_limit.replace(settings.connection_limit);
+    }
+}
+
+impl Reload {
+    /// Who decides: what is too much first, which costs nothing else, then who is blocked, then tokens, the rules of
+    /// channels, and backends.
+    fn hooks(
+        &self,
+        revocations: &Arc<dyn Revocations>,
+        limits: &LimitsConfig,
+    ) -> Result<impl Hooks, LimitsError> {
+        let Self { namespaces, tokens, backends, .. } = self;
+        let mut hooks = ProxyHooks::new(BackendRules {
+            backends: backends.clone(),
+            namespaces: namespaces.clone(),
+            patterns: Patterns::default(),
+        });
+        if let Some(method) = backends.with(|backends| backends.ping.clone()) {
+            hooks = hooks.with_ping(method);
+        }
+        let hooks = Namespaced::new(namespaces.clone(), hooks);
+        let hooks = Tokens::new(tokens.clone(), namespaces.clone(), hooks);
+        let hooks = Revoked::new(revocations.clone(), hooks);
+        Limits::new(limits, namespaces.clone(), hooks)
     }
 }
 
@@ -169,21 +198,22 @@ impl App {
     pub fn build(settings: Settings, listeners: Listeners, dev: Option<Dev>) -> Result<Self, StartError> {
         let is_dev = dev.is_some();
         let speaks = Ports::new(&settings.ports)?;
-        let namespaces = Live::new(rules(settings.namespaces, is_dev));
-        let tokens = Live::new(settings.tokens);
-        let connection_limit = Live::new(settings.connection_limit);
+        let reload = Reload {
+            namespaces: Live::new(rules(settings.namespaces, is_dev)),
+            tokens: Live::new(settings.tokens),
+            backends: Live::new(settings.backends),
+            connection_limit: Live::new(settings.connection_limit),
+            tls: speaks.tls,
+            dev: is_dev,
+        };
         let revocations: Arc<dyn Revocations> = Arc::new(MemoryRevocations::default());
-        let hooks =
-            Tokens::new(tokens.clone(), namespaces.clone(), Namespaced::new(namespaces.clone(), DenyAll));
-        let hooks = Revoked::new(revocations.clone(), hooks);
-        // Outermost: what is too much costs nothing else.
-        let hooks = Limits::new(&settings.limits, namespaces.clone(), hooks)?;
+        let hooks = reload.hooks(&revocations, &settings.limits)?;
         let engine = engine(settings.persistence)?;
         let (node, driver) = Node::builder(engine).hooks(hooks).config(settings.node).build()?;
         let admission = Admission::new(
             node.clone(),
             Rules {
-                limit: connection_limit.clone(),
+                limit: reload.connection_limit.clone(),
                 rate: settings.connection_rate_limit,
                 addresses: settings.ip_limits,
                 half_open: settings.half_open_limit,
@@ -198,7 +228,8 @@ impl App {
             .uni_websocket
             .map(|(path, config)| (path, UniWebSocketService::new(node.clone(), config)));
         let prometheus = settings.prometheus.map(|settings| Scrape::new(settings, node.clone()));
-        let explainer = Arc::new(Explainer { namespaces: namespaces.clone(), tokens: tokens.clone() });
+        let explainer =
+            Arc::new(Explainer { namespaces: reload.namespaces.clone(), tokens: reload.tokens.clone() });
         let revoker = Arc::new(Revoker::new(node.clone(), revocations));
         let service = ApiService::new(node.clone()).with_explanations(explainer).with_revocations(revoker);
         let service = Scrape::watch(prometheus.as_ref(), service);
@@ -253,7 +284,7 @@ impl App {
             uni_grpc,
             grpc_api,
             quic,
-            reload: Reload { namespaces, tokens, connection_limit, tls: speaks.tls, dev: is_dev },
+            reload,
             acme: speaks.acme,
             shutdown_timeout: settings.shutdown_timeout,
         })

@@ -7,6 +7,7 @@
 mod acme;
 mod admission;
 mod app;
+mod backends;
 mod body;
 pub mod cli;
 mod descriptors;

@@ -163,6 +163,24 @@ impl Server {
     }
 }
 
+/// A backend that answers every question by a secret that makes no sense, and where it is.
+fn backend() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut part = [0; 65_536];
+            let _ = stream.read(&mut part);
+            let body = format!("{{\"error\":{{\"code\":\"{}\"}}}}", planted("answer"));
+            let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
+            let _ =
+                stream.write_all(format!("{head}Set-Cookie: {}\r\n\r\n{body}", planted("set")).as_bytes());
+        }
+    });
+    address
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -182,9 +200,30 @@ fn told_nothing(lines: &[String], secrets: &[String]) {
 #[test]
 #[expect(clippy::too_many_lines, reason = "one server, and everything that can be done to it")]
 fn secrets_tokens_and_payloads_are_in_no_log() {
+    let backend = backend();
+    let proxy = |enabled: bool, scheme: &str| {
+        let mut proxy = serde_json::json!({
+            "endpoint": format!("{scheme}://ann:{}@{backend}/{}", planted("password"), planted("path")),
+            "http_headers": ["cookie", "x-api-key"], "emulated_headers": ["x"], "include_connection_meta": true,
+            "http": {"static_headers": {"x-static": planted("static-header")}},
+            "grpc": {
+                "static_metadata": {"x-static": planted("static-metadata")},
+                "credentials_key": "x-key", "credentials_value": planted("credentials"),
+            },
+        });
+        if enabled {
+            proxy["enabled"] = true.into();
+        }
+        if scheme == "grpc" {
+            proxy["endpoint"] = format!("grpc://{backend}").into();
+        }
+        proxy
+    };
     let mut config = serde_json::json!({
         "log": {"level": "trace"},
+        "rpc": {"proxy": proxy(false, "http"), "without_namespace": {"proxy_enabled": true}},
         "client": {
+            "proxy": {"connect": proxy(true, "http")},
             "allowed_origins": ["https://good.example"],
             "token": {
                 "hmac_secret_key": planted("token-key"), "hmac_previous_secret_key": planted("previous-key"),
@@ -199,7 +238,9 @@ fn secrets_tokens_and_payloads_are_in_no_log() {
                 }},
             },
         },
-        "channel": {"without_namespace": {
+        "channel": {"proxy": {"publish": proxy(false, "grpc")}, "namespaces": [
+            {"name": "asked", "publish_proxy_enabled": true},
+        ], "without_namespace": {
             "allow_subscribe_for_client": true, "allow_publish_for_client": true,
             "history_size": 5, "history_ttl": "60s", "presence": true,
         }},
@@ -254,6 +295,7 @@ fn secrets_tokens_and_payloads_are_in_no_log() {
         format!(r#"{{"id":4,"subscribe":{{"channel":"a","data":{}}}}}"#, data("subscribe-data")),
         format!(r#"{{"id":5,"publish":{{"channel":"a","data":{}}}}}"#, data("publication")),
         format!(r#"{{"id":6,"rpc":{{"method":"m","data":{}}}}}"#, data("rpc")),
+        format!(r#"{{"id":9,"publish":{{"channel":"asked:a","data":{}}}}}"#, data("asked-publication")),
         format!(r#"{{"id":7,"rpc":{{"method":"m","data":{}}}}}"#, data("limited-rpc")),
         format!(r#"{{"id":8,"refresh":{{"token":"{}"}}}}"#, planted("refresh-token")),
     ];
@@ -364,7 +406,13 @@ fn mistakes_in_secrets_are_told_without_them() {
     let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----", planted("pem"));
     let mut configs = Vec::new();
     for path in secret_options() {
-        for wrong in [list(), serde_json::json!({"a": planted("object")})] {
+        // Where an object of texts belongs, one of other values does not.
+        let object = if path.contains(".static_") {
+            serde_json::json!({"a": [planted("object")]})
+        } else {
+            serde_json::json!({"a": planted("object")})
+        };
+        for wrong in [list(), object] {
             let mut config = serde_json::json!({});
             plant(&mut config, &path, wrong);
             configs.push(config);

@@ -10,12 +10,13 @@ use tourbillon::node::NodeConfig;
 use tourbillon::websocket::{UniWebSocketConfig, WebSocketConfig};
 use tourbillon::webtransport::WebTransportConfig;
 use tourbillon_access::{
-    ChannelConfig, ChannelProxies, LimitsConfig, NamespaceConfig, Namespaces, NamespacesConfig, TokensConfig,
+    ChannelConfig, LimitsConfig, NamespaceConfig, Namespaces, NamespacesConfig, TokensConfig,
 };
 use tourbillon_api::{GrpcApiConfig, HttpApiConfig};
 
 use crate::LOG_LEVELS;
 use crate::addresses::IpLimits;
+use crate::backends::{self, Backends, Known};
 use crate::duration::GoDuration;
 use crate::grpc_api;
 use crate::limits;
@@ -43,6 +44,8 @@ pub struct Settings {
     pub namespaces: Namespaces,
     /// Who clients are.
     pub tokens: TokensConfig,
+    /// Who is asked about what.
+    pub backends: Backends,
     /// The path of the WebSocket endpoint and how it behaves; `None` when it is off.
     pub websocket: Option<(String, WebSocketConfig)>,
     /// The path of the endpoint for WebSockets that go one way and how it behaves; `None` when it is off.
@@ -145,10 +148,14 @@ impl Settings {
         let prometheus = observe::prometheus(&mut check, &options.prometheus);
         let mut node = node(&mut check, options);
         node.measures = prometheus.as_ref().map(|prometheus| prometheus.measures);
+        let backends = backends::backends(&mut check, options);
+        backends.prepare(&mut node);
         let persistence = streams::persistence(&mut check, &options.broker.memory.persistence);
         let namespaces = namespaces(&mut check, options);
         let mut tokens = tokens::tokens(&mut check, options);
         if let (Some(namespaces), Some(tokens)) = (&namespaces, &mut tokens) {
+            tokens.ask_inner = options.client.proxy.connect.enabled;
+            tokens.inner_refreshes = options.client.proxy.refresh.enabled;
             tokens.personal_channel = personal::channel(&mut check, options, namespaces);
         }
         let websocket = transports::websocket(&mut check, options);
@@ -197,6 +204,7 @@ impl Settings {
             persistence,
             namespaces,
             tokens,
+            backends,
             websocket,
             uni_websocket,
             webtransport,
@@ -332,7 +340,7 @@ fn whole_seconds(check: &mut Checker, path: &str, duration: GoDuration) -> Durat
     found
 }
 
-fn channel_config(check: &mut Checker, path: &str, rules: &ChannelRules) -> ChannelConfig {
+fn channel_config(check: &mut Checker, path: &str, rules: &ChannelRules, known: &Known) -> ChannelConfig {
     ChannelConfig {
         history_size: rules.history_size,
         history_ttl: whole_seconds(check, &format!("{path}.history_ttl"), rules.history_ttl),
@@ -377,7 +385,7 @@ fn channel_config(check: &mut Checker, path: &str, rules: &ChannelRules) -> Chan
         batch_max_delay: check.duration(&format!("{path}.batch_max_delay"), rules.batch_max_delay),
         batch_flush_latest: rules.batch_flush_latest,
         overflow_policy: rules.overflow_policy.clone(),
-        proxies: ChannelProxies::default(),
+        proxies: backends::of_channel(check, path, rules, known),
     }
 }
 
@@ -385,7 +393,8 @@ fn namespaces(check: &mut Checker, options: &Options) -> Option<Namespaces> {
     let channel = &options.channel;
     let mut config = NamespacesConfig::default();
     let path = "channel.without_namespace";
-    config.without_namespace = channel_config(check, path, &channel.without_namespace);
+    let known = Known::new(options);
+    config.without_namespace = channel_config(check, path, &channel.without_namespace, &known);
     config.history_meta_ttl = whole_seconds(check, "channel.history_meta_ttl", channel.history_meta_ttl);
     config.namespaces = channel
         .namespaces
@@ -396,7 +405,7 @@ fn namespaces(check: &mut Checker, options: &Options) -> Option<Namespaces> {
             config.name.clone_from(&namespace.name);
             config.pattern.clone_from(&namespace.pattern);
             let path = format!("channel.namespaces[{index}]");
-            config.channel = channel_config(check, &path, &namespace.rules);
+            config.channel = channel_config(check, &path, &namespace.rules, &known);
             config
         })
         .collect();

@@ -6,6 +6,7 @@ use crate::duration::GoDuration;
 use crate::limits::{BucketOption, MethodOverride, NamespaceOverride};
 use crate::model::{ConnectCodeTransform, DisconnectTransform, JwksProvider, KeyValue};
 use crate::namespace::Namespace;
+use crate::proxies::StatusToCode;
 use crate::secret::SecretText;
 
 /// What options mean, by their paths; elements of lists of objects are at `[]`.
@@ -45,6 +46,7 @@ leaves!(
     Vec<NamespaceOverride>,
     Vec<MethodOverride>,
     Vec<JwksProvider>,
+    Vec<StatusToCode>,
     Vec<KeyValue>
 );
 

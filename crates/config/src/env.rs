@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::load::{ConfigError, Problem, Source};
-use crate::schema::{NAMESPACES, all_known, join, moved, namespace, nearest_of, ours};
+use crate::schema::{List, all_known, join, list, lists, moved, nearest_of, ours};
 
 /// Both names of a variable work; ours wins.
 const PREFIXES: [&str; 2] = ["CENTRIFUGO_", "TOURBILLON_"];
@@ -13,16 +13,16 @@ const PREFIXES: [&str; 2] = ["CENTRIFUGO_", "TOURBILLON_"];
 /// A variable with one of our prefixes: its whole name, the name without the prefix, and its text.
 pub(crate) type Variable<'a> = (&'a String, &'a str, &'a String);
 
-/// Puts the options that variables set as a whole into `tree`. Gives the variables that are left, and the one that
-/// set the list of namespaces. Options that `flagged` tells of are passed over.
+/// Puts the options that variables set as a whole into `tree`. Gives the variables that are left, and those that set
+/// lists whose elements have names. Options that `flagged` tells of are passed over.
 pub(crate) fn apply<'a>(
     tree: &mut Value,
     variables: &'a BTreeMap<String, String>,
     flagged: &dyn Fn(&str) -> bool,
     errors: &mut Vec<ConfigError>,
-) -> (Vec<Variable<'a>>, Option<&'a String>) {
+) -> (Vec<Variable<'a>>, Vec<(&'static List, &'a String)>) {
     let mut rest = Vec::new();
-    let mut namespaces = None;
+    let mut whole: Vec<(&List, _)> = Vec::new();
     for prefix in PREFIXES {
         for (variable, text) in variables {
             // Empty is the same as not set.
@@ -41,19 +41,27 @@ pub(crate) fn apply<'a>(
                     continue;
                 }
             }
-            if path == NAMESPACES {
-                namespaces = Some(variable);
+            if let Some(list) = list(path) {
+                whole.retain(|(other, _)| other.path != list.path);
+                whole.push((list, variable));
             }
         }
     }
-    (rest, namespaces)
+    (rest, whole)
 }
 
 /// Whether the elements of a list are objects.
 fn has_objects(path: &str) -> bool {
-    let lists =
-        [".transforms", ".buckets", ".namespace_overrides", ".method_overrides", ".providers", "_from_claim"];
-    path == NAMESPACES || lists.iter().any(|list| path.ends_with(list))
+    let ends = [
+        ".transforms",
+        "_transforms",
+        ".buckets",
+        ".namespace_overrides",
+        ".method_overrides",
+        ".providers",
+        "_from_claim",
+    ];
+    list(path).is_some() || ends.iter().any(|end| path.ends_with(end))
 }
 
 /// What a variable that is left stands for.
@@ -73,8 +81,10 @@ pub(crate) fn apply_rest(
     (variable, name, text): Variable<'_>,
     errors: &mut Vec<ConfigError>,
 ) -> Meaning {
-    if let Some(meaning) = apply_namespace(tree, name, variable, text, errors) {
-        return meaning;
+    for list in lists() {
+        if let Some(meaning) = apply_element(list, tree, (variable, name, text), errors) {
+            return meaning;
+        }
     }
     if let Some(path) = all_known().find(|path| env_name(path) == name) {
         return Meaning::Foreign(path.to_owned(), path.to_owned(), foreign_value(text));
@@ -176,34 +186,34 @@ pub(crate) fn insert(tree: &mut Value, path: &str, value: Value) {
     *place = value;
 }
 
-/// An option of an existing namespace: `CHANNEL_NAMESPACES_<NAME>_<OPTION>`. `None`: it is none.
-fn apply_namespace(
+/// An option of an existing element, such as `CHANNEL_NAMESPACES_<NAME>_<OPTION>`. `None`: it is none.
+fn apply_element(
+    list: &List,
     tree: &mut Value,
-    name: &str,
-    variable: &str,
-    text: &str,
+    (variable, name, text): Variable<'_>,
     errors: &mut Vec<ConfigError>,
 ) -> Option<Meaning> {
-    let name = name.strip_prefix("CHANNEL_NAMESPACES_")?;
-    let Some(Value::Array(list)) = tree.pointer_mut("/channel/namespaces") else { return None };
+    let name = name.strip_prefix(&env_name(list.path))?.strip_prefix('_')?;
+    let place = format!("/{}", list.path.replace('.', "/"));
+    let Some(Value::Array(elements)) = tree.pointer_mut(&place) else { return None };
     let mut meaning = None;
-    for (at, element) in list.iter_mut().enumerate() {
+    for (at, element) in elements.iter_mut().enumerate() {
         let of = element.get("name").and_then(Value::as_str).unwrap_or_default();
         let of = of.replace(['.', '-'], "_").to_uppercase();
         let Some(option) = name.strip_prefix(&of).and_then(|rest| rest.strip_prefix('_')) else { continue };
-        let indexed = |key: &str| join(&format!("{NAMESPACES}[{at}]"), key);
-        if let Some((key, default)) = namespace().iter().find(|(key, _)| env_name(key) == option) {
-            match parse(default, text, false) {
+        let indexed = |key: &str| join(&format!("{}[{at}]", list.path), key);
+        if let Some((key, default)) = list.options.iter().find(|(key, _)| env_name(key) == option) {
+            match parse(default, text, has_objects(key)) {
                 Ok(value) => insert(element, key, value),
                 Err(problem) => errors.push(wrong(indexed(key), variable, problem)),
             }
             meaning = Some(Meaning::Done);
         } else if meaning.is_none() {
-            let below = format!("{NAMESPACES}.");
+            let below = format!("{}.", list.path);
             let mut keys = all_known().filter_map(|path| path.strip_prefix(&below));
             let key = keys.find(|key| env_name(key) == option);
             meaning =
-                key.map(|key| Meaning::Foreign(join(NAMESPACES, key), indexed(key), foreign_value(text)));
+                key.map(|key| Meaning::Foreign(join(list.path, key), indexed(key), foreign_value(text)));
         }
     }
     meaning

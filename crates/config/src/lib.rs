@@ -4,6 +4,7 @@
 //! file, this over the defaults. Unlike it we are strict: what is not known, or not there yet, is an error.
 
 mod addresses;
+mod backends;
 mod check;
 mod describe;
 pub mod dotenv;
@@ -17,6 +18,7 @@ pub mod model;
 mod namespace;
 mod observe;
 mod personal;
+pub mod proxies;
 mod reference;
 mod schema;
 mod secret;
@@ -27,6 +29,7 @@ mod transports;
 mod tree;
 
 pub use addresses::{IpLimits, Networks};
+pub use backends::Backends;
 pub use check::Settings;
 pub use duration::GoDuration;
 pub use listeners::{AcmeConfig, ListenerConfig, Place, PortSettings, TlsSettings};

@@ -10,7 +10,7 @@ use serde_path_to_error::{Path, Segment};
 use crate::duration::GoDuration;
 use crate::env::{self, Meaning};
 use crate::model::Options;
-use crate::schema::{is_zero, namespace, ours, unknown};
+use crate::schema::{is_zero, lists, ours, unknown};
 use crate::sieve::Sieve;
 use crate::tree;
 
@@ -211,12 +211,12 @@ fn read_file(given: &Given, warnings: &mut Vec<String>) -> Result<(PathBuf, Valu
 fn apply_variables(given: &Given, tree: &mut Value, sieve: &mut Sieve, errors: &mut Vec<ConfigError>) {
     // What a flag sets is not even looked at in the environment (CONF-02).
     let flagged = |path: &str| given.flags.iter().any(|(option, _)| option == path);
-    let (rest, namespaces) = env::apply(tree, &given.variables, &flagged, errors);
-    if let Some(variable) = namespaces
-        && let Some(list) = tree.pointer_mut("/channel/namespaces")
-    {
-        sieve.source = Source::Environment(variable.clone());
-        sieve.sift_namespaces(list);
+    let (rest, whole) = env::apply(tree, &given.variables, &flagged, errors);
+    for (list, variable) in whole {
+        if let Some(elements) = tree.pointer_mut(&pointer(list.path)) {
+            sieve.source = Source::Environment(variable.clone());
+            sieve.sift_list(list, elements);
+        }
     }
     let rest: Vec<_> = rest.into_iter().map(|left| (left.0, env::apply_rest(tree, left, errors))).collect();
     for (_, meaning) in &rest {
@@ -253,19 +253,25 @@ fn apply_flags(given: &Given, tree: &mut Value, errors: &mut Vec<ConfigError>) {
 /// Brings values into the form that the model takes: the same as none becomes the default (CONF-09), and texts
 /// of numbers and truth values are read, and whole numbers where texts belong, as Centrifugo does.
 fn normalise(tree: &mut Value) {
-    for (path, default) in ours() {
-        let Some((parent, name)) = path.rsplit_once('.').or(Some(("", path))) else { continue };
-        let parent = if parent.is_empty() { String::new() } else { format!("/{}", parent.replace('.', "/")) };
-        if let Some(Value::Object(members)) = tree.pointer_mut(&parent) {
+    normalise_options(tree, ours());
+    for list in lists() {
+        let elements = tree.pointer_mut(&pointer(list.path)).and_then(Value::as_array_mut);
+        elements.into_iter().flatten().for_each(|element| normalise_options(element, list.options));
+    }
+}
+
+fn normalise_options(tree: &mut Value, options: &BTreeMap<String, Value>) {
+    for (path, default) in options {
+        let (parent, name) = path.rsplit_once('.').unwrap_or(("", path));
+        if let Some(Value::Object(members)) = tree.pointer_mut(&pointer(parent)) {
             normalise_member(members, name, default);
         }
     }
-    let list = tree.pointer_mut("/channel/namespaces").and_then(Value::as_array_mut);
-    for element in list.into_iter().flatten() {
-        if let Value::Object(members) = element {
-            namespace().iter().for_each(|(name, default)| normalise_member(members, name, default));
-        }
-    }
+}
+
+/// The place of an option in a tree; empty for the tree itself.
+fn pointer(path: &str) -> String {
+    if path.is_empty() { String::new() } else { format!("/{}", path.replace('.', "/")) }
 }
 
 fn normalise_member(members: &mut Map<String, Value>, name: &str, default: &Value) {

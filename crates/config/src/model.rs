@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::describe::{Describe, Texts, path_of};
 use crate::duration::GoDuration;
 use crate::limits::RateLimit;
+use crate::proxies::{ChannelProxies, ClientProxies, NamedProxy, Rpc};
 use crate::secret::SecretText;
 
 pub use crate::grpc_api::GrpcApi;
@@ -54,6 +55,10 @@ options! {
         client: Client = Client::default(),
         /// Channels and namespaces.
         channel: Channel = Channel::default(),
+        /// Calls of clients.
+        rpc: Rpc = Rpc::default(),
+        /// Backends that are asked, by names that namespaces name.
+        proxies: Vec<NamedProxy> = Vec::new(),
         /// WebSocket connections.
         websocket: WebSocket = WebSocket::default(),
         /// HTTP streaming.
@@ -301,6 +306,8 @@ options! {
         insecure_skip_token_signature_verify: bool = false,
         /// The header that names the user.
         user_id_http_header: String = String::new(),
+        /// Who decides about connections.
+        proxy: ClientProxies = ClientProxies::default(),
         /// A channel of each user's own.
         subscribe_to_user_personal_channel: PersonalChannel = PersonalChannel::default(),
         /// Everybody may connect, subscribe and publish: for development.
@@ -503,6 +510,8 @@ options! {
         publication_data_format: String = String::new(),
         /// How long positions are kept after their last use, in whole seconds, where a namespace does not say.
         history_meta_ttl: GoDuration = GoDuration::from_secs(720 * 3600),
+        /// Who decides about channels.
+        proxy: ChannelProxies = ChannelProxies::default(),
         /// The rules of channels without a namespace.
         without_namespace: ChannelRules = ChannelRules::default(),
         /// Channels that begin with a slash belong to the namespace whose `pattern` they match.
@@ -515,6 +524,22 @@ options! {
 options! {
     /// The rules of channels.
     ChannelRules {
+        /// A backend decides about subscriptions, unless they come with a token or the name of the channel lists users.
+        subscribe_proxy_enabled: bool = false,
+        /// Which one: `default` for `channel.proxy.subscribe`, or one of `proxies`.
+        subscribe_proxy_name: String = "default".to_owned(),
+        /// A backend decides about publications of clients.
+        publish_proxy_enabled: bool = false,
+        /// Which one: `default` for `channel.proxy.publish`, or one of `proxies`.
+        publish_proxy_name: String = "default".to_owned(),
+        /// A backend decides how long subscriptions go on. Clients do not refresh them then.
+        sub_refresh_proxy_enabled: bool = false,
+        /// Which one: `default` for `channel.proxy.sub_refresh`, or one of `proxies`.
+        sub_refresh_proxy_name: String = "default".to_owned(),
+        /// A backend is told when somebody subscribes and there is no latest publication. An option of Centrifugo PRO.
+        cache_empty_proxy_enabled: bool = false,
+        /// Which one: `default` for `channel.proxy.cache_empty`, or one of `proxies`.
+        cache_empty_proxy_name: String = "default".to_owned(),
         /// Users may subscribe.
         allow_subscribe_for_client: bool = false,
         /// Where users may subscribe, so may clients without a name.

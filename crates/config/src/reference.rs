@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::describe::{Describe, Texts};
 use crate::env::env_name;
 use crate::model::Options;
-use crate::schema::{NAMESPACES, is_extension, join, namespace, ours};
+use crate::schema::{List, is_extension, join, lists, ours};
 
 const INTRODUCTION: &str = "\
 # Options
@@ -19,13 +19,6 @@ lists are separated by single spaces, and a list of objects is JSON. A value of 
 are texts such as `25s`, `1m30s` or `250ms`, or numbers of nanoseconds.
 
 Made from the options themselves: `UPDATE_EXPECT=1 cargo test -p tourbillon-server --test config` writes it anew.
-";
-
-const OF_NAMESPACES: &str = "
-## Elements of `channel.namespaces`
-
-`<NAME>` is the namespace's name in capitals, with `_` in place of `.` and `-`. The namespace must be in the file or
-in `CENTRIFUGO_CHANNEL_NAMESPACES`.
 ";
 
 const HEADER: &str = "\n| option | default | variable | meaning |\n|---|---|---|---|\n";
@@ -41,12 +34,20 @@ pub fn reference() -> String {
     for (path, default) in ours() {
         row(&mut text, path, default, &env_name(path), meaning(path));
     }
-    text.push_str(OF_NAMESPACES);
-    text.push_str(HEADER);
-    for (name, default) in namespace() {
-        let variable = format!("{}_<NAME>_{}", env_name(NAMESPACES), env_name(name));
-        let path = join(&format!("{NAMESPACES}[]"), name);
-        row(&mut text, &path, default, &variable, meaning(&path));
+    for List { path: list, options, element } in lists() {
+        let variable = env_name(list);
+        // A text takes everything that is written to it.
+        let _ = write!(
+            text,
+            "\n## Elements of `{list}`\n\n`<NAME>` is the {element}'s name in capitals, with `_` in place of `.` and `-`. \
+             The {element} must be in the file or\nin `CENTRIFUGO_{variable}`.\n"
+        );
+        text.push_str(HEADER);
+        for (name, default) in *options {
+            let variable = format!("{variable}_<NAME>_{}", env_name(name));
+            let path = join(&format!("{list}[]"), name);
+            row(&mut text, &path, default, &variable, meaning(&path));
+        }
     }
     text
 }

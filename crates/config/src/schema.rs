@@ -3,23 +3,28 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::duration::GoDuration;
 use crate::load::Problem;
 use crate::model::{Namespace, Options};
+use crate::proxies::{NamedProxy, RpcNamespace};
 
 /// Every option of Centrifugo v6: a path a line, and its default, if it has one, after a tab.
 const KNOWN: &str = include_str!("known_options.txt");
 
 const FOR_CLIENTS: &str = "it is for clients: a server's own certificate is what it is";
 
+const FOR_SERVERS: &str = "it is for servers: a backend's own clients are its affair";
+
 /// Why there is no SockJS (TR-11).
 const SOCKJS: &str =
     "SockJS is gone since Centrifugo v6; http_stream and sse are for clients without WebSocket";
 
-/// Options of Centrifugo that mean nothing here, and why. They are accepted, with a warning.
-pub(crate) const WITHOUT_EFFECT: &[(&str, &str)] = &[
+/// Options of Centrifugo that mean nothing here, and why. They are accepted, with a warning. Those that begin with a dot
+/// are ends of paths.
+const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("websocket.read_buffer_size", "connections hold no read buffer"),
     ("websocket.write_buffer_size", "connections hold no write buffer"),
     ("websocket.use_write_buffer_pool", "connections hold no write buffer"),
@@ -39,7 +44,15 @@ pub(crate) const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("uni_grpc.tls.server_ca_pem", FOR_CLIENTS),
     ("uni_grpc.tls.insecure_skip_verify", FOR_CLIENTS),
     ("uni_grpc.tls.server_name", FOR_CLIENTS),
+    (".http.tls.client_ca_pem", FOR_SERVERS),
+    (".grpc.tls.client_ca_pem", FOR_SERVERS),
 ];
+
+/// Why an option has no effect, if it has none.
+pub(crate) fn without_effect(path: &str) -> Option<&'static str> {
+    let means = |option: &str| if option.starts_with('.') { path.ends_with(option) } else { path == option };
+    WITHOUT_EFFECT.iter().find(|(option, _)| means(option)).map(|(_, why)| *why)
+}
 
 /// Options that Centrifugo's open edition does not have: our own and some of its paid one; these and all below them.
 /// What a namespace has, channels without one have, too.
@@ -49,6 +62,8 @@ const EXTENSIONS: &[&str] = &[
     "channel.namespaces[].batch_flush_latest",
     "channel.namespaces[].batch_max_delay",
     "channel.namespaces[].batch_max_size",
+    "channel.namespaces[].cache_empty_proxy_enabled",
+    "channel.namespaces[].cache_empty_proxy_name",
     "channel.namespaces[].client_publish_debounce_interval",
     "channel.namespaces[].history_cel",
     "channel.namespaces[].keep_latest_publication",
@@ -58,6 +73,7 @@ const EXTENSIONS: &[&str] = &[
     "channel.namespaces[].publish_cel",
     "channel.namespaces[].subscribe_cel",
     "channel.patterns",
+    "channel.proxy.cache_empty",
     "client.half_open_limit",
     "client.max_messages_in_frame",
     "client.rate_limit",
@@ -88,8 +104,32 @@ pub(crate) fn is_extension(path: &str) -> bool {
     })
 }
 
-/// The path of the list whose elements are namespaces.
-pub(crate) const NAMESPACES: &str = "channel.namespaces";
+/// A list whose elements have names, by which variables set their options.
+pub(crate) struct List {
+    /// The list's path.
+    pub(crate) path: &'static str,
+    /// The options of an element with their defaults, by path.
+    pub(crate) options: &'static BTreeMap<String, Value>,
+    /// What the reference calls an element's name.
+    pub(crate) element: &'static str,
+}
+
+/// All such lists.
+pub(crate) fn lists() -> &'static [List] {
+    static LISTS: OnceLock<Vec<List>> = OnceLock::new();
+    LISTS.get_or_init(|| {
+        vec![
+            List { path: "channel.namespaces", options: leaves_of::<Namespace>(), element: "namespace" },
+            List { path: "proxies", options: leaves_of::<NamedProxy>(), element: "proxy" },
+            List { path: "rpc.namespaces", options: leaves_of::<RpcNamespace>(), element: "namespace" },
+        ]
+    })
+}
+
+/// The list of this path, if its elements have names.
+pub(crate) fn list(path: &str) -> Option<&'static List> {
+    lists().iter().find(|list| list.path == path)
+}
 
 /// Our options with their defaults, by path. Elements of lists of objects are not part of it.
 pub(crate) fn ours() -> &'static BTreeMap<String, Value> {
@@ -113,14 +153,11 @@ pub(crate) fn secrets() -> Vec<String> {
     ours().keys().filter(|path| is_secret(path)).cloned().collect()
 }
 
-/// The options of a namespace with their defaults, by name.
-pub(crate) fn namespace() -> &'static BTreeMap<String, Value> {
-    static NAMESPACE: OnceLock<BTreeMap<String, Value>> = OnceLock::new();
-    NAMESPACE.get_or_init(|| {
-        let mut leaves = BTreeMap::new();
-        collect(&serde_json::to_value(Namespace::default()).unwrap_or_default(), "", &mut leaves);
-        leaves
-    })
+/// The options of an element with their defaults. Kept for ever: there are as many as there are kinds of lists.
+fn leaves_of<T: Default + Serialize>() -> &'static BTreeMap<String, Value> {
+    let mut leaves = BTreeMap::new();
+    collect(&serde_json::to_value(T::default()).unwrap_or_default(), "", &mut leaves);
+    Box::leak(Box::new(leaves))
 }
 
 fn collect(value: &Value, path: &str, leaves: &mut BTreeMap<String, Value>) {
@@ -275,18 +312,30 @@ mod tests {
                 "{path} is an option of Centrifugo, or an extension"
             );
         }
-        for name in namespace().keys() {
-            assert!(
-                is_known(&format!("{NAMESPACES}.{name}")) != is_extension(&format!("{NAMESPACES}[].{name}")),
-                "{name} is an option of Centrifugo's namespaces, or an extension"
-            );
+        for List { path, options, .. } in lists() {
+            for name in options.keys() {
+                assert!(
+                    is_known(&format!("{path}.{name}")) != is_extension(&format!("{path}[].{name}")),
+                    "{name} is an option of Centrifugo's {path}, or an extension"
+                );
+            }
         }
     }
 
     /// By their names; a text that is none of them is shown.
     #[test]
     fn what_sounds_like_a_secret_is_one() {
-        const SOUNDS: [&str; 6] = ["secret", "password", "private_key", "key_pem", "api_key", "_api.key"];
+        const SOUNDS: [&str; 9] = [
+            "secret",
+            "password",
+            "private_key",
+            "key_pem",
+            "api_key",
+            "_api.key",
+            "credentials_value",
+            "static_headers",
+            "static_metadata",
+        ];
         let secrets = secrets();
         for path in ours().iter().filter(|(_, default)| default.is_string()).map(|(path, _)| path) {
             let sounds = SOUNDS.iter().any(|sound| path.contains(sound));

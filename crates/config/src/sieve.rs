@@ -5,8 +5,7 @@ use serde_json::{Map, Value};
 use crate::env::is_true;
 use crate::load::{ConfigError, Problem, Source};
 use crate::schema::{
-    NAMESPACES, WITHOUT_EFFECT, is_default, is_known, is_leaf, join, namespace, nearest, ours, switch_of,
-    unknown,
+    List, is_default, is_known, is_leaf, join, list, nearest, ours, switch_of, unknown, without_effect,
 };
 
 /// Takes out of a file's options whatever is none of ours, and says what is wrong with it.
@@ -34,8 +33,8 @@ impl Sieve {
                 continue;
             }
             if ours().contains_key(&path) {
-                if path == NAMESPACES {
-                    self.sift_namespaces(value);
+                if let Some(list) = list(&path) {
+                    self.sift_list(list, value);
                 }
                 continue;
             }
@@ -60,18 +59,39 @@ impl Sieve {
         }
     }
 
-    pub(crate) fn sift_namespaces(&mut self, list: &mut Value) {
-        let Value::Array(list) = list else { return };
-        for (at, element) in list.iter_mut().enumerate() {
+    /// Does the same for the elements of a list.
+    pub(crate) fn sift_list(&mut self, list: &List, elements: &mut Value) {
+        let Value::Array(elements) = elements else { return };
+        for (at, element) in elements.iter_mut().enumerate() {
             let Value::Object(members) = element else { continue };
-            members.retain(|name, value| {
-                let (ours, path) = (namespace().contains_key(name), format!("{NAMESPACES}[{at}].{name}"));
-                if !ours && !self.has_dots(name, &path) {
-                    self.judge(&join(NAMESPACES, name), &path, value);
-                }
-                ours
-            });
+            self.sift_element(list, members, &format!("{}[{at}]", list.path), "");
         }
+    }
+
+    /// `path` is the element's, `group` what of it the members are.
+    fn sift_element(&mut self, list: &List, members: &mut Map<String, Value>, path: &str, group: &str) {
+        members.retain(|name, value| {
+            let option = join(group, name);
+            let full = format!("{path}.{option}");
+            if self.has_dots(name, &full) {
+                return false;
+            }
+            if list.options.contains_key(&option) {
+                return true;
+            }
+            let below = format!("{option}.");
+            let is_group = list.options.keys().any(|other| other.starts_with(&below));
+            match value {
+                Value::Object(members) if is_group => {
+                    self.sift_element(list, members, path, &option);
+                    return true;
+                }
+                Value::Null if is_group => {}
+                _ if is_group => self.misshapen(&full, "must be an object"),
+                other => self.judge(&join(list.path, &option), &full, other),
+            }
+            false
+        });
     }
 
     /// Says what is wrong with an option that is none of ours. `plain` is its path without indices.
@@ -89,7 +109,7 @@ impl Sieve {
             unknown(plain, nearest(plain))
         } else if is_default(plain, value) {
             return;
-        } else if let Some((_, why)) = WITHOUT_EFFECT.iter().find(|(option, _)| *option == plain) {
+        } else if let Some(why) = without_effect(plain) {
             self.notes.push(format!("{path} has no effect: {why}"));
             return;
         } else if self.is_off(plain) {

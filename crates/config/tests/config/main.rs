@@ -8,6 +8,7 @@ mod limits;
 mod listeners;
 mod mistakes;
 mod options;
+mod proxies;
 mod reference;
 mod strictness;
 mod variables;

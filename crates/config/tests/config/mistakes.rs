@@ -389,16 +389,6 @@ fn what_is_not_there_yet_is_refused() {
             graphite.host: an option of Centrifugo that is not implemented yet (in FILE)"#]],
         ),
         (r#"{"grpc_api":{"enabled":true}}"#, expect![""]),
-        (
-            r#"{"proxies":[{"name":"p"}]}"#,
-            expect!["proxies: an option of Centrifugo that is not implemented yet (in FILE)"],
-        ),
-        (
-            r#"{"client":{"proxy":{"connect":{"enabled":true,"endpoint":"http://a"}}}}"#,
-            expect![[r#"
-            client.proxy.connect.enabled: an option of Centrifugo that is not implemented yet (in FILE)
-            client.proxy.connect.endpoint: an option of Centrifugo that is not implemented yet (in FILE)"#]],
-        ),
     ] {
         refused(text, expected);
     }

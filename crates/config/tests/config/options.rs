@@ -80,7 +80,6 @@ fn what_means_nothing_is_an_error_that_says_so() {
         channel.namespaces[0].histroy_size: no such option (in FILE); did you mean channel.namespaces.history_size?
         channel.namespaces[0].subscribe_stream_proxy_enabled: an option of Centrifugo that is not implemented yet (in FILE)
         client.alowed_origins: no such option (in FILE); did you mean client.allowed_origins?
-        client.proxy.connect.enabled: an option of Centrifugo that is not implemented yet (in FILE)
         clinet.insecure: no such option (in FILE); did you mean client.insecure?
         client.channel_limit: invalid type: string "many", expected usize"#]]
     .assert_eq(&Sources::json(text).read().expect_err("refused"));

@@ -38,10 +38,13 @@ fn every_variable_of_the_reference_is_read() {
         let (path, default, variable) = (cells[0], cells[1], cells[2]);
         let place = format!("/{}", path.replace("[]", ".0").replace('.', "/"));
         let (text, place, value) = match default {
-            _ if path == "channel.namespaces" => {
+            _ if path == "proxies" || path.ends_with(".namespaces") => {
                 (r#"[{"name":"seven"}]"#, format!("{place}/0/name"), json!("seven"))
             }
             _ if path.ends_with(".transforms") => (r#"[{"code":7}]"#, format!("{place}/0/code"), json!(7)),
+            _ if path.ends_with("_transforms") => {
+                (r#"[{"status_code":7}]"#, format!("{place}/0/status_code"), json!(7))
+            }
             _ if path.ends_with(".buckets") => {
                 (r#"[{"interval":"7s","rate":7}]"#, format!("{place}/0/rate"), json!(7))
             }
@@ -63,8 +66,11 @@ fn every_variable_of_the_reference_is_read() {
             _ if GoDuration::parse(default).is_some() => ("7s", place, json!("7s")),
             // Secrets are not shown.
             _ if default.is_empty()
-                && (path.ends_with("key") || path.ends_with("key_pem"))
-                && !path.ends_with("public_key") =>
+                && ["key", "key_pem", "credentials_value", "static_headers", "static_metadata"]
+                    .iter()
+                    .any(|end| path.ends_with(end))
+                && !path.ends_with("public_key")
+                && !path.ends_with("credentials_key") =>
             {
                 ("seven", place, json!(""))
             }
@@ -73,7 +79,10 @@ fn every_variable_of_the_reference_is_read() {
         for prefix in ["CENTRIFUGO_", "TOURBILLON_"] {
             let name = variable.trim_start_matches("CENTRIFUGO_").trim_start_matches("TOURBILLON_");
             let variable = format!("{prefix}{}", name.replace("<NAME>", "MY_NAME_1"));
-            let sources = Sources::json(r#"{"channel":{"namespaces":[{"name":"my.Name-1"}]}}"#);
+            let sources = Sources::json(
+                r#"{"channel":{"namespaces":[{"name":"my.Name-1"}]},"rpc":{"namespaces":[{"name":"my.Name-1"}]},
+                    "proxies":[{"name":"my.Name-1"}]}"#,
+            );
             let sources = sources.variables(&[(&variable, text)]);
             let loaded = tourbillon_config::load(&sources.given);
             let options: Options = loaded.unwrap_or_else(|errors| panic!("{path}: {errors:?}")).options;

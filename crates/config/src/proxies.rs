@@ -1,0 +1,301 @@
+//! The options of proxies: how backends are asked, and about what.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::describe::{Describe, Texts, path_of};
+use crate::duration::GoDuration;
+use crate::model::{ToldDisconnect, options};
+use crate::secret::SecretText;
+
+/// A group of options that say how a backend is asked, with others before them.
+macro_rules! asked {
+    ($(#[$doc:meta])* $name:ident { $($(#[doc = $text:literal])+ $field:ident: $type:ty = $default:expr,)* }) => {
+        options! {
+            $(#[$doc])*
+            $name {
+                $($(#[doc = $text])+ $field: $type = $default,)*
+                /// Where the backend is: an address with `http://` or `https://`, or a target of GRPC, such as
+                /// `grpc://host:port`, `dns:///host:port` or `unix:///path`.
+                endpoint: String = String::new(),
+                /// How long a call may take.
+                timeout: GoDuration = GoDuration::from_secs(1),
+                /// Which headers of a client's HTTP request are sent along; over GRPC they are metadata.
+                http_headers: Vec<String> = Vec::new(),
+                /// Which metadata of a client of `uni_grpc` is sent along.
+                grpc_metadata: Vec<String> = Vec::new(),
+                /// Which headers that a client puts into its connect command are sent along.
+                emulated_headers: Vec<String> = Vec::new(),
+                /// Data is not JSON, and goes in base64.
+                binary_encoding: bool = false,
+                /// The meta object of the connection is sent along.
+                include_connection_meta: bool = false,
+                /// What is special to HTTP.
+                http: ProxyHttp = ProxyHttp::default(),
+                /// What is special to GRPC.
+                grpc: ProxyGrpc = ProxyGrpc::default(),
+            }
+        }
+
+        impl $name {
+            /// How the backend is asked.
+            pub(crate) fn proxy(&self) -> Proxy {
+                Proxy {
+                    endpoint: self.endpoint.clone(),
+                    timeout: self.timeout,
+                    http_headers: self.http_headers.clone(),
+                    grpc_metadata: self.grpc_metadata.clone(),
+                    emulated_headers: self.emulated_headers.clone(),
+                    binary_encoding: self.binary_encoding,
+                    include_connection_meta: self.include_connection_meta,
+                    http: self.http.clone(),
+                    grpc: self.grpc.clone(),
+                }
+            }
+        }
+    };
+}
+
+asked! {
+    /// How a backend is asked.
+    Proxy {}
+}
+
+asked! {
+    /// How a backend is asked, if it is.
+    SwitchedProxy {
+        /// Whether it is asked.
+        enabled: bool = false,
+    }
+}
+
+asked! {
+    /// An element of `proxies`.
+    NamedProxy {
+        /// The proxy's name: at least two of letters, digits, `-`, `_` and `.`, and not `default`.
+        name: String = String::new(),
+    }
+}
+
+options! {
+    /// `http` of a proxy.
+    ProxyHttp {
+        /// TLS towards an `https://` endpoint.
+        tls: ClientTls = ClientTls::default(),
+        /// Headers of every call: an object of texts. What is sent along wins.
+        static_headers: SecretMap = SecretMap::default(),
+        /// What statuses other than 200 mean: objects of `status_code` and either `to_error` (`code`, `message`,
+        /// `temporary`) or `to_disconnect` (`code`, `reason`). Without an entry a status is error 100.
+        status_to_code_transforms: Vec<StatusToCode> = Vec::new(),
+    }
+}
+
+options! {
+    /// `grpc` of a proxy.
+    ProxyGrpc {
+        /// TLS towards the target.
+        tls: ClientTls = ClientTls::default(),
+        /// The name of metadata that says who we are.
+        credentials_key: String = String::new(),
+        /// Its value.
+        credentials_value: SecretText = SecretText::default(),
+        /// Questions are compressed with gzip.
+        compression: bool = false,
+        /// Metadata of every call: an object of texts. What is sent along wins.
+        static_metadata: SecretMap = SecretMap::default(),
+    }
+}
+
+options! {
+    /// TLS towards a backend.
+    ClientTls {
+        /// Whether the others count; without them the server's certificate must be one that browsers trust.
+        enabled: bool = false,
+        /// Our own certificate and those between it and its root: PEM, base64 of it or a file.
+        cert_pem: String = String::new(),
+        /// Its private key, likewise.
+        key_pem: SecretText = SecretText::default(),
+        /// Roots of the server's certificate, likewise, instead of those that browsers trust.
+        server_ca_pem: String = String::new(),
+        /// Any certificate will do.
+        insecure_skip_verify: bool = false,
+        /// The name that the server must have, instead of the host of the endpoint.
+        server_name: String = String::new(),
+    }
+}
+
+/// An element of `status_to_code_transforms`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StatusToCode {
+    /// The status.
+    pub status_code: u16,
+    /// The error that it is.
+    pub to_error: ToldError,
+    /// The disconnect that it is.
+    pub to_disconnect: ToldDisconnect,
+}
+
+/// `to_error` of such an element.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ToldError {
+    /// The code of the error.
+    pub code: u32,
+    /// Its text.
+    pub message: String,
+    /// Whether the client may try again.
+    pub temporary: bool,
+}
+
+options! {
+    /// `client.proxy`.
+    ClientProxies {
+        /// Who decides about connections that come without a token.
+        connect: SwitchedProxy = SwitchedProxy::default(),
+        /// Who decides how long connections go on. Clients do not refresh them then.
+        refresh: SwitchedProxy = SwitchedProxy::default(),
+    }
+}
+
+options! {
+    /// `channel.proxy`: the proxies that namespaces mean by the name `default`.
+    ChannelProxies {
+        /// Who decides about subscriptions.
+        subscribe: Proxy = Proxy::default(),
+        /// Who decides about publications.
+        publish: Proxy = Proxy::default(),
+        /// Who decides how long subscriptions go on.
+        sub_refresh: Proxy = Proxy::default(),
+        /// Who is told that a channel has no latest publication. An option of Centrifugo PRO.
+        cache_empty: Proxy = Proxy::default(),
+    }
+}
+
+options! {
+    /// `rpc`.
+    Rpc {
+        /// The proxy that namespaces mean by the name `default`.
+        proxy: Proxy = Proxy::default(),
+        /// Calls of methods without a namespace.
+        without_namespace: RpcRules = RpcRules::default(),
+        /// The namespaces.
+        namespaces: Vec<RpcNamespace> = Vec::new(),
+        /// A method that is answered by nothing.
+        ping: RpcPing = RpcPing::default(),
+        /// Ends the name of a namespace in that of a method.
+        namespace_boundary: String = ":".to_owned(),
+    }
+}
+
+options! {
+    /// What becomes of calls.
+    RpcRules {
+        /// A proxy answers them.
+        proxy_enabled: bool = false,
+        /// Which one: `default` for `rpc.proxy`, or one of `proxies`.
+        proxy_name: String = "default".to_owned(),
+    }
+}
+
+options! {
+    /// An element of `rpc.namespaces`.
+    RpcNamespace {
+        /// The namespace's name.
+        name: String = String::new(),
+        /// A proxy answers calls of its methods.
+        proxy_enabled: bool = false,
+        /// Which one: `default` for `rpc.proxy`, or one of `proxies`.
+        proxy_name: String = "default".to_owned(),
+    }
+}
+
+options! {
+    /// `rpc.ping`.
+    RpcPing {
+        /// Switches it on.
+        enabled: bool = false,
+        /// The method.
+        method: String = "ping".to_owned(),
+    }
+}
+
+/// Lists of objects are described by what is in their elements.
+macro_rules! described_elements {
+    ($($type:ty),*) => {
+        $(impl Describe for Vec<$type> {
+            fn describe(path: &str, text: &str, into: &mut Texts) {
+                String::describe(path, text, into);
+                <$type>::describe(&format!("{path}[]"), text, into);
+            }
+        })*
+    };
+}
+
+described_elements!(NamedProxy, RpcNamespace);
+
+/// Texts by names, such as headers: an object, or one as JSON in a text. What they are is shown nowhere.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct SecretMap {
+    texts: BTreeMap<String, SecretText>,
+    /// What was given is none.
+    broken: bool,
+}
+
+impl SecretMap {
+    /// The texts; `None` if what was given are none.
+    #[must_use]
+    pub const fn texts(&self) -> Option<&BTreeMap<String, SecretText>> {
+        if self.broken { None } else { Some(&self.texts) }
+    }
+}
+
+impl fmt::Debug for SecretMap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.texts.keys()).finish()
+    }
+}
+
+impl Describe for SecretMap {
+    fn describe(path: &str, text: &str, into: &mut Texts) {
+        String::describe(path, text, into);
+    }
+}
+
+impl Serialize for SecretMap {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("")
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretMap {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = SecretMap;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of texts")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<SecretMap, E> {
+                let texts = serde_json::from_str(text);
+                Ok(SecretMap { broken: texts.is_err(), texts: texts.unwrap_or_default() })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<SecretMap, A::Error> {
+                let mut texts = BTreeMap::new();
+                while let Some((name, text)) = members.next_entry()? {
+                    texts.insert(name, text);
+                }
+                Ok(SecretMap { texts, broken: false })
+            }
+        }
+
+        deserializer.deserialize_any(Members)
+    }
+}

@@ -1,0 +1,278 @@
+/** Proxies: a backend of the application's decides, over HTTP and over GRPC. */
+import { after, before, describe, test } from "node:test";
+import assert from "node:assert/strict";
+import { Server, startServer } from "./lib/server.mjs";
+import { Backend } from "./lib/backend.mjs";
+import { makeCertificate } from "./lib/certificate.mjs";
+import { JSON_WIRE, beginSubscription, connect, inEveryEncoding, newClient, subscribe } from "./lib/sdk.mjs";
+import { openRaw } from "./lib/raw.mjs";
+import { secondsFromNow } from "./lib/token.mjs";
+
+/** Answers of a backend that lets people in by a header or by what they say. */
+const answers = {
+  connect({ data, name }, headers) {
+    const [user, detail] = `${headers.authorization ?? headers["x-user"] ?? data?.user ?? ""}`.split("/");
+    if (user === "nobody") return {};
+    if (user === "refused") return { error: { code: 4242, message: "not you" } };
+    if (user === "out") return { disconnect: { code: 4500, reason: "out" } };
+    if (user === "broken") return { status: 500 };
+    const result = { user, data: { welcome: name }, info: { nick: user }, meta: { from: "backend" } };
+    if (detail === "channel") result.channels = ["server:side"];
+    if (detail === "subs") result.subs = { "server:side": { data: { d: 1 }, info: { i: 1 } } };
+    if (detail === "unknown") result.channels = ["nowhere:x"];
+    if (detail === "caps") Object.assign(result, { caps: [{ channels: ["closed:*"], match: "wildcard", allow: ["sub"] }], labels: { tier: "gold" } });
+    if (detail === "expires") result.expire_at = secondsFromNow(2);
+    return { result };
+  },
+  refresh({ user }) {
+    if (user === "gone") return { result: { expired: true } };
+    if (user === "failing") return { status: 500 };
+    return { result: { expire_at: secondsFromNow(3600), info: { nick: "renewed" }, meta: { from: "refresh" } } };
+  },
+  subscribe({ channel, data }) {
+    if (channel.endsWith("refused")) return { error: { code: 4103, message: "no" } };
+    if (channel.endsWith("broken")) return { status: 503 };
+    if (channel.endsWith("plain")) return {};
+    const result = { info: { here: true }, data: { echo: data ?? null } };
+    if (channel.endsWith("allowed")) result.allow = ["pub"];
+    if (channel.endsWith("filtered")) result.server_tags_filter = { key: "k", cmp: "eq", val: "yes" };
+    if (channel.includes("expires")) result.expire_at = secondsFromNow(2);
+    return { result };
+  },
+  publish({ data }) {
+    if (data.word === "bad") return { error: { code: 4107, message: "mind your words" } };
+    return { result: { data: { ...data, checked: true }, tags: { k: "yes" }, skip_history: data.word === "secret" } };
+  },
+  sub_refresh({ channel }) {
+    return channel.endsWith("gone") ? { result: { expired: true } } : { result: { expire_at: secondsFromNow(3600) } };
+  },
+  rpc({ method, data, meta, labels }) {
+    if (method === "fail") return { error: { code: 4400, message: "failed" } };
+    return { result: { data: { method, data: data ?? null, meta: meta ?? null, labels: labels ?? null } } };
+  },
+  cache_empty: () => ({ result: { populated: false } }),
+};
+
+/** A server whose every question goes to the backend. */
+function asking(backend) {
+  const headers = { http_headers: ["X-User"], emulated_headers: ["Authorization"] };
+  return {
+    client: {
+      expired_sub_close_delay: "1s",
+      proxy: {
+        connect: { enabled: true, ...backend.proxy("connect", headers) },
+        refresh: { enabled: true, ...backend.proxy("refresh") },
+      },
+    },
+    channel: {
+      proxy: { subscribe: backend.proxy("subscribe"), publish: backend.proxy("publish"), sub_refresh: backend.proxy("sub_refresh") },
+      namespaces: [
+        { name: "asked", subscribe_proxy_enabled: true, publish_proxy_enabled: true, sub_refresh_proxy_enabled: true, allow_user_limited_channels: true, history_size: 10, history_ttl: "60s" },
+        { name: "subscribed", subscribe_proxy_enabled: true },
+        { name: "server" },
+        { name: "closed" },
+        { name: "cache", allow_subscribe_for_client: true, history_size: 1, history_ttl: "60s", force_recovery: true, force_recovery_mode: "cache", cache_empty_proxy_enabled: true, cache_empty_proxy_name: "named", auto_cache_recover: true },
+      ],
+    },
+    rpc: {
+      proxy: backend.proxy("rpc", { include_connection_meta: true, ...headers }),
+      without_namespace: { proxy_enabled: true },
+      namespaces: [{ name: "off" }],
+      ping: { enabled: true },
+    },
+    proxies: [{ name: "named", ...backend.proxy("cache_empty") }],
+  };
+}
+
+/** A server and its backend from `before` to `after`. */
+function useBackend(protocol, options) {
+  const used = { backend: new Backend(protocol, answers, options) };
+  before(async () => {
+    await used.backend.start();
+    used.server = await new Server(asking(used.backend)).start();
+  });
+  after(async () => {
+    await used.server?.close();
+    used.backend.close();
+  });
+  return used;
+}
+
+/** A client that says who it is in its data. */
+async function enter(t, wire, server, user) {
+  return connect(t, wire, server, { data: wire.toPayload({ user }) });
+}
+
+for (const protocol of ["http", "grpc"]) {
+  describe(`over ${protocol}`, () => {
+    const used = useBackend(protocol);
+
+    inEveryEncoding((wire) => {
+      test("the backend says who connects, and what they get", async (t) => {
+        const { server, backend } = used;
+        const client = newClient(t, wire, server, { data: wire.toPayload({ user: "ann/subs" }), name: "js" });
+        client.connect();
+        const connected = await client.events.next("connected");
+        assert.deepEqual(wire.fromPayload(connected.data), { welcome: "js" });
+        const subscribed = await client.events.next("subscribed");
+        assert.deepEqual([subscribed.channel, wire.fromPayload(subscribed.data)], ["server:side", { d: 1 }]);
+        const asked = await backend.asked.next("connect", ({ client: id }) => id === connected.client);
+        assert.deepEqual([asked.transport, asked.protocol, asked.encoding, asked.data], ["websocket", wire.encoding, "json", { user: "ann/subs" }]);
+        await server.api("publish", { channel: "server:side", data: { n: 1 } });
+        assert.deepEqual(wire.fromPayload((await client.events.next("publication")).data), { n: 1 });
+      });
+
+      test("headers that the client writes itself are passed on, and those of its request", async (t) => {
+        const client = await connect(t, wire, used.server, { headers: { Authorization: "emulated", "X-User": "not this" } });
+        const { result } = await client.rpc("who", wire.toPayload({})).then(({ data }) => ({ result: wire.fromPayload(data) }));
+        assert.deepEqual([result.method, result.meta], ["who", { from: "backend" }]);
+        const asked = await used.backend.asked.next("rpc", ({ method }) => method === "who");
+        assert.deepEqual([asked.user, asked.headers.authorization, asked.headers["x-user"]], ["emulated", "emulated", undefined]);
+      });
+
+      test("a client is refused by an error, a disconnect, or for want of an answer", async (t) => {
+        for (const [user, code] of [["refused", 4242], ["broken", 100], ["ann/unknown", 102]]) {
+          const raw = await openRaw(t, used.server, wire);
+          const { error } = await raw.call({ connect: { data: wire.toPayload({ user }) } });
+          assert.equal(error.code, code, user);
+        }
+        for (const [user, code] of [["out", 4500], ["nobody", 3501]]) {
+          const raw = await openRaw(t, used.server, wire);
+          raw.send({ id: 1, connect: { data: wire.toPayload({ user }) } });
+          assert.equal((await raw.events.next("close")).code, code, user);
+        }
+      });
+
+      test("a token is taken without asking the backend", async (t) => {
+        const client = await connect(t, wire, used.server, { user: "of a token", data: wire.toPayload({ user: "out" }) });
+        assert.ok(!used.backend.asked.all.some(({ name, context }) => name === "connect" && context.client === client.id));
+      });
+
+      test("the backend lets clients subscribe, and says how", async (t) => {
+        const client = await enter(t, wire, used.server, "ann");
+        const subscription = await subscribe(client, "asked:x", { data: wire.toPayload({ mine: 1 }) });
+        const { context } = subscription.events.all.find(({ name }) => name === "subscribed");
+        assert.deepEqual(wire.fromPayload(context.data), { echo: { mine: 1 } });
+        const asked = await used.backend.asked.next("subscribe", ({ client: id }) => id === client.id);
+        assert.deepEqual([asked.user, asked.channel, asked.data], ["ann", "asked:x", { mine: 1 }]);
+        await subscribe(client, "asked:plain");
+        for (const [channel, code] of [["asked:refused", 4103], ["asked:broken", 100]]) {
+          const refused = beginSubscription(client, channel);
+          const event = await refused.events.nextOf(["unsubscribed", "error"]);
+          assert.equal(event.context.code ?? event.context.error?.code, event.name === "error" ? 100 : code);
+          refused.unsubscribe();
+        }
+        await subscribe(client, "asked:#ann");
+        assert.ok(!used.backend.asked.all.some(({ context }) => context.channel === "asked:#ann"), "HID-84");
+      });
+
+      test("what a subscription is allowed and may see the backend says", async (t) => {
+        const client = await enter(t, wire, used.server, "ann");
+        const channel = `subscribed:${crypto.randomUUID()}-allowed`;
+        await subscribe(client, channel);
+        await client.publish(channel, wire.toPayload({ allowed: true }));
+        const filtered = `subscribed:${crypto.randomUUID()}-filtered`;
+        const subscription = await subscribe(client, filtered);
+        await used.server.api("publish", { channel: filtered, data: 1, tags: { k: "no" } });
+        await used.server.api("publish", { channel: filtered, data: 2, tags: { k: "yes" } });
+        assert.equal(wire.fromPayload((await subscription.events.next("publication")).data), 2);
+      });
+
+      test("the backend changes what is published, or refuses it", async (t) => {
+        const client = await enter(t, wire, used.server, "ann");
+        const channel = `asked:${crypto.randomUUID()}`;
+        const subscription = await subscribe(client, channel);
+        await subscription.publish(wire.toPayload({ word: "good" }));
+        const { data, tags, info } = await subscription.events.next("publication");
+        assert.deepEqual(wire.fromPayload(data), { word: "good", checked: true });
+        assert.deepEqual([{ ...tags }, info.user], [{ k: "yes" }, "ann"]);
+        await assert.rejects(subscription.publish(wire.toPayload({ word: "bad" })), { code: 4107 });
+        await subscription.publish(wire.toPayload({ word: "secret" }));
+        const { publications } = await used.server.api("history", { channel, limit: 10 });
+        assert.deepEqual(publications.map(({ data: { word } }) => word), ["good"]);
+      });
+
+      test("calls are answered by the backend, by ping, or not", async (t) => {
+        const client = await enter(t, wire, used.server, "ann");
+        const answer = await client.rpc("add", wire.toPayload([1, 2]));
+        assert.deepEqual(wire.fromPayload(answer.data).data, [1, 2]);
+        await assert.rejects(client.rpc("fail", wire.toPayload({})), { code: 4400 });
+        await assert.rejects(client.rpc("off:x", wire.toPayload({})), { code: 108 });
+        await assert.rejects(client.rpc("unknown:x", wire.toPayload({})), { code: 104 });
+        await client.rpc("ping", wire.toPayload({}));
+        assert.ok(!used.backend.asked.all.some(({ context }) => context.method === "ping"));
+      });
+
+      test("capabilities and labels come from the backend", async (t) => {
+        const client = await enter(t, wire, used.server, "ann/caps");
+        await subscribe(client, "closed:x");
+        const answer = await client.rpc("labels", wire.toPayload({}));
+        assert.deepEqual(wire.fromPayload(answer.data).labels, { tier: "gold" });
+      });
+    });
+
+    test("the server refreshes a connection by the backend: it goes on, or ends", async (t) => {
+      const goes = await enter(t, JSON_WIRE, used.server, "goes/expires");
+      const ends = await enter(t, JSON_WIRE, used.server, "gone/expires");
+      await ends.events.next("connecting", ({ code }) => code === 3005);
+      ends.disconnect();
+      await used.backend.asked.next("refresh", ({ client }) => client === goes.id);
+      const answer = await goes.rpc("after", {});
+      assert.deepEqual(answer.data.meta, { from: "refresh" }, "the meta object is the new one");
+    });
+
+    test("a backend that fails to refresh ends nothing", async (t) => {
+      const client = await enter(t, JSON_WIRE, used.server, "failing/expires");
+      await used.backend.asked.next("refresh", ({ client: id }) => id === client.id);
+      await client.rpc("still here", {});
+    });
+
+    test("the server refreshes a subscription by the backend: it goes on, or ends", async (t) => {
+      const client = await enter(t, JSON_WIRE, used.server, "ann");
+      const goes = await subscribe(client, "asked:expires");
+      assert.equal(goes.events.all.find(({ name }) => name === "subscribed").context.ttl, undefined);
+      const ends = await subscribe(client, "asked:expires-gone");
+      // 2501 makes the SDK subscribe again.
+      assert.equal((await ends.events.next("subscribing", ({ code }) => code !== 0)).code, 2501);
+      await used.backend.asked.next("sub_refresh", ({ channel, client: id }) => channel === "asked:expires" && id === client.id);
+      await goes.publish({ word: "still here" });
+    });
+
+    test("the backend learns that a cache is empty", async (t) => {
+      const client = await enter(t, JSON_WIRE, used.server, "ann");
+      const channel = `cache:${crypto.randomUUID()}`;
+      await subscribe(client, channel);
+      await used.backend.asked.next("cache_empty", (asked) => asked.channel === channel);
+    });
+  });
+
+  test(`${protocol}: with TLS, where the backend proves who it is`, async (t) => {
+    const backend = await new Backend(protocol, answers, { certificate: makeCertificate() }).start();
+    t.after(() => backend.close());
+    const config = asking(backend);
+    // The same backend, of which nobody knows that it is it.
+    config.rpc.proxy[protocol].tls.server_ca_pem = makeCertificate().cert;
+    const server = await startServer(t, config);
+    const client = await enter(t, JSON_WIRE, server, "ann");
+    await subscribe(client, "asked:plain");
+    await assert.rejects(client.rpc("add", {}), { code: 100 });
+  });
+}
+
+test("statuses become what the options say", async (t) => {
+  const backend = await new Backend("http", { connect: () => ({ status: 401 }) }).start();
+  t.after(() => backend.close());
+  const http = { status_to_code_transforms: [{ status_code: 401, to_disconnect: { code: 4501, reason: "who are you" } }] };
+  const server = await startServer(t, { client: { proxy: { connect: { enabled: true, ...backend.proxy("connect", { http }) } } } });
+  const client = newClient(t, JSON_WIRE, server);
+  client.connect();
+  const event = await client.events.nextOf(["disconnected"], ({ code }) => code === 4501);
+  assert.equal(event.context.reason, "who are you");
+});
+
+test("a backend that is not there: anonymous clients stay out, tokens get in", async (t) => {
+  const server = await startServer(t, { client: { proxy: { connect: { enabled: true, endpoint: "http://127.0.0.1:1/" } } } });
+  const raw = await openRaw(t, server);
+  assert.equal((await raw.call({ connect: {} })).error.code, 100);
+  await connect(t, JSON_WIRE, server, { user: "42" });
+});
