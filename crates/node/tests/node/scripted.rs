@@ -13,11 +13,13 @@ use tourbillon_broker::{
 };
 use tourbillon_node::{
     Batching, ChannelOptions, ConnectDecision, ConnectRequest, HistoryPolicy, HistoryRequest, Hooks,
-    OverflowPolicy, PresenceRequest, PublishDecision, PublishRequest, RecoveryMode, Refusal,
-    SubscribeDecision, SubscribeRequest,
+    MapPublishDecision, MapPublishRequest, MapRemoveDecision, MapRemoveRequest, MapRules, OverflowPolicy,
+    PresenceRequest, PublishDecision, PublishRequest, RecoveryMode, Refusal, SubscribeDecision,
+    SubscribeRequest, SubscriptionKind,
 };
 use tourbillon_types::{
-    Channel, ClientId, ClientInfo, Epoch, Payload, Publication, ReplyError, StreamPosition, UserId,
+    Channel, ClientId, ClientInfo, Epoch, MapPolicy, MapPresence, MapStream, PageSizes, Payload, Publication,
+    ReplyError, StreamPosition, UserId,
 };
 
 /// A publication that holds its offset.
@@ -33,6 +35,10 @@ pub(crate) fn at(offset: u64, epoch: &str) -> StreamPosition {
 /// Everybody may do everything. What a channel keeps is in its name, word by word: `history`, `position`, `recover`,
 /// `cache`, `auto`, `presence`, `joins`, `listen`; and what it allows: `delta`, `keep`, `filter`, `compact`, `debounce`;
 /// `batch` collects two publications, and of `loose` ones slow clients may miss some.
+///
+/// Keyed are `map`, `mapclients` and `mapusers`, with eight changes in the stream unless they are `ephemeral` or `long`,
+/// and keys that live for a minute unless they are `persistent`. In those that are `mine` a client sets its own key, which
+/// ends with its subscription where they are `own`. Who is in `shown` shows itself.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ByName;
 
@@ -51,11 +57,27 @@ impl Hooks for ByName {
     async fn subscribe(&self, request: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
         let mut decision = SubscribeDecision::default();
         decision.options = self.channel_options(&request.channel)?.subscription();
+        if &*request.channel == "shown" {
+            decision.options.map_presence = Some(Box::new(MapPresence {
+                clients: Some(Channel::from("mapclients_shown")),
+                users: Some(Channel::from("mapusers_shown")),
+            }));
+        }
         Ok(decision)
     }
 
     async fn publish(&self, _: PublishRequest) -> Result<PublishDecision, Refusal> {
         Ok(PublishDecision::default())
+    }
+
+    async fn map_publish(&self, request: MapPublishRequest) -> Result<MapPublishDecision, Refusal> {
+        let mine = request.channel.split('_').any(|part| part == "mine");
+        let key = mine.then(|| Arc::from(request.client.id.to_string()));
+        Ok(MapPublishDecision::Publish { key, data: None, options: Box::default() })
+    }
+
+    async fn map_remove(&self, _: MapRemoveRequest) -> Result<MapRemoveDecision, Refusal> {
+        Ok(MapRemoveDecision::default())
     }
 
     async fn history(&self, request: HistoryRequest) -> Result<(), Refusal> {
@@ -93,6 +115,25 @@ impl Hooks for ByName {
         });
         if has("loose") {
             options.overflow = OverflowPolicy::DropOldest;
+        }
+        let kinds = [
+            ("map", SubscriptionKind::Map),
+            ("mapclients", SubscriptionKind::MapClients),
+            ("mapusers", SubscriptionKind::MapUsers),
+        ];
+        if let Some((_, kind)) = kinds.into_iter().find(|(word, _)| has(word)) {
+            options.kind = kind;
+            let minute = Duration::from_secs(60);
+            let stream = MapStream { size: if has("long") { 20 } else { 8 }, ttl: minute };
+            let mut rules = MapRules::new(match (has("ephemeral"), has("persistent")) {
+                (true, _) => MapPolicy::ephemeral(minute),
+                (_, true) => MapPolicy::persistent(stream),
+                _ => MapPolicy::recoverable(minute, stream),
+            });
+            rules.pages = PageSizes { default: 3, min: 1, max: 5 };
+            rules.live_transition_limit = 5;
+            rules.remove_client_on_unsubscribe = has("own");
+            options.map = Some(rules);
         }
         options.publish_debounce = Duration::from_millis(if has("debounce") { 250 } else { 0 });
         Ok(options)
