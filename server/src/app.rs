@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +10,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tourbillon::grpc::UniStreamService;
 use tourbillon::http::{EmulationService, InitService, StreamService, TicketService};
-use tourbillon::memory::{MemoryEngine, OpenError, Persistence};
 use tourbillon::node::{BuildError, Hooks, Node, NodeDriver};
 use tourbillon::proxy::ProxyHooks;
-use tourbillon::types::SystemClock;
 use tourbillon::websocket::{UniWebSocketService, WebSocketService};
 use tourbillon::webtransport::Http3;
 use tourbillon_access::{
@@ -29,6 +26,7 @@ use crate::admission::{Admission, Rules};
 use crate::backends::BackendRules;
 use crate::config::{HttpTransports, Settings};
 use crate::dev::Dev;
+use crate::engine::{self, EngineError};
 use crate::explain::Explainer;
 use crate::grpc::{self, GrpcPort, Idle};
 use crate::listen::{Listeners, Port, QuicPort, Socket, Speaks, announced};
@@ -140,27 +138,9 @@ pub enum StartError {
         /// The operating system's error.
         source: io::Error,
     },
-    /// The file of streams cannot be used.
-    #[error("broker.memory.persistence.path: {}: {}", path.display(), chain(source))]
-    Streams {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: OpenError,
-    },
-}
-
-/// An error with what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
-/// The embedded engine, with what is in its file, if it has one.
-fn engine(persistence: Option<Persistence>) -> Result<MemoryEngine, StartError> {
-    let Some(persistence) = persistence else { return Ok(MemoryEngine::default()) };
-    MemoryEngine::open(Arc::new(SystemClock::new()), &persistence)
-        .map_err(|source| StartError::Streams { path: persistence.path, source })
+    /// There is no engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }
 
 /// HTTP/3, which is with TLS or not at all.
@@ -189,13 +169,22 @@ pub struct App {
 }
 
 impl App {
-    /// Puts a server together. Nothing runs yet. Blocks while it reads streams that were kept.
+    /// Puts a server together, and connects to what it needs. Nothing is served yet. Blocks while it reads streams that
+    /// were kept.
     ///
     /// # Errors
     ///
-    /// Settings that the node or the limits refuse, certificates that cannot be loaded, or a file of streams that cannot
-    /// be used.
-    pub fn build(settings: Settings, listeners: Listeners, dev: Option<Dev>) -> Result<Self, StartError> {
+    /// Settings that the node or the limits refuse, certificates that cannot be loaded, a file of streams that cannot
+    /// be used, or a Redis that is not there.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves nothing behind but connections, which end with the runtime.
+    pub async fn build(
+        settings: Settings,
+        listeners: Listeners,
+        dev: Option<Dev>,
+    ) -> Result<Self, StartError> {
         let is_dev = dev.is_some();
         let speaks = Ports::new(&settings.ports)?;
         let reload = Reload {
@@ -208,7 +197,7 @@ impl App {
         };
         let revocations: Arc<dyn Revocations> = Arc::new(MemoryRevocations::default());
         let hooks = reload.hooks(&revocations, &settings.limits)?;
-        let engine = engine(settings.persistence)?;
+        let engine = engine::connect(settings.engine).await?;
         let (node, driver) = Node::builder(engine).hooks(hooks).config(settings.node).build()?;
         let admission = Admission::new(
             node.clone(),

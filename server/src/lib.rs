@@ -12,6 +12,7 @@ mod body;
 pub mod cli;
 mod descriptors;
 pub mod dev;
+mod engine;
 mod explain;
 mod grpc;
 mod listen;
@@ -26,6 +27,7 @@ pub mod tools;
 
 pub use app::{App, Reload, StartError};
 pub use descriptors::raise_descriptor_limit;
+pub use engine::EngineError;
 pub use listen::Listeners;
 pub use signals::signals;
 pub use tourbillon_config as config;

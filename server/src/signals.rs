@@ -76,7 +76,7 @@ mod tests {
         let mut settings = Settings::new(&options).expect("sound options");
         settings.listeners.external.set_port(0);
         let listeners = Listeners::bind(&settings.listeners).await.expect("a port");
-        let app = App::build(settings, listeners, None).expect("a server");
+        let app = App::build(settings, listeners, None).await.expect("a server");
         let exists = |channel: &str| app.node().channel_options(channel).is_ok();
         let namespaces = || [exists("old:a"), exists("new:a")];
         for wrong in [

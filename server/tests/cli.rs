@@ -175,7 +175,7 @@ fn switches_take_a_value() {
     for on in ["--health.enabled", "--health.enabled=true"] {
         assert!(place.run(&[on], &[]).2.contains("health.handler_prefix"), "{on}");
     }
-    let (_, _, stderr) = place.run(&["--health.enabled=false", "--engine.type=redis"], &[]);
+    let (_, _, stderr) = place.run(&["--health.enabled=false", "--engine.type=radish"], &[]);
     assert!(stderr.contains("engine.type") && !stderr.contains("health.handler_prefix"), "{stderr}");
 }
 

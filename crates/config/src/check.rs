@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tourbillon::grpc::GrpcConfig;
-use tourbillon::memory::Persistence;
 use tourbillon::node::NodeConfig;
 use tourbillon::websocket::{UniWebSocketConfig, WebSocketConfig};
 use tourbillon::webtransport::WebTransportConfig;
@@ -17,6 +16,7 @@ use tourbillon_api::{GrpcApiConfig, HttpApiConfig};
 use crate::LOG_LEVELS;
 use crate::addresses::IpLimits;
 use crate::backends::{self, Backends, Known};
+use crate::brokers::{self, EngineSettings};
 use crate::duration::GoDuration;
 use crate::grpc_api;
 use crate::limits;
@@ -38,8 +38,8 @@ pub struct Settings {
     pub ports: PortSettings,
     /// How the node behaves.
     pub node: NodeConfig,
-    /// The file in which the embedded engine keeps streams; `None`: they end with the process.
-    pub persistence: Option<Persistence>,
+    /// What carries publications, and who keeps presence.
+    pub engine: EngineSettings,
     /// Who may do what.
     pub namespaces: Namespaces,
     /// Who clients are.
@@ -150,7 +150,7 @@ impl Settings {
         node.measures = prometheus.as_ref().map(|prometheus| prometheus.measures);
         let backends = backends::backends(&mut check, options);
         backends.prepare(&mut node);
-        let persistence = streams::persistence(&mut check, &options.broker.memory.persistence);
+        let engine = brokers::engine(&mut check, options);
         let namespaces = namespaces(&mut check, options);
         let mut tokens = tokens::tokens(&mut check, options);
         if let (Some(namespaces), Some(tokens)) = (&namespaces, &mut tokens) {
@@ -168,10 +168,6 @@ impl Settings {
         let limits = limits::limits(&mut check, options);
         let ip_limits = limits::ip_limits(&mut check, options);
         revocations(&mut check, options);
-        if options.engine.r#type != "memory" {
-            let message = format!("{:?} is not implemented yet: only \"memory\" is", options.engine.r#type);
-            check.error("engine.type", message);
-        }
         let health = &options.health;
         let health = health.enabled.then(|| check.prefix("health.handler_prefix", &health.handler_prefix));
         if let (Some(path), Some((other, _))) = (&health, &websocket)
@@ -191,8 +187,8 @@ impl Settings {
             check.error("swagger.handler_prefix", "is below http_api.handler_prefix");
         }
         let shutdown_timeout = check.duration("shutdown.timeout", options.shutdown.timeout);
-        let (Some(listeners), Some(namespaces), Some(tokens), true) =
-            (listeners, namespaces, tokens, check.errors.is_empty())
+        let (Some(listeners), Some(engine), Some(namespaces), Some(tokens), true) =
+            (listeners, engine, namespaces, tokens, check.errors.is_empty())
         else {
             return Err(check.errors);
         };
@@ -201,7 +197,7 @@ impl Settings {
             listeners,
             ports,
             node,
-            persistence,
+            engine,
             namespaces,
             tokens,
             backends,
@@ -503,6 +499,7 @@ fn warnings(options: &Options) -> Vec<String> {
         && client.user_id_http_header.is_empty();
     warn(no_way_in, "client.token has no key, and nothing else lets clients in: every connection is refused");
     warnings.extend(grpc_api::warning(options));
+    warnings.extend(brokers::warnings(options));
     warnings.extend(streams::warning(&options.broker.memory.persistence));
     warnings.extend(personal::warning(options));
     warnings

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::duration::GoDuration;
 use crate::limits::{BucketOption, MethodOverride, NamespaceOverride};
-use crate::model::{ConnectCodeTransform, DisconnectTransform, JwksProvider, KeyValue};
+use crate::model::{Addresses, ConnectCodeTransform, DisconnectTransform, JwksProvider, KeyValue};
 use crate::namespace::Namespace;
 use crate::proxies::StatusToCode;
 use crate::secret::SecretText;
@@ -30,6 +30,7 @@ macro_rules! leaves {
 
 leaves!(
     bool,
+    u8,
     u16,
     u32,
     u64,
@@ -40,6 +41,7 @@ leaves!(
     SecretText,
     GoDuration,
     Vec<String>,
+    Addresses,
     Vec<ConnectCodeTransform>,
     Vec<DisconnectTransform>,
     Vec<BucketOption>,

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod backends;
+mod brokers;
 mod check;
 mod describe;
 pub mod dotenv;
@@ -19,6 +20,7 @@ mod namespace;
 mod observe;
 mod personal;
 pub mod proxies;
+mod redis;
 mod reference;
 mod schema;
 mod secret;
@@ -30,12 +32,14 @@ mod tree;
 
 pub use addresses::{IpLimits, Networks};
 pub use backends::Backends;
+pub use brokers::{BrokerSettings, EngineSettings, PresenceSettings};
 pub use check::Settings;
 pub use duration::GoDuration;
 pub use listeners::{AcmeConfig, ListenerConfig, Place, PortSettings, TlsSettings};
 pub use load::{ConfigError, Given, Loaded, Problem, Source, load};
 pub use model::Options;
 pub use observe::{Prometheus, PrometheusSettings};
+pub use redis::PresencePlace;
 pub use reference::reference;
 pub use secret::SecretText;
 pub use transports::{Endpoint, HttpTransports};

@@ -14,6 +14,7 @@ use crate::secret::SecretText;
 pub use crate::grpc_api::GrpcApi;
 pub use crate::namespace::Namespace;
 pub use crate::observe::Prometheus;
+pub use crate::redis::{Addresses, BrokerRedis, EngineRedis, PresenceRedis, RedisTlsOptions};
 
 macro_rules! options {
     ($(#[$doc:meta])* $name:ident { $($(#[doc = $text:literal])+ $field:ident: $type:ty = $default:expr,)* }) => {
@@ -51,6 +52,8 @@ options! {
         engine: Engine = Engine::default(),
         /// What carries publications.
         broker: Broker = Broker::default(),
+        /// Who keeps presence.
+        presence_manager: PresenceManager = PresenceManager::default(),
         /// Client connections.
         client: Client = Client::default(),
         /// Channels and namespaces.
@@ -209,16 +212,36 @@ options! {
 options! {
     /// `engine`.
     Engine {
-        /// Only `memory` so far.
+        /// What carries publications and keeps presence, unless the other two options say otherwise: `memory` or `redis`.
         r#type: String = "memory".to_owned(),
+        /// Redis, with type `redis`.
+        redis: EngineRedis = EngineRedis::default(),
     }
 }
 
 options! {
     /// `broker`.
     Broker {
+        /// The engine does not carry publications: this does.
+        enabled: bool = false,
+        /// `memory` or `redis`.
+        r#type: String = "memory".to_owned(),
+        /// Redis, with type `redis`.
+        redis: BrokerRedis = BrokerRedis::default(),
         /// The embedded engine.
         memory: MemoryBroker = MemoryBroker::default(),
+    }
+}
+
+options! {
+    /// `presence_manager`.
+    PresenceManager {
+        /// The engine does not keep presence: this does.
+        enabled: bool = false,
+        /// `memory` or `redis`.
+        r#type: String = "memory".to_owned(),
+        /// Redis, with type `redis`.
+        redis: PresenceRedis = PresenceRedis::default(),
     }
 }
 

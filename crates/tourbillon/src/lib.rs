@@ -8,6 +8,7 @@
 //! | `memory` | [`memory`]: the embedded engine | yes |
 //! | `persistence` | streams of the embedded engine in a file | |
 //! | `nats` | [`nats`]: NATS as a broker, and as the way between nodes | |
+//! | `redis` | [`redis`]: the engine on Redis, for several nodes | |
 //! | `websocket` | [`websocket`]: connections over WebSocket | yes |
 //! | `http` | [`http`]: connections over HTTP streaming and server-sent events | |
 //! | `grpc` | [`grpc`]: the unidirectional GRPC stream | |
@@ -55,6 +56,8 @@ pub use tourbillon_broker as broker;
 pub use tourbillon_broker_memory as memory;
 #[cfg(feature = "nats")]
 pub use tourbillon_broker_nats as nats;
+#[cfg(feature = "redis")]
+pub use tourbillon_broker_redis as redis;
 pub use tourbillon_node::{self as node, *};
 pub use tourbillon_protocol as protocol;
 #[cfg(feature = "proxy")]

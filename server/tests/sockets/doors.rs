@@ -32,7 +32,7 @@ async fn start_unix(path: &Path) -> (SocketAddr, impl AsyncFnOnce()) {
     assert_eq!(listeners.names()[0], format!("unix:{}", path.display()));
     assert!(listeners.external_address().is_err());
     let internal = listeners.internal_address().expect("an address").expect("a second port");
-    let app = App::build(settings, listeners, None).expect("a sound server");
+    let app = App::build(settings, listeners, None).await.expect("a sound server");
     let stop = tokio_util::sync::CancellationToken::new();
     let running = tokio::spawn(app.run(stop.clone()));
     (internal, async move || {

@@ -83,7 +83,7 @@ pub(crate) async fn start_on(
     let external = listeners.external_address().expect("an address");
     let internal = listeners.internal_address().expect("an address");
     let dev = dev.then(|| Dev::new(&options, external));
-    let app = App::build(settings, listeners, dev).expect("a sound server");
+    let app = App::build(settings, listeners, dev).await.expect("a sound server");
     let (node, reload, stop) = (app.node().clone(), app.reload(), CancellationToken::new());
     let running = tokio::spawn(app.run(stop.clone()));
     Server { external, internal, uni_grpc, grpc_api, node, options, reload, stop, running }

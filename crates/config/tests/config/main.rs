@@ -9,6 +9,7 @@ mod listeners;
 mod mistakes;
 mod options;
 mod proxies;
+mod redis;
 mod reference;
 mod strictness;
 mod variables;

@@ -60,13 +60,15 @@ fn every_variable_of_the_reference_is_read() {
             _ if path.ends_with(".providers") => {
                 (r#"[{"name":"six"}]"#, format!("{place}/0/name"), json!("six"))
             }
+            _ if path.ends_with("redis.address") => ("six seven", place, json!(["six", "seven"])),
+            _ if path.ends_with(".db") => ("7", place, json!(7)),
             "true" | "false" => ("true", place, json!(true)),
             "[]" => ("six seven", place, json!(["six", "seven"])),
             _ if default.parse::<i64>().is_ok() => ("7", place, json!(7)),
             _ if GoDuration::parse(default).is_some() => ("7s", place, json!("7s")),
             // Secrets are not shown.
             _ if default.is_empty()
-                && ["key", "key_pem", "credentials_value", "static_headers", "static_metadata"]
+                && ["key", "key_pem", "credentials_value", "static_headers", "static_metadata", "password"]
                     .iter()
                     .any(|end| path.ends_with(end))
                 && !path.ends_with("public_key")

@@ -150,7 +150,7 @@ fn every_contradiction_is_told_at_once() {
             "allowed_origins": ["http://["]
         },
         "channel": {"publication_data_format": "xml"},
-        "engine": {"type": "redis"},
+        "engine": {"type": "radish"},
         "http_api": {"error_mode": "loud", "handler_prefix": "api"},
         "health": {"enabled": true, "handler_prefix": "health"},
         "http_server": {"address": "nowhere", "internal_port": "x"},
@@ -162,6 +162,7 @@ fn every_contradiction_is_told_at_once() {
         http_server.internal_port: "x" is not a port
         client.ping_interval: 8s must be longer than client.pong_timeout, 8s
         websocket.write_timeout: must not be negative
+        engine.type: "radish" must be one of "memory", "redis"
         channel.publication_data_format: unknown format "xml": it must be "", "json", "json_object" or "binary"
         client.token.user_id_claim: must match ^[a-zA-Z_]+$
         client.subscription_token.issuer: cannot be used together with `issuer_regex`
@@ -169,7 +170,6 @@ fn every_contradiction_is_told_at_once() {
         client.allowed_origins: origin pattern "http://[": unclosed character class; missing ']'
         http_api.handler_prefix: "api" must begin with a slash
         http_api.error_mode: "loud" must be empty or "transport"
-        engine.type: "redis" is not implemented yet: only "memory" is
         health.handler_prefix: "health" must begin with a slash
         shutdown.timeout: must not be negative"#]]);
     Sources::json(r#"{"health":{"enabled":true,"handler_prefix":"/connection/websocket"}}"#)

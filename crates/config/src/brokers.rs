@@ -1,0 +1,120 @@
+//! What carries publications, and who keeps presence: `engine`, `broker` and `presence_manager` (ENG-01 to ENG-03).
+
+use serde_json::Value;
+use tourbillon::memory::Persistence;
+use tourbillon::redis::RedisConfig;
+
+use crate::check::Checker;
+use crate::model::{BrokerRedis, EngineRedis, Options, PresenceRedis};
+use crate::redis::{self, PresencePlace};
+use crate::streams;
+
+/// What carries publications, and who keeps presence.
+#[derive(Debug)]
+pub struct EngineSettings {
+    /// What carries publications.
+    pub broker: BrokerSettings,
+    /// Who keeps presence.
+    pub presence: PresenceSettings,
+}
+
+/// What carries publications.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
+pub enum BrokerSettings {
+    /// The embedded engine, with the file of its streams, if they have one.
+    Memory(Option<Persistence>),
+    /// Redis.
+    Redis(RedisConfig),
+}
+
+/// Who keeps presence.
+#[derive(Debug)]
+pub enum PresenceSettings {
+    /// What carries publications.
+    Broker,
+    /// Each node for itself.
+    Memory,
+    /// Redis, though another carries publications.
+    Redis(PresencePlace),
+}
+
+/// Products that can be either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Memory,
+    Redis,
+}
+
+/// Product names of Centrifugo that are not there yet.
+const LATER: [&str; 3] = ["nats", "redisnats", "postgres"];
+
+fn kind(check: &mut Checker, path: &str, text: &str, all: &[&str]) -> Option<Kind> {
+    match text {
+        "memory" => return Some(Kind::Memory),
+        "redis" => return Some(Kind::Redis),
+        other if LATER.contains(&other) && all.contains(&other) => {
+            check.error(path, format!("{other:?} is not implemented yet"));
+        }
+        other => {
+            let all: Vec<_> = all.iter().map(|name| format!("{name:?}")).collect();
+            check.error(path, format!("{other:?} must be one of {}", all.join(", ")));
+        }
+    }
+    None
+}
+
+/// Which of the options count; what is wrong with the others is told where it can be told at all.
+pub(crate) fn engine(check: &mut Checker, options: &Options) -> Option<EngineSettings> {
+    let Options { engine, broker, presence_manager, .. } = options;
+    let of_engine = kind(check, "engine.type", &engine.r#type, &["memory", "redis"]);
+    // Checked even where it is off, as Centrifugo does.
+    let of_broker =
+        kind(check, "broker.type", &broker.r#type, &["memory", "redis", "nats", "redisnats", "postgres"]);
+    let of_presence = kind(check, "presence_manager.type", &presence_manager.r#type, &["memory", "redis"]);
+    let persistence = streams::persistence(check, &broker.memory.persistence);
+    let (of_engine, of_broker, of_presence) = (of_engine?, of_broker?, of_presence?);
+    let carries = if broker.enabled { of_broker } else { of_engine };
+    let keeps = if presence_manager.enabled { of_presence } else { of_engine };
+    if carries != Kind::Memory && broker.memory.persistence.enabled {
+        check.error("broker.memory.persistence.enabled", "memory does not carry publications: Redis does");
+    }
+    let presence = match keeps {
+        Kind::Memory if carries == Kind::Memory => PresenceSettings::Broker,
+        Kind::Memory => PresenceSettings::Memory,
+        Kind::Redis if presence_manager.enabled => {
+            PresenceSettings::Redis(redis::presence(check, &presence_manager.redis))
+        }
+        Kind::Redis if broker.enabled => {
+            PresenceSettings::Redis(redis::engine_presence(check, &engine.redis))
+        }
+        Kind::Redis => PresenceSettings::Broker,
+    };
+    let broker = match carries {
+        Kind::Memory => BrokerSettings::Memory(persistence),
+        Kind::Redis if broker.enabled => BrokerSettings::Redis(redis::broker(check, &broker.redis)),
+        Kind::Redis => BrokerSettings::Redis(redis::engine(check, &engine.redis)),
+    };
+    Some(EngineSettings { broker, presence })
+}
+
+/// What is said of Redis where it is not asked.
+pub(crate) fn warnings(options: &Options) -> Vec<String> {
+    let Options { engine, broker, presence_manager, .. } = options;
+    let is_set = |redis: Result<Value, _>, usual: Result<Value, serde_json::Error>| match (redis, usual) {
+        (Ok(redis), Ok(usual)) => redis != usual,
+        _ => false,
+    };
+    let to_value = serde_json::to_value::<&EngineRedis>;
+    let of_engine =
+        engine.r#type != "redis" && is_set(to_value(&engine.redis), to_value(&EngineRedis::default()));
+    let to_value = serde_json::to_value::<&BrokerRedis>;
+    let of_broker = !(broker.enabled && broker.r#type == "redis")
+        && is_set(to_value(&broker.redis), to_value(&BrokerRedis::default()));
+    let to_value = serde_json::to_value::<&PresenceRedis>;
+    let of_presence = !(presence_manager.enabled && presence_manager.r#type == "redis")
+        && is_set(to_value(&presence_manager.redis), to_value(&PresenceRedis::default()));
+    let parts = [(of_engine, "engine"), (of_broker, "broker"), (of_presence, "presence_manager")];
+    let idle = parts.into_iter().filter(|(is_set, _)| *is_set);
+    idle.map(|(_, part)| format!("{part}.redis has no effect: {part} is not on Redis")).collect()
+}

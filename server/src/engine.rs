@@ -1,0 +1,57 @@
+//! What carries publications and keeps presence, from settings to something connected.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tourbillon::broker::Engine;
+use tourbillon::memory::{MemoryEngine, OpenError, Persistence};
+use tourbillon::redis::{ConnectError, RedisEngine, RedisPresence};
+use tourbillon::types::SystemClock;
+
+use crate::config::{BrokerSettings, EngineSettings, PresenceSettings};
+
+/// Why there is no engine.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The file of streams cannot be used.
+    #[error("broker.memory.persistence.path: {}: {}", path.display(), chain(source))]
+    Streams {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: OpenError,
+    },
+    /// Redis is not there, or not as it has to be (RED-17).
+    #[error(transparent)]
+    Redis(#[from] ConnectError),
+}
+
+/// An error with what caused it, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// Connects to what is elsewhere, and reads what is in files.
+pub(crate) async fn connect(settings: EngineSettings) -> Result<Engine, EngineError> {
+    let EngineSettings { broker, presence } = settings;
+    let engine = match broker {
+        BrokerSettings::Memory(persistence) => Engine::new(memory(persistence)?),
+        BrokerSettings::Redis(config) => Engine::new(RedisEngine::connect(config).await?),
+    };
+    Ok(match presence {
+        PresenceSettings::Broker => engine,
+        PresenceSettings::Memory => engine.with_presence(MemoryEngine::default()),
+        PresenceSettings::Redis(place) => {
+            engine.with_presence(RedisPresence::connect(place.shards, &place.prefix, place.config).await?)
+        }
+    })
+}
+
+/// The embedded engine, with what is in its file, if it has one.
+fn memory(persistence: Option<Persistence>) -> Result<MemoryEngine, EngineError> {
+    let Some(persistence) = persistence else { return Ok(MemoryEngine::default()) };
+    MemoryEngine::open(Arc::new(SystemClock::new()), &persistence)
+        .map_err(|source| EngineError::Streams { path: persistence.path, source })
+}
