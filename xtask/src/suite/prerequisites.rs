@@ -20,6 +20,9 @@ const BROWSER: &str = "chromium";
 /// A reverse proxy: the program, and the Debian package that has it.
 const PROXY: &str = "nginx";
 
+/// What servers share in the tests that have several.
+const REDIS: &str = "redis-server";
+
 /// What brokers are made for. Tests start processes of their own.
 pub(super) const SERVICES: &[&str] = &["redis-server", "nats-server"];
 
@@ -30,6 +33,8 @@ pub(super) struct Missing {
     pub(super) browser: Option<String>,
     /// The tests behind it are left out then, and say so.
     pub(super) proxy: Option<String>,
+    /// Likewise.
+    pub(super) redis: Option<String>,
 }
 
 /// Installs what the wanted steps need and is missing.
@@ -41,6 +46,7 @@ pub(super) fn install(root: &Path, sdk: bool, browser: bool) -> Result<Missing, 
             packages(root)?;
         }
         missing.proxy = package_missing(root, PROXY);
+        missing.redis = package_missing(root, REDIS);
     }
     if browser {
         missing.browser = package_missing(root, BROWSER);
@@ -135,7 +141,8 @@ mod tests {
     #[test]
     fn nothing_is_asked_for_where_nothing_is_wanted() {
         let missing = install(Path::new("/"), false, false).expect("nothing to do");
-        assert!(missing.node.is_none() && missing.browser.is_none() && missing.proxy.is_none());
+        assert!(missing.node.is_none() && missing.browser.is_none());
+        assert!(missing.proxy.is_none() && missing.redis.is_none());
     }
 
     #[test]
