@@ -68,9 +68,16 @@ fn every_variable_of_the_reference_is_read() {
             _ if GoDuration::parse(default).is_some() => ("7s", place, json!("7s")),
             // Secrets are not shown.
             _ if default.is_empty()
-                && ["key", "key_pem", "credentials_value", "static_headers", "static_metadata", "password"]
-                    .iter()
-                    .any(|end| path.ends_with(end))
+                && [
+                    "key",
+                    "key_pem",
+                    "credentials_value",
+                    "static_headers",
+                    "static_metadata",
+                    "password",
+                ]
+                .iter()
+                .any(|end| path.ends_with(end))
                 && !path.ends_with("public_key")
                 && !path.ends_with("credentials_key") =>
             {
