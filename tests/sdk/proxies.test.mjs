@@ -7,6 +7,7 @@ import { makeCertificate } from "./lib/certificate.mjs";
 import { JSON_WIRE, beginSubscription, connect, inEveryEncoding, newClient, subscribe } from "./lib/sdk.mjs";
 import { openRaw } from "./lib/raw.mjs";
 import { secondsFromNow } from "./lib/token.mjs";
+import { Recorder } from "./lib/wait.mjs";
 
 /** Answers of a backend that lets people in by a header or by what they say. */
 const answers = {
@@ -275,4 +276,108 @@ test("a backend that is not there: anonymous clients stay out, tokens get in", a
   const raw = await openRaw(t, server);
   assert.equal((await raw.call({ connect: {} })).error.code, 100);
   await connect(t, JSON_WIRE, server, { user: "42" });
+});
+
+describe("streams", () => {
+  /** What has become of streams, by the name of their channel. */
+  const seen = new Recorder();
+  const open = (call, request, write) => {
+    const { channel } = request;
+    call.on("cancelled", () => seen.push("cancelled", channel));
+    if (channel.endsWith("refused")) return write({ subscribe_response: { error: { code: 4103, message: "no" } } });
+    if (channel.endsWith("silent")) return undefined;
+    write({ subscribe_response: { result: { data: { from: "stream" }, info: { here: true } } } });
+    for (const n of [1, 2, 3]) write({ publication: { data: { n }, tags: { n: `${n}` } } });
+    if (channel.endsWith("ends")) call.end();
+    if (channel.endsWith("breaks")) call.emit("error", { code: 13, details: "broken" });
+    return undefined;
+  };
+  const streaming = {
+    unidirectional: (call, write) => open(call, call.request, write),
+    bidirectional(call, write) {
+      call.on("data", ({ subscribe_request: request, publication }) => {
+        if (request) return open(call, request, write);
+        return write({ publication: { data: { echo: JSON.parse(publication.data.toString()) } } });
+      });
+    },
+  };
+  const used = { backend: new Backend("grpc", streaming) };
+  before(async () => {
+    await used.backend.start();
+    const rules = { subscribe_stream_proxy_enabled: true, presence: true, allow_presence_for_subscriber: true, allow_subscribe_for_client: true, history_size: 10, history_ttl: "60s", force_recovery: true };
+    used.server = await new Server({
+      channel: {
+        proxy: { subscribe_stream: used.backend.proxy("subscribe_stream", { timeout: "1s" }) },
+        namespaces: [{ name: "uni", ...rules }, { name: "bi", ...rules, subscribe_stream_proxy_bidirectional: true }],
+      },
+    }).start();
+  });
+  after(async () => {
+    await used.server?.close();
+    used.backend.close();
+  });
+
+  inEveryEncoding((wire) => {
+    test("a stream's publications reach its subscriber alone, after the reply and in order", async (t) => {
+      const channel = `uni:${crypto.randomUUID()}`;
+      const [one, other] = [await connect(t, wire, used.server, { user: "one" }), await connect(t, wire, used.server, { user: "other" })];
+      const first = await subscribe(one, channel);
+      const { context } = first.events.all.find(({ name }) => name === "subscribed");
+      assert.deepEqual([wire.fromPayload(context.data), context.recoverable, context.positioned], [{ from: "stream" }, false, false]);
+      for (const n of [1, 2, 3]) {
+        const { data, tags } = await first.events.next("publication");
+        assert.deepEqual([wire.fromPayload(data), { ...tags }], [{ n }, { n: `${n}` }]);
+      }
+      const second = await subscribe(other, channel);
+      for (const n of [1, 2, 3]) assert.equal((await second.events.next("publication")) && n, n);
+      // What the server publishes reaches both, behind what their streams had.
+      await used.server.api("publish", { channel, data: "to all" });
+      for (const subscription of [first, second]) assert.equal(wire.fromPayload((await subscription.events.next("publication")).data), "to all");
+      const { clients } = await first.presence();
+      assert.deepEqual(Object.values(clients).map(({ user }) => user).sort(), ["one", "other"]);
+    });
+
+    test("what a client publishes goes to a stream of both directions, and nowhere otherwise", async (t) => {
+      const client = await connect(t, wire, used.server, { user: "42" });
+      const channel = `bi:${crypto.randomUUID()}`;
+      const subscription = await subscribe(client, channel);
+      for (const _ of [1, 2, 3]) await subscription.events.next("publication");
+      await subscription.publish(wire.toPayload({ mine: 1 }));
+      assert.deepEqual(wire.fromPayload((await subscription.events.next("publication")).data), { echo: { mine: 1 } });
+      await assert.rejects(client.publish(`bi:${crypto.randomUUID()}`, wire.toPayload(1)), { code: 108 });
+      const uni = await subscribe(client, `uni:${crypto.randomUUID()}`);
+      await assert.rejects(uni.publish(wire.toPayload(1)), { code: 108 });
+    });
+  });
+
+  test("a stream that ends unsubscribes, one that breaks has the client come again", async (t) => {
+    const client = await connect(t, JSON_WIRE, used.server, { user: "42" });
+    const ends = await subscribe(client, "uni:ends");
+    assert.equal((await ends.events.next("unsubscribed")).code, 2000);
+    const breaks = await subscribe(client, "uni:breaks");
+    assert.equal((await breaks.events.next("subscribing", ({ code }) => code !== 0)).code, 2500);
+    breaks.unsubscribe();
+  });
+
+  test("a stream is cancelled when its client unsubscribes, or goes", async (t) => {
+    const client = await connect(t, JSON_WIRE, used.server, { user: "42" });
+    for (const kind of ["uni", "bi"]) {
+      const channel = `${kind}:${crypto.randomUUID()}`;
+      const subscription = await subscribe(client, channel);
+      subscription.unsubscribe();
+      await seen.next("cancelled", (cancelled) => cancelled === channel);
+    }
+    const channel = `uni:${crypto.randomUUID()}`;
+    await subscribe(client, channel);
+    client.disconnect();
+    await seen.next("cancelled", (cancelled) => cancelled === channel);
+  });
+
+  test("a stream may refuse, and must answer in time", async (t) => {
+    const raw = await openRaw(t, used.server);
+    await raw.call({ connect: { token: used.server.token({ sub: "42" }) } });
+    assert.equal((await raw.call({ subscribe: { channel: "uni:refused" } })).error.code, 4103);
+    assert.equal((await raw.call({ subscribe: { channel: "uni:silent" } })).error.code, 100);
+    await seen.next("cancelled", (channel) => channel === "uni:silent");
+  });
 });

@@ -142,8 +142,9 @@ pub(crate) fn of_channel(
         subscribe: name("subscribe_proxy", subscribe(rules)),
         publish: name("publish_proxy", publish(rules)),
         sub_refresh: name("sub_refresh_proxy", sub_refresh(rules)),
+        subscribe_stream: name("subscribe_stream_proxy", subscribe_stream(rules)),
+        bidirectional: rules.subscribe_stream_proxy_bidirectional,
         cache_empty: name("cache_empty_proxy", cache_empty(rules)),
-        ..ChannelProxies::default()
     }
 }
 
@@ -160,6 +161,10 @@ fn publish(rules: &ChannelRules) -> Named<'_> {
 
 fn sub_refresh(rules: &ChannelRules) -> Named<'_> {
     (rules.sub_refresh_proxy_enabled, &rules.sub_refresh_proxy_name)
+}
+
+fn subscribe_stream(rules: &ChannelRules) -> Named<'_> {
+    (rules.subscribe_stream_proxy_enabled, &rules.subscribe_stream_proxy_name)
 }
 
 fn cache_empty(rules: &ChannelRules) -> Named<'_> {
@@ -183,6 +188,12 @@ pub(crate) fn backends(check: &mut Checker, options: &Options) -> Backends {
         (Event::Subscribe, "channel.proxy.subscribe", channel.subscribe.proxy(), needs(subscribe)),
         (Event::Publish, "channel.proxy.publish", channel.publish.proxy(), needs(publish)),
         (Event::SubRefresh, "channel.proxy.sub_refresh", channel.sub_refresh.proxy(), needs(sub_refresh)),
+        (
+            Event::SubscribeStream,
+            "channel.proxy.subscribe_stream",
+            channel.subscribe_stream.proxy(),
+            needs(subscribe_stream),
+        ),
         (Event::CacheEmpty, "channel.proxy.cache_empty", channel.cache_empty.proxy(), needs(cache_empty)),
         (Event::Rpc, "rpc.proxy", options.rpc.proxy.proxy(), calls),
     ];
@@ -193,8 +204,25 @@ pub(crate) fn backends(check: &mut Checker, options: &Options) -> Backends {
         backends.defaults.insert(*event, Arc::new(endpoint));
     }
     named(check, &mut backends, &options.proxies);
+    streams(check, options, &backends);
     backends.ping = options.rpc.ping.enabled.then(|| options.rpc.ping.method.clone());
     backends
+}
+
+/// Only GRPC has streams.
+fn streams(check: &mut Checker, options: &Options, backends: &Backends) {
+    let namespaces = options.channel.namespaces.iter().enumerate();
+    let namespaces = namespaces.map(|(at, one)| (format!("channel.namespaces[{at}]"), &one.rules));
+    let all =
+        namespaces.chain([("channel.without_namespace".to_owned(), &options.channel.without_namespace)]);
+    for (path, rules) in all {
+        let (enabled, name) = subscribe_stream(rules);
+        let backend = backends.named(Event::SubscribeStream, name).filter(|_| enabled);
+        if backend.is_some_and(|backend| backend.is_http()) {
+            let path = format!("{path}.subscribe_stream_proxy_name");
+            check.error(&path, format!("{name:?} is asked over HTTP, which has no streams"));
+        }
+    }
 }
 
 fn named(check: &mut Checker, backends: &mut Backends, proxies: &[NamedProxy]) {

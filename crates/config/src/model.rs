@@ -559,6 +559,13 @@ options! {
         sub_refresh_proxy_enabled: bool = false,
         /// Which one: `default` for `channel.proxy.sub_refresh`, or one of `proxies`.
         sub_refresh_proxy_name: String = "default".to_owned(),
+        /// A backend decides about subscriptions and streams their publications, over GRPC. Not together with the three
+        /// above.
+        subscribe_stream_proxy_enabled: bool = false,
+        /// Which one: `default` for `channel.proxy.subscribe_stream`, or one of `proxies`.
+        subscribe_stream_proxy_name: String = "default".to_owned(),
+        /// What clients publish goes to the stream of their subscription. Otherwise they cannot publish there.
+        subscribe_stream_proxy_bidirectional: bool = false,
         /// A backend is told when somebody subscribes and there is no latest publication. An option of Centrifugo PRO.
         cache_empty_proxy_enabled: bool = false,
         /// Which one: `default` for `channel.proxy.cache_empty`, or one of `proxies`.

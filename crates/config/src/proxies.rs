@@ -170,6 +170,8 @@ options! {
         publish: Proxy = Proxy::default(),
         /// Who decides how long subscriptions go on.
         sub_refresh: Proxy = Proxy::default(),
+        /// Who decides about subscriptions and streams their publications.
+        subscribe_stream: Proxy = Proxy::default(),
         /// Who is told that a channel has no latest publication. An option of Centrifugo PRO.
         cache_empty: Proxy = Proxy::default(),
     }

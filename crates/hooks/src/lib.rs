@@ -15,6 +15,7 @@ mod map;
 pub mod pool;
 mod request;
 mod rights;
+mod source;
 
 use std::future::{Future, ready};
 use std::time::Duration;
@@ -33,6 +34,7 @@ pub use request::{
     RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest, SubscriptionOptions,
 };
 pub use rights::{ClientRights, ClientTerms, Rights};
+pub use source::{Source, SubscriptionSource};
 pub use tourbillon_protocol::DataFormat;
 pub use tourbillon_transport::KeptHeaders;
 pub use tourbillon_types::SubscriptionKind;

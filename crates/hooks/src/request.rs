@@ -20,6 +20,7 @@ use tourbillon_types::{
 
 use crate::TokenMark;
 use crate::rights::{ClientRights, ClientTerms};
+use crate::source::SubscriptionSource;
 
 /// An accepted connection, as hooks see it. Shared, not copied.
 #[derive(Clone)]
@@ -329,11 +330,13 @@ pub struct SubscribeDecision {
     pub client_side_refresh: bool,
     /// What its token said of itself. For decorators; the node does not keep it.
     pub token: Option<Box<TokenMark>>,
+    /// Where publications for it alone come from, beside those of the channel (PRX-50); `None` for nowhere.
+    pub source: Option<SubscriptionSource>,
 }
 
 impl Default for SubscribeDecision {
     fn default() -> Self {
-        Self { options: SubscriptionOptions::default(), client_side_refresh: true, token: None }
+        Self { options: SubscriptionOptions::default(), client_side_refresh: true, token: None, source: None }
     }
 }
 

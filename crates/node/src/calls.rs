@@ -38,6 +38,7 @@ use crate::maps;
 use crate::members::Membership;
 use crate::queries::{self, Standing};
 use crate::shared::Shared;
+use crate::sources::Begun;
 use tourbillon_metrics::{Action, Frame, Named};
 
 /// The calls of one connection that are under way.
@@ -146,6 +147,8 @@ pub(crate) struct Attachment {
     conn: Arc<Conn>,
     pub(crate) channel: Channel,
     membership: Option<Membership>,
+    /// What the application has for this subscription alone.
+    pub(crate) begun: Option<Begun>,
     kept: bool,
 }
 
@@ -164,6 +167,7 @@ impl Attachment {
             conn: conn.clone(),
             channel: channel.clone(),
             membership: None,
+            begun: None,
             kept: false,
         };
         let attached = pin!(shared.attach(channel, conn, place, from));
@@ -569,9 +573,12 @@ async fn subscribe_call(
 ) -> Result<(Granted, Attachment), Refusal> {
     let (request, mut wish) = asked(client.clone(), *subscribe, now);
     let (channel, filter) = (request.channel.clone(), request.filter.clone());
-    let decision = shared.deadline(shared.hooks.clone().subscribe(request)).await?;
+    let mut decision = shared.deadline(shared.hooks.clone().subscribe(request)).await?;
+    let source = decision.source.take();
     let mut granted = agree(&client, &channel, filter, decision, &mut wish)?;
-    let attachment = attach(shared, conn, &client, &channel, &mut granted, wish).await?;
+    let mut attachment = attach(shared, conn, &client, &channel, &mut granted, wish).await?;
+    let source = source.and_then(|source| source.take());
+    attachment.begun = source.map(|source| Begun { source, number: granted.id });
     Ok((granted, attachment))
 }
 

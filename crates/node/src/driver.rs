@@ -20,6 +20,7 @@ use crate::conn::{Conn, Done, Told, Wish};
 use crate::encode;
 use crate::hooks::{Client, ClientCommand};
 use crate::members::Memberships;
+use crate::sources::{Sourced, Sources};
 use tourbillon_metrics::{Frame, Tally};
 
 /// How many commands one connection may bring forward before others get their turn.
@@ -40,6 +41,7 @@ pub(crate) struct Driver<R> {
     /// Once the connection is accepted. It has an entry with its user for as long as it is here.
     client: Option<Arc<Client>>,
     memberships: Memberships,
+    sources: Sources,
     suppressed: PushKinds,
     native_ping: bool,
     unflushed: Unflushed,
@@ -84,6 +86,7 @@ impl<R: TransportReader> Driver<R> {
             boot: Some(Box::new(boot)),
             client: None,
             memberships: Memberships::default(),
+            sources: Sources::default(),
             suppressed: info.suppressed,
             native_ping: init.native_ping,
             unflushed: Unflushed::Nothing,
@@ -105,6 +108,10 @@ impl<R: TransportReader> Driver<R> {
                 let (asked, began) = (completed.asked, completed.began);
                 self.complete(now, completed)?;
                 self.measure(asked, began, now);
+            }
+            while let Some(sourced) = self.sources.poll_next(cx, &mut budget) {
+                progress = true;
+                self.deliver(now, sourced)?;
             }
             if self.session.ready() {
                 if budget == 0 {
@@ -320,12 +327,30 @@ impl<R: TransportReader> Driver<R> {
     }
 
     /// The session has a channel from now on, until it says otherwise.
-    fn take_over(&mut self, attachment: Attachment) {
+    fn take_over(&mut self, mut attachment: Attachment) {
+        if let Some(begun) = attachment.begun.take() {
+            self.sources.add(&attachment.channel, begun);
+        }
         if let Some(name) = self.conn.shared.hub.name(&attachment.channel) {
             self.session.share_name(&name);
         }
         if let Some(membership) = attachment.keep() {
             self.memberships.add(membership);
+        }
+    }
+
+    /// Carries out what came of the application's source for a subscription.
+    fn deliver(&mut self, now: Now, sourced: Sourced) -> Result<(), Disconnect> {
+        match sourced {
+            Sourced::End(channel, why) => {
+                self.handle(now, Input::Server(ServerOp::Unsubscribe { channel, why }), None)
+            }
+            Sourced::Publication { .. } if self.suppressed.has(PushKinds::PUBLICATION) => Ok(()),
+            Sourced::Publication { channel, number, publication } => {
+                let encoded = encode::publication(self.conn.variant, &channel, number, &publication);
+                self.send(encoded.map_err(|_| Disconnect::INAPPROPRIATE_PROTOCOL)?);
+                Ok(())
+            }
         }
     }
 
@@ -459,6 +484,7 @@ impl<R: TransportReader> Driver<R> {
 
     fn detach(&mut self, now: Now, channel: Channel, why: Unsubscribe) {
         self.conn.shared.detach(&channel, &self.conn);
+        self.sources.remove(&channel);
         self.memberships.end(&channel);
         let Some(client) = self.client.clone() else { return };
         let caller = Caller { shared: &self.conn.shared, conn: &self.conn, client: None, now };
@@ -516,6 +542,7 @@ impl<R> Driver<R> {
     /// Takes the connection out of everything that others see.
     fn leave(&mut self) {
         self.calls.clear();
+        self.sources.clear();
         for channel in self.session.channels() {
             self.conn.shared.detach(channel, &self.conn);
         }

@@ -56,6 +56,7 @@ mod queries;
 mod registry;
 mod server_api;
 mod shared;
+mod sources;
 mod wheel;
 
 pub use config::NodeConfig;
@@ -71,8 +72,8 @@ pub use tourbillon_hooks::{
     ConnectDecision, ConnectRequest, DataFormat, HistoryRequest, Hooks, KeptHeaders, MapPublishDecision,
     MapPublishRequest, MapRemoveDecision, MapRemoveOptions, MapRemoveRequest, MapRules, MessageRequest,
     OverflowPolicy, PresenceRequest, PublishDecision, PublishRequest, RecoveryMode, RefreshDecision,
-    RefreshRequest, Refusal, Rights, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision,
-    SubscribeRequest, SubscriptionKind, SubscriptionOptions, TokenMark,
+    RefreshRequest, Refusal, Rights, RpcDecision, RpcRequest, Source, SubRefreshRequest, SubscribeDecision,
+    SubscribeRequest, SubscriptionKind, SubscriptionOptions, SubscriptionSource, TokenMark,
 };
 pub use tourbillon_metrics::{
     Distribution, DistributionFamily, Family, Form, Histogram, Labels, Measures, NodeMetrics, Sample,

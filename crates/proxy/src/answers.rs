@@ -208,6 +208,23 @@ pub(crate) fn subscribe(
     Ok(decision)
 }
 
+/// A subscription whose publications are streamed (PRX-54): there is nothing that it could recover, nor deltas or filters
+/// of the client's.
+pub(crate) fn stream(
+    result: Option<proto::SubscribeResult>,
+    base: &ChannelOptions,
+) -> Result<SubscribeDecision, Unfit> {
+    let mut decision = subscribe(result, base)?;
+    let options = &mut decision.options;
+    options.positioned = false;
+    options.recoverable = false;
+    options.auto_cache_recover = false;
+    options.allow_delta = false;
+    options.keep_latest_publication = false;
+    options.allow_tags_filter = false;
+    Ok(decision)
+}
+
 /// A publication, as the backend wants it (PRX-31). What the namespace says of deltas does not count (HID-83).
 pub(crate) fn publish(
     result: Option<proto::PublishResult>,

@@ -14,7 +14,7 @@ use tourbillon_types::{Clock as _, ReplyError, SystemClock};
 use crate::config::{ConfigError, EndpointConfig};
 use crate::connector::Connector;
 use crate::event::{Envelope, Event, Question, Reply};
-use crate::grpc::GrpcCaller;
+use crate::grpc::{Asked, GrpcCaller, Incoming, failure};
 use crate::headers::{Forward, Origin};
 use crate::http1::HttpCaller;
 use crate::proto;
@@ -46,6 +46,9 @@ pub enum CallError {
     /// The answer is a status of GRPC.
     #[error("the backend answered with status {0} of GRPC")]
     Grpc(i32),
+    /// The backend is asked over HTTP, which has no streams.
+    #[error("streams need a backend over GRPC")]
+    NoStreams,
     /// What a client sent is not JSON and cannot be passed on as such.
     #[error("the client's data is not JSON, and the proxy has no binary_encoding")]
     Unsayable,
@@ -184,6 +187,39 @@ impl Endpoint {
                 Err(error)
             }
         }
+    }
+
+    /// Opens a stream, and waits within the time that there is for its first message, which has the answer (PRX-50).
+    pub(crate) async fn open(
+        &self,
+        asked: Asked,
+        origin: Origin<'_>,
+    ) -> Result<(proto::SubscribeResponse, Incoming), CallError> {
+        let headers = self.headers(Some(origin));
+        let call = self.counters.get(Event::SubscribeStream as usize).map(Counters::begin);
+        let begun = self.clock.now().instant;
+        let opened = async {
+            let Caller::Grpc(caller) = &self.caller else { return Err(CallError::NoStreams) };
+            let mut incoming = caller.open(asked, headers).await?;
+            let first = incoming.message().await.map_err(|status| failure(&status))?;
+            let answer = first.and_then(|first| first.subscribe_response);
+            Ok((answer.ok_or(CallError::Unreadable)?, incoming))
+        };
+        let opened = tokio::time::timeout(self.timeout, opened).await.unwrap_or(Err(CallError::TimedOut));
+        let took = self.clock.now().instant - begun;
+        if let Some(call) = call {
+            call.end(took, opened.is_err());
+        }
+        if let Err(error) = &opened {
+            let event = Event::SubscribeStream.name();
+            tracing::warn!(proxy = %self.name, event, %error, "a proxy's stream did not begin");
+        }
+        opened
+    }
+
+    /// How long a call may take.
+    pub(crate) const fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     fn headers(&self, origin: Option<Origin<'_>>) -> HeaderMap {

@@ -6,16 +6,19 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::mpsc;
 use tonic::body::Body;
 use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use crate::connector::Connector;
 use crate::endpoint::CallError;
 use crate::event::Question;
+use crate::proto;
+use crate::stream::outgoing;
 
 /// How often a connection with calls is asked whether it is still there, and how long that may take. Without it, one
 /// whose backend vanished would be asked again and again.
@@ -24,6 +27,8 @@ const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::fro
 /// A backend that is asked over GRPC.
 pub(crate) struct GrpcCaller {
     client: Client<Connector, Body>,
+    /// Streams have connections of their own: a backend may limit how many calls a connection has at once.
+    streams: Client<Connector, Body>,
     origin: Uri,
     max_answer: usize,
     compression: bool,
@@ -31,19 +36,20 @@ pub(crate) struct GrpcCaller {
 
 impl GrpcCaller {
     pub(crate) fn new(connector: Connector, origin: Uri, max_answer: usize, compression: bool) -> Self {
-        let client = Client::builder(TokioExecutor::new())
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .http2_only(true)
             .http2_adaptive_window(true)
             .http2_keep_alive_interval(KEEP_ALIVE.0)
-            .http2_keep_alive_timeout(KEEP_ALIVE.1)
-            .build(connector);
-        Self { client, origin, max_answer, compression }
+            .http2_keep_alive_timeout(KEEP_ALIVE.1);
+        let (client, streams) = (builder.build(connector.clone()), builder.build(connector));
+        Self { client, streams, origin, max_answer, compression }
     }
 
-    pub(crate) fn grpc(&self) -> Grpc<Client<Connector, Body>> {
-        let grpc = Grpc::with_origin(self.client.clone(), self.origin.clone())
+    fn grpc(&self, client: &Client<Connector, Body>) -> Grpc<Client<Connector, Body>> {
+        let grpc = Grpc::with_origin(client.clone(), self.origin.clone())
             .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(self.max_answer);
         if self.compression { grpc.send_compressed(CompressionEncoding::Gzip) } else { grpc }
@@ -57,10 +63,44 @@ impl GrpcCaller {
         let codec = ProstCodec::<Q, Q::Answer>::default();
         let path = PathAndQuery::from_static(Q::PATH);
         let request = with_metadata(question, headers);
-        let response = self.grpc().unary(request, path, codec).await;
+        let response = self.grpc(&self.client).unary(request, path, codec).await;
         response.map(tonic::Response::into_inner).map_err(|status| failure(&status))
     }
 }
+
+impl GrpcCaller {
+    /// Opens a stream.
+    pub(crate) async fn open(&self, asked: Asked, headers: HeaderMap) -> Result<Incoming, CallError> {
+        let mut grpc = self.grpc(&self.streams);
+        let opened = match asked {
+            Asked::Once(question) => {
+                let codec = ProstCodec::<_, proto::StreamSubscribeResponse>::default();
+                let path = PathAndQuery::from_static(UNIDIRECTIONAL);
+                grpc.server_streaming(with_metadata(question, headers), path, codec).await
+            }
+            Asked::Both(receiver) => {
+                let codec = ProstCodec::<_, proto::StreamSubscribeResponse>::default();
+                let path = PathAndQuery::from_static(BIDIRECTIONAL);
+                grpc.streaming(with_metadata(outgoing(receiver), headers), path, codec).await
+            }
+        };
+        opened.map(tonic::Response::into_inner).map_err(|status| failure(&status))
+    }
+}
+
+/// What a stream begins with.
+pub(crate) enum Asked {
+    /// A question, and nothing more.
+    Once(proto::SubscribeRequest),
+    /// The question, and then what the client publishes.
+    Both(mpsc::Receiver<proto::StreamSubscribeRequest>),
+}
+
+/// What comes of a stream.
+pub(crate) type Incoming = Streaming<proto::StreamSubscribeResponse>;
+
+const UNIDIRECTIONAL: &str = "/centrifugal.centrifugo.proxy.CentrifugoProxy/SubscribeUnidirectional";
+const BIDIRECTIONAL: &str = "/centrifugal.centrifugo.proxy.CentrifugoProxy/SubscribeBidirectional";
 
 /// A message with headers as its metadata. Values that are no text cannot be.
 pub(crate) fn with_metadata<M>(message: M, mut headers: HeaderMap) -> tonic::Request<M> {

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use base64::Engine as _;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use tourbillon_broker::Published;
 use tourbillon_hooks::{
     ChannelOptions, Client, ClientRights, ConnectDecision, ConnectRequest, Hooks, PublishDecision,
     PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision, RpcRequest, SubRefreshRequest,
-    SubscribeDecision, SubscribeRequest,
+    SubscribeDecision, SubscribeRequest, SubscriptionSource,
 };
 use tourbillon_types::{Channel, Disconnect, Encoding, Payload, Permissions, ReplyError, Tags, Text};
 
 use crate::answers::{self, Unfit};
 use crate::event::{Envelope, Event, Question, Reply};
 use crate::headers::{Origin, UNI_GRPC};
+use crate::stream::{Open, Streams};
 use crate::{CallError, Endpoint, proto};
 
 /// Which backend is asked about what, and how channels behave. Asked for every question: it must be quick.
@@ -71,13 +73,14 @@ const EXTENDED: i64 = 60;
 pub struct ProxyHooks<R> {
     rules: R,
     ping: Option<Text>,
+    streams: Streams,
 }
 
 impl<R: Rules> ProxyHooks<R> {
     /// Asks whom the rules name.
     #[must_use]
-    pub const fn new(rules: R) -> Self {
-        Self { rules, ping: None }
+    pub fn new(rules: R) -> Self {
+        Self { rules, ping: None, streams: Streams::default() }
     }
 
     /// Answers calls of this method by nothing, without asking anybody (PRX-41).
@@ -89,6 +92,25 @@ impl<R: Rules> ProxyHooks<R> {
 
     fn endpoint(&self, event: Event, subject: &str, none: Refusal) -> Result<Arc<Endpoint>, Refusal> {
         self.rules.endpoint(event, subject)?.ok_or(none)
+    }
+
+    /// Has a backend stream what a client gets in a channel (PRX-50).
+    async fn stream(
+        &self,
+        endpoint: &Endpoint,
+        request: SubscribeRequest,
+    ) -> Result<SubscribeDecision, Refusal> {
+        let (client, channel) = (request.client.clone(), request.channel.clone());
+        let bidirectional = self.rules.is_bidirectional(&channel);
+        let question = subscribe_question(endpoint, request);
+        let place = (client.id, &channel, bidirectional);
+        let opened = self.streams.open(endpoint, question, origin(&client), place).await;
+        let Open { answer, source } = opened.map_err(CallError::to_reply_error)?;
+        let result = answer.take().open()?;
+        let base = self.rules.channel_options(&channel)?;
+        let mut decision = taken(endpoint, Event::SubscribeStream, answers::stream(result, &base))?;
+        decision.source = Some(SubscriptionSource::new(source));
+        Ok(decision)
     }
 
     /// Whether somebody is asked about this.
@@ -211,8 +233,11 @@ impl<R: Rules> Hooks for ProxyHooks<R> {
 
     async fn subscribe(&self, request: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
         let channel = request.channel.clone();
-        let denied = ReplyError::PERMISSION_DENIED.into();
-        let endpoint = self.endpoint(Event::Subscribe, &channel, denied)?;
+        let Some(endpoint) = self.rules.endpoint(Event::Subscribe, &channel)? else {
+            let denied = ReplyError::PERMISSION_DENIED.into();
+            let endpoint = self.endpoint(Event::SubscribeStream, &channel, denied)?;
+            return self.stream(&endpoint, request).await;
+        };
         let client = request.client.clone();
         let result = ask(&endpoint, subscribe_question(&endpoint, request), &client).await?;
         let base = self.rules.channel_options(&channel)?;
@@ -222,9 +247,13 @@ impl<R: Rules> Hooks for ProxyHooks<R> {
     }
 
     async fn publish(&self, request: PublishRequest) -> Result<PublishDecision, Refusal> {
+        let Some(endpoint) = self.rules.endpoint(Event::Publish, &request.channel)? else {
+            let denied = ReplyError::PERMISSION_DENIED.into();
+            let endpoint = self.endpoint(Event::SubscribeStream, &request.channel, denied)?;
+            self.streams.publish(request, endpoint.timeout()).await?;
+            return Ok(PublishDecision::Done(Published::default()));
+        };
         let PublishRequest { client, channel, data: given, .. } = request;
-        let denied = ReplyError::PERMISSION_DENIED.into();
-        let endpoint = self.endpoint(Event::Publish, &channel, denied)?;
         let (data, b64data) = data(&endpoint, given);
         let question = question!(
             PublishRequest of &client, &endpoint; channel: channel.to_string(), data, b64data);

@@ -47,6 +47,7 @@ mod hooks;
 mod http1;
 mod json;
 mod stats;
+mod stream;
 mod target;
 
 /// The messages of `proto/proxy.proto`, for backends in Rust and tests. With serde they are the JSON of HTTP.

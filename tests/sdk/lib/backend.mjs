@@ -65,13 +65,19 @@ export class Backend {
 
   #startGrpc() {
     const { service } = loadPackageDefinition(loadSync(PROTO, { keepCase: true, longs: Number, defaults: false })).centrifugal.centrifugo.proxy.CentrifugoProxy;
+    // Streams are the test's to write to: `answers` gets the call.
+    const stream = (event) => (call) => this.answers[event]?.(call, (message) => call.write(written(message)));
     const unary = (event) => async (call, done) => {
       const { status, ...answered } = await this.#answer(event, read(call.request), call.metadata.getMap());
       if (status) done({ code: 13, details: "a failure of the backend" });
       else done(null, written(answered));
     };
     this.server = new GrpcServer();
-    this.server.addService(service, Object.fromEntries(Object.entries(METHODS).map(([event, method]) => [method, unary(event)])));
+    this.server.addService(service, {
+      ...Object.fromEntries(Object.entries(METHODS).map(([event, method]) => [method, unary(event)])),
+      SubscribeUnidirectional: stream("unidirectional"),
+      SubscribeBidirectional: stream("bidirectional"),
+    });
     const { cert, key } = this.certificate ?? {};
     const credentials = cert ? ServerCredentials.createSsl(null, [{ cert_chain: Buffer.from(cert), private_key: Buffer.from(key) }]) : ServerCredentials.createInsecure();
     return new Promise((resolve, reject) => {

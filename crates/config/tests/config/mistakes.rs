@@ -365,15 +365,15 @@ fn options_of_sockjs_are_refused_and_told_why() {
 fn what_is_not_there_yet_is_refused() {
     for (text, expected) in [
         (
-            r#"{"channel":{"without_namespace":{"map_clients_presence_channel_prefix":"x:","subscribe_stream_proxy_enabled":true,"history_ttl":"0s"}}}"#,
+            r#"{"channel":{"without_namespace":{"map_clients_presence_channel_prefix":"x:","map_users_presence_channel_prefix":"x:","history_ttl":"0s"}}}"#,
             expect![[r#"
                 channel.without_namespace.map_clients_presence_channel_prefix: an option of Centrifugo that is not implemented yet (in FILE)
-                channel.without_namespace.subscribe_stream_proxy_enabled: an option of Centrifugo that is not implemented yet (in FILE)"#]],
+                channel.without_namespace.map_users_presence_channel_prefix: an option of Centrifugo that is not implemented yet (in FILE)"#]],
         ),
         (
-            r#"{"channel":{"namespaces":[{"name":"aa","subscribe_stream_proxy_enabled":true,"subscription_type":"map"}]}}"#,
+            r#"{"channel":{"namespaces":[{"name":"aa","map_users_presence_channel_prefix":"x:","subscription_type":"map"}]}}"#,
             expect![[r#"
-                channel.namespaces[0].subscribe_stream_proxy_enabled: an option of Centrifugo that is not implemented yet (in FILE)
+                channel.namespaces[0].map_users_presence_channel_prefix: an option of Centrifugo that is not implemented yet (in FILE)
                 channel.namespaces[0].subscription_type: an option of Centrifugo that is not implemented yet (in FILE)"#]],
         ),
         (

@@ -217,3 +217,24 @@ fn what_is_wrong_with_a_proxy_is_told_with_its_path() {
             proxies[0].http.tls.enabeld: no such option (in FILE); did you mean proxies.http.tls.enabled?"#]],
     );
 }
+
+#[test]
+fn opt_21_streams_are_over_grpc_and_exclude_others() {
+    let settings = settings(
+        r#"{"channel":{"proxy":{"subscribe_stream":{"endpoint":"a:1"}},"without_namespace":{
+            "subscribe_stream_proxy_enabled":true,"subscribe_stream_proxy_bidirectional":true}}}"#,
+    );
+    let rules = &settings.namespaces.find("x").expect("is there").rules.proxies;
+    assert_eq!((rules.subscribe_stream.as_deref(), rules.bidirectional), (Some("default"), true));
+    assert!(settings.backends.named(Event::SubscribeStream, "default").is_some());
+    refused(
+        r#"{"channel":{"proxy":{"subscribe_stream":{"endpoint":"http://a"}},"without_namespace":{
+            "subscribe_stream_proxy_enabled":true,"publish_proxy_enabled":true,"publish_proxy_name":"pp"},
+            "namespaces":[{"name":"ns","subscribe_stream_proxy_enabled":true,"subscribe_stream_proxy_name":"pp"}]},
+            "proxies":[{"name":"pp","endpoint":"https://a"}]}"#,
+        expect![[r#"
+            channel.namespaces[0].subscribe_stream_proxy_name: "pp" is asked over HTTP, which has no streams
+            channel.without_namespace.subscribe_stream_proxy_name: "default" is asked over HTTP, which has no streams
+            channel.without_namespace.subscribe_stream_proxy_enabled: excludes `publish_proxy_enabled`"#]],
+    );
+}

@@ -132,7 +132,7 @@ fn what_means_nothing_is_refused_by_name() {
         ("CENTRIFUGO_ADMIN_ENABLED", "true"),
         ("CENTRIFUGO_ADMIN_PASSWORD", "secret"),
         ("CENTRIFUGO_CLIENT_ALOWED_ORIGINS", "http://a"),
-        ("CENTRIFUGO_CHANNEL_NAMESPACES_MY_NEWS_SUBSCRIBE_STREAM_PROXY_ENABLED", "true"),
+        ("CENTRIFUGO_CHANNEL_NAMESPACES_MY_NEWS_MAP_USERS_PRESENCE_CHANNEL_PREFIX", "x:"),
         ("CENTRIFUGO_CHANNEL_NAMESPACES_NO_NEWS_PRESENCE", "true"),
         ("TOURBILLON_SOMETHING_ELSE_ENTIRELY_AND_WITHOUT_A_NAME", "1"),
     ];
@@ -141,7 +141,7 @@ fn what_means_nothing_is_refused_by_name() {
         expect![[r#"
             admin.enabled: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_ADMIN_ENABLED)
             admin.password: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_ADMIN_PASSWORD)
-            channel.namespaces[0].subscribe_stream_proxy_enabled: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_CHANNEL_NAMESPACES_MY_NEWS_SUBSCRIBE_STREAM_PROXY_ENABLED)
+            channel.namespaces[0].map_users_presence_channel_prefix: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_CHANNEL_NAMESPACES_MY_NEWS_MAP_USERS_PRESENCE_CHANNEL_PREFIX)
             CENTRIFUGO_CHANNEL_NAMESPACES_NO_NEWS_PRESENCE: no such option (by CENTRIFUGO_CHANNEL_NAMESPACES_NO_NEWS_PRESENCE)
             CENTRIFUGO_CLIENT_ALOWED_ORIGINS: no such option (by CENTRIFUGO_CLIENT_ALOWED_ORIGINS); did you mean CENTRIFUGO_CLIENT_ALLOWED_ORIGINS?
             TOURBILLON_SOMETHING_ELSE_ENTIRELY_AND_WITHOUT_A_NAME: no such option (by TOURBILLON_SOMETHING_ELSE_ENTIRELY_AND_WITHOUT_A_NAME)"#]],
@@ -149,7 +149,7 @@ fn what_means_nothing_is_refused_by_name() {
     expect![[r#"
         admin.enabled: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_ADMIN_ENABLED): ignored
         admin.password: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_ADMIN_PASSWORD): ignored
-        channel.namespaces[0].subscribe_stream_proxy_enabled: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_CHANNEL_NAMESPACES_MY_NEWS_SUBSCRIBE_STREAM_PROXY_ENABLED): ignored
+        channel.namespaces[0].map_users_presence_channel_prefix: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_CHANNEL_NAMESPACES_MY_NEWS_MAP_USERS_PRESENCE_CHANNEL_PREFIX): ignored
         CENTRIFUGO_CHANNEL_NAMESPACES_NO_NEWS_PRESENCE: no such option (by CENTRIFUGO_CHANNEL_NAMESPACES_NO_NEWS_PRESENCE): ignored
         CENTRIFUGO_CLIENT_ALOWED_ORIGINS: no such option (by CENTRIFUGO_CLIENT_ALOWED_ORIGINS); did you mean CENTRIFUGO_CLIENT_ALLOWED_ORIGINS?: ignored
         TOURBILLON_SOMETHING_ELSE_ENTIRELY_AND_WITHOUT_A_NAME: no such option (by TOURBILLON_SOMETHING_ELSE_ENTIRELY_AND_WITHOUT_A_NAME): ignored"#]].assert_eq(&read(&variables, true).expect("lenient").warnings.join("\n"));
@@ -167,11 +167,11 @@ fn namespaces_can_be_given_as_a_list_and_are_judged_like_those_of_a_file() {
     refused(
         &[(
             "CENTRIFUGO_CHANNEL_NAMESPACES",
-            r#"[{"name":"aa","subscribe_stream_proxy_enabled":true,"histroy_size":1}]"#,
+            r#"[{"name":"aa","map_users_presence_channel_prefix":"x:","histroy_size":1}]"#,
         )],
         expect![[r#"
             channel.namespaces[0].histroy_size: no such option (by CENTRIFUGO_CHANNEL_NAMESPACES); did you mean channel.namespaces.history_size?
-            channel.namespaces[0].subscribe_stream_proxy_enabled: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_CHANNEL_NAMESPACES)"#]],
+            channel.namespaces[0].map_users_presence_channel_prefix: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_CHANNEL_NAMESPACES)"#]],
     );
     for text in ["{}", "[", "aa bb"] {
         assert!(read(&[("CENTRIFUGO_CHANNEL_NAMESPACES", text)], false).is_err(), "{text}");

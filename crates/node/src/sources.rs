@@ -1,0 +1,82 @@
+//! Publications that the application has for single subscriptions of a connection (PRX-50).
+
+use std::fmt;
+use std::task::{Context, Poll};
+
+use tourbillon_types::{Channel, Publication, Unsubscribe};
+
+use crate::hooks::Source;
+
+/// A subscription's source, from the answer of the application until its session has the subscription.
+pub(crate) struct Begun {
+    pub(crate) source: Box<dyn Source>,
+    /// What stands for the channel's name in pushes; 0 for nothing.
+    pub(crate) number: i64,
+}
+
+impl fmt::Debug for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Begun").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+/// The sources of a connection. Most have none: they take one word.
+#[derive(Default)]
+pub(crate) struct Sources(Option<Box<Vec<(Channel, Begun)>>>);
+
+/// What came of a source.
+pub(crate) enum Sourced {
+    Publication {
+        channel: Channel,
+        number: i64,
+        publication: Publication,
+    },
+    /// There are no more, and the source is gone.
+    End(Channel, Unsubscribe),
+}
+
+impl Sources {
+    pub(crate) fn add(&mut self, channel: &Channel, begun: Begun) {
+        self.remove(channel);
+        self.0.get_or_insert_default().push((channel.clone(), begun));
+    }
+
+    pub(crate) fn remove(&mut self, channel: &Channel) {
+        let Some(sources) = &mut self.0 else { return };
+        sources.retain(|(other, _)| other != channel);
+        if sources.is_empty() {
+            self.0 = None;
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0 = None;
+    }
+
+    /// What one of them has, while there is budget. Who had something goes to the end, so that all get their turns.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>, budget: &mut u32) -> Option<Sourced> {
+        let sources = self.0.as_mut()?;
+        if *budget == 0 {
+            cx.waker().wake_by_ref();
+            return None;
+        }
+        for at in 0..sources.len() {
+            let Some((channel, begun)) = sources.get_mut(at) else { break };
+            let Poll::Ready(next) = begun.source.poll_next(cx) else { continue };
+            *budget -= 1;
+            let (channel, number) = (channel.clone(), begun.number);
+            return Some(match next {
+                Ok(publication) => {
+                    let turn = sources.remove(at);
+                    sources.push(turn);
+                    Sourced::Publication { channel, number, publication }
+                }
+                Err(why) => {
+                    self.remove(&channel);
+                    Sourced::End(channel, why)
+                }
+            });
+        }
+        None
+    }
+}
