@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tourbillon::broker::Engine;
 use tourbillon::memory::{MemoryEngine, OpenError, Persistence};
+use tourbillon::nats::NatsBroker;
 use tourbillon::redis::{ConnectError, RedisEngine, RedisPresence};
 use tourbillon::types::SystemClock;
 
@@ -39,6 +40,8 @@ pub(crate) async fn connect(settings: EngineSettings) -> Result<Engine, EngineEr
     let engine = match broker {
         BrokerSettings::Memory(persistence) => Engine::new(memory(persistence)?),
         BrokerSettings::Redis(config) => Engine::new(RedisEngine::connect(config).await?),
+        // Connected while it runs, however often that takes.
+        BrokerSettings::Nats(config) => Engine::new(NatsBroker::new(config)),
     };
     Ok(match presence {
         PresenceSettings::Broker => engine,

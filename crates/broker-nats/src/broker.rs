@@ -131,12 +131,15 @@ impl NatsBroker {
     /// The subject and the payload of a publication.
     fn message(&self, publish: &Publish) -> Result<(String, Bytes), BrokerError> {
         let Publish { channel, data, options } = publish;
-        let PublishOptions { info, tags, history, version, delta, .. } = options;
+        let PublishOptions { info, tags, history, version, delta, idempotency_key, .. } = options;
         if history.is_some() {
             return Err(BrokerError::unsupported("NATS keeps no streams"));
         }
         if *version != 0 {
             return Err(BrokerError::unsupported("NATS keeps no versions"));
+        }
+        if !idempotency_key.is_empty() {
+            return Err(BrokerError::unsupported("NATS does not know what was published"));
         }
         let subject = self.client.receive().subjects.to_publish(channel)?;
         if self.raw {
@@ -202,9 +205,14 @@ impl Broker for NatsBroker {
         self.tell(channel, Carried::Leave(ClientInfo::clone(&info))).await
     }
 
+    fn check(&self, channel: &Channel) -> Result<(), BrokerError> {
+        self.client.receive().subjects.to_subscribe(channel)?;
+        Ok(())
+    }
+
     async fn subscribe(&self, channels: &[Channel]) -> Result<(), BrokerError> {
         for channel in channels {
-            self.client.receive().subjects.to_subscribe(channel)?;
+            self.check(channel)?;
         }
         self.client.subscribe(channels).await
     }

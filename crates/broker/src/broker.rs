@@ -109,6 +109,18 @@ pub trait Broker: Debug + Send + Sync + 'static {
         std::future::ready(Err(BrokerError::unsupported("leaves")))
     }
 
+    /// Whether a channel of this name can be subscribed to, without asking anybody. Called before every
+    /// [`subscribe`](Self::subscribe), which takes many channels at once: a name that is none would fail them all. By
+    /// default any can.
+    ///
+    /// # Errors
+    ///
+    /// [Invalid](BrokerError::is_invalid): it never can.
+    fn check(&self, channel: &Channel) -> Result<(), BrokerError> {
+        let _ = channel;
+        Ok(())
+    }
+
     /// Starts the delivery of these channels' publications to this node. When the answer arrives, publications
     /// made from then on are delivered. Subscribing twice is harmless.
     ///
@@ -164,6 +176,8 @@ pub trait DynBroker: Debug + Send + Sync + 'static {
         channel: &'a Channel,
         info: Arc<ClientInfo>,
     ) -> BoxFuture<'a, Result<(), BrokerError>>;
+    /// See [`Broker::check`].
+    fn check(&self, channel: &Channel) -> Result<(), BrokerError>;
     /// See [`Broker::subscribe`].
     fn subscribe<'a>(&'a self, channels: &'a [Channel]) -> BoxFuture<'a, Result<(), BrokerError>>;
     /// See [`Broker::unsubscribe`].
@@ -205,6 +219,10 @@ impl<B: Broker> DynBroker for B {
         info: Arc<ClientInfo>,
     ) -> BoxFuture<'a, Result<(), BrokerError>> {
         Box::pin(Broker::publish_leave(self, channel, info))
+    }
+
+    fn check(&self, channel: &Channel) -> Result<(), BrokerError> {
+        Broker::check(self, channel)
     }
 
     fn subscribe<'a>(&'a self, channels: &'a [Channel]) -> BoxFuture<'a, Result<(), BrokerError>> {

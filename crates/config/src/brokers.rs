@@ -2,10 +2,12 @@
 
 use serde_json::Value;
 use tourbillon::memory::Persistence;
+use tourbillon::nats::NatsConfig;
 use tourbillon::redis::RedisConfig;
 
 use crate::check::Checker;
-use crate::model::{BrokerRedis, EngineRedis, Options, PresenceRedis};
+use crate::model::{BrokerNats, BrokerRedis, EngineRedis, Options, PresenceRedis};
+use crate::nats;
 use crate::redis::{self, PresencePlace};
 use crate::streams;
 
@@ -20,12 +22,13 @@ pub struct EngineSettings {
 
 /// What carries publications.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum BrokerSettings {
     /// The embedded engine, with the file of its streams, if they have one.
     Memory(Option<Persistence>),
     /// Redis.
     Redis(RedisConfig),
+    /// NATS.
+    Nats(NatsConfig),
 }
 
 /// Who keeps presence.
@@ -44,15 +47,17 @@ pub enum PresenceSettings {
 enum Kind {
     Memory,
     Redis,
+    Nats,
 }
 
 /// Product names of Centrifugo that are not there yet.
-const LATER: [&str; 3] = ["nats", "redisnats", "postgres"];
+const LATER: [&str; 2] = ["redisnats", "postgres"];
 
 fn kind(check: &mut Checker, path: &str, text: &str, all: &[&str]) -> Option<Kind> {
     match text {
         "memory" => return Some(Kind::Memory),
         "redis" => return Some(Kind::Redis),
+        "nats" if all.contains(&"nats") => return Some(Kind::Nats),
         other if LATER.contains(&other) && all.contains(&other) => {
             check.error(path, format!("{other:?} is not implemented yet"));
         }
@@ -77,7 +82,7 @@ pub(crate) fn engine(check: &mut Checker, options: &Options) -> Option<EngineSet
     let carries = if broker.enabled { of_broker } else { of_engine };
     let keeps = if presence_manager.enabled { of_presence } else { of_engine };
     if carries != Kind::Memory && broker.memory.persistence.enabled {
-        check.error("broker.memory.persistence.enabled", "memory does not carry publications: Redis does");
+        check.error("broker.memory.persistence.enabled", "memory does not carry publications: another does");
     }
     let presence = match keeps {
         Kind::Memory if carries == Kind::Memory => PresenceSettings::Broker,
@@ -88,17 +93,19 @@ pub(crate) fn engine(check: &mut Checker, options: &Options) -> Option<EngineSet
         Kind::Redis if broker.enabled => {
             PresenceSettings::Redis(redis::engine_presence(check, &engine.redis))
         }
-        Kind::Redis => PresenceSettings::Broker,
+        // Only brokers are of this kind.
+        Kind::Redis | Kind::Nats => PresenceSettings::Broker,
     };
     let broker = match carries {
         Kind::Memory => BrokerSettings::Memory(persistence),
         Kind::Redis if broker.enabled => BrokerSettings::Redis(redis::broker(check, &broker.redis)),
         Kind::Redis => BrokerSettings::Redis(redis::engine(check, &engine.redis)),
+        Kind::Nats => BrokerSettings::Nats(nats::config(check, options)?),
     };
     Some(EngineSettings { broker, presence })
 }
 
-/// What is said of Redis where it is not asked.
+/// What is said of presence that nodes keep for themselves, and of a product where it is not asked.
 pub(crate) fn warnings(options: &Options) -> Vec<String> {
     let Options { engine, broker, presence_manager, .. } = options;
     let is_set = |redis: Result<Value, _>, usual: Result<Value, serde_json::Error>| match (redis, usual) {
@@ -116,5 +123,21 @@ pub(crate) fn warnings(options: &Options) -> Vec<String> {
         && is_set(to_value(&presence_manager.redis), to_value(&PresenceRedis::default()));
     let parts = [(of_engine, "engine"), (of_broker, "broker"), (of_presence, "presence_manager")];
     let idle = parts.into_iter().filter(|(is_set, _)| *is_set);
-    idle.map(|(_, part)| format!("{part}.redis has no effect: {part} is not on Redis")).collect()
+    let mut warnings: Vec<_> =
+        idle.map(|(_, part)| format!("{part}.redis has no effect: {part} is not on Redis")).collect();
+    let is_nats = broker.enabled && broker.r#type == "nats";
+    if is_nats {
+        warnings.extend(nats::warnings(options));
+    } else if !broker.nats.url.is_empty()
+        || is_set(serde_json::to_value(&broker.nats), serde_json::to_value(BrokerNats::default()))
+    {
+        warnings.push("broker.nats has no effect: broker is not on NATS".to_owned());
+    }
+    let keeps = if presence_manager.enabled { &presence_manager.r#type } else { &engine.r#type };
+    if is_nats && keeps == "memory" {
+        let text =
+            "presence is kept by each node for itself: what others have is not seen (presence_manager)";
+        warnings.push(text.to_owned());
+    }
+    warnings
 }

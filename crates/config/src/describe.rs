@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::duration::GoDuration;
 use crate::limits::{BucketOption, MethodOverride, NamespaceOverride};
-use crate::model::{Addresses, ConnectCodeTransform, DisconnectTransform, JwksProvider, KeyValue};
+use crate::model::{
+    Addresses, ConnectCodeTransform, DisconnectTransform, JwksProvider, KeyValue, Replacements,
+};
 use crate::namespace::Namespace;
 use crate::proxies::StatusToCode;
 use crate::secret::SecretText;
@@ -42,6 +44,7 @@ leaves!(
     GoDuration,
     Vec<String>,
     Addresses,
+    Replacements,
     Vec<ConnectCodeTransform>,
     Vec<DisconnectTransform>,
     Vec<BucketOption>,

@@ -17,6 +17,7 @@ mod listeners;
 mod load;
 pub mod model;
 mod namespace;
+mod nats;
 mod observe;
 mod personal;
 pub mod proxies;

@@ -13,6 +13,7 @@ use crate::secret::SecretText;
 
 pub use crate::grpc_api::GrpcApi;
 pub use crate::namespace::Namespace;
+pub use crate::nats::{BrokerNats, NatsTlsOptions, NoReplacements, RawModeOptions, Replacements};
 pub use crate::observe::Prometheus;
 pub use crate::redis::{Addresses, BrokerRedis, EngineRedis, PresenceRedis, RedisTlsOptions};
 
@@ -224,8 +225,10 @@ options! {
     Broker {
         /// The engine does not carry publications: this does.
         enabled: bool = false,
-        /// `memory` or `redis`.
+        /// `memory`, `redis` or `nats`.
         r#type: String = "memory".to_owned(),
+        /// NATS, with type `nats`: without streams, so without history and recovery.
+        nats: BrokerNats = BrokerNats::default(),
         /// Redis, with type `redis`.
         redis: BrokerRedis = BrokerRedis::default(),
         /// The embedded engine.

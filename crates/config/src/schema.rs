@@ -16,7 +16,7 @@ const KNOWN: &str = include_str!("known_options.txt");
 
 const FOR_CLIENTS: &str = "it is for clients: a server's own certificate is what it is";
 
-const FOR_SERVERS: &str = "it is for servers: a backend's own clients are its affair";
+const FOR_SERVERS: &str = "it is for servers: whom we connect to has clients of its own";
 
 /// Why there is no SockJS (TR-11).
 const SOCKJS: &str =
@@ -38,6 +38,7 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("http_server.internal_tls.server_ca_pem", FOR_CLIENTS),
     ("http_server.internal_tls.insecure_skip_verify", FOR_CLIENTS),
     ("http_server.internal_tls.server_name", FOR_CLIENTS),
+    ("broker.nats.tls.client_ca_pem", FOR_SERVERS),
     ("grpc_api.tls.server_ca_pem", FOR_CLIENTS),
     ("grpc_api.tls.insecure_skip_verify", FOR_CLIENTS),
     ("grpc_api.tls.server_name", FOR_CLIENTS),
@@ -325,7 +326,7 @@ mod tests {
     /// By their names; a text that is none of them is shown.
     #[test]
     fn what_sounds_like_a_secret_is_one() {
-        const SOUNDS: [&str; 9] = [
+        const SOUNDS: [&str; 10] = [
             "secret",
             "password",
             "private_key",
@@ -335,6 +336,7 @@ mod tests {
             "credentials_value",
             "static_headers",
             "static_metadata",
+            "nats.url",
         ];
         let secrets = secrets();
         for path in ours().iter().filter(|(_, default)| default.is_string()).map(|(path, _)| path) {

@@ -173,6 +173,8 @@ impl Attachment {
         let attached = pin!(shared.attach(channel, conn, place, from));
         match within(shared.config.call_timeout, attached).await {
             Some(Ok(())) => Ok(attachment),
+            // Whoever asks for what is no channel of the broker's is told, and nobody else.
+            Some(Err(error)) if error.is_invalid() => Err(refusal(&error)),
             Some(Err(error)) => {
                 tracing::warn!(%error, channel = %channel, "attaching to a channel failed");
                 Err(refusal(&error))

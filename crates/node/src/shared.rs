@@ -148,6 +148,9 @@ impl Shared {
         place: &Place,
         (flow, source): (FlowRules, Source),
     ) -> Result<(), BrokerError> {
+        if source == Source::Broker {
+            self.engine.broker().check(channel)?;
+        }
         let attached = self.hub.attach(channel, conn, place, (flow, source));
         let Some(interest) = self.interest_in(source) else { return Ok(()) };
         if attached == Attached::Undelivered {

@@ -22,6 +22,8 @@ const PROXY: &str = "nginx";
 
 /// What servers share in the tests that have several.
 const REDIS: &str = "redis-server";
+/// Likewise.
+const NATS: &str = "nats-server";
 
 /// What brokers are made for. Tests start processes of their own.
 pub(super) const SERVICES: &[&str] = &["redis-server", "nats-server"];
@@ -35,6 +37,7 @@ pub(super) struct Missing {
     pub(super) proxy: Option<String>,
     /// Likewise.
     pub(super) redis: Option<String>,
+    pub(super) nats: Option<String>,
 }
 
 /// Installs what the wanted steps need and is missing.
@@ -47,6 +50,7 @@ pub(super) fn install(root: &Path, sdk: bool, browser: bool) -> Result<Missing, 
         }
         missing.proxy = package_missing(root, PROXY);
         missing.redis = package_missing(root, REDIS);
+        missing.nats = package_missing(root, NATS);
     }
     if browser {
         missing.browser = package_missing(root, BROWSER);
@@ -143,6 +147,7 @@ mod tests {
         let missing = install(Path::new("/"), false, false).expect("nothing to do");
         assert!(missing.node.is_none() && missing.browser.is_none());
         assert!(missing.proxy.is_none() && missing.redis.is_none());
+        assert!(missing.nats.is_none());
     }
 
     #[test]

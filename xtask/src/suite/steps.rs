@@ -185,7 +185,9 @@ fn prerequisites(world: &World<'_>, _: &mut Tally) -> Result<Outcome, String> {
     let wanted = |step: &str| world.wanted.contains(&step);
     let browser = wanted("browser");
     let missing = prerequisites::install(world.root, browser || wanted("sdk"), browser)?;
-    for why in [&missing.node, &missing.browser, &missing.proxy, &missing.redis].into_iter().flatten() {
+    for why in
+        [&missing.node, &missing.browser, &missing.proxy, &missing.redis, &missing.nats].into_iter().flatten()
+    {
         println!("\n!!! MISSING: {why}\n");
     }
     world.missing.get_or_init(|| missing);

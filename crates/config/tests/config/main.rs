@@ -7,6 +7,7 @@ mod http;
 mod limits;
 mod listeners;
 mod mistakes;
+mod nats;
 mod options;
 mod proxies;
 mod redis;

@@ -146,7 +146,7 @@ fn net_04_tls_towards_a_backend_is_checked() {
     )
     .read();
     let warnings = warned.unwrap_or_else(|errors| panic!("{errors}")).warnings;
-    expect!["proxies[0].http.tls.client_ca_pem has no effect: it is for servers: a backend's own clients are its affair"].assert_eq(&warnings.join("\n"));
+    expect!["proxies[0].http.tls.client_ca_pem has no effect: it is for servers: whom we connect to has clients of its own"].assert_eq(&warnings.join("\n"));
 }
 
 #[test]

@@ -17,6 +17,7 @@ fn told(text: &str) -> (String, String) {
     let broker = match broker {
         BrokerSettings::Memory(_) => "memory".to_owned(),
         BrokerSettings::Redis(config) => format!("redis {}", config.shards[0].connection.database),
+        BrokerSettings::Nats(config) => format!("nats {}", config.prefix),
     };
     let presence = match presence {
         PresenceSettings::Broker => "broker".to_owned(),

@@ -60,6 +60,9 @@ fn every_variable_of_the_reference_is_read() {
             _ if path.ends_with(".providers") => {
                 (r#"[{"name":"six"}]"#, format!("{place}/0/name"), json!("six"))
             }
+            _ if path.ends_with(".channel_replacements") => {
+                (r#"{"six":"seven"}"#, place, json!([r#"{"six":"seven"}"#]))
+            }
             _ if path.ends_with("redis.address") => ("six seven", place, json!(["six", "seven"])),
             _ if path.ends_with(".db") => ("7", place, json!(7)),
             "true" | "false" => ("true", place, json!(true)),
@@ -75,6 +78,7 @@ fn every_variable_of_the_reference_is_read() {
                     "static_headers",
                     "static_metadata",
                     "password",
+                    "nats.url",
                 ]
                 .iter()
                 .any(|end| path.ends_with(end))

@@ -1,0 +1,224 @@
+//! NATS as the broker: `broker.nats` (NATS-01 to NATS-06).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tourbillon::nats::{NatsConfig, NatsServer, NatsTls, RawMode};
+use tourbillon_tls::TlsClient;
+use tourbillon_tls::rustls::pki_types::ServerName;
+
+use crate::check::Checker;
+use crate::describe::{Describe, Texts, path_of};
+use crate::duration::GoDuration;
+use crate::model::{ChannelRules, Options, options};
+use crate::secret::SecretText;
+
+const PATH: &str = "broker.nats";
+
+/// Where NATS is if nothing else is said.
+const URL: &str = "nats://localhost:4222";
+
+options! {
+    /// `broker.nats`.
+    BrokerNats {
+        /// Where it is: `nats://host:port` or `tls://host:port`, with a user and a password or a token before the host where
+        /// that is needed; several with commas between them. Empty for `nats://localhost:4222`.
+        url: SecretText = SecretText::default(),
+        /// What the names of subjects begin with.
+        prefix: String = "centrifugo".to_owned(),
+        /// Time for a connection to come about.
+        dial_timeout: GoDuration = GoDuration::from_secs(1),
+        /// Time in which the server must take some of what it is sent.
+        write_timeout: GoDuration = GoDuration::from_secs(1),
+        /// TLS.
+        tls: NatsTlsOptions = NatsTlsOptions::default(),
+        /// Clients may subscribe to channels with `*` and `>`, for what NATS makes of them.
+        allow_wildcards: bool = false,
+        /// Publications are bare data.
+        raw_mode: RawModeOptions = RawModeOptions::default(),
+    }
+}
+
+options! {
+    /// `broker.nats.tls`.
+    NatsTlsOptions {
+        /// Whether the others count; without them a server that insists on TLS must have a certificate that browsers trust.
+        enabled: bool = false,
+        /// Our own certificate and those between it and its root: PEM, base64 of it or a file.
+        cert_pem: String = String::new(),
+        /// Its private key, likewise.
+        key_pem: SecretText = SecretText::default(),
+        /// Roots of the server's certificate, likewise, instead of those that browsers trust.
+        server_ca_pem: String = String::new(),
+        /// Whether any certificate will do.
+        insecure_skip_verify: bool = false,
+        /// The name that the server must have, instead of its host.
+        server_name: String = String::new(),
+    }
+}
+
+options! {
+    /// `broker.nats.raw_mode`.
+    RawModeOptions {
+        /// Publications are bare data, which programs that know nothing of channels can publish and read. There are no joins
+        /// and leaves then.
+        enabled: bool = false,
+        /// What the names of subjects begin with instead of `broker.nats.prefix`.
+        prefix: String = String::new(),
+        /// What stands in subjects for parts of channels' names: an object of texts.
+        channel_replacements: Replacements = Replacements::default(),
+    }
+}
+
+/// Texts that stand for others: an object. In a variable, JSON of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Given", into = "Vec<String>")]
+pub struct Replacements(BTreeMap<String, String>);
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "must be an object of texts")]
+enum Given {
+    Object(BTreeMap<String, String>),
+    /// JSON, as a variable has it, cut at spaces.
+    Text(Vec<String>),
+}
+
+impl TryFrom<Given> for Replacements {
+    type Error = NoReplacements;
+
+    fn try_from(given: Given) -> Result<Self, NoReplacements> {
+        match given {
+            Given::Object(pairs) => Ok(Self(pairs)),
+            Given::Text(texts) if texts.is_empty() => Ok(Self::default()),
+            Given::Text(texts) => {
+                serde_json::from_str(&texts.join(" ")).map(Self).map_err(|_| NoReplacements)
+            }
+        }
+    }
+}
+
+impl From<Replacements> for Vec<String> {
+    /// As it is read: the schema of the options is made of their defaults, where an object would be a group.
+    fn from(Replacements(pairs): Replacements) -> Self {
+        if pairs.is_empty() { Self::new() } else { serde_json::to_string(&pairs).into_iter().collect() }
+    }
+}
+
+/// Something else.
+#[derive(Debug)]
+pub struct NoReplacements;
+
+impl fmt::Display for NoReplacements {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("must be an object of texts")
+    }
+}
+
+/// How NATS is used; `None` with an error.
+pub(crate) fn config(check: &mut Checker, options: &Options) -> Option<NatsConfig> {
+    let nats = &options.broker.nats;
+    let url = if nats.url.is_empty() { URL } else { nats.url.expose() };
+    let servers = check.ok(&format!("{PATH}.url"), NatsServer::list(url));
+    prefix(check, &format!("{PATH}.prefix"), &nats.prefix);
+    let dial_timeout = check.duration(&format!("{PATH}.dial_timeout"), nats.dial_timeout);
+    let write_timeout = check.duration(&format!("{PATH}.write_timeout"), nats.write_timeout);
+    let tls = tls(check, &nats.tls);
+    let raw = raw_mode(check, &nats.raw_mode);
+    no_streams(check, options);
+    let mut config = NatsConfig::at(URL).ok()?;
+    config.servers = servers?;
+    config.prefix.clone_from(&nats.prefix);
+    config.dial_timeout = dial_timeout;
+    config.write_timeout = write_timeout;
+    config.tls = tls;
+    config.allow_wildcards = nats.allow_wildcards;
+    config.raw = raw;
+    Some(config)
+}
+
+/// The beginning of subjects, which must make sense to NATS.
+fn prefix(check: &mut Checker, path: &str, prefix: &str) {
+    let odd = |byte: u8| byte.is_ascii_whitespace() || byte.is_ascii_control() || b"*>".contains(&byte);
+    if prefix.bytes().any(odd) || prefix.starts_with('.') || prefix.contains("..") {
+        check.error(path, format!("{prefix:?} cannot be the beginning of a subject"));
+    }
+}
+
+fn tls(check: &mut Checker, options: &NatsTlsOptions) -> Option<NatsTls> {
+    if !options.enabled {
+        return None;
+    }
+    let client = TlsClient {
+        cert: &options.cert_pem,
+        key: options.key_pem.expose(),
+        server_ca: &options.server_ca_pem,
+        insecure_skip_verify: options.insecure_skip_verify,
+    };
+    let server_name = options.server_name.clone();
+    if !server_name.is_empty() {
+        check.ok(&format!("{PATH}.tls.server_name"), ServerName::try_from(server_name.as_str()));
+    }
+    match client.config() {
+        Ok(config) => Some(NatsTls { config: Arc::new(config), server_name }),
+        Err(error) => {
+            check.error(&format!("{PATH}.tls.{}", error.option), error.problem);
+            None
+        }
+    }
+}
+
+fn raw_mode(check: &mut Checker, options: &RawModeOptions) -> Option<RawMode> {
+    let path = format!("{PATH}.raw_mode");
+    prefix(check, &format!("{path}.prefix"), &options.prefix);
+    let Replacements(pairs) = &options.channel_replacements;
+    let odd = |byte: u8| byte.is_ascii_whitespace() || byte.is_ascii_control() || b"*>".contains(&byte);
+    for (from, to) in pairs {
+        if from.is_empty() || to.bytes().any(odd) {
+            let message = format!("{to:?} cannot stand for {from:?} in a subject");
+            check.error(&format!("{path}.channel_replacements"), message);
+        }
+    }
+    if !options.enabled {
+        return None;
+    }
+    let mut raw = RawMode::default();
+    raw.prefix.clone_from(&options.prefix);
+    raw.replacements = pairs.iter().map(|(from, to)| (from.clone(), to.clone())).collect();
+    Some(raw)
+}
+
+/// The rules of channels, with their paths.
+fn rules(options: &Options) -> impl Iterator<Item = (String, &ChannelRules)> {
+    let channel = &options.channel;
+    let of_namespaces = channel.namespaces.iter().enumerate();
+    let of_namespaces = of_namespaces.map(|(at, it)| (format!("channel.namespaces[{at}]"), &it.rules));
+    std::iter::once(("channel.without_namespace".to_owned(), &channel.without_namespace)).chain(of_namespaces)
+}
+
+/// What needs a stream, NATS does not have.
+fn no_streams(check: &mut Checker, options: &Options) {
+    for (path, rules) in rules(options) {
+        if rules.history_size > 0 && rules.history_ttl != GoDuration::ZERO {
+            check
+                .error(&format!("{path}.history_size"), "needs a broker that keeps streams: NATS keeps none");
+        }
+    }
+}
+
+/// What of it is allowed and may surprise; only where it is the broker.
+pub(crate) fn warnings(options: &Options) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let nats = &options.broker.nats;
+    if nats.raw_mode.enabled && rules(options).any(|(_, rules)| rules.join_leave) {
+        warnings
+            .push(format!("{PATH}.raw_mode: joins and leaves are not told, as publications are bare data"));
+    }
+    if nats.tls.enabled && nats.tls.insecure_skip_verify {
+        warnings.push(format!(
+            "{PATH}.tls.insecure_skip_verify: whoever is between can read and change everything"
+        ));
+    }
+    warnings
+}
