@@ -137,7 +137,7 @@ impl Session {
             // What took too long ends the connection when the client goes on (HID-41), not when it begins anew.
             Some((State::Late, _)) if asked.continues() => self.close(Disconnect::SLOW, out),
             Some((State::Late, _)) => {
-                self.forget(&asked.channel);
+                self.forget_late(&asked.channel);
                 self.map_begin(asked, subscribe, out);
             }
             Some((State::Loading, _)) if asked.continues() => self.map_continue(now, asked, out),

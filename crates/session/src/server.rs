@@ -31,6 +31,7 @@ impl Session {
     }
 
     pub(crate) fn server_subscribe(&mut self, channel: Channel, granted: Granted, out: &mut Outputs) {
+        self.forget_late(&channel);
         if self.subscriptions.contains(&channel) {
             return;
         }

@@ -50,6 +50,7 @@ impl Session {
         if map::is_map(subscribe.kind) {
             return self.map_subscribe(now, id, subscribe, out);
         }
+        self.forget_late(&subscribe.channel);
         if let Some(error) = self.check_subscribe(&subscribe) {
             return Self::refuse(id, error, out);
         }
@@ -223,6 +224,13 @@ impl Session {
         }
         self.deadlines.subscriptions = self.subscriptions.next_due();
         removed.and_then(|(_, subscription)| subscription.rare).map(|rare| rare.undo).unwrap_or_default()
+    }
+
+    /// Forgets that a channel took too long to load: it is begun anew.
+    pub(crate) fn forget_late(&mut self, channel: &str) {
+        if self.subscriptions.get(channel).is_some_and(|found| found.state == State::Late) {
+            self.subscriptions.remove(channel);
+        }
     }
 
     /// Ends a subscription and tells the client.

@@ -137,6 +137,20 @@ async fn map_26_hid_38_results_have_the_fields_of_maps_and_no_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn map_25_nobody_recovers_without_knowing_the_epoch() {
+    let (test, ..) = start_maps();
+    for number in 0..3 {
+        set(&test, "map", "a", &number.to_string()).await;
+    }
+    let mut client = test.client().await;
+    for place in [r#""offset":2"#, r#""offset":0"#, r#""offset":2,"epoch":"other""#] {
+        let recover = format!(r#""subscribe":{{"channel":"map","type":1,"recover":true,{place}}}"#);
+        assert_eq!(client.call(&recover).await["error"]["code"], 112, "{place}");
+    }
+    test.end().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn subt_02_to_04_a_channel_is_of_one_kind() {
     let (test, ..) = start_maps();
     let mut client = test.client().await;

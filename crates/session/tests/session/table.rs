@@ -6,8 +6,10 @@ use std::time::Duration;
 use expect_test::expect;
 use tourbillon_protocol::reply::{HistoryResult, PresenceResult, PresenceStatsResult};
 use tourbillon_protocol::{Command, Request, command};
-use tourbillon_session::{Accepted, Answer, CallId, Granted, Input, Output, Refreshed, ServerOp};
-use tourbillon_types::{Direction, Disconnect, Payload, ReplyError, Unsubscribe};
+use tourbillon_session::{
+    Accepted, Answer, CallId, Granted, Input, MapAnswer, MapGranted, MapTerms, Output, Refreshed, ServerOp,
+};
+use tourbillon_types::{Direction, Disconnect, MapPage, Payload, ReplyError, StreamPosition, Unsubscribe};
 
 use crate::rig::{Rig, granted, refused, wish_subscribe, wish_unsubscribe};
 
@@ -332,6 +334,160 @@ fn every_request_about_a_channel_in_every_state_of_its_subscription() {
     .assert_eq(&table(inputs, &SUBSCRIPTION_STATES));
 }
 
+/// Keyed, and granted with a stream.
+fn granting() -> Rig {
+    let mut rig = Rig::with(|config, _| {
+        config.concurrency = 2;
+        config.ping_interval = None;
+    });
+    rig = rig.connect(Accepted::default());
+    rig.send(r#"{"id":2,"subscribe":{"channel":"news","type":1,"phase":2}}"#);
+    rig
+}
+
+fn map_granted(positioned: bool) -> Answer {
+    let terms = MapTerms { positioned, catch_up: Some(Duration::from_secs(5)), ..MapTerms::default() };
+    let granted = MapGranted { terms, ..MapGranted::default() };
+    Answer::Map(Ok(MapAnswer::Granted(Box::new(granted))))
+}
+
+fn map_state(cursor: &str) -> Answer {
+    let position = StreamPosition { offset: 7, epoch: "e".into() };
+    let page = MapPage { entries: Vec::new(), position, cursor: cursor.to_owned() };
+    Answer::Map(Ok(MapAnswer::State(Box::new(page))))
+}
+
+/// The first page is being read.
+fn reading() -> Rig {
+    let mut rig = granting();
+    rig.answer(map_granted(true));
+    rig
+}
+
+/// The client is to ask for the next page.
+fn loading() -> Rig {
+    let mut rig = reading();
+    rig.answer(map_state("next"));
+    rig
+}
+
+/// Without a stream it is attached already.
+fn loading_attached() -> Rig {
+    let mut rig = granting();
+    rig.answer(map_granted(false));
+    rig.answer(Answer::Map(Ok(MapAnswer::Attached(Box::default()))));
+    rig.answer(map_state("next"));
+    rig
+}
+
+fn late() -> Rig {
+    let mut rig = loading();
+    rig.advance(6.0);
+    rig
+}
+
+fn attaching() -> Rig {
+    let mut rig = reading();
+    rig.answer(map_state(""));
+    rig
+}
+
+fn live() -> Rig {
+    let mut rig = attaching();
+    rig.answer(Answer::Map(Ok(MapAnswer::Attached(Box::default()))));
+    rig
+}
+
+/// Where its stream stands is being asked.
+fn catching_up() -> Rig {
+    let mut rig = loading();
+    rig.send(r#"{"id":3,"subscribe":{"channel":"news","type":1,"phase":1,"offset":7,"epoch":"e"}}"#);
+    rig
+}
+
+const KEYED_STATES: [State; 9] = [
+    ("none", free),
+    ("granting", granting),
+    ("reading", reading),
+    ("loading", loading),
+    ("loading, attached", loading_attached),
+    ("late", late),
+    ("catching up", catching_up),
+    ("attaching", attaching),
+    ("live", live),
+];
+
+#[test]
+fn every_command_for_a_keyed_channel_in_every_state_of_its_subscription() {
+    let keyed = |phase: i32, cursor: &str, recover: bool, epoch: &str| {
+        let subscribe = command::Subscribe {
+            channel: "news".to_owned(),
+            kind: 1,
+            phase,
+            cursor: cursor.to_owned(),
+            recover,
+            position: StreamPosition { offset: 7, epoch: epoch.into() },
+            ..command::Subscribe::default()
+        };
+        Input::Command(Command { id: 9, request: Request::Subscribe(Box::new(subscribe)) })
+    };
+    let command = |request| Input::Command(Command { id: 9, request });
+    let channel = || "news".to_owned();
+    let mut inputs: Vec<(String, Input)> = vec![
+        ("state".to_owned(), keyed(2, "", false, "")),
+        ("next page".to_owned(), keyed(2, "next", false, "e")),
+        ("stream".to_owned(), keyed(1, "", false, "e")),
+        ("stream, recover".to_owned(), keyed(1, "", true, "e")),
+        ("stream, other epoch".to_owned(), keyed(1, "", false, "f")),
+        ("live".to_owned(), keyed(0, "", false, "e")),
+        ("live, recover".to_owned(), keyed(0, "", true, "e")),
+        ("live, other epoch".to_owned(), keyed(0, "", true, "f")),
+        ("no phase".to_owned(), keyed(3, "", false, "")),
+        (
+            "as a stream".to_owned(),
+            command(Request::Subscribe(Box::new(command::Subscribe {
+                channel: channel(),
+                ..command::Subscribe::default()
+            }))),
+        ),
+        (
+            "unsubscribe".to_owned(),
+            command(Request::Unsubscribe(command::Unsubscribe { channel: channel() })),
+        ),
+        (
+            "set a key".to_owned(),
+            command(Request::Publish(command::Publish {
+                channel: channel(),
+                kind: 1,
+                ..command::Publish::default()
+            })),
+        ),
+    ];
+    let wishes = other_inputs().into_iter().filter(|(name, _)| {
+        ["server: subscribe", "server: unsubscribe", "server: insufficient", "tick"].contains(&name.as_str())
+    });
+    inputs.extend(wishes);
+    expect![[r#"
+                             | none | granting | reading | loading | loading, attached | late  | catching up | attaching | live
+        state                | call | 105      | 105     | 105     | 105               | call  | 105         | 105       | 105
+        next page            | 103  | 105      | 113     | call    | call              | x3008 | 113         | 113       | 105
+        stream               | call | 105      | 113     | call    | 107               | x3008 | 113         | 113       | 105
+        stream, recover      | call | 105      | 113     | call    | 107               | x3008 | 113         | 113       | 105
+        stream, other epoch  | call | 105      | 113     | 112     | 107               | x3008 | 113         | 113       | 105
+        live                 | call | 105      | 113     | call    | ok open           | x3008 | 113         | 113       | 105
+        live, recover        | call | 105      | 113     | call    | 112               | x3008 | 113         | 113       | 105
+        live, other epoch    | call | 105      | 113     | 112     | 112               | x3008 | 113         | 113       | 105
+        no phase             | 107  | 107      | 107     | 107     | 107               | 107   | 107         | 107       | 107
+        as a stream          | call | 105      | 105     | 105     | 105               | call  | 105         | 105       | 105
+        unsubscribe          | ok   | -        | -       | ok      | ok                | ok    | -           | -         | detach ok
+        set a key            | call | call     | call    | call    | call              | call  | call        | call      | call
+        tick                 | -    | -        | -       | -       | -                 | -     | -           | -         | -
+        server: subscribe    | call | -        | -       | -       | -                 | call  | -           | -         | -
+        server: unsubscribe  | push | -        | -       | push    | push              | push  | -           | -         | detach push
+        server: insufficient | -    | -        | -       | -       | -                 | -     | -           | -         | detach push
+    "#]].assert_eq(&table(inputs, &KEYED_STATES));
+}
+
 /// An answer of each kind: yes, no and out.
 fn answers() -> Vec<(&'static str, Answer)> {
     let no = || refused(ReplyError::PERMISSION_DENIED);
@@ -343,6 +499,14 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("granted", Answer::Subscribe(Ok(Granted::default()))),
         ("not granted", Answer::Subscribe(Err(no()))),
         ("granted, out", Answer::Subscribe(Err(out()))),
+        ("map: granted", map_granted(true)),
+        ("map: granted, no stream", map_granted(false)),
+        ("map: a page of the state", map_state("next")),
+        ("map: the last page", map_state("")),
+        ("map: a part of the stream", Answer::Map(Ok(MapAnswer::Stream(Box::default())))),
+        ("map: attached", Answer::Map(Ok(MapAnswer::Attached(Box::default())))),
+        ("map: not", Answer::Map(Err(no()))),
+        ("map: out", Answer::Map(Err(out()))),
         ("published", Answer::Publish(Ok(()))),
         ("not published", Answer::Publish(Err(no()))),
         ("published, out", Answer::Publish(Err(out()))),
@@ -368,10 +532,15 @@ fn answers() -> Vec<(&'static str, Answer)> {
 /// A call of each kind, and the answers to it in order: yes, no, out, and one of another kind.
 #[test]
 fn every_answer_to_every_call() {
-    let calls: [State; 13] = [
+    let calls: [State; 18] = [
         ("connect", connecting),
         ("subscribe", subscribing),
         ("attach", giving),
+        ("map: grant", granting),
+        ("map: state", reading),
+        ("map: stream", catching_up),
+        ("map: attach", attaching),
+        ("map: set a key", || asked(r#"{"id":2,"publish":{"channel":"news","type":1,"key":"a"}}"#)),
         ("publish", || asked(r#"{"id":2,"publish":{"channel":"news"}}"#)),
         ("history", || asked(r#"{"id":2,"history":{"channel":"news"}}"#)),
         ("presence", || asked(r#"{"id":2,"presence":{"channel":"news"}}"#)),
@@ -419,6 +588,28 @@ fn every_answer_to_every_call() {
         - granted: push open
         - not granted: -
         - granted, out: x3503
+        map: grant
+        - map: granted: call
+        - map: granted, no stream: call
+        - map: not: 103
+        - map: out: x3503
+        map: state
+        - map: a page of the state: ok
+        - map: the last page: call
+        - map: not: 103
+        - map: out: x3503
+        map: stream
+        - map: a part of the stream: call
+        - map: not: 103
+        - map: out: x3503
+        map: attach
+        - map: attached: ok open
+        - map: not: 103
+        - map: out: x3503
+        map: set a key
+        - published: ok
+        - not published: 103
+        - published, out: x3503
         publish
         - published: ok
         - not published: 103
@@ -471,7 +662,7 @@ fn asked(json: &str) -> Rig {
 
 #[test]
 fn no_state_keeps_the_clock_ringing() {
-    for (name, state) in PHASES.iter().chain(&SUBSCRIPTION_STATES) {
+    for (name, state) in PHASES.iter().chain(&SUBSCRIPTION_STATES).chain(&KEYED_STATES) {
         for late in [0, 1, 1000, 1_000_000] {
             let mut rig = state();
             rig.skip(Duration::from_secs(late));
