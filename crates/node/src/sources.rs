@@ -22,6 +22,7 @@ impl fmt::Debug for Begun {
 
 /// The sources of a connection. Most have none: they take one word.
 #[derive(Default)]
+#[expect(clippy::box_collection, reason = "one word in every connection")]
 pub(crate) struct Sources(Option<Box<Vec<(Channel, Begun)>>>);
 
 /// What came of a source.

@@ -24,6 +24,8 @@ pub(crate) enum Nonsense {
     Base64(&'static str),
     #[error("server_tags_filter is not a filter")]
     Filter,
+    #[error("key_mode is none of replace, if_new and if_exists")]
+    KeyMode,
     #[error("allow has a permission that there is not")]
     Permission,
 }
@@ -77,7 +79,7 @@ fn disconnect(code: u32, mut reason: String) -> Disconnect {
 }
 
 /// What is given twice, once in base64, which wins (HID-12).
-fn either(name: &'static str, raw: Bytes, base64: &str) -> Result<Payload, Unfit> {
+pub(crate) fn either(name: &'static str, raw: Bytes, base64: &str) -> Result<Payload, Unfit> {
     if base64.is_empty() {
         return Ok(Payload::new(raw));
     }

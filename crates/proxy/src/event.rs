@@ -22,6 +22,10 @@ pub enum Event {
     Publish,
     /// A subscription is about to expire (PRX-32).
     SubRefresh,
+    /// A client wants to set a key of a keyed channel (PRX-33).
+    MapPublish,
+    /// A client wants to remove a key of a keyed channel (PRX-34).
+    MapRemove,
     /// A client calls (PRX-40).
     Rpc,
     /// A channel that gives its latest publication to whoever comes has none (PRX-36).
@@ -30,13 +34,15 @@ pub enum Event {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Connect,
         Self::Refresh,
         Self::Subscribe,
         Self::SubscribeStream,
         Self::Publish,
         Self::SubRefresh,
+        Self::MapPublish,
+        Self::MapRemove,
         Self::Rpc,
         Self::CacheEmpty,
     ];
@@ -51,6 +57,8 @@ impl Event {
             Self::SubscribeStream => "subscribe_stream",
             Self::Publish => "publish",
             Self::SubRefresh => "sub_refresh",
+            Self::MapPublish => "map_publish",
+            Self::MapRemove => "map_remove",
             Self::Rpc => "rpc",
             Self::CacheEmpty => "cache_empty",
         }
@@ -113,6 +121,8 @@ questions! {
     Subscribe "Subscribe" SubscribeRequest SubscribeResponse SubscribeResult;
     Publish "Publish" PublishRequest PublishResponse PublishResult;
     SubRefresh "SubRefresh" SubRefreshRequest SubRefreshResponse SubRefreshResult;
+    MapPublish "MapPublish" MapPublishRequest MapPublishResponse MapPublishResult;
+    MapRemove "MapRemove" MapRemoveRequest MapRemoveResponse MapRemoveResult;
     Rpc "RPC" RpcRequest RpcResponse RpcResult;
 }
 

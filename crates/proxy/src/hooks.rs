@@ -7,9 +7,10 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tourbillon_broker::Published;
 use tourbillon_hooks::{
-    ChannelOptions, Client, ClientRights, ConnectDecision, ConnectRequest, Hooks, PublishDecision,
-    PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision, RpcRequest, SubRefreshRequest,
-    SubscribeDecision, SubscribeRequest, SubscriptionSource,
+    ChannelOptions, Client, ClientRights, ConnectDecision, ConnectRequest, Hooks, MapPublishDecision,
+    MapPublishRequest, MapRemoveDecision, MapRemoveRequest, PublishDecision, PublishRequest, RefreshDecision,
+    RefreshRequest, Refusal, RpcDecision, RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
+    SubscriptionSource,
 };
 use tourbillon_types::{Channel, Disconnect, Encoding, Payload, Permissions, ReplyError, Tags, Text};
 
@@ -17,7 +18,7 @@ use crate::answers::{self, Unfit};
 use crate::event::{Envelope, Event, Question, Reply};
 use crate::headers::{Origin, UNI_GRPC};
 use crate::stream::{Open, Streams};
-use crate::{CallError, Endpoint, proto};
+use crate::{CallError, Endpoint, maps, proto};
 
 /// Which backend is asked about what, and how channels behave. Asked for every question: it must be quick.
 pub trait Rules: Send + Sync + 'static {
@@ -260,6 +261,27 @@ impl<R: Rules> Hooks for ProxyHooks<R> {
         let result = ask(&endpoint, question, &client).await?;
         let base = self.rules.channel_options(&channel)?;
         taken(&endpoint, Event::Publish, answers::publish(result, &base))
+    }
+
+    async fn map_publish(&self, request: MapPublishRequest) -> Result<MapPublishDecision, Refusal> {
+        let MapPublishRequest { client, channel, key, data: given, .. } = request;
+        let denied = ReplyError::PERMISSION_DENIED.into();
+        let endpoint = self.endpoint(Event::MapPublish, &channel, denied)?;
+        let (data, b64data) = data(&endpoint, given);
+        let question = question!(MapPublishRequest of &client, &endpoint;
+            channel: channel.to_string(), key: key.to_string(), data, b64data);
+        let result = ask(&endpoint, question, &client).await?;
+        taken(&endpoint, Event::MapPublish, maps::publish(result))
+    }
+
+    async fn map_remove(&self, request: MapRemoveRequest) -> Result<MapRemoveDecision, Refusal> {
+        let MapRemoveRequest { client, channel, key, .. } = request;
+        let denied = ReplyError::PERMISSION_DENIED.into();
+        let endpoint = self.endpoint(Event::MapRemove, &channel, denied)?;
+        let question = question!(MapRemoveRequest of &client, &endpoint;
+            channel: channel.to_string(), key: key.to_string());
+        let result = ask(&endpoint, question, &client).await?;
+        taken(&endpoint, Event::MapRemove, maps::remove(result))
     }
 
     async fn rpc(&self, request: RpcRequest) -> Result<RpcDecision, Refusal> {

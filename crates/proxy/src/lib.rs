@@ -46,6 +46,7 @@ mod headers;
 mod hooks;
 mod http1;
 mod json;
+mod maps;
 mod stats;
 mod stream;
 mod target;

@@ -1,6 +1,7 @@
 //! Backends over HTTP.
 
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
@@ -8,8 +9,9 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tourbillon_hooks::{
-    ConnectRequest, Hooks as _, PublishDecision, PublishRequest, RefreshRequest, Refusal, RpcRequest,
-    SubRefreshRequest, SubscribeRequest,
+    ConnectRequest, Hooks as _, MapPublishDecision, MapPublishRequest, MapRemoveDecision, MapRemoveRequest,
+    PublishDecision, PublishRequest, RefreshRequest, Refusal, RpcRequest, SubRefreshRequest,
+    SubscribeRequest,
 };
 use tourbillon_proxy::{EndpointConfig, Event, StatusTransform};
 use tourbillon_types::{Channel, ClientId, Disconnect, Encoding, Payload, ReplyError, UserId};
@@ -299,6 +301,25 @@ async fn prx_36_a_backend_may_fill_an_empty_cache() {
         assert_eq!(backend.asked().await.body, json!({"channel": "x"}));
         assert_eq!(hooks.cache_empty(&Channel::from("nobody")).await, Ok(false));
     }
+}
+
+#[tokio::test]
+async fn prx_33_prx_34_the_backend_decides_about_keys() {
+    let mut backend = HttpBackend::saying(200, r#"{"result":{"key":"theirs"}}"#).await;
+    let (hooks, _) = hooks(&backend.config());
+    let (channel, none) = (Channel::from("map:x"), Arc::from(""));
+    let request = MapPublishRequest::new(client(), channel.clone(), none, Payload::from("{}"), true);
+    let decision = hooks.map_publish(request).await.expect("allowed");
+    let MapPublishDecision::Publish { key: Some(key), data: None, .. } = decision else {
+        panic!("{decision:?}")
+    };
+    let asked = backend.asked().await.body;
+    assert_eq!((&*key, &asked["channel"], asked.get("key")), ("theirs", &json!("map:x"), None));
+    let request = MapRemoveRequest::new(client(), channel, Arc::from("ours"), true);
+    let decision = hooks.map_remove(request).await.expect("allowed");
+    let MapRemoveDecision::Remove { key: Some(key), .. } = decision else { panic!("{decision:?}") };
+    let asked = backend.asked().await.body;
+    assert_eq!((&*key, &asked["key"], &asked["user"]), ("theirs", &json!("ours"), &json!("ann")));
 }
 
 #[tokio::test]
