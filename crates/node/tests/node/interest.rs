@@ -37,6 +37,10 @@ impl Broker for Asked {
         Err(BrokerError::unsupported("publish"))
     }
 
+    fn check(&self, channel: &Channel) -> Result<(), BrokerError> {
+        if channel.contains('*') { Err(BrokerError::invalid("a star")) } else { Ok(()) }
+    }
+
     async fn subscribe(&self, channels: &[Channel]) -> Result<(), BrokerError> {
         self.note("subscribe", channels);
         Ok(())
@@ -88,5 +92,22 @@ async fn a_channel_is_kept_for_a_second_after_its_last_subscriber() {
     assert_eq!(asked.take(), ["unsubscribe a"]);
     bob.subscribe("a").await;
     assert_eq!(asked.take(), ["subscribe a"]);
+    test.end().await;
+}
+
+/// CH-07: 107, which clients do not take for passing, and no call that others' channels would be part of.
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_no_channel_of_the_broker_is_refused_before_it_is_asked() {
+    let asked = Asked::default();
+    let test = start_on(asked.clone(), ByName, NodeConfig::default());
+    let mut ann = test.client().await;
+    let reply = ann.call(r#""subscribe":{"channel":"a*"}"#).await;
+    assert_eq!(reply["error"]["code"], 107, "{reply}");
+    assert!(asked.take().is_empty());
+    ann.subscribe("a").await;
+    assert_eq!(asked.take(), ["subscribe a"]);
+    drop(ann);
+    pass(2_000).await;
+    assert_eq!(asked.take(), ["unsubscribe a"], "nothing is left of the other");
     test.end().await;
 }
