@@ -19,7 +19,7 @@ use crate::config::{PresenceConfig, RedisConfig, ShardConfig};
 use crate::control;
 use crate::payload::{JOIN, LEAVE};
 use crate::presence::Keeper;
-use crate::pubsub::{Subscriptions, Workers, by_place};
+use crate::pubsub::{Subscriptions, Workers, by_place, tell};
 use crate::shard::{Shard, Shards};
 use crate::streams::Streams;
 
@@ -131,7 +131,7 @@ impl Broker for RedisEngine {
 
     async fn run(&self, stop: Stop) -> Result<(), BrokerError> {
         let Some(events) = self.events.get() else { return Err(BrokerError::internal("nobody listens")) };
-        let workers = Workers::start(events);
+        let workers = Workers::start(events, tell);
         let running = join_all(self.subscriptions.iter().map(|it| it.run(events, &workers)));
         let running = futures_util::future::join(running, join_all(self.shards().0.iter().map(Shard::keep)));
         tokio::select! {

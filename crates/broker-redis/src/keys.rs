@@ -16,6 +16,11 @@ impl Keys {
         Self { prefix, cluster }
     }
 
+    /// Whether they are of a cluster.
+    pub(crate) const fn is_of_cluster(&self) -> bool {
+        self.cluster
+    }
+
     /// Whether the channel can be told apart here.
     ///
     /// # Errors
@@ -41,6 +46,21 @@ impl Keys {
     /// What became of a publication with a key.
     pub(crate) fn result(&self, channel: &str, key: &str) -> String {
         format!("{}.{key}", self.of("result", channel))
+    }
+
+    /// What the scripts of keyed channels work on, in their order (MAPB-02).
+    pub(crate) fn of_map(&self, channel: &str, idempotency: &str) -> Vec<String> {
+        let prefix = &self.prefix;
+        let mut keys: Vec<String> = ["meta", "state", "state:expire", "state:meta", "state:keys", "stream"]
+            .map(|kind| format!("{prefix}:{kind}:{channel}"))
+            .into();
+        keys.extend([self.cleanup(), self.result(channel, idempotency)]);
+        keys
+    }
+
+    /// The keyed channels that have keys which end, by the time when the first one does.
+    pub(crate) fn cleanup(&self) -> String {
+        format!("{}:cleanup:channels", self.prefix)
     }
 
     /// Where publications of a channel are handed on.

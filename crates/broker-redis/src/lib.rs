@@ -28,6 +28,7 @@ mod config;
 mod control;
 mod engine;
 mod keys;
+mod maps;
 mod payload;
 mod presence;
 mod pubsub;
@@ -40,5 +41,6 @@ pub use address::AddressError;
 pub use client::ConnectError;
 pub use config::{Connection, HostPort, PresenceConfig, RedisConfig, RedisTls, Servers, ShardConfig};
 pub use engine::{RedisEngine, RedisPresence};
+pub use maps::{MapsConfig, RedisMaps};
 #[cfg(doc)]
 use tourbillon_broker::{BrokerError, Control};

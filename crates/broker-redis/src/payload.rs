@@ -53,6 +53,39 @@ pub(crate) fn parse_entry(bytes: &Bytes) -> Result<Publication, Damaged> {
     }
 }
 
+/// Reads a message of a keyed channel (MAPB-03); `None`: the channel was cleared.
+pub(crate) fn parse_change(bytes: &Bytes) -> Result<Option<Message>, Damaged> {
+    match &bytes[..] {
+        b"c" => Ok(None),
+        [b'd', b':', rest @ ..] => with_entry(bytes, rest).map(Some),
+        _ => parse_state(bytes).map(Message::Publication).map(Some),
+    }
+}
+
+/// Reads an entry of the state: `<offset>:<epoch>:<publication>`.
+pub(crate) fn parse_state(bytes: &Bytes) -> Result<Publication, Damaged> {
+    let (offset, rest) = cut(bytes)?;
+    let (epoch, current) = cut(rest)?;
+    let position = position(offset, epoch)?;
+    Ok(placed(publication(bytes.slice_ref(current))?.publication, position))
+}
+
+/// `<offset>:<epoch>:<length>:<entry before>:<length>:<publication>`
+fn with_entry(whole: &Bytes, rest: &[u8]) -> Result<Message, Damaged> {
+    let (offset, rest) = cut(rest)?;
+    let (epoch, rest) = cut(rest)?;
+    let position = position(offset, epoch)?;
+    let (entry, rest) = counted(rest)?;
+    let rest = rest.strip_prefix(b":").ok_or(Damaged("no end of the entry before"))?;
+    let (current, rest) = counted(rest)?;
+    if !rest.is_empty() {
+        return Err(Damaged("more than one publication"));
+    }
+    let current = placed(publication(whole.slice_ref(current))?.publication, position);
+    let entry = (!entry.is_empty()).then(|| parse_state(&whole.slice_ref(entry))).transpose()?;
+    Ok(Message::Delta(current, entry))
+}
+
 /// Reads a publication that says nothing of where it stands.
 pub(crate) fn publication(bytes: Bytes) -> Result<Stored, Damaged> {
     decode_publication(bytes).map_err(|_| Damaged("no publication"))
@@ -209,6 +242,25 @@ mod tests {
     }
 
     #[test]
+    fn mapb_03_changes_of_keyed_channels() {
+        let (one, two) = (encode_publication(&data("one:1")), encode_publication(&data("two")));
+        let plain = message(&[b"7:ab:", &one]);
+        assert_eq!(parse_change(&plain), Ok(Some(Message::Publication(at(data("one:1"), 7, "ab")))));
+        let delta = |entry: &[u8]| {
+            let head = format!("d:8:ab:{}:", entry.len());
+            message(&[head.as_bytes(), entry, format!(":{}:", two.len()).as_bytes(), &two])
+        };
+        let against = |entry| Ok(Some(Message::Delta(at(data("two"), 8, "ab"), entry)));
+        assert_eq!(parse_change(&delta(&plain)), against(Some(at(data("one:1"), 7, "ab"))));
+        assert_eq!(parse_change(&delta(b"")), against(None));
+        assert_eq!(parse_change(&Bytes::from_static(b"c")), Ok(None));
+        let whole = delta(&plain);
+        for end in 0..whole.len() {
+            assert!(parse_change(&whole.slice(..end)).is_err(), "{end} of {}", whole.len());
+        }
+    }
+
+    #[test]
     fn damage_is_told() {
         let good = encode_publication(&data("x"));
         let two = delta(&good, &good);
@@ -240,6 +292,7 @@ mod tests {
         #[test]
         fn no_bytes_do_harm(bytes: Vec<u8>, head in "__[pdjl]1:[0-9]{0,3}:[a-z]{0,3}[:_]{0,2}[0-9:]{0,9}") {
             let _ = parse(&bytes.clone().into());
+            let _ = parse_change(&bytes.clone().into());
             let _ = parse(&[head.into_bytes(), bytes].concat().into());
         }
     }

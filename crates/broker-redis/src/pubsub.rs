@@ -23,7 +23,7 @@ use tourbillon_broker::{BrokerError, EventSink};
 use tourbillon_types::Channel;
 
 use crate::client::{self, ConnectError, Purpose, bytes, failed, revive};
-use crate::payload::{self, Message};
+use crate::payload::{self, Damaged, Message};
 use crate::shard::Shard;
 use crate::sharding;
 
@@ -212,8 +212,8 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    /// As many as there are processors.
-    pub(crate) fn start(events: &EventSink) -> Self {
+    /// As many as there are processors, which read messages by `tell`.
+    pub(crate) fn start(events: &EventSink, tell: Tell) -> Self {
         let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let mut tasks = JoinSet::new();
         let queues = (0..count).map(|_| {
@@ -240,8 +240,24 @@ impl Workers {
     }
 }
 
-fn tell(events: &EventSink, channel: &Channel, message: &Bytes) {
-    match payload::parse(message) {
+/// Reads a message and tells the node.
+pub(crate) type Tell = fn(&EventSink, &Channel, &Bytes);
+
+/// Reads a message of a channel with a stream, or without.
+pub(crate) fn tell(events: &EventSink, channel: &Channel, message: &Bytes) {
+    give(events, channel, payload::parse(message));
+}
+
+/// Reads a message of a keyed channel.
+pub(crate) fn tell_change(events: &EventSink, channel: &Channel, message: &Bytes) {
+    match payload::parse_change(message).transpose() {
+        Some(message) => give(events, channel, message),
+        None => events.position_lost(Some(channel)),
+    }
+}
+
+fn give(events: &EventSink, channel: &Channel, message: Result<Message, Damaged>) {
+    match message {
         Ok(Message::Publication(publication)) => events.publication(channel, Arc::new(publication)),
         Ok(Message::Delta(publication, previous)) => {
             events.delta_publication(channel, Arc::new(publication), previous.map(Arc::new));

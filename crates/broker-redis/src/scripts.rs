@@ -32,3 +32,22 @@ pub(crate) static PRESENCE_ADD: Script = Script::new(include_str!("lua/presence_
 pub(crate) static PRESENCE_REMOVE: Script = Script::new(include_str!("lua/presence_remove.lua"));
 pub(crate) static PRESENCE: Script = Script::new(include_str!("lua/presence.lua"));
 pub(crate) static PRESENCE_STATS: Script = Script::new(include_str!("lua/presence_stats.lua"));
+
+/// A script about keyed channels, behind what these have in common.
+macro_rules! of_maps {
+    ($name:ident, $file:literal) => {
+        pub(crate) static $name: Script = Script::new(concat!(
+            include_str!("lua/map_common.lua"),
+            include_str!(concat!("lua/", $file, ".lua"))
+        ));
+    };
+}
+
+of_maps!(MAP_SET, "map_set");
+of_maps!(MAP_REMOVE, "map_remove");
+of_maps!(MAP_DUE, "map_due");
+of_maps!(MAP_END, "map_end");
+of_maps!(MAP_STATE, "map_state");
+of_maps!(MAP_STREAM, "map_stream");
+of_maps!(MAP_STATS, "map_stats");
+of_maps!(MAP_CLEAR, "map_clear");

@@ -184,13 +184,13 @@ impl Streams {
 }
 
 /// Lifetimes as scripts take them. What lives for less than a millisecond lives for one; 0 is for ever.
-fn millis(lifetime: Duration) -> Value {
+pub(crate) fn millis(lifetime: Duration) -> Value {
     let millis = lifetime.as_millis().max(u128::from(!lifetime.is_zero()));
     // Redis has no more.
     millis.min(1 << 53).to_string().into()
 }
 
-fn flag(is_set: bool) -> Value {
+pub(crate) fn flag(is_set: bool) -> Value {
     Value::from_static_str(if is_set { "1" } else { "0" })
 }
 
@@ -213,11 +213,11 @@ fn published(answer: Value) -> Result<Published, BrokerError> {
     Ok(Published { position: position(&offset, &epoch)?, suppressed })
 }
 
-fn position(offset: &Value, epoch: &Value) -> Result<StreamPosition, BrokerError> {
+pub(crate) fn position(offset: &Value, epoch: &Value) -> Result<StreamPosition, BrokerError> {
     Ok(StreamPosition { offset: number(offset)?, epoch: Epoch::from(text(epoch)?.as_str()) })
 }
 
-fn page(answer: Value) -> Result<(StreamPosition, Vec<Value>), BrokerError> {
+pub(crate) fn page(answer: Value) -> Result<(StreamPosition, Vec<Value>), BrokerError> {
     let [offset, epoch, entries] = parts(answer)?;
     let Value::Array(entries) = entries else {
         return Err(BrokerError::internal("Redis answered something else than entries"));
@@ -225,12 +225,12 @@ fn page(answer: Value) -> Result<(StreamPosition, Vec<Value>), BrokerError> {
     Ok((position(&offset, &epoch)?, entries))
 }
 
-fn is_of_another_epoch(query: &HistoryQuery, position: &StreamPosition) -> bool {
+pub(crate) fn is_of_another_epoch(query: &HistoryQuery, position: &StreamPosition) -> bool {
     query.check_epoch(position).is_err()
 }
 
 /// An entry of a stream: its id begins with the offset (HID-90), and `d` is the publication.
-fn entry(entry: Value, epoch: &Epoch) -> Result<Arc<Publication>, BrokerError> {
+pub(crate) fn entry(entry: Value, epoch: &Epoch) -> Result<Arc<Publication>, BrokerError> {
     let [id, fields] = parts(entry)?;
     let id = text(&id)?;
     let offset = id.split_once('-').and_then(|(offset, _)| offset.parse().ok());
@@ -254,6 +254,6 @@ fn field(fields: Vec<Value>, name: &str) -> Result<Bytes, BrokerError> {
     Err(BrokerError::internal("an entry of a stream without a publication"))
 }
 
-fn damaged(what: payload::Damaged) -> BrokerError {
+pub(crate) fn damaged(what: payload::Damaged) -> BrokerError {
     BrokerError::internal("what is kept is damaged").caused_by(what)
 }

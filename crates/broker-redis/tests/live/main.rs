@@ -10,6 +10,8 @@
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod maps;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod servers;
