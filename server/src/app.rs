@@ -216,7 +216,9 @@ impl App {
         let uni_websocket = settings
             .uni_websocket
             .map(|(path, config)| (path, UniWebSocketService::new(node.clone(), config)));
-        let prometheus = settings.prometheus.map(|settings| Scrape::new(settings, node.clone()));
+        let prometheus = settings.prometheus;
+        let prometheus =
+            prometheus.map(|settings| Scrape::new(settings, node.clone(), reload.backends.clone()));
         let explainer =
             Arc::new(Explainer { namespaces: reload.namespaces.clone(), tokens: reload.tokens.clone() });
         let revoker = Arc::new(Revoker::new(node.clone(), revocations));

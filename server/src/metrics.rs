@@ -2,6 +2,7 @@
 
 mod http_requests;
 mod process;
+mod proxies;
 
 use std::sync::Arc;
 
@@ -11,8 +12,9 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use tourbillon::node::Node;
 use tourbillon::node::prometheus::{Exposition, Report};
+use tourbillon_access::Live;
 use tourbillon_api::{ApiMetrics, ApiService};
-use tourbillon_config::PrometheusSettings;
+use tourbillon_config::{Backends, PrometheusSettings};
 
 use crate::router::{Answer, reply};
 
@@ -24,15 +26,16 @@ pub(crate) struct Scrape {
     path: String,
     node: Node,
     api: Arc<ApiMetrics>,
+    backends: Live<Backends>,
     /// `None`: they are not counted.
     http: Option<Arc<HttpRequests>>,
 }
 
 impl Scrape {
-    pub(crate) fn new(settings: PrometheusSettings, node: Node) -> Self {
+    pub(crate) fn new(settings: PrometheusSettings, node: Node, backends: Live<Backends>) -> Self {
         let api = Arc::new(ApiMetrics::new(settings.measures.form));
         let http = settings.http_requests.then(Arc::default);
-        Self { path: settings.path, node, api, http }
+        Self { path: settings.path, node, api, backends, http }
     }
 
     /// Has commands of the API counted, if anybody asks.
@@ -82,6 +85,9 @@ impl Scrape {
         }
         let mut distributions = self.node.distributions();
         distributions.extend(self.api.distributions());
+        let (of_proxies, durations) = proxies::read(&self.backends);
+        samples.extend(of_proxies);
+        distributions.extend(durations);
         Report::new(samples, distributions)
     }
 }

@@ -58,6 +58,7 @@ const answers = {
 function asking(backend) {
   const headers = { http_headers: ["X-User"], emulated_headers: ["Authorization"] };
   return {
+    prometheus: { enabled: true },
     client: {
       expired_sub_close_delay: "1s",
       proxy: {
@@ -237,6 +238,19 @@ for (const protocol of ["http", "grpc"]) {
       assert.equal((await ends.events.next("subscribing", ({ code }) => code !== 0)).code, 2501);
       await used.backend.asked.next("sub_refresh", ({ channel, client: id }) => channel === "asked:expires" && id === client.id);
       await goes.publish({ word: "still here" });
+    });
+
+    test("metrics say how often the backend was asked, and for how long", async (t) => {
+      const client = await enter(t, JSON_WIRE, used.server, "ann");
+      await client.rpc("measured", {});
+      const metrics = await (await fetch(`${used.server.http}/metrics`)).text();
+      const value = (metric) => Number(metrics.match(new RegExp(`^centrifugo_proxy_${metric.replace(/[{}]/g, "\\$&")} (.*)$`, "m"))?.[1]);
+      const labels = `{name="default",protocol="${protocol}",type="rpc"}`;
+      const [calls, sum] = [value(`duration_seconds_count${labels}`), value(`duration_seconds_sum${labels}`)];
+      assert.ok(calls > 0 && sum > 0, metrics);
+      assert.equal(value(`duration_seconds_histogram_count${labels}`), calls);
+      assert.equal(value(`inflight_requests${labels}`), 0);
+      assert.equal(value(`errors${labels}`), 0);
     });
 
     test("the backend learns that a cache is empty", async (t) => {

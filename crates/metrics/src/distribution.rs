@@ -109,6 +109,19 @@ pub struct Distribution {
     pub shape: Shape,
 }
 
+impl Distribution {
+    /// What somebody else measured: how many values there were, their sum, and how they are spread. Labels must come by
+    /// their names.
+    #[must_use]
+    pub fn new(family: &DistributionFamily, labels: Labels, (count, sum): (u64, f64), shape: Shape) -> Self {
+        let name = match shape {
+            Shape::Summary(_) => family.full_name(),
+            Shape::Classic(_) | Shape::Native { .. } => family.histogram_name(),
+        };
+        Self { name, help: family.help, labels, count, sum, shape }
+    }
+}
+
 /// How values are spread.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]

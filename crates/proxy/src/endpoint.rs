@@ -67,7 +67,7 @@ impl CallError {
 
 enum Caller {
     Http(HttpCaller),
-    Grpc(GrpcCaller),
+    Grpc(Box<GrpcCaller>),
 }
 
 /// One backend that can be asked. It connects when it is asked, and keeps its connections for a while.
@@ -120,7 +120,12 @@ impl Endpoint {
                 let scheme = if tls.is_some() { "https" } else { "http" };
                 let origin = Uri::builder().scheme(scheme).authority(authority).path_and_query("/").build();
                 let origin = origin.map_err(|_| wrong("endpoint", "is not an address of GRPC"))?;
-                Caller::Grpc(GrpcCaller::new(connector, origin, max_answer, config.grpc.compression))
+                Caller::Grpc(Box::new(GrpcCaller::new(
+                    connector,
+                    origin,
+                    max_answer,
+                    config.grpc.compression,
+                )))
             }
         };
         Ok(Self {

@@ -76,7 +76,7 @@ impl GrpcCaller {
             Asked::Once(question) => {
                 let codec = ProstCodec::<_, proto::StreamSubscribeResponse>::default();
                 let path = PathAndQuery::from_static(UNIDIRECTIONAL);
-                grpc.server_streaming(with_metadata(question, headers), path, codec).await
+                grpc.server_streaming(with_metadata(*question, headers), path, codec).await
             }
             Asked::Both(receiver) => {
                 let codec = ProstCodec::<_, proto::StreamSubscribeResponse>::default();
@@ -91,7 +91,7 @@ impl GrpcCaller {
 /// What a stream begins with.
 pub(crate) enum Asked {
     /// A question, and nothing more.
-    Once(proto::SubscribeRequest),
+    Once(Box<proto::SubscribeRequest>),
     /// The question, and then what the client publishes.
     Both(mpsc::Receiver<proto::StreamSubscribeRequest>),
 }

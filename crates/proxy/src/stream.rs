@@ -49,7 +49,7 @@ impl Streams {
             let place = Place { streams: self.clone(), key: (client, channel.clone()), sender };
             (Some(place), Asked::Both(receiver))
         } else {
-            (None, Asked::Once(question))
+            (None, Asked::Once(Box::new(question)))
         };
         let (answer, streaming) = endpoint.open(asked, origin).await?;
         if let Some(place) = &place {

@@ -1,0 +1,54 @@
+//! What proxies counted (MET-60, MET-61).
+
+use tourbillon::node::{Distribution, DistributionFamily, Family, Sample, SampleKind, Shape};
+use tourbillon::proxy::{BUCKETS, ProxyStats};
+use tourbillon_access::Live;
+use tourbillon_config::Backends;
+
+static DURATIONS: DistributionFamily = DistributionFamily::summarized(
+    "proxy",
+    "duration_seconds",
+    "How long questions to backends take.",
+    // Those of what was counted.
+    &[],
+);
+
+static ERRORS: Family =
+    Family::new(SampleKind::Counter, "proxy", "errors", "Questions to backends that failed.");
+
+static INFLIGHT: Family =
+    Family::new(SampleKind::Gauge, "proxy", "inflight_requests", "Questions to backends under way.");
+
+#[expect(clippy::cast_precision_loss, reason = "counts are exact up to 2^53")]
+pub(super) fn read(backends: &Live<Backends>) -> (Vec<Sample>, Vec<Distribution>) {
+    let (mut samples, mut distributions) = (Vec::new(), Vec::new());
+    let stats = backends.with(|backends| backends.each().flat_map(|one| one.stats()).collect::<Vec<_>>());
+    for stats in stats {
+        let labels = || {
+            vec![
+                ("name", stats.name.clone().into()),
+                ("protocol", stats.protocol.into()),
+                ("type", stats.event.name().into()),
+            ]
+        };
+        samples.push(Sample::new(&ERRORS, labels(), stats.errors as f64));
+        samples.push(Sample::new(&INFLIGHT, labels(), stats.inflight as f64));
+        let seconds = stats.total.as_secs_f64();
+        for shape in [Shape::Summary(Vec::new()), Shape::Classic(cumulated(&stats))] {
+            distributions.push(Distribution::new(&DURATIONS, labels(), (stats.calls, seconds), shape));
+        }
+    }
+    (samples, distributions)
+}
+
+/// How many took up to each bound.
+fn cumulated(stats: &ProxyStats) -> Vec<(f64, u64)> {
+    let mut up_to = 0;
+    let bounds = BUCKETS.iter().zip(&stats.durations);
+    bounds
+        .map(|(bound, count)| {
+            up_to += count;
+            (bound.as_secs_f64(), up_to)
+        })
+        .collect()
+}
