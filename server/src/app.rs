@@ -18,13 +18,14 @@ use tourbillon_access::{
     Limits, LimitsConfig, LimitsError, Live, MemoryRevocations, Namespaced, Namespaces, Patterns,
     Revocations, Revoked, Tokens, TokensConfig,
 };
+use tourbillon_admin::{AdminService, NoRandomness};
 use tourbillon_api::{ApiPages, ApiService, GrpcApi, HttpApi};
 use tourbillon_config::Backends;
 
 use crate::acme::Acme;
 use crate::admission::{Admission, Rules};
 use crate::backends::BackendRules;
-use crate::config::{HttpTransports, Settings};
+use crate::config::{AdminSettings, HttpTransports, Settings};
 use crate::dev::Dev;
 use crate::engine::{self, EngineError};
 use crate::explain::Explainer;
@@ -121,6 +122,9 @@ pub enum StartError {
     /// The node refuses its settings.
     #[error(transparent)]
     Node(#[from] BuildError),
+    /// The admin interface cannot be had.
+    #[error("admin: {0}")]
+    Admin(#[from] NoRandomness),
     /// A limit makes no sense.
     #[error("client.rate_limit.{0}")]
     Limits(#[from] LimitsError),
@@ -152,6 +156,24 @@ fn quic(
 ) -> Result<QuicPort, StartError> {
     let tls = tls.ok_or_else(|| StartError::Http3(io::Error::other("needs TLS for clients")))?;
     QuicPort::new(socket, tls, http3, router).map_err(StartError::Http3)
+}
+
+/// The port where an authority asks, if it asks over HTTP.
+fn challenges(speaks: &Ports) -> Result<Option<Port>, StartError> {
+    let (Some(address), Some(acme)) = (speaks.challenges, &speaks.acme) else { return Ok(None) };
+    let socket = Socket::bind(address).map_err(|source| StartError::Challenges { address, source })?;
+    let router = Router { acme: Some(Arc::clone(acme.certificates())), ..Router::default() };
+    Ok(Some(Port { socket, router: Arc::new(router), speaks: Speaks::default() }))
+}
+
+/// The admin page and its API, and whether clients' port has them too.
+fn admin(
+    node: &Node,
+    service: ApiService,
+    settings: AdminSettings,
+) -> Result<(AdminService, bool), StartError> {
+    let service = AdminService::new(service, settings.config, &node.config().version)?;
+    Ok((service, settings.external))
 }
 
 /// A server that is built and does not run yet.
@@ -187,6 +209,7 @@ impl App {
     ) -> Result<Self, StartError> {
         let is_dev = dev.is_some();
         let speaks = Ports::new(&settings.ports)?;
+        let asked = challenges(&speaks)?;
         let reload = Reload {
             namespaces: Live::new(rules(settings.namespaces, is_dev)),
             tokens: Live::new(settings.tokens),
@@ -224,6 +247,7 @@ impl App {
         let revoker = Arc::new(Revoker::new(node.clone(), revocations));
         let service = ApiService::new(node.clone()).with_explanations(explainer).with_revocations(revoker);
         let service = Scrape::watch(prometheus.as_ref(), service);
+        let admin = settings.admin.map(|settings| admin(&node, service.clone(), settings)).transpose()?;
         let api = settings.api.map(|config| (config.prefix.clone(), HttpApi::new(service.clone(), config)));
         let grpc_api = listeners.grpc_api.zip(settings.grpc_api).map(|(listener, (_, config))| {
             let (service, tls) = (GrpcApi::new(service, config), speaks.grpc_api.clone());
@@ -248,7 +272,7 @@ impl App {
             ApiPages::new(prefix, api, &node.config().version)
         });
         let (api_external, health) = (settings.api_external, settings.health);
-        let operators = Operators { api, api_external, health, swagger, prometheus };
+        let operators = Operators { api, api_external, health, swagger, prometheus, admin };
         let internal = operators.settle(&mut external, listeners.internal.is_some());
         let mut ports = Vec::new();
         if let Some((socket, router)) = listeners.internal.zip(internal) {
@@ -262,12 +286,7 @@ impl App {
         });
         let quic = quic.transpose()?;
         ports.push(Port { socket: listeners.external, router, speaks: speaks.external });
-        if let (Some(address), Some(acme)) = (speaks.challenges, &speaks.acme) {
-            let socket =
-                Socket::bind(address).map_err(|source| StartError::Challenges { address, source })?;
-            let router = Router { acme: Some(Arc::clone(acme.certificates())), ..Router::default() };
-            ports.push(Port { socket, router: Arc::new(router), speaks: Speaks::default() });
-        }
+        ports.extend(asked);
         Ok(Self {
             node,
             driver,

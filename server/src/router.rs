@@ -17,6 +17,7 @@ use tourbillon::http::{
 use tourbillon::node::Node;
 use tourbillon::transport::Held;
 use tourbillon::websocket::{GivenConnect, TcpUpgrade, UniWebSocketService, WebSocketService};
+use tourbillon_admin::AdminService;
 use tourbillon_api::{ApiPages, HttpApi};
 use tower_service::Service;
 
@@ -44,6 +45,7 @@ pub(crate) struct Router {
     pub(crate) requests: Option<Arc<HttpRequests>>,
     pub(crate) swagger: Option<ApiPages>,
     pub(crate) dev: Option<Dev>,
+    pub(crate) admin: Option<AdminService>,
     /// Who may connect; `None` for ports without endpoints for clients.
     pub(crate) admission: Option<Admission>,
     /// All that is there where an authority asks.
@@ -336,6 +338,13 @@ impl Router {
             && let Some(answer) = dev.answer(&request, peer)
         {
             return answer;
+        }
+        // Last: without a prefix, its page is at the root.
+        if let Some(admin) = self.admin.as_ref().filter(|admin| admin.owns(path)) {
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(peer);
+            }
+            return admin.answer(request.map(Timely::new)).await;
         }
         nothing()
     }

@@ -25,6 +25,7 @@ mod openapi;
 mod pages;
 mod revoke;
 mod service;
+mod stream;
 
 pub use command::{ApiCommand, ApiError, ApiReply};
 pub use explain::{Explain, ExplainedRule, ExplainedToken, Explains, Explanation};
@@ -36,3 +37,4 @@ pub use openapi::openapi;
 pub use pages::ApiPages;
 pub use revoke::Revoke;
 pub use service::ApiService;
+pub use stream::StreamError;

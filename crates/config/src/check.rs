@@ -23,7 +23,7 @@ use crate::limits;
 use crate::listeners::{self, ListenerConfig, PortSettings};
 use crate::load::{ConfigError, Problem, Source};
 use crate::model::{ChannelRules, Options};
-use crate::observe::{self, PrometheusSettings};
+use crate::observe::{self, AdminSettings, PrometheusSettings};
 use crate::personal;
 use crate::streams;
 use crate::tokens;
@@ -68,6 +68,8 @@ pub struct Settings {
     pub health: Option<String>,
     /// The path of the pages about the API; `None` when they are off.
     pub swagger: Option<String>,
+    /// The admin page and its API; `None` when they are off.
+    pub admin: Option<AdminSettings>,
     /// Metrics for Prometheus; `None` when they are off.
     pub prometheus: Option<PrometheusSettings>,
     /// The most connections of clients; `None` for any number.
@@ -145,6 +147,7 @@ impl Settings {
         let mut check = Checker { errors: Vec::new() };
         let listeners = listeners::listeners(&mut check, options);
         let ports = listeners::ports(&mut check, options, listeners.as_ref());
+        let admin = observe::admin(&mut check, &options.admin);
         let prometheus = observe::prometheus(&mut check, &options.prometheus);
         let mut node = node(&mut check, options);
         node.measures = prometheus.as_ref().map(|prometheus| prometheus.measures);
@@ -212,6 +215,7 @@ impl Settings {
             api_external: options.http_api.external,
             health,
             swagger,
+            admin,
             prometheus,
             connection_limit: Some(client.connection_limit).filter(|limit| *limit > 0),
             connection_rate_limit: Some(client.connection_rate_limit).filter(|limit| *limit > 0),
@@ -502,5 +506,6 @@ fn warnings(options: &Options) -> Vec<String> {
     warnings.extend(brokers::warnings(options));
     warnings.extend(streams::warning(&options.broker.memory.persistence));
     warnings.extend(personal::warning(options));
+    warnings.extend(observe::admin_warnings(&options.admin));
     warnings
 }

@@ -39,7 +39,7 @@ pub use duration::GoDuration;
 pub use listeners::{AcmeConfig, ListenerConfig, Place, PortSettings, TlsSettings};
 pub use load::{ConfigError, Given, Loaded, Problem, Source, load};
 pub use model::Options;
-pub use observe::{Prometheus, PrometheusSettings};
+pub use observe::{Admin, AdminSettings, Prometheus, PrometheusSettings};
 pub use redis::PresencePlace;
 pub use reference::reference;
 pub use secret::SecretText;

@@ -14,7 +14,7 @@ use crate::secret::SecretText;
 pub use crate::grpc_api::GrpcApi;
 pub use crate::namespace::Namespace;
 pub use crate::nats::{BrokerNats, NatsTlsOptions, NoReplacements, RawModeOptions, Replacements};
-pub use crate::observe::Prometheus;
+pub use crate::observe::{Admin, Prometheus};
 pub use crate::redis::{Addresses, BrokerRedis, EngineRedis, PresenceRedis, RedisTlsOptions};
 
 macro_rules! options {
@@ -93,6 +93,8 @@ options! {
         health: Health = Health::default(),
         /// The OpenAPI document of the HTTP API.
         swagger: Swagger = Swagger::default(),
+        /// The admin page and its API.
+        admin: Admin = Admin::default(),
         /// Metrics for Prometheus.
         prometheus: Prometheus = Prometheus::default(),
         /// Blocked users.

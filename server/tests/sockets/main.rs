@@ -4,6 +4,7 @@
 
 mod abuse;
 mod acme;
+mod admin;
 mod admission;
 mod api;
 mod authority;

@@ -377,10 +377,8 @@ fn what_is_not_there_yet_is_refused() {
                 channel.namespaces[0].subscription_type: an option of Centrifugo that is not implemented yet (in FILE)"#]],
         ),
         (
-            r#"{"admin":{"enabled":true,"password":"x"}}"#,
-            expect![[r#"
-            admin.enabled: an option of Centrifugo that is not implemented yet (in FILE)
-            admin.password: an option of Centrifugo that is not implemented yet (in FILE)"#]],
+            r#"{"admin":{"enabled":true,"web_proxy_address":"http://localhost:3000"}}"#,
+            expect!["admin.web_proxy_address: an option of Centrifugo that is not implemented yet (in FILE)"],
         ),
         (
             r#"{"graphite":{"enabled":true,"host":"x"}}"#,
@@ -413,7 +411,7 @@ fn what_asks_for_nothing_is_accepted() {
 fn what_has_no_effect_is_a_warning() {
     let warnings = taken(
         r#"{
-        "admin": {"enabled": false, "password": "x", "secret": "y"},
+        "graphite": {"enabled": false, "host": "x", "prefix": "y"},
         "engine": {"redis": {"address": "redis://10.0.0.1:6379"}},
         "broker": {"redisnats": {"nats": {"prefix": "x"}}},
         "usage_stats": {"disabled": true},
@@ -422,9 +420,9 @@ fn what_has_no_effect_is_a_warning() {
     )
     .warnings;
     expect![[r#"
-        admin.password has no effect: its feature is off, and not implemented yet
-        admin.secret has no effect: its feature is off, and not implemented yet
         broker.redisnats.nats.prefix has no effect: its feature is off, and not implemented yet
+        graphite.host has no effect: its feature is off, and not implemented yet
+        graphite.prefix has no effect: its feature is off, and not implemented yet
         usage_stats.disabled has no effect: this server sends no usage statistics
         websocket.read_buffer_size has no effect: connections hold no read buffer"#]]
     .assert_eq(&warnings.join("\n"));

@@ -73,7 +73,7 @@ fn what_means_nothing_is_an_error_that_says_so() {
         "client": {"alowed_origins": [], "proxy": {"connect": {"enabled": true}}, "channel_limit": "many"},
         "channel": {"namespaces": [{"name": "a1", "map_users_presence_channel_prefix":"x:", "histroy_size": 10}]},
         "engine": {"redis": {"address": "redis://10.0.0.1:6379"}},
-        "admin": {"enabled": false, "password": "secret"},
+        "graphite": {"enabled": false, "host": "secret"},
         "websocket": {"read_buffer_size": 512}
     }"#;
     expect![[r#"
@@ -107,10 +107,11 @@ fn contradictions_name_the_option() {
 
 #[test]
 fn leniency_turns_errors_into_warnings() {
-    let sources = Sources::json(r#"{"nonsense": 1, "admin": {"enabled": true}}"#);
+    let sources = Sources::json(r#"{"nonsense": 1, "graphite": {"enabled": true}}"#);
     let sources = sources.variables(&[("CENTRIFUGO_NONSENSE", "1")]).lenient(true);
     let warnings = sources.taken().warnings.join("\n");
-    for part in ["nonsense: no such option", "admin.enabled: an option of Centrifugo", "CENTRIFUGO_NONSENSE"]
+    for part in
+        ["nonsense: no such option", "graphite.enabled: an option of Centrifugo", "CENTRIFUGO_NONSENSE"]
     {
         assert!(warnings.contains(part), "{part} is not in\n{warnings}");
     }

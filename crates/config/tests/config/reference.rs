@@ -79,6 +79,7 @@ fn every_variable_of_the_reference_is_read() {
                     "static_metadata",
                     "password",
                     "nats.url",
+                    "secret",
                 ]
                 .iter()
                 .any(|end| path.ends_with(end))

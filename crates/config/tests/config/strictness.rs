@@ -84,11 +84,11 @@ fn a_flag_makes_the_variable_not_count() {
 
 #[test]
 fn the_switch_of_a_feature_counts_wherever_it_is() {
-    let file = r#"{"admin":{"password":"secret"},"debug":{"handler_prefix":"/d","enabled":"true"}}"#;
-    Sources::json(file).variables(&[("CENTRIFUGO_ADMIN_ENABLED", "true")]).refused(expect![[r#"
+    let file = r#"{"graphite":{"host":"secret"},"debug":{"handler_prefix":"/d","enabled":"true"}}"#;
+    Sources::json(file).variables(&[("CENTRIFUGO_GRAPHITE_ENABLED", "true")]).refused(expect![[r#"
         debug.enabled: an option of Centrifugo that is not implemented yet (in FILE)
         debug.handler_prefix: an option of Centrifugo that is not implemented yet (in FILE)
-        admin.enabled: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_ADMIN_ENABLED)"#]]);
+        graphite.enabled: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_GRAPHITE_ENABLED)"#]]);
 }
 
 /// CONF-08.

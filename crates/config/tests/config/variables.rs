@@ -79,7 +79,7 @@ fn lists_are_split_on_spaces_and_on_nothing_else() {
 fn what_is_empty_is_not_set() {
     silent(&[
         ("CENTRIFUGO_CLIENT_CHANNEL_LIMIT", ""),
-        ("CENTRIFUGO_ADMIN_PASSWORD", ""),
+        ("CENTRIFUGO_GRAPHITE_HOST", ""),
         ("CENTRIFUGO_NONSENSE", ""),
         ("CENTRIFUGO_CHANNEL_NAMESPACES", ""),
         ("CENTRIFUGO_CHANNEL_NAMESPACES_MY_NEWS_CHANNEL_REGEX", ""),
@@ -109,7 +109,7 @@ fn what_kubernetes_sets_for_a_service_is_passed_over() {
 #[test]
 fn what_asks_for_nothing_is_taken_silently() {
     silent(&[
-        ("CENTRIFUGO_ADMIN_ENABLED", "false"),
+        ("CENTRIFUGO_GRAPHITE_ENABLED", "false"),
         ("CENTRIFUGO_PROMETHEUS_ENABLED", "0"),
         ("CENTRIFUGO_GRPC_API_PORT", "10000"),
         ("CENTRIFUGO_BROKER_NATS_DIAL_TIMEOUT", "1000ms"),
@@ -119,18 +119,18 @@ fn what_asks_for_nothing_is_taken_silently() {
 
 #[test]
 fn what_belongs_to_a_feature_that_is_off_is_a_warning() {
-    let variables = [("CENTRIFUGO_ADMIN_PASSWORD", "secret"), ("CENTRIFUGO_DEBUG_HANDLER_PREFIX", "/d")];
+    let variables = [("CENTRIFUGO_GRAPHITE_HOST", "secret"), ("CENTRIFUGO_DEBUG_HANDLER_PREFIX", "/d")];
     expect![[r#"
-        admin.password has no effect: its feature is off, and not implemented yet
-        debug.handler_prefix has no effect: its feature is off, and not implemented yet"#]]
+        debug.handler_prefix has no effect: its feature is off, and not implemented yet
+        graphite.host has no effect: its feature is off, and not implemented yet"#]]
     .assert_eq(&taken(&variables).warnings.join("\n"));
 }
 
 #[test]
 fn what_means_nothing_is_refused_by_name() {
     let variables = [
-        ("CENTRIFUGO_ADMIN_ENABLED", "true"),
-        ("CENTRIFUGO_ADMIN_PASSWORD", "secret"),
+        ("CENTRIFUGO_GRAPHITE_ENABLED", "true"),
+        ("CENTRIFUGO_GRAPHITE_HOST", "secret"),
         ("CENTRIFUGO_CLIENT_ALOWED_ORIGINS", "http://a"),
         ("CENTRIFUGO_CHANNEL_NAMESPACES_MY_NEWS_MAP_USERS_PRESENCE_CHANNEL_PREFIX", "x:"),
         ("CENTRIFUGO_CHANNEL_NAMESPACES_NO_NEWS_PRESENCE", "true"),
@@ -139,19 +139,19 @@ fn what_means_nothing_is_refused_by_name() {
     refused(
         &variables,
         expect![[r#"
-            admin.enabled: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_ADMIN_ENABLED)
-            admin.password: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_ADMIN_PASSWORD)
             channel.namespaces[0].map_users_presence_channel_prefix: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_CHANNEL_NAMESPACES_MY_NEWS_MAP_USERS_PRESENCE_CHANNEL_PREFIX)
             CENTRIFUGO_CHANNEL_NAMESPACES_NO_NEWS_PRESENCE: no such option (by CENTRIFUGO_CHANNEL_NAMESPACES_NO_NEWS_PRESENCE)
             CENTRIFUGO_CLIENT_ALOWED_ORIGINS: no such option (by CENTRIFUGO_CLIENT_ALOWED_ORIGINS); did you mean CENTRIFUGO_CLIENT_ALLOWED_ORIGINS?
+            graphite.enabled: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_GRAPHITE_ENABLED)
+            graphite.host: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_GRAPHITE_HOST)
             TOURBILLON_SOMETHING_ELSE_ENTIRELY_AND_WITHOUT_A_NAME: no such option (by TOURBILLON_SOMETHING_ELSE_ENTIRELY_AND_WITHOUT_A_NAME)"#]],
     );
     expect![[r#"
-        admin.enabled: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_ADMIN_ENABLED): ignored
-        admin.password: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_ADMIN_PASSWORD): ignored
         channel.namespaces[0].map_users_presence_channel_prefix: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_CHANNEL_NAMESPACES_MY_NEWS_MAP_USERS_PRESENCE_CHANNEL_PREFIX): ignored
         CENTRIFUGO_CHANNEL_NAMESPACES_NO_NEWS_PRESENCE: no such option (by CENTRIFUGO_CHANNEL_NAMESPACES_NO_NEWS_PRESENCE): ignored
         CENTRIFUGO_CLIENT_ALOWED_ORIGINS: no such option (by CENTRIFUGO_CLIENT_ALOWED_ORIGINS); did you mean CENTRIFUGO_CLIENT_ALLOWED_ORIGINS?: ignored
+        graphite.enabled: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_GRAPHITE_ENABLED): ignored
+        graphite.host: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_GRAPHITE_HOST): ignored
         TOURBILLON_SOMETHING_ELSE_ENTIRELY_AND_WITHOUT_A_NAME: no such option (by TOURBILLON_SOMETHING_ELSE_ENTIRELY_AND_WITHOUT_A_NAME): ignored"#]].assert_eq(&read(&variables, true).expect("lenient").warnings.join("\n"));
 }
 
