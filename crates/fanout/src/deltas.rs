@@ -57,8 +57,8 @@ fn is_for_json(data: &Payload) -> bool {
 /// [`Disconnect::INAPPROPRIATE_PROTOCOL`] where the data is no JSON.
 pub fn as_text(publication: &Publication) -> Result<Publication, Disconnect> {
     if publication.key.is_some() && publication.data.is_empty() {
-        // A key may have no value, and a removal has none (MAP-31).
-        return Ok(publication.clone());
+        // A key may have no value, and a removal has none (MAP-31). The SDK parses what is in the string even so.
+        return Ok(Publication { data: Payload::from(r#""null""#), ..publication.clone() });
     }
     let data = json_string(publication.data.as_ref()).filter(|_| is_for_json(&publication.data));
     let data = data.ok_or(Disconnect::INAPPROPRIATE_PROTOCOL)?;
@@ -212,12 +212,12 @@ mod tests {
     }
 
     #[test]
-    fn hid_08_to_json_clients_values_are_strings_and_a_removal_has_none() {
+    fn hid_08_to_json_clients_values_are_strings_and_that_of_a_removal_is_null() {
         let texts = in_text(Encoding::Json, &[set(1, "a", 1), removed(2, "a")]).expect("all of them");
         let data: Vec<_> =
             texts.iter().map(|text| String::from_utf8_lossy(text.data.as_ref()).into_owned()).collect();
         assert_eq!(data[0], serde_json::to_string(&LONG.replace('0', "1")).expect("a string"));
-        assert_eq!(data[1], "");
+        assert_eq!(data[1], r#""null""#, "which the SDK can parse");
         let binary =
             Arc::new(Publication { data: Payload::from("\u{1}"), ..Publication::clone(&set(1, "a", 1)) });
         assert_eq!(in_text(Encoding::Json, &[binary]), Err(Disconnect::INAPPROPRIATE_PROTOCOL));
