@@ -7,6 +7,7 @@ use std::time::Duration;
 use tourbillon_auth::PatternError;
 
 use crate::expression::ExpressionError;
+use crate::maps::MapConfig;
 
 /// The options of `channel` that decide about access, under their names, and `client.insecure`.
 #[derive(Clone, Debug)]
@@ -150,6 +151,15 @@ pub struct ChannelConfig {
     /// What becomes of publications for which a connection has no room: `""` and `disconnect`, `drop_oldest` or
     /// `keep_latest`. Not an option of Centrifugo, which knows the first only.
     pub overflow_policy: String,
+    /// `""` or `stream`, `map`, `map_clients`, `map_users` or `shared_poll` (OPT-22).
+    pub subscription_type: String,
+    /// What there is to say about keyed channels (OPT-23).
+    pub map: MapConfig,
+    /// Who subscribes shows itself under its client's id in the keyed channel whose name begins with this and goes on with
+    /// that of the channel; empty for none (OPT-25, MAP-13).
+    pub map_clients_presence_channel_prefix: String,
+    /// The same under its user's id (OPT-25, MAP-13).
+    pub map_users_presence_channel_prefix: String,
     /// Which of the channel's questions the hooks behind [`Namespaced`](crate::Namespaced) decide.
     pub proxies: ChannelProxies,
 }
@@ -171,6 +181,10 @@ pub struct ChannelProxies {
     /// `subscribe_stream_proxy_bidirectional`: who has the publications gets those of clients, too. Otherwise clients
     /// cannot publish there.
     pub bidirectional: bool,
+    /// `map.publish_proxy_name`, where `map.publish_proxy_enabled`: who decides about keys that are set (MAP-09).
+    pub map_publish: Option<Arc<str>>,
+    /// `map.remove_proxy_name`, where `map.remove_proxy_enabled`: who decides about keys that are removed (MAP-09).
+    pub map_remove: Option<Arc<str>>,
     /// `cache_empty_proxy_name`, where `cache_empty_proxy_enabled`: who is told that there is no latest publication
     /// (PRO-55).
     pub cache_empty: Option<Arc<str>>,
@@ -211,6 +225,44 @@ pub enum ConfigProblem {
     /// The publications would be kept longer than what they are found by.
     #[error("must not be longer than `history_meta_ttl`, {0:?}")]
     LongerThanMeta(Duration),
+    /// An unknown type of subscriptions.
+    #[error(
+        "unknown type {0:?}: it must be \"\", \"stream\", \"map\", \"map_clients\", \"map_users\" or \"shared_poll\""
+    )]
+    SubscriptionType(String),
+    /// An unknown mode of keyed channels.
+    #[error("unknown mode {0:?}: it must be \"ephemeral\", \"recoverable\" or \"persistent\"")]
+    MapMode(String),
+    /// A keyed channel without a mode.
+    #[error("is needed where `subscription_type` is map, map_clients or map_users")]
+    MapModeMissing,
+    /// Keys end in this mode, but not when.
+    #[error("is needed for mode {0:?}")]
+    MapNeedsKeyTtl(String),
+    /// Keys do not end, nor does anything that holds them.
+    #[error("must not be set for mode \"persistent\", which keeps keys until they are removed")]
+    MapKeepsKeys,
+    /// Who is there has to end by itself.
+    #[error("must not be \"persistent\" for map_clients and map_users, whose keys have to end by themselves")]
+    MapPresenceEnds,
+    /// There is no stream in this mode.
+    #[error("must not be set for mode \"ephemeral\", which has no stream")]
+    MapHasNoStream,
+    /// An option of keyed channels without them.
+    #[error("needs `subscription_type` map, map_clients or map_users")]
+    NeedsMapType,
+    /// An unknown way to choose keys.
+    #[error("unknown key {0:?}: it must be \"\", \"client_id\" or \"user_id\"")]
+    MapClientKey(String),
+    /// What goes with something is kept for a shorter time.
+    #[error("must not be shorter than `{0}`, {1:?}")]
+    ShorterThan(&'static str, Duration),
+    /// A size above another one.
+    #[error("must not be larger than `{0}`, {1}")]
+    LargerThan(&'static str, usize),
+    /// A prefix leads to channels of another type.
+    #[error("leads to namespace {0:?}, which must be there and have `subscription_type` {1}")]
+    PresencePrefix(String, &'static str),
     /// An unknown recovery mode.
     #[error("unknown recovery mode {0:?}: it must be \"\", \"stream\" or \"cache\"")]
     RecoveryMode(String),

@@ -40,6 +40,20 @@ pub enum Rule {
     SubscribeStreamProxy,
     /// `publish_proxy_enabled`: a backend decides (OPT-20).
     PublishProxy,
+    /// `map.publish_proxy_enabled`: a backend decides (MAP-09).
+    MapPublishProxy,
+    /// `map.remove_proxy_enabled`: a backend decides (MAP-09).
+    MapRemoveProxy,
+    /// The key that a client changes is there (`map.client_key`, MAP-07).
+    MapClientKey,
+    /// `map.allow_publish_for_client`, with `map.allow_publish_for_anonymous` (MAP-08).
+    MapAllowPublishForClient,
+    /// `map.allow_publish_for_subscriber`, with `map.allow_publish_for_anonymous` (MAP-08).
+    MapAllowPublishForSubscriber,
+    /// `map.allow_remove_for_client`, with `map.allow_remove_for_anonymous` (MAP-08).
+    MapAllowRemoveForClient,
+    /// `map.allow_remove_for_subscriber`, with `map.allow_remove_for_anonymous` (MAP-08).
+    MapAllowRemoveForSubscriber,
     /// `allow_subscribe_for_client`, with `allow_subscribe_for_anonymous` (OPT-13).
     AllowSubscribeForClient,
     /// The data has the channel's format (`publication_data_format`, OPT-19).
@@ -86,6 +100,13 @@ impl Rule {
             Self::SubscribeProxy => "subscribe_proxy_enabled",
             Self::SubscribeStreamProxy => "subscribe_stream_proxy_enabled",
             Self::PublishProxy => "publish_proxy_enabled",
+            Self::MapPublishProxy => "map.publish_proxy_enabled",
+            Self::MapRemoveProxy => "map.remove_proxy_enabled",
+            Self::MapClientKey => "map.client_key",
+            Self::MapAllowPublishForClient => "map.allow_publish_for_client",
+            Self::MapAllowPublishForSubscriber => "map.allow_publish_for_subscriber",
+            Self::MapAllowRemoveForClient => "map.allow_remove_for_client",
+            Self::MapAllowRemoveForSubscriber => "map.allow_remove_for_subscriber",
             Self::AllowSubscribeForClient => "allow_subscribe_for_client",
             Self::DataFormat => "publication_data_format",
             Self::AllowPublishForClient => "allow_publish_for_client",
@@ -104,7 +125,14 @@ impl Rule {
     /// Whether a request that it allows is not decided yet: somebody else is asked.
     #[must_use]
     pub const fn asks(self) -> bool {
-        matches!(self, Self::SubscribeProxy | Self::SubscribeStreamProxy | Self::PublishProxy)
+        matches!(
+            self,
+            Self::SubscribeProxy
+                | Self::SubscribeStreamProxy
+                | Self::PublishProxy
+                | Self::MapPublishProxy
+                | Self::MapRemoveProxy
+        )
     }
 }
 

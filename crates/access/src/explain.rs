@@ -8,7 +8,7 @@ use tourbillon_types::{Payload, Permissions};
 
 use crate::decision::{Decision, Verdict};
 use crate::ladder::{Attributes, PublishQuery, ReadQuery, SubscribeQuery, TokenCheck};
-use crate::{Caps, Live, Namespaces, Patterns, TokensConfig};
+use crate::{Caps, Live, MapChange, MapChangeQuery, Namespaces, Patterns, TokensConfig};
 
 /// What a client may want of a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -18,6 +18,10 @@ pub enum Action {
     Subscribe,
     /// To publish.
     Publish,
+    /// To set a key.
+    MapPublish,
+    /// To remove a key.
+    MapRemove,
     /// To know who is there.
     Presence,
     /// To know what was published.
@@ -26,7 +30,8 @@ pub enum Action {
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Subscribe, Self::Publish, Self::Presence, Self::History];
+    pub const ALL: [Self; 6] =
+        [Self::Subscribe, Self::Publish, Self::MapPublish, Self::MapRemove, Self::Presence, Self::History];
 
     /// Its name, in lower case.
     #[must_use]
@@ -34,6 +39,8 @@ impl Action {
         match self {
             Self::Subscribe => "subscribe",
             Self::Publish => "publish",
+            Self::MapPublish => "map_publish",
+            Self::MapRemove => "map_remove",
             Self::Presence => "presence",
             Self::History => "history",
         }
@@ -201,7 +208,14 @@ pub async fn explain(
     namespaces.with(|rules| {
         let decision = match action {
             Action::Subscribe => {
-                rules.check_subscribe(&SubscribeQuery { channel, user, attributes, kind: 0, token: check })
+                // Of the type that the channel has: nobody asks why another one is refused.
+                let kind = rules.resolve(channel).1.map_or(0, |rules| rules.kind.number());
+                rules.check_subscribe(&SubscribeQuery { channel, user, attributes, kind, token: check })
+            }
+            Action::MapPublish | Action::MapRemove => {
+                let is_publish = *action == Action::MapPublish;
+                let change = if is_publish { MapChange::Publish(data) } else { MapChange::Remove };
+                rules.check_map_change(&MapChangeQuery { channel, user, attributes, subscribed, change })
             }
             Action::Publish => {
                 rules.check_publish(&PublishQuery { channel, user, attributes, subscribed, data })

@@ -1,7 +1,7 @@
 //! The permission ladders (features.md 4.3): rules in a fixed order, of which the first that speaks decides.
 
 use tourbillon_auth::{FetchError, InvalidToken, Overrides, SubscribeClaims, TokenError};
-use tourbillon_node::{Client, ClientRights, Refusal, SubscribeRequest};
+use tourbillon_node::{Client, ClientRights, Refusal, SubscribeRequest, SubscriptionKind};
 use tourbillon_types::{Disconnect, Payload, Permissions, ReplyError, Tags};
 
 use crate::caps::Caps;
@@ -222,9 +222,12 @@ impl Namespaces {
 
     fn subscribe(&self, query: &SubscribeQuery<'_>, trail: &mut Trail) -> Result<Rule, Refusal> {
         let channel = self.enter(query.channel, trail)?;
-        if query.kind != 0 {
-            let why = "the channel has streams only";
-            return Err(trail.refuses(Rule::SubscriptionType, why, ReplyError::PERMISSION_DENIED));
+        if let Err(error) = channel.rules.kind.check(query.kind) {
+            let why = match channel.rules.kind {
+                SubscriptionKind::Stream => "the channel has streams only",
+                _ => "the channel has another type of subscriptions",
+            };
+            return Err(trail.refuses(Rule::SubscriptionType, why, error));
         }
         if channel.name.private {
             if query.token == TokenCheck::Absent {
@@ -367,7 +370,7 @@ impl Namespaces {
 
     /// What lets a client do something that the options of the namespace do not: capabilities of its connection or of
     /// its subscription, or an expression. Rules that are not there are not noted.
-    fn by_attributes(
+    pub(crate) fn by_attributes(
         &self,
         who: Asking<'_>,
         wanted: Permissions,
@@ -475,7 +478,7 @@ impl Namespaces {
     }
 
     /// What every ladder begins with: the channel is one that there can be.
-    fn enter<'a>(&'a self, channel: &'a str, trail: &mut Trail) -> Result<Resolved<'a>, Refusal> {
+    pub(crate) fn enter<'a>(&'a self, channel: &'a str, trail: &mut Trail) -> Result<Resolved<'a>, Refusal> {
         let resolved = match self.find(channel) {
             Ok(resolved) => resolved,
             Err(error) => return Err(trail.refuses(Rule::Namespace, "there is no such namespace", error)),
@@ -493,7 +496,7 @@ impl Namespaces {
     }
 
     /// What every ladder ends with. `client.insecure` replaces the last refusal only (HID-61).
-    fn otherwise(&self, trail: &mut Trail) -> Result<Rule, Refusal> {
+    pub(crate) fn otherwise(&self, trail: &mut Trail) -> Result<Rule, Refusal> {
         if self.is_insecure() {
             return Ok(trail.allows(Rule::Insecure, "insecure mode allows what no rule refuses"));
         }
@@ -520,7 +523,7 @@ fn by_token(token: TokenCheck, trail: &mut Trail) -> Option<Result<Rule, Refusal
 }
 
 /// Whether an option allows users something, with the one that extends it to the anonymous user.
-fn by_option(rule: Rule, enabled: bool, anonymous: bool, user: &str, trail: &mut Trail) -> bool {
+pub(crate) fn by_option(rule: Rule, enabled: bool, anonymous: bool, user: &str, trail: &mut Trail) -> bool {
     if !enabled {
         trail.silent(rule, "the option is off");
     } else if user.is_empty() && !anonymous {
@@ -533,7 +536,7 @@ fn by_option(rule: Rule, enabled: bool, anonymous: bool, user: &str, trail: &mut
 }
 
 /// The same for an option that holds for subscribers only.
-fn while_subscribed(
+pub(crate) fn while_subscribed(
     rule: Rule,
     enabled: bool,
     anonymous: bool,

@@ -1,8 +1,8 @@
 //! Who may do what in which channel.
 //!
 //! * [`Namespaces`] knows the rules of every channel: it is made of a [`NamespacesConfig`], checked once.
-//! * [`Namespaces::check_subscribe`], [`Namespaces::check_publish`], [`Namespaces::check_presence`] and
-//!   [`Namespaces::check_history`] decide about one request, as pure functions. Their [`Decision`] carries every rule that was looked at with its outcome, so it can say why.
+//! * [`Namespaces::check_subscribe`], [`Namespaces::check_publish`], [`Namespaces::check_map_change`],
+//!   [`Namespaces::check_presence`] and [`Namespaces::check_history`] decide about one request, as pure functions. Their [`Decision`] carries every rule that was looked at with its outcome, so it can say why.
 //! * [`explain`](explain()) says for a tool or an API what would be decided, by which rules.
 //! * [`Namespaced`] and [`Tokens`] are decorators of [`Hooks`](tourbillon_node::Hooks) that ask them. They compose:
 //!   `Tokens<Namespaced<Inner>>`, where `Inner` is the application, or [`DenyAll`] where there is none.
@@ -25,6 +25,7 @@ mod grammar;
 mod ladder;
 mod limits;
 mod live;
+mod maps;
 mod namespaced;
 mod namespaces;
 mod revocations;
@@ -48,6 +49,7 @@ pub use limits::{
     LimitsError, Operation, RateLimiter,
 };
 pub use live::Live;
+pub use maps::{ClientKey, MapAccess, MapChange, MapChangeQuery, MapConfig};
 pub use namespaced::Namespaced;
 pub use namespaces::{ChannelRules, Namespaces, Resolved};
 pub use revocations::{BoxFuture, Change, MemoryRevocations, Revocation, RevocationError, Revocations};

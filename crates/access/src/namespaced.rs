@@ -2,14 +2,15 @@
 
 use tourbillon_auth::{InvalidToken, Overrides};
 use tourbillon_node::{
-    ChannelOptions, Client, HistoryRequest, Hooks, PresenceRequest, PublishDecision, PublishRequest, Refusal,
-    SubscribeDecision, SubscribeRequest,
+    ChannelOptions, Client, HistoryRequest, Hooks, MapPublishDecision, MapPublishRequest, MapRemoveDecision,
+    MapRemoveRequest, PresenceRequest, PublishDecision, PublishRequest, Refusal, SubscribeDecision,
+    SubscribeRequest,
 };
 use tourbillon_types::{Channel, ReplyError};
 
 use crate::forward::forward;
 use crate::ladder::{Asked, Attributes, PublishQuery, ReadQuery, SubscribeQuery, TokenCheck};
-use crate::{Decision, Live, Namespaces, Rule};
+use crate::{Decision, Live, MapChange, MapChangeQuery, Namespaces, Rule};
 
 /// Decides about subscriptions and publications by the rules of namespaces, and leaves the rest to `H`: also those that a
 /// namespace leaves to somebody else ([`ChannelProxies`](crate::ChannelProxies)).
@@ -91,6 +92,34 @@ impl<H: Hooks> Hooks for Namespaced<H> {
             return self.inner.publish(request).await;
         }
         Ok(PublishDecision::default())
+    }
+
+    async fn map_publish(&self, request: MapPublishRequest) -> Result<MapPublishDecision, Refusal> {
+        let MapPublishRequest { client, channel, data, subscribed, allow, .. } = &request;
+        let attributes = Attributes::from(&**client).with_allow(*allow);
+        let change = MapChange::Publish(data);
+        let query =
+            MapChangeQuery { channel, user: &client.user, attributes, subscribed: *subscribed, change };
+        let decision = self.namespaces.with(|namespaces| namespaces.check_map_change(&query));
+        if settle(&self.namespaces, "map_publish", decision, client, channel)?.asks() {
+            return self.inner.map_publish(request).await;
+        }
+        let key = self.namespaces.with(|namespaces| namespaces.client_key(channel, client));
+        Ok(MapPublishDecision::Publish { key, data: None, options: Box::default() })
+    }
+
+    async fn map_remove(&self, request: MapRemoveRequest) -> Result<MapRemoveDecision, Refusal> {
+        let MapRemoveRequest { client, channel, subscribed, allow, .. } = &request;
+        let attributes = Attributes::from(&**client).with_allow(*allow);
+        let change = MapChange::Remove;
+        let query =
+            MapChangeQuery { channel, user: &client.user, attributes, subscribed: *subscribed, change };
+        let decision = self.namespaces.with(|namespaces| namespaces.check_map_change(&query));
+        if settle(&self.namespaces, "map_remove", decision, client, channel)?.asks() {
+            return self.inner.map_remove(request).await;
+        }
+        let key = self.namespaces.with(|namespaces| namespaces.client_key(channel, client));
+        Ok(MapRemoveDecision::Remove { key, options: Box::default() })
     }
 
     fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {

@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use tourbillon_auth::{Overrides, Pattern};
 use tourbillon_node::{
-    Batching, ChannelOptions, DataFormat, HistoryPolicy, OverflowPolicy, RecoveryMode, Refusal,
-    SubscriptionOptions,
+    Batching, ChannelOptions, DataFormat, HistoryPolicy, MapRules, OverflowPolicy, RecoveryMode, Refusal,
+    SubscriptionKind, SubscriptionOptions,
 };
-use tourbillon_types::{Channel, ReplyError};
+use tourbillon_types::{Channel, MapPresence, ReplyError};
 
 use crate::config::{ChannelConfig, ChannelProxies, ConfigError, ConfigProblem, NamespacesConfig};
 use crate::decision::{Decision, Rule, with_reason};
 use crate::expression::{Expression, ExpressionError};
 use crate::grammar::{Grammar, Name};
 use crate::ladder::{Asked, Asking, Attributes};
+use crate::maps::{self, MapAccess};
 use crate::route::Routes;
 
 /// The rules of all channels. Looking a channel up copies and allocates nothing.
@@ -114,6 +115,16 @@ pub struct ChannelRules {
     pub batching: Option<Batching>,
     /// `overflow_policy`
     pub overflow: OverflowPolicy,
+    /// `subscription_type`
+    pub kind: SubscriptionKind,
+    /// What `map` says of what is kept and how it is read, where there are keys.
+    pub map: Option<MapRules>,
+    /// What `map` says of who may change keys.
+    pub map_access: MapAccess,
+    /// `map_clients_presence_channel_prefix`
+    pub map_clients_prefix: Box<str>,
+    /// `map_users_presence_channel_prefix`
+    pub map_users_prefix: Box<str>,
     /// Which questions are left to others.
     pub proxies: ChannelProxies,
 }
@@ -164,7 +175,7 @@ impl Namespaces {
             routes.add(&path, &namespace.pattern, routed.len())?;
             routed.push((name.as_str().into(), rules));
         }
-        Ok(Self {
+        let made = Self {
             grammar: Grammar::new(config),
             without_namespace,
             by_name,
@@ -172,7 +183,37 @@ impl Namespaces {
             routed,
             insecure: config.insecure,
             tell_reasons: false,
-        })
+        };
+        made.check_prefixes("channel.without_namespace", &config.without_namespace)?;
+        for (index, namespace) in config.namespaces.iter().enumerate() {
+            made.check_prefixes(&format!("channel.namespaces[{index}]"), &namespace.channel)?;
+        }
+        Ok(made)
+    }
+
+    /// Whether presence in keyed channels leads to channels of the right type (OPT-25).
+    fn check_prefixes(&self, path: &str, config: &ChannelConfig) -> Result<(), ConfigError> {
+        let ChannelConfig { map_clients_presence_channel_prefix, map_users_presence_channel_prefix, .. } =
+            config;
+        for (option, prefix, kind) in [
+            (
+                "map_clients_presence_channel_prefix",
+                map_clients_presence_channel_prefix,
+                SubscriptionKind::MapClients,
+            ),
+            (
+                "map_users_presence_channel_prefix",
+                map_users_presence_channel_prefix,
+                SubscriptionKind::MapUsers,
+            ),
+        ] {
+            let (name, rules) = self.resolve(prefix);
+            if !prefix.is_empty() && rules.is_none_or(|rules| rules.kind != kind) {
+                let problem = ConfigProblem::PresencePrefix(name.namespace.to_owned(), kind.as_str());
+                return Err(ConfigError { path: format!("{path}.{option}"), problem });
+            }
+        }
+        Ok(())
     }
 
     /// What a channel's name says, and the rules of its namespace; `None` for those of an unknown one.
@@ -249,6 +290,7 @@ impl Namespaces {
         options.join_leave = features.join_leave;
         options.push_join_leave = features.push_join_leave;
         options.allow = attributes.allow;
+        options.map_presence = rules.map_presence(channel, user);
         Ok(options)
     }
 
@@ -308,9 +350,20 @@ impl Resolved<'_> {
 }
 
 impl ChannelRules {
+    /// In which keyed channels somebody is shown who subscribes to this one (OPT-25). Who has no name is not among the
+    /// users.
+    fn map_presence(&self, channel: &str, user: &str) -> Option<Box<MapPresence>> {
+        let of = |prefix: &str| (!prefix.is_empty()).then(|| Channel::from(format!("{prefix}{channel}")));
+        let users = of(&self.map_users_prefix).filter(|_| !user.is_empty());
+        let presence = MapPresence { clients: of(&self.map_clients_prefix), users };
+        (!presence.is_none()).then(|| Box::new(presence))
+    }
+
     /// What of them the node itself applies.
     fn channel_options(&self) -> ChannelOptions {
         let mut options = ChannelOptions::default();
+        options.kind = self.kind;
+        options.map = self.map;
         options.data_format = self.data_format;
         options.batching = self.batching;
         options.overflow = self.overflow;
@@ -352,6 +405,7 @@ impl ChannelRules {
             (!source.is_empty()).then(|| Expression::new(source).map_err(wrong)).transpose()
         };
         check_history(path, config, default_meta_ttl)?;
+        let kind = maps::kind(path, &config.subscription_type)?;
         let history_meta_ttl =
             if config.history_meta_ttl.is_zero() { default_meta_ttl } else { config.history_meta_ttl };
         let history_policy = (config.history_size > 0).then_some(HistoryPolicy {
@@ -398,6 +452,11 @@ impl ChannelRules {
             data_format: data_format(path, &config.publication_data_format)?.unwrap_or(default_format),
             batching: batching(path, config)?,
             overflow: overflow_policy(path, &config.overflow_policy)?,
+            kind,
+            map: maps::rules(path, kind, &config.map)?,
+            map_access: maps::access(path, &config.map, &config.proxies)?,
+            map_clients_prefix: config.map_clients_presence_channel_prefix.as_str().into(),
+            map_users_prefix: config.map_users_presence_channel_prefix.as_str().into(),
             proxies: proxies(path, &config.proxies)?,
         })
     }

@@ -166,7 +166,7 @@ const BATCH: &[Member] = members! {
 };
 
 const EXPLAIN: &[Member] = members! {
-    "action" Text "`subscribe`, `publish`, `presence`, `presence_stats` or `history`.",
+    "action" Text "`subscribe`, `publish`, `map_publish`, `map_remove`, `presence`, `presence_stats` or `history`.",
     "channel" Text "The channel.",
     "user" Text "Who.",
     "subscribed" Flag "The connection is subscribed to the channel.",

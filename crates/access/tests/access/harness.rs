@@ -12,9 +12,10 @@ use tourbillon_access::{
 };
 use tourbillon_auth::{ConnectToken, Secret, Signer, SubscribeToken, Verifier, VerifierConfig};
 use tourbillon_node::{
-    ChannelOptions, Client, ConnectDecision, ConnectRequest, HistoryRequest, Hooks, MessageRequest,
-    PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision,
-    RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
+    ChannelOptions, Client, ConnectDecision, ConnectRequest, HistoryRequest, Hooks, MapPublishDecision,
+    MapPublishRequest, MapRemoveDecision, MapRemoveRequest, MessageRequest, PresenceRequest, PublishDecision,
+    PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision, RpcRequest, SubRefreshRequest,
+    SubscribeDecision, SubscribeRequest,
 };
 use tourbillon_types::{Channel, ClientId, Disconnect, Payload, ReplyError, Unsubscribe, UserId};
 
@@ -144,6 +145,16 @@ impl Hooks for Asked {
     async fn publish(&self, _: PublishRequest) -> Result<PublishDecision, Refusal> {
         self.note("publish");
         Ok(PublishDecision::default())
+    }
+
+    async fn map_publish(&self, _: MapPublishRequest) -> Result<MapPublishDecision, Refusal> {
+        self.note("map_publish");
+        Ok(MapPublishDecision::Done)
+    }
+
+    async fn map_remove(&self, _: MapRemoveRequest) -> Result<MapRemoveDecision, Refusal> {
+        self.note("map_remove");
+        Ok(MapRemoveDecision::Done)
     }
 
     async fn history(&self, _: HistoryRequest) -> Result<(), Refusal> {

@@ -10,6 +10,7 @@ mod grammar;
 mod harness;
 mod limits;
 mod logs;
+mod maps;
 mod namespaced;
 mod patterns;
 mod properties;
