@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tourbillon::broker::Engine;
-use tourbillon::memory::{MemoryEngine, OpenError, Persistence};
+use tourbillon::memory::{MemoryEngine, MemoryMaps, OpenError, Persistence};
 use tourbillon::nats::NatsBroker;
 use tourbillon::redis::{ConnectError, RedisEngine, RedisPresence};
 use tourbillon::types::SystemClock;
@@ -43,13 +43,15 @@ pub(crate) async fn connect(settings: EngineSettings) -> Result<Engine, EngineEr
         // Connected while it runs, however often that takes.
         BrokerSettings::Nats(config) => Engine::new(NatsBroker::new(config)),
     };
-    Ok(match presence {
+    let engine = match presence {
         PresenceSettings::Broker => engine,
         PresenceSettings::Memory => engine.with_presence(MemoryEngine::default()),
         PresenceSettings::Redis(place) => {
             engine.with_presence(RedisPresence::connect(place.shards, &place.prefix, place.config).await?)
         }
-    })
+    };
+    // `map_broker.type`: there is no other yet.
+    Ok(engine.with_maps(MemoryMaps::default()))
 }
 
 /// The embedded engine, with what is in its file, if it has one.

@@ -22,6 +22,7 @@ use crate::grpc_api;
 use crate::limits;
 use crate::listeners::{self, ListenerConfig, PortSettings};
 use crate::load::{ConfigError, Problem, Source};
+use crate::maps;
 use crate::model::{ChannelRules, Options};
 use crate::observe::{self, AdminSettings, PrometheusSettings};
 use crate::personal;
@@ -171,6 +172,7 @@ impl Settings {
         let limits = limits::limits(&mut check, options);
         let ip_limits = limits::ip_limits(&mut check, options);
         revocations(&mut check, options);
+        options.map_broker.check(&mut check);
         let health = &options.health;
         let health = health.enabled.then(|| check.prefix("health.handler_prefix", &health.handler_prefix));
         if let (Some(path), Some((other, _))) = (&health, &websocket)
@@ -385,6 +387,10 @@ fn channel_config(check: &mut Checker, path: &str, rules: &ChannelRules, known: 
         batch_max_delay: check.duration(&format!("{path}.batch_max_delay"), rules.batch_max_delay),
         batch_flush_latest: rules.batch_flush_latest,
         overflow_policy: rules.overflow_policy.clone(),
+        subscription_type: rules.subscription_type.clone(),
+        map: maps::map(check, path, rules),
+        map_clients_presence_channel_prefix: rules.map_clients_presence_channel_prefix.clone(),
+        map_users_presence_channel_prefix: rules.map_users_presence_channel_prefix.clone(),
         proxies: backends::of_channel(check, path, rules, known),
     }
 }

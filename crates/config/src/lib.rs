@@ -15,6 +15,7 @@ mod grpc_api;
 pub mod limits;
 mod listeners;
 mod load;
+pub mod maps;
 pub mod model;
 mod namespace;
 mod nats;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::describe::{Describe, Texts, path_of};
 use crate::duration::GoDuration;
 use crate::limits::RateLimit;
+use crate::maps::{MapBroker, MapOptions};
 use crate::proxies::{ChannelProxies, ClientProxies, NamedProxy, Rpc};
 use crate::secret::SecretText;
 
@@ -55,6 +56,8 @@ options! {
         broker: Broker = Broker::default(),
         /// Who keeps presence.
         presence_manager: PresenceManager = PresenceManager::default(),
+        /// What keeps channels with keys.
+        map_broker: MapBroker = MapBroker::default(),
         /// Client connections.
         client: Client = Client::default(),
         /// Channels and namespaces.
@@ -657,6 +660,16 @@ options! {
         batch_max_delay: GoDuration = GoDuration::default(),
         /// Only the newest of those that were collected is delivered; needs one of the two.
         batch_flush_latest: bool = false,
+        /// What kind of subscriptions there are: empty or `stream`, or a value for each key: `map`, `map_clients` (the keys
+        /// are clients that are there) or `map_users` (users).
+        subscription_type: String = String::new(),
+        /// Channels with keys.
+        map: MapOptions = MapOptions::default(),
+        /// Subscribers are shown in the channel whose name is this and that of theirs, which is of type `map_clients`; empty
+        /// for nowhere.
+        map_clients_presence_channel_prefix: String = String::new(),
+        /// The same for their users, in channels of type `map_users`.
+        map_users_presence_channel_prefix: String = String::new(),
         /// For connections without room for a publication: empty or `disconnect` ends them, `drop_oldest` and `keep_latest` let older publications go. Who recovers loses nothing: its subscription begins anew.
         overflow_policy: String = String::new(),
     }

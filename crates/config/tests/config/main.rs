@@ -6,6 +6,7 @@ mod harness;
 mod http;
 mod limits;
 mod listeners;
+mod maps;
 mod mistakes;
 mod nats;
 mod options;

@@ -365,16 +365,12 @@ fn options_of_sockjs_are_refused_and_told_why() {
 fn what_is_not_there_yet_is_refused() {
     for (text, expected) in [
         (
-            r#"{"channel":{"without_namespace":{"map_clients_presence_channel_prefix":"x:","map_users_presence_channel_prefix":"x:","history_ttl":"0s"}}}"#,
-            expect![[r#"
-                channel.without_namespace.map_clients_presence_channel_prefix: an option of Centrifugo that is not implemented yet (in FILE)
-                channel.without_namespace.map_users_presence_channel_prefix: an option of Centrifugo that is not implemented yet (in FILE)"#]],
+            r#"{"channel":{"without_namespace":{"map":{"publish_proxy_enabled":true,"mode":""},"history_ttl":"0s"}}}"#,
+            expect!["channel.without_namespace.map.publish_proxy_enabled: an option of Centrifugo that is not implemented yet (in FILE)"],
         ),
         (
-            r#"{"channel":{"namespaces":[{"name":"aa","map_users_presence_channel_prefix":"x:","subscription_type":"map"}]}}"#,
-            expect![[r#"
-                channel.namespaces[0].map_users_presence_channel_prefix: an option of Centrifugo that is not implemented yet (in FILE)
-                channel.namespaces[0].subscription_type: an option of Centrifugo that is not implemented yet (in FILE)"#]],
+            r#"{"channel":{"namespaces":[{"name":"aa","map":{"remove_proxy_enabled":true}}]}}"#,
+            expect!["channel.namespaces[0].map.remove_proxy_enabled: an option of Centrifugo that is not implemented yet (in FILE)"],
         ),
         (
             r#"{"admin":{"enabled":true,"web_proxy_address":"http://localhost:3000"}}"#,
@@ -385,6 +381,24 @@ fn what_is_not_there_yet_is_refused() {
             expect![[r#"
             graphite.enabled: an option of Centrifugo that is not implemented yet (in FILE)
             graphite.host: an option of Centrifugo that is not implemented yet (in FILE)"#]],
+        ),
+        (
+            r#"{"channel":{"namespaces":[{"name":"aa","map":{"mod":"x"}},{"name":"bb","map":7}]}}"#,
+            expect![[r#"
+                channel.namespaces[0].map.mod: no such option (in FILE); did you mean channel.namespaces.map.mode?
+                channel.namespaces[1].map: must be an object (in FILE)"#]],
+        ),
+        (
+            r#"{"channel":{"namespaces":[{"name":"aa","subscription_type":"shared_poll"}]}}"#,
+            expect![[r#"channel.namespaces[0].subscription_type: "shared_poll" is not implemented yet"#]],
+        ),
+        (
+            r#"{"map_broker":{"type":"redis"}}"#,
+            expect![[r#"map_broker.type: "redis" is not implemented yet: only "memory" is"#]],
+        ),
+        (
+            r#"{"map_broker":{"type":"mongo"}}"#,
+            expect![[r#"map_broker.type: "mongo" must be "memory", "redis" or "postgres""#]],
         ),
         (r#"{"grpc_api":{"enabled":true}}"#, expect![""]),
     ] {

@@ -84,6 +84,7 @@ fn every_variable_of_the_reference_is_read() {
                 .iter()
                 .any(|end| path.ends_with(end))
                 && !path.ends_with("public_key")
+                && !path.ends_with("client_key")
                 && !path.ends_with("credentials_key") =>
             {
                 ("seven", place, json!(""))
