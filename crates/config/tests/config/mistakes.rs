@@ -385,8 +385,8 @@ fn what_is_not_there_yet_is_refused() {
         (
             r#"{"channel":{"namespaces":[{"name":"aa","map":{"mod":"x"}},{"name":"bb","map":7}]}}"#,
             expect![[r#"
-                channel.namespaces[0].map.mod: no such option (in FILE); did you mean channel.namespaces.map.mode?
-                channel.namespaces[1].map: must be an object (in FILE)"#]],
+                channel.namespaces[1].map: must be an object (in FILE)
+                channel.namespaces[0].map.mod: no such option (in FILE); did you mean channel.namespaces.map.mode?"#]],
         ),
         (
             r#"{"channel":{"namespaces":[{"name":"aa","subscription_type":"shared_poll"}]}}"#,
