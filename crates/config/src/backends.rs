@@ -144,6 +144,9 @@ pub(crate) fn of_channel(
         sub_refresh: name("sub_refresh_proxy", sub_refresh(rules)),
         subscribe_stream: name("subscribe_stream_proxy", subscribe_stream(rules)),
         bidirectional: rules.subscribe_stream_proxy_bidirectional,
+        // No backend is asked about keys yet; the options that would have it asked are refused.
+        map_publish: None,
+        map_remove: None,
         cache_empty: name("cache_empty_proxy", cache_empty(rules)),
     }
 }
