@@ -66,7 +66,7 @@ impl CallError {
 }
 
 enum Caller {
-    Http(HttpCaller),
+    Http(Box<HttpCaller>),
     Grpc(Box<GrpcCaller>),
 }
 
@@ -114,7 +114,7 @@ impl Endpoint {
         let max_answer = config.max_answer;
         let caller = match target {
             Target::Http { uri, authorization, .. } => {
-                Caller::Http(HttpCaller::new(connector, uri, authorization, max_answer))
+                Caller::Http(Box::new(HttpCaller::new(connector, uri, authorization, max_answer)))
             }
             Target::Grpc { authority, .. } => {
                 let scheme = if tls.is_some() { "https" } else { "http" };
