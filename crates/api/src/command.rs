@@ -22,7 +22,7 @@ pub enum ApiCommand {
     /// Publish into several channels (API-21).
     Broadcast(Broadcast),
     /// Subscribe a user's connections (API-22).
-    Subscribe(Subscribe),
+    Subscribe(Box<Subscribe>),
     /// End a subscription of a user's connections (API-23).
     Unsubscribe(Unsubscribe),
     /// End a user's connections (API-24).
@@ -56,7 +56,7 @@ pub enum ApiCommand {
     /// Revoke older tokens of a user (PRO-36).
     InvalidateUserTokens(InvalidateUserTokens),
     /// Set a key of a keyed channel (API-34).
-    MapPublish(MapPublish),
+    MapPublish(Box<MapPublish>),
     /// Remove a key of a keyed channel (API-35).
     MapRemove(MapRemove),
     /// Read a keyed channel's state (API-36).

@@ -375,7 +375,7 @@ impl From<WireOverride> for Overrides {
 
 impl WireSubscribe<'_> {
     fn into_command(self, body: &Bytes) -> Result<ApiCommand, DecodeError> {
-        Ok(ApiCommand::Subscribe(Subscribe {
+        Ok(ApiCommand::Subscribe(Box::new(Subscribe {
             target: target(self.user, self.client, self.session, self.label_filter.as_ref(), self.all_users)?,
             channel: Channel::from(self.channel.unwrap_or_default()),
             info: payload(body, "info", self.info, self.b64info.as_deref())?,
@@ -388,7 +388,7 @@ impl WireSubscribe<'_> {
                 .transpose()?,
             recover_since: self.recover_since.map(|Object(since)| StreamPosition::from(since)),
             overrides: self.overrides.map(|Object(overrides)| Overrides::from(overrides)).unwrap_or_default(),
-        }))
+        })))
     }
 }
 

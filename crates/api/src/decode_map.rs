@@ -63,7 +63,7 @@ impl WireMapPublish<'_> {
         };
         let channel = Channel::from(self.channel.unwrap_or_default());
         let key = Arc::from(self.key.unwrap_or_default());
-        Ok(ApiCommand::MapPublish(MapPublish { channel, key, content, mode }))
+        Ok(ApiCommand::MapPublish(Box::new(MapPublish { channel, key, content, mode })))
     }
 }
 

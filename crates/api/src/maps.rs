@@ -10,7 +10,7 @@ impl ApiService {
     /// Carries out a command about a keyed channel, or tells why it cannot be.
     pub(crate) async fn keyed(&self, command: ApiCommand) -> Answer {
         match command {
-            ApiCommand::MapPublish(publish) => self.map_publish(publish).await,
+            ApiCommand::MapPublish(publish) => self.map_publish(*publish).await,
             ApiCommand::MapRemove(MapRemove { channel, key, idempotency_key }) => {
                 named(&channel)?;
                 named_key(&key)?;

@@ -23,6 +23,15 @@ use crate::revoke::Revoke;
 /// How many parts of a broadcast or a parallel batch are under way at once (LIM-12).
 const PARALLEL: usize = 1024;
 
+/// Into which channels something is published (HID-75).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kinds {
+    /// Those of stream subscriptions; others are an error.
+    Streams,
+    /// Whatever their subscriptions are.
+    All,
+}
+
 /// Carries [`ApiCommand`]s out on a node.
 #[derive(Clone)]
 pub struct ApiService {
@@ -130,15 +139,10 @@ impl ApiService {
     async fn carry_out(&self, command: ApiCommand) -> Answer {
         match command {
             ApiCommand::Publish(Publish { channel, content }) => {
-                named(&channel)?;
-                // A broadcast does not look (HID-75).
-                if self.node.channel_options(&channel)?.kind != SubscriptionKind::Stream {
-                    return Err(bad("the channel has no stream subscriptions"));
-                }
-                self.publish(&channel, &content).await.map(ApiReply::Publish)
+                self.publish(&channel, &content, Kinds::Streams).await.map(ApiReply::Publish)
             }
             ApiCommand::Broadcast(broadcast) => self.broadcast(broadcast).await.map(ApiReply::Broadcast),
-            ApiCommand::Subscribe(subscribe) => self.subscribe(subscribe).await,
+            ApiCommand::Subscribe(subscribe) => self.subscribe(*subscribe).await,
             ApiCommand::Unsubscribe(command) => {
                 // Without a channel it is told all the same, of a channel without a name (HID-70).
                 if !command.channel.is_empty() {
@@ -220,9 +224,17 @@ impl ApiService {
         Ok(())
     }
 
-    async fn publish(&self, channel: &Channel, content: &Content) -> Result<Published, ApiError> {
+    async fn publish(
+        &self,
+        channel: &Channel,
+        content: &Content,
+        kinds: Kinds,
+    ) -> Result<Published, ApiError> {
         named(channel)?;
         let rules = self.node.channel_options(channel)?;
+        if kinds == Kinds::Streams && rules.kind != SubscriptionKind::Stream {
+            return Err(bad("the channel has no stream subscriptions"));
+        }
         if !rules.data_format.accepts(&content.data) {
             return Err(bad("data does not have the format of the channel"));
         }
@@ -251,7 +263,7 @@ impl ApiService {
         let Broadcast { channels, content } = broadcast;
         let content = &content;
         let parts =
-            stream::iter(channels).map(|channel| async move { self.publish(&channel, content).await });
+            stream::iter(channels).map(|channel| async move { self.publish(&channel, content, Kinds::All).await });
         Ok(parts.buffered(PARALLEL).collect().await)
     }
 

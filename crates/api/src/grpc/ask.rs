@@ -196,7 +196,8 @@ impl wire::MapPublishRequest {
         let asked =
             Asked { data, b64data, skip_history, tags, idempotency_key, delta, version, version_epoch };
         let content = asked.content()?;
-        Ok(ApiCommand::MapPublish(MapPublish { channel: channel.into(), key: key.into(), content, mode }))
+        let (channel, key) = (channel.into(), key.into());
+        Ok(ApiCommand::MapPublish(Box::new(MapPublish { channel, key, content, mode })))
     }
 }
 
@@ -234,7 +235,7 @@ impl From<wire::SubscribeOptionOverride> for Overrides {
 
 impl wire::SubscribeRequest {
     fn read(self) -> Result<ApiCommand, ApiError> {
-        Ok(ApiCommand::Subscribe(Subscribe {
+        Ok(ApiCommand::Subscribe(Box::new(Subscribe {
             target: target(self.user, self.client, self.session, self.label_filter, self.all_users)?,
             channel: Channel::from(self.channel),
             info: payload("info", self.info, &self.b64info)?,
@@ -243,7 +244,7 @@ impl wire::SubscribeRequest {
             server_tags_filter: None,
             recover_since: self.recover_since.map(StreamPosition::from),
             overrides: self.r#override.map(Overrides::from).unwrap_or_default(),
-        }))
+        })))
     }
 }
 
