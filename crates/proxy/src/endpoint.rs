@@ -1,6 +1,7 @@
 //! One backend that can be asked.
 
 use std::fmt;
+use std::pin::Pin;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -20,6 +21,9 @@ use crate::http1::HttpCaller;
 use crate::proto;
 use crate::stats::{Counters, ProxyStats};
 use crate::target::{Address, Target};
+
+/// What came of a question.
+type Outcome<Q> = Result<Envelope<<<Q as Question>::Answer as Reply>::Result>, CallError>;
 
 /// Why a call failed. Tells nothing of what was sent or answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -162,13 +166,17 @@ impl Endpoint {
         each.filter_map(|(event, counters)| counters.read(&self.name, protocol, *event)).collect()
     }
 
-    /// Asks, within the time that there is.
-    pub(crate) async fn ask<Q: Question>(
-        &self,
+    /// Asks, within the time that there is. A future on the heap: a hook that asks nobody, as most calls do, is to be
+    /// small.
+    pub(crate) fn ask<'a, Q: Question>(
+        &'a self,
         question: Q,
         origin: Option<Origin<'_>>,
-    ) -> Result<Envelope<<Q::Answer as Reply>::Result>, CallError> {
-        let headers = self.headers(origin);
+    ) -> Pin<Box<dyn Future<Output = Outcome<Q>> + Send + 'a>> {
+        Box::pin(self.call(question, self.headers(origin)))
+    }
+
+    async fn call<Q: Question>(&self, question: Q, headers: HeaderMap) -> Outcome<Q> {
         let call = self.counters.get(Q::EVENT as usize).map(Counters::begin);
         let begun = self.clock.now().instant;
         let asked = async {
