@@ -262,8 +262,8 @@ impl ApiService {
         }
         let Broadcast { channels, content } = broadcast;
         let content = &content;
-        let parts =
-            stream::iter(channels).map(|channel| async move { self.publish(&channel, content, Kinds::All).await });
+        let parts = stream::iter(channels)
+            .map(|channel| async move { self.publish(&channel, content, Kinds::All).await });
         Ok(parts.buffered(PARALLEL).collect().await)
     }
 
