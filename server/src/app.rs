@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tourbillon::grpc::UniStreamService;
 use tourbillon::http::{EmulationService, InitService, StreamService, TicketService};
 use tourbillon::node::{BuildError, Hooks, Node, NodeDriver};
-use tourbillon::proxy::ProxyHooks;
+use tourbillon::proxy::{ProxyBackend, ProxyHooks};
 use tourbillon::websocket::{UniWebSocketService, WebSocketService};
 use tourbillon::webtransport::Http3;
 use tourbillon_access::{
@@ -92,6 +92,15 @@ impl Reload {
 }
 
 impl Reload {
+    /// Which backend is asked about what.
+    fn backend_rules(&self) -> BackendRules {
+        BackendRules {
+            backends: self.backends.clone(),
+            namespaces: self.namespaces.clone(),
+            patterns: Patterns::default(),
+        }
+    }
+
     /// Who decides: what is too much first, which costs nothing else, then who is blocked, then tokens, the rules of
     /// channels, and backends.
     fn hooks(
@@ -100,11 +109,7 @@ impl Reload {
         limits: &LimitsConfig,
     ) -> Result<impl Hooks, LimitsError> {
         let Self { namespaces, tokens, backends, .. } = self;
-        let mut hooks = ProxyHooks::new(BackendRules {
-            backends: backends.clone(),
-            namespaces: namespaces.clone(),
-            patterns: Patterns::default(),
-        });
+        let mut hooks = ProxyHooks::new(self.backend_rules());
         if let Some(method) = backends.with(|backends| backends.ping.clone()) {
             hooks = hooks.with_ping(method);
         }
@@ -221,7 +226,9 @@ impl App {
         let revocations: Arc<dyn Revocations> = Arc::new(MemoryRevocations::default());
         let hooks = reload.hooks(&revocations, &settings.limits)?;
         let engine = engine::connect(settings.engine).await?;
-        let (node, driver) = Node::builder(engine).hooks(hooks).config(settings.node).build()?;
+        let polled = ProxyBackend::new(reload.backend_rules());
+        let builder = Node::builder(engine).hooks(hooks).shared_poll(polled).config(settings.node);
+        let (node, driver) = builder.build()?;
         let admission = Admission::new(
             node.clone(),
             Rules {

@@ -45,6 +45,7 @@ impl Rules for BackendRules {
             Event::Publish => self.of_channel(event, subject, |rules| &rules.proxies.publish),
             Event::SubRefresh => self.of_channel(event, subject, |rules| &rules.proxies.sub_refresh),
             Event::CacheEmpty => self.of_channel(event, subject, |rules| &rules.proxies.cache_empty),
+            Event::SharedPollRefresh => self.of_channel(event, subject, |rules| &rules.proxies.shared_poll),
             Event::Rpc => Ok(self.backends.with(|backends| backends.of_method(subject))?),
             other => Ok(self.backends.with(|backends| backends.of(other))),
         }

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tourbillon_auth::PatternError;
+use tourbillon_auth::{PatternError, TrackKeysConfig};
 
 use crate::expression::ExpressionError;
 use crate::maps::MapConfig;
+use crate::polled::PollConfig;
 
 /// The options of `channel` that decide about access, under their names, and `client.insecure`.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub struct NamespacesConfig {
     pub user_separator: String,
     /// `client.insecure`: everybody may connect, subscribe and publish (MODE-03, HID-61). For development only.
     pub insecure: bool,
+    /// `shared_poll`: the secrets by which keys of polled channels are signed (SP-04).
+    pub shared_poll: TrackKeysConfig,
 }
 
 impl Default for NamespacesConfig {
@@ -48,6 +51,7 @@ impl Default for NamespacesConfig {
             user_boundary: "#".to_owned(),
             user_separator: ",".to_owned(),
             insecure: false,
+            shared_poll: TrackKeysConfig::default(),
         }
     }
 }
@@ -162,6 +166,8 @@ pub struct ChannelConfig {
     pub map_users_presence_channel_prefix: String,
     /// Which of the channel's questions the hooks behind [`Namespaced`](crate::Namespaced) decide.
     pub proxies: ChannelProxies,
+    /// How they are polled, if they are (OPT-24).
+    pub shared_poll: PollConfig,
 }
 
 /// Which of a channel's questions are left to the hooks behind [`Namespaced`](crate::Namespaced), as those that ask a
@@ -185,6 +191,8 @@ pub struct ChannelProxies {
     pub map_publish: Option<Arc<str>>,
     /// `map.remove_proxy_name`, where `map.remove_proxy_enabled`: who decides about keys that are removed (MAP-09).
     pub map_remove: Option<Arc<str>>,
+    /// `shared_poll.proxy_name`, where channels are polled: who knows what their keys hold.
+    pub shared_poll: Option<Arc<str>>,
     /// `cache_empty_proxy_name`, where `cache_empty_proxy_enabled`: who is told that there is no latest publication
     /// (PRO-55).
     pub cache_empty: Option<Arc<str>>,
@@ -263,6 +271,12 @@ pub enum ConfigProblem {
     /// A prefix leads to channels of another type.
     #[error("leads to namespace {0:?}, which must be there and have `subscription_type` {1}")]
     PresencePrefix(String, &'static str),
+    /// An unknown mode of polling.
+    #[error("unknown mode {0:?}: it must be \"\", \"versionless\" or \"versioned\"")]
+    PollMode(String),
+    /// A time that has to be as long as another.
+    #[error("must not be shorter than `{0}`")]
+    NotBelow(&'static str),
     /// An unknown recovery mode.
     #[error("unknown recovery mode {0:?}: it must be \"\", \"stream\" or \"cache\"")]
     RecoveryMode(String),

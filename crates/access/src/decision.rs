@@ -16,6 +16,8 @@ pub enum Rule {
     ChannelName,
     /// The channel has subscriptions of the kind that is asked for (OPT-22).
     SubscriptionType,
+    /// The application signed the keys (PERM-07).
+    TrackSignature,
     /// A channel with the private prefix needs a token (CH-04).
     PrivatePrefix,
     /// A subscription token decides (SUBT-10..13).
@@ -88,6 +90,7 @@ impl Rule {
             Self::Namespace => "namespace",
             Self::ChannelName => "channel_regex",
             Self::SubscriptionType => "subscription_type",
+            Self::TrackSignature => "track_signature",
             Self::PrivatePrefix => "private_prefix",
             Self::Token => "token",
             Self::Capabilities => "caps",

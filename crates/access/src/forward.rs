@@ -29,6 +29,9 @@ macro_rules! forward {
     (@ $inner:ident map_remove) => {
         $crate::forward::forward!(# $inner map_remove MapRemoveRequest, Result<tourbillon_node::MapRemoveDecision, tourbillon_node::Refusal>);
     };
+    (@ $inner:ident track) => {
+        $crate::forward::forward!(# $inner track TrackRequest, Result<tourbillon_node::hooks::TrackDecision, tourbillon_node::Refusal>);
+    };
     (@ $inner:ident rpc) => {
         $crate::forward::forward!(# $inner rpc RpcRequest, Result<tourbillon_node::RpcDecision, tourbillon_node::Refusal>);
     };

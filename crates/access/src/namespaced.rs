@@ -1,6 +1,7 @@
 //! Namespaces as a decorator.
 
 use tourbillon_auth::{InvalidToken, Overrides};
+use tourbillon_node::hooks::{TrackDecision, TrackRequest};
 use tourbillon_node::{
     ChannelOptions, Client, HistoryRequest, Hooks, MapPublishDecision, MapPublishRequest, MapRemoveDecision,
     MapRemoveRequest, PresenceRequest, PublishDecision, PublishRequest, Refusal, SubscribeDecision,
@@ -10,6 +11,7 @@ use tourbillon_types::{Channel, ReplyError};
 
 use crate::forward::forward;
 use crate::ladder::{Asked, Attributes, PublishQuery, ReadQuery, SubscribeQuery, TokenCheck};
+use crate::polled::TrackQuery;
 use crate::{Decision, Live, MapChange, MapChangeQuery, Namespaces, Rule};
 
 /// Decides about subscriptions and publications by the rules of namespaces, and leaves the rest to `H`: also those that a
@@ -76,6 +78,14 @@ impl<H: Hooks> Hooks for Namespaced<H> {
         let query = ReadQuery { channel, user: &client.user, attributes, subscribed: *subscribed };
         let decision = self.namespaces.with(|namespaces| namespaces.check_presence(&query));
         settle(&self.namespaces, "presence", decision, client, channel).map(drop)
+    }
+
+    async fn track(&self, request: TrackRequest) -> Result<TrackDecision, Refusal> {
+        let TrackRequest { client, channel, batches, unix_seconds } = &request;
+        let query = TrackQuery { channel, user: &client.user, batches, unix_seconds: *unix_seconds };
+        let (decision, expire_at) = self.namespaces.with(|namespaces| namespaces.check_track(&query));
+        settle(&self.namespaces, "track", decision, client, channel)?;
+        Ok(TrackDecision { expire_at })
     }
 
     async fn publish(&self, request: PublishRequest) -> Result<PublishDecision, Refusal> {

@@ -5,7 +5,8 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use tourbillon_auth::{Overrides, Pattern};
+use tourbillon_auth::{Overrides, Pattern, TrackVerifier};
+use tourbillon_node::hooks::PollRules;
 use tourbillon_node::{
     Batching, ChannelOptions, DataFormat, HistoryPolicy, MapRules, OverflowPolicy, RecoveryMode, Refusal,
     SubscriptionKind, SubscriptionOptions,
@@ -18,6 +19,7 @@ use crate::expression::{Expression, ExpressionError};
 use crate::grammar::{Grammar, Name};
 use crate::ladder::{Asked, Asking, Attributes};
 use crate::maps::{self, MapAccess};
+use crate::polled::poll_rules;
 use crate::route::Routes;
 
 /// The rules of all channels. Looking a channel up copies and allocates nothing.
@@ -32,6 +34,7 @@ pub struct Namespaces {
     routed: Vec<(Box<str>, ChannelRules)>,
     insecure: bool,
     tell_reasons: bool,
+    tracks: Option<TrackVerifier>,
 }
 
 /// The rules of the channels of one namespace. See [`ChannelConfig`] for what each means.
@@ -127,6 +130,8 @@ pub struct ChannelRules {
     pub map_users_prefix: Box<str>,
     /// Which questions are left to others.
     pub proxies: ChannelProxies,
+    /// `shared_poll`, where that is the type.
+    pub poll: Option<PollRules>,
 }
 
 /// A channel with its rules.
@@ -148,8 +153,19 @@ impl Namespaces {
     pub fn new(config: &NamespacesConfig) -> Result<Self, ConfigError> {
         let default_format = data_format("channel", &config.publication_data_format)?.unwrap_or_default();
         let defaults = (default_format, config.history_meta_ttl);
-        let without_namespace =
-            ChannelRules::new("channel.without_namespace", &config.without_namespace, defaults)?;
+        let tracks = TrackVerifier::new(&config.shared_poll);
+        let rules_of = |path: &str, config: &ChannelConfig| {
+            let rules = ChannelRules::new(path, config, defaults)?;
+            if rules.poll.is_some() && tracks.is_none() {
+                let path = format!("{path}.subscription_type");
+                return Err(ConfigError {
+                    path,
+                    problem: ConfigProblem::Needs("shared_poll.hmac_secret_key"),
+                });
+            }
+            Ok(rules)
+        };
+        let without_namespace = rules_of("channel.without_namespace", &config.without_namespace)?;
         let mut by_name = HashMap::default();
         let mut routes = Routes::default();
         let mut routed: Vec<(Box<str>, ChannelRules)> = Vec::new();
@@ -160,7 +176,7 @@ impl Namespaces {
             if !is_namespace_name(name) {
                 return Err(problem(ConfigProblem::NamespaceName(name.clone())));
             }
-            let rules = ChannelRules::new(&path, &namespace.channel, defaults)?;
+            let rules = rules_of(&path, &namespace.channel)?;
             if by_name.contains_key(name.as_str()) || routed.iter().any(|(of, _)| **of == **name) {
                 return Err(problem(ConfigProblem::NamespaceTwice(name.clone())));
             }
@@ -183,6 +199,7 @@ impl Namespaces {
             routed,
             insecure: config.insecure,
             tell_reasons: false,
+            tracks,
         };
         made.check_prefixes("channel.without_namespace", &config.without_namespace)?;
         for (index, namespace) in config.namespaces.iter().enumerate() {
@@ -330,6 +347,11 @@ impl Namespaces {
         if self.tell_reasons { with_reason(refusal, reason) } else { refusal }
     }
 
+    /// What verifies signatures of keys; `None` without a secret.
+    pub(crate) const fn tracks(&self) -> Option<&TrackVerifier> {
+        self.tracks.as_ref()
+    }
+
     /// What marks mean.
     #[must_use]
     pub const fn grammar(&self) -> &Grammar {
@@ -364,6 +386,7 @@ impl ChannelRules {
         let mut options = ChannelOptions::default();
         options.kind = self.kind;
         options.map = self.map;
+        options.poll = self.poll;
         options.data_format = self.data_format;
         options.batching = self.batching;
         options.overflow = self.overflow;
@@ -406,6 +429,7 @@ impl ChannelRules {
         };
         check_history(path, config, default_meta_ttl)?;
         let kind = maps::kind(path, &config.subscription_type)?;
+        let polled = kind == SubscriptionKind::SharedPoll;
         let history_meta_ttl =
             if config.history_meta_ttl.is_zero() { default_meta_ttl } else { config.history_meta_ttl };
         let history_policy = (config.history_size > 0).then_some(HistoryPolicy {
@@ -458,6 +482,7 @@ impl ChannelRules {
             map_clients_prefix: config.map_clients_presence_channel_prefix.as_str().into(),
             map_users_prefix: config.map_users_presence_channel_prefix.as_str().into(),
             proxies: proxies(path, &config.proxies)?,
+            poll: polled.then(|| poll_rules(path, &config.shared_poll)).transpose()?,
         })
     }
 }

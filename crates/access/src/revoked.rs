@@ -129,5 +129,5 @@ impl<H: Hooks> Hooks for Revoked<H> {
         self.inner.tick(now);
     }
 
-    forward!(inner: history presence publish map_publish map_remove rpc message cache_empty channel_options command erred answered unsubscribed disconnected);
+    forward!(inner: history presence publish map_publish map_remove track rpc message cache_empty channel_options command erred answered unsubscribed disconnected);
 }

@@ -239,7 +239,7 @@ impl<H: Hooks> Hooks for Tokens<H> {
         Ok(decision)
     }
 
-    forward!(inner: history presence publish map_publish map_remove rpc message cache_empty channel_options command erred stays tick notified welcome answered unsubscribed disconnected);
+    forward!(inner: history presence publish map_publish map_remove track rpc message cache_empty channel_options command erred stays tick notified welcome answered unsubscribed disconnected);
 }
 
 /// What a new token says of itself, which replaces what the last one said, if it says nothing, too.

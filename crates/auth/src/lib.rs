@@ -45,6 +45,7 @@ mod pem;
 mod secret;
 mod sign;
 mod token;
+mod track;
 mod verifier;
 
 pub use algorithm::{Algorithm, Family};
@@ -60,4 +61,5 @@ pub use pattern::{Pattern, PatternError};
 pub use secret::Secret;
 pub use sign::{ConnectToken, SignError, Signer, SubscribeToken};
 pub use token::{Unverified, unverified};
+pub use track::{TrackKeysConfig, TrackSignatureError, TrackVerifier, TrackedKeys};
 pub use verifier::Verifier;

@@ -107,7 +107,9 @@ impl Backends {
         node.keep_headers.clone_from(&self.keep_headers);
         node.keep_emulated_headers.clone_from(&self.keep_emulated);
         // The proxy's own timeout comes first.
-        node.call_timeout = node.call_timeout.max(self.longest + Duration::from_secs(1));
+        let longest = self.longest + Duration::from_secs(1);
+        node.call_timeout = node.call_timeout.max(longest);
+        node.shared_poll_call_timeout = node.shared_poll_call_timeout.max(longest);
     }
 }
 
@@ -148,6 +150,7 @@ pub(crate) fn of_channel(
         map_publish: None,
         map_remove: None,
         cache_empty: name("cache_empty_proxy", cache_empty(rules)),
+        shared_poll: name("shared_poll.proxy", shared_poll(rules)),
     }
 }
 
@@ -168,6 +171,11 @@ fn sub_refresh(rules: &ChannelRules) -> Named<'_> {
 
 fn subscribe_stream(rules: &ChannelRules) -> Named<'_> {
     (rules.subscribe_stream_proxy_enabled, &rules.subscribe_stream_proxy_name)
+}
+
+fn shared_poll(rules: &ChannelRules) -> Named<'_> {
+    let name = rules.shared_poll.proxy_name.as_str();
+    (rules.subscription_type == "shared_poll", if name.is_empty() { DEFAULT } else { name })
 }
 
 fn cache_empty(rules: &ChannelRules) -> Named<'_> {
@@ -198,6 +206,12 @@ pub(crate) fn backends(check: &mut Checker, options: &Options) -> Backends {
             needs(subscribe_stream),
         ),
         (Event::CacheEmpty, "channel.proxy.cache_empty", channel.cache_empty.proxy(), needs(cache_empty)),
+        (
+            Event::SharedPollRefresh,
+            "channel.proxy.shared_poll_refresh",
+            channel.shared_poll_refresh.proxy(),
+            needs(shared_poll),
+        ),
         (Event::Rpc, "rpc.proxy", options.rpc.proxy.proxy(), calls),
     ];
     for (event, path, proxy, _) in defaults.iter().filter(|(.., needed)| *needed) {

@@ -26,6 +26,7 @@ use crate::maps;
 use crate::model::{ChannelRules, Options};
 use crate::observe::{self, AdminSettings, PrometheusSettings};
 use crate::personal;
+use crate::polls;
 use crate::streams;
 use crate::tokens;
 use crate::transports::{self, HttpTransports};
@@ -154,6 +155,7 @@ impl Settings {
         node.measures = prometheus.as_ref().map(|prometheus| prometheus.measures);
         let backends = backends::backends(&mut check, options);
         backends.prepare(&mut node);
+        polls::node(&mut node, options);
         let engine = brokers::engine(&mut check, options);
         let namespaces = namespaces(&mut check, options);
         let mut tokens = tokens::tokens(&mut check, options);
@@ -392,6 +394,7 @@ fn channel_config(check: &mut Checker, path: &str, rules: &ChannelRules, known: 
         map_clients_presence_channel_prefix: rules.map_clients_presence_channel_prefix.clone(),
         map_users_presence_channel_prefix: rules.map_users_presence_channel_prefix.clone(),
         proxies: backends::of_channel(check, path, rules, known),
+        shared_poll: polls::rules(check, path, &rules.shared_poll),
     }
 }
 
@@ -422,6 +425,7 @@ fn namespaces(check: &mut Checker, options: &Options) -> Option<Namespaces> {
     config.user_boundary.clone_from(&channel.user_boundary);
     config.user_separator.clone_from(&channel.user_separator);
     config.insecure = options.client.insecure;
+    config.shared_poll = polls::secrets(options);
     match Namespaces::new(&config) {
         Ok(namespaces) => Some(namespaces),
         Err(error) => {

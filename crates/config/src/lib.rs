@@ -21,6 +21,7 @@ mod namespace;
 mod nats;
 mod observe;
 mod personal;
+mod polls;
 pub mod proxies;
 mod redis;
 mod reference;

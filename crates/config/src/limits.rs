@@ -52,6 +52,10 @@ options! {
         map_publish: InChannel = InChannel::default(),
         /// Removing a key.
         map_remove: InChannel = InChannel::default(),
+        /// Tracking keys of a polled channel.
+        track: InChannel = InChannel::default(),
+        /// Tracking them no more.
+        untrack: InChannel = InChannel::default(),
         /// History.
         history: InChannel = InChannel::default(),
         /// Presence.
@@ -90,6 +94,10 @@ options! {
         map_publish: InChannel = InChannel::default(),
         /// Removing a key.
         map_remove: InChannel = InChannel::default(),
+        /// Tracking keys of a polled channel.
+        track: InChannel = InChannel::default(),
+        /// Tracking them no more.
+        untrack: InChannel = InChannel::default(),
         /// History.
         history: InChannel = InChannel::default(),
         /// Presence.
@@ -260,6 +268,8 @@ fn client_commands(option: &ClientCommand) -> CommandLimits {
             (Operation::Publish, (&option.publish).into()),
             (Operation::MapPublish, (&option.map_publish).into()),
             (Operation::MapRemove, (&option.map_remove).into()),
+            (Operation::Track, (&option.track).into()),
+            (Operation::Untrack, (&option.untrack).into()),
             (Operation::History, (&option.history).into()),
             (Operation::Presence, (&option.presence).into()),
             (Operation::PresenceStats, (&option.presence_stats).into()),
@@ -285,6 +295,8 @@ fn user_commands(option: &UserCommand) -> CommandLimits {
             (Operation::Publish, (&option.publish).into()),
             (Operation::MapPublish, (&option.map_publish).into()),
             (Operation::MapRemove, (&option.map_remove).into()),
+            (Operation::Track, (&option.track).into()),
+            (Operation::Untrack, (&option.untrack).into()),
             (Operation::History, (&option.history).into()),
             (Operation::Presence, (&option.presence).into()),
             (Operation::PresenceStats, (&option.presence_stats).into()),

@@ -81,10 +81,6 @@ impl MapBroker {
 
 /// `map` of a namespace; values that go with each other are compared where they are made rules of.
 pub(crate) fn map(check: &mut Checker, path: &str, rules: &ChannelRules) -> MapConfig {
-    // Whoever polls is not there yet.
-    if rules.subscription_type == "shared_poll" {
-        check.error(&format!("{path}.subscription_type"), "\"shared_poll\" is not implemented yet");
-    }
     let options = &rules.map;
     let mut duration = |name: &str, value: GoDuration| check.duration(&format!("{path}.map.{name}"), value);
     let timeout = options.subscribe_catch_up_timeout;

@@ -16,6 +16,7 @@ pub use crate::grpc_api::GrpcApi;
 pub use crate::namespace::Namespace;
 pub use crate::nats::{BrokerNats, NatsTlsOptions, NoReplacements, RawModeOptions, Replacements};
 pub use crate::observe::{Admin, Prometheus};
+pub use crate::polls::{SharedPoll, SharedPollRules};
 pub use crate::redis::{Addresses, BrokerRedis, EngineRedis, PresenceRedis, RedisTlsOptions};
 
 macro_rules! options {
@@ -62,6 +63,8 @@ options! {
         client: Client = Client::default(),
         /// Channels and namespaces.
         channel: Channel = Channel::default(),
+        /// Polled channels.
+        shared_poll: SharedPoll = SharedPoll::default(),
         /// Calls of clients.
         rpc: Rpc = Rpc::default(),
         /// Backends that are asked, by names that namespaces name.
@@ -672,6 +675,8 @@ options! {
         map_users_presence_channel_prefix: String = String::new(),
         /// For connections without room for a publication: empty or `disconnect` ends them, `drop_oldest` and `keep_latest` let older publications go. Who recovers loses nothing: its subscription begins anew.
         overflow_policy: String = String::new(),
+        /// How keys are polled.
+        shared_poll: SharedPollRules = SharedPollRules::default(),
     }
 }
 

@@ -174,6 +174,8 @@ options! {
         subscribe_stream: Proxy = Proxy::default(),
         /// Who is told that a channel has no latest publication. An option of Centrifugo PRO.
         cache_empty: Proxy = Proxy::default(),
+        /// Who knows what the keys of polled channels hold.
+        shared_poll_refresh: Proxy = Proxy::default(),
     }
 }
 

@@ -72,6 +72,8 @@ const EXTENSIONS: &[&str] = &[
     "channel.namespaces[].pattern",
     "channel.namespaces[].presence_cel",
     "channel.namespaces[].publish_cel",
+    "channel.namespaces[].shared_poll.backpressure_max_interval",
+    "channel.namespaces[].shared_poll.keep_latest_data",
     "channel.namespaces[].subscribe_cel",
     "channel.patterns",
     "channel.proxy.cache_empty",

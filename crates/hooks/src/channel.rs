@@ -7,6 +7,8 @@ use tourbillon_broker::HistoryPolicy;
 use tourbillon_protocol::DataFormat;
 use tourbillon_types::SubscriptionKind;
 
+use tourbillon_shared_poll::PollRules;
+
 use crate::map::MapRules;
 use crate::request::{RecoveryMode, SubscriptionOptions};
 
@@ -53,6 +55,8 @@ pub struct ChannelOptions {
     /// The rules of a channel with keys. A [keyed](SubscriptionKind::is_map) channel without them is not available: who
     /// asks for it gets 108.
     pub map: Option<MapRules>,
+    /// The rules of a polled channel. One without them is not available: who asks for it gets 108.
+    pub poll: Option<PollRules>,
     /// How the channel's stream is kept; `None` keeps none.
     pub history: Option<HistoryPolicy>,
     /// How long the position of a stream that is only read outlives its last use (HID-92), kept or not. Default 30
@@ -123,6 +127,7 @@ impl Default for ChannelOptions {
         Self {
             kind: SubscriptionKind::Stream,
             map: None,
+            poll: None,
             history: None,
             history_meta_ttl: Self::HISTORY_META_TTL,
             force_positioning: false,

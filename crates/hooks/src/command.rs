@@ -17,6 +17,10 @@ pub enum ClientCommand<'a> {
     MapPublish(&'a str),
     /// It wants to remove a key of this channel.
     MapRemove(&'a str),
+    /// It wants to track keys of this channel.
+    Track(&'a str),
+    /// It wants to track keys of this channel no more.
+    Untrack(&'a str),
     /// It wants to know what was published in this channel.
     History(&'a str),
     /// It wants to know who is in this channel.
@@ -52,7 +56,11 @@ impl<'a> ClientCommand<'a> {
             Request::PresenceStats(stats) => Self::PresenceStats(&stats.channel),
             Request::Rpc(rpc) => Self::Rpc(&rpc.method),
             Request::Refresh(_) => Self::Refresh,
-            Request::SubRefresh(refresh) => Self::SubRefresh(&refresh.channel),
+            Request::SubRefresh(refresh) => match refresh.kind {
+                1 => Self::Track(&refresh.channel),
+                2 => Self::Untrack(&refresh.channel),
+                _ => Self::SubRefresh(&refresh.channel),
+            },
             Request::Pong | Request::Empty | Request::Connect(_) | Request::Ping | Request::Send(_) => {
                 return None;
             }
@@ -68,6 +76,8 @@ impl<'a> ClientCommand<'a> {
             | Self::Publish(channel)
             | Self::MapPublish(channel)
             | Self::MapRemove(channel)
+            | Self::Track(channel)
+            | Self::Untrack(channel)
             | Self::History(channel)
             | Self::Presence(channel)
             | Self::PresenceStats(channel)
@@ -101,6 +111,22 @@ mod tests {
     use tourbillon_protocol::command;
 
     use super::*;
+
+    #[test]
+    fn cmd_16_tracking_and_untracking_are_told_apart_from_refreshing() {
+        for (kind, expected) in [
+            (0, ClientCommand::SubRefresh("a")),
+            (1, ClientCommand::Track("a")),
+            (2, ClientCommand::Untrack("a")),
+            (3, ClientCommand::SubRefresh("a")),
+        ] {
+            let refresh =
+                command::SubRefresh { channel: "a".to_owned(), kind, ..command::SubRefresh::default() };
+            let command = Command { id: 1, request: Request::SubRefresh(Box::new(refresh)) };
+            assert_eq!(ClientCommand::of(&command), Some(expected));
+            assert_eq!(expected.channel(), Some("a"));
+        }
+    }
 
     #[test]
     fn cmd_07_setting_and_removing_a_key_are_told_apart_from_publishing() {

@@ -13,7 +13,7 @@ use crate::{
     ChannelOptions, Client, ClientCommand, ConnectDecision, ConnectRequest, HistoryRequest, Hooks,
     MapPublishDecision, MapPublishRequest, MapRemoveDecision, MapRemoveRequest, MessageRequest,
     PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision,
-    RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
+    RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest, TrackDecision, TrackRequest,
 };
 
 thread_local! {
@@ -22,6 +22,7 @@ thread_local! {
     static PUBLISH: Pool<Result<PublishDecision, Refusal>> = const { RefCell::new(Vec::new()) };
     static MAP_PUBLISH: Pool<Result<MapPublishDecision, Refusal>> = const { RefCell::new(Vec::new()) };
     static MAP_REMOVE: Pool<Result<MapRemoveDecision, Refusal>> = const { RefCell::new(Vec::new()) };
+    static TRACK: Pool<Result<TrackDecision, Refusal>> = const { RefCell::new(Vec::new()) };
     static PERMIT: Pool<Result<(), Refusal>> = const { RefCell::new(Vec::new()) };
     static RPC: Pool<Result<RpcDecision, Refusal>> = const { RefCell::new(Vec::new()) };
     static MESSAGE: Pool<Result<(), Disconnect>> = const { RefCell::new(Vec::new()) };
@@ -47,6 +48,8 @@ pub trait DynHooks: Send + Sync + 'static {
     /// See [`Hooks::map_remove`].
     fn map_remove(self: Arc<Self>, request: MapRemoveRequest)
     -> HookCall<Result<MapRemoveDecision, Refusal>>;
+    /// See [`Hooks::track`].
+    fn track(self: Arc<Self>, request: TrackRequest) -> HookCall<Result<TrackDecision, Refusal>>;
     /// See [`Hooks::history`].
     fn history(self: Arc<Self>, request: HistoryRequest) -> HookCall<Result<(), Refusal>>;
     /// See [`Hooks::presence`].
@@ -114,6 +117,10 @@ impl<H: Hooks> DynHooks for H {
         request: MapRemoveRequest,
     ) -> HookCall<Result<MapRemoveDecision, Refusal>> {
         HookCall::new(&MAP_REMOVE, async move { Hooks::map_remove(&*self, request).await })
+    }
+
+    fn track(self: Arc<Self>, request: TrackRequest) -> HookCall<Result<TrackDecision, Refusal>> {
+        HookCall::new(&TRACK, async move { Hooks::track(&*self, request).await })
     }
 
     fn history(self: Arc<Self>, request: HistoryRequest) -> HookCall<Result<(), Refusal>> {

@@ -12,6 +12,7 @@ mod channel;
 mod command;
 mod dynamic;
 mod map;
+mod poll;
 pub mod pool;
 mod request;
 mod rights;
@@ -28,6 +29,7 @@ pub use dynamic::DynHooks;
 pub use map::{
     MapPublishDecision, MapPublishRequest, MapRemoveDecision, MapRemoveOptions, MapRemoveRequest, MapRules,
 };
+pub use poll::{SignedKeys, TrackDecision, TrackRequest};
 pub use request::{
     Client, ConnectDecision, ConnectRequest, HistoryRequest, MessageRequest, PresenceRequest,
     PublishDecision, PublishRequest, RecoveryMode, RefreshDecision, RefreshRequest, Refusal, RpcDecision,
@@ -36,6 +38,7 @@ pub use request::{
 pub use rights::{ClientRights, ClientTerms, Rights};
 pub use source::{Source, SubscriptionSource};
 pub use tourbillon_protocol::DataFormat;
+pub use tourbillon_shared_poll::{self as shared_poll, PollMode, PollRules};
 pub use tourbillon_transport::KeptHeaders;
 pub use tourbillon_types::SubscriptionKind;
 use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe, UserId};
@@ -87,6 +90,12 @@ pub trait Hooks: Send + Sync + 'static {
         &self,
         request: MapRemoveRequest,
     ) -> impl Future<Output = Result<MapRemoveDecision, Refusal>> + Send {
+        let _ = request;
+        ready(Err(ReplyError::PERMISSION_DENIED.into()))
+    }
+
+    /// Decides about keys that a client wants to track in a polled channel (SP-03). Default: refused with 103.
+    fn track(&self, request: TrackRequest) -> impl Future<Output = Result<TrackDecision, Refusal>> + Send {
         let _ = request;
         ready(Err(ReplyError::PERMISSION_DENIED.into()))
     }
@@ -238,7 +247,7 @@ pub trait Hooks: Send + Sync + 'static {
     }
 }
 
-/// Lets everybody connect, subscribe and publish. For experiments and tests.
+/// Lets everybody connect, subscribe, publish and track keys. For experiments and tests.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AllowAll;
 
@@ -257,6 +266,10 @@ impl Hooks for AllowAll {
 
     async fn map_remove(&self, _: MapRemoveRequest) -> Result<MapRemoveDecision, Refusal> {
         Ok(MapRemoveDecision::default())
+    }
+
+    async fn track(&self, _: TrackRequest) -> Result<TrackDecision, Refusal> {
+        Ok(TrackDecision::default())
     }
 
     async fn history(&self, _: HistoryRequest) -> Result<(), Refusal> {

@@ -21,8 +21,8 @@ use tourbillon_session::{
     ServerOp,
 };
 use tourbillon_types::{
-    Channel, ClientInfo, Disconnect, FilterLimits, Instant, Now, Payload, PushKinds, ReplyError, TagFilter,
-    TagMatcher, Unsubscribe, UserId,
+    Channel, ClientInfo, Disconnect, FilterLimits, Instant, Now, Payload, PushKinds, ReplyError,
+    SubscriptionKind, TagFilter, TagMatcher, Unsubscribe, UserId,
 };
 
 use crate::boot::{Boot, Known};
@@ -36,6 +36,7 @@ use crate::hooks::{
 use crate::hub::{FlowRules, Place, Source};
 use crate::maps;
 use crate::members::Membership;
+use crate::polls;
 use crate::queries::{self, Standing};
 use crate::shared::Shared;
 use crate::sources::Begun;
@@ -162,14 +163,7 @@ impl Attachment {
         from: (FlowRules, Source),
     ) -> Result<Self, Refusal> {
         // Made first, so that giving up half way leaves nothing behind.
-        let attachment = Self {
-            shared: shared.clone(),
-            conn: conn.clone(),
-            channel: channel.clone(),
-            membership: None,
-            begun: None,
-            kept: false,
-        };
+        let attachment = Self::of(shared, conn, channel);
         let attached = pin!(shared.attach(channel, conn, place, from));
         match within(shared.config.call_timeout, attached).await {
             Some(Ok(())) => Ok(attachment),
@@ -181,6 +175,12 @@ impl Attachment {
             }
             None => Err(ReplyError::INTERNAL.into()),
         }
+    }
+
+    /// Of a connection that is about to be attached: whatever has become of that is undone by the attachment's end.
+    pub(crate) fn of(shared: &Arc<Shared>, conn: &Arc<Conn>, channel: &Channel) -> Self {
+        let (shared, conn, channel) = (shared.clone(), conn.clone(), channel.clone());
+        Self { shared, conn, channel, membership: None, begun: None, kept: false }
     }
 
     /// Tells others of it, as far as they are to know. When this returns, they do.
@@ -294,7 +294,7 @@ impl Work {
                     Completed { answer, asked, effect, began, done }
                 }
                 Self::Answer { id, call, asked, client, done } => {
-                    let (answer, effect) = answer(&shared, &conn, client, call, now).await;
+                    let (answer, effect) = answer(&shared, &conn, client, (id, call), now).await;
                     Completed { answer: Some((id, answer)), asked, effect, began, done }
                 }
                 Self::Unsubscribed { client, channel, why } => {
@@ -319,7 +319,7 @@ const fn frame_of(call: &Call) -> Frame {
         Call::Rpc(_) => Frame::Rpc,
         Call::Message(_) => Frame::Send,
         Call::Refresh { .. } => Frame::Refresh,
-        Call::SubRefresh { .. } => Frame::SubRefresh,
+        Call::SubRefresh { .. } | Call::Track(_) => Frame::SubRefresh,
     }
 }
 
@@ -328,12 +328,17 @@ fn answer(
     shared: &Arc<Shared>,
     conn: &Arc<Conn>,
     client: Arc<Client>,
-    call: Call,
+    (id, call): (CallId, Call),
     now: Now,
 ) -> impl Future<Output = (Answer, Effect)> + Send {
     async move {
         match call {
             Call::Connect(_) => (Answer::Connect(Err(Disconnect::BAD_REQUEST.into())), Effect::None),
+            // Boxed, as it is larger than most and rarer.
+            Call::Track(call) => {
+                let tracked = polls::track(shared, conn, client, *call, id.0);
+                (Answer::Track(Box::pin(tracked).await), Effect::None)
+            }
             Call::Subscribe(subscribe) => split(subscribe_call(shared, conn, client, subscribe, now).await),
             Call::Attach { channel, mut granted } => {
                 let attached = attach(shared, conn, &client, &channel, &mut granted, Wish::default()).await;
@@ -431,6 +436,7 @@ pub(crate) fn granted(options: SubscriptionOptions, client_side_refresh: bool) -
         delta: options.allow_delta,
         server_tags_filter: options.server_tags_filter,
         id: 0,
+        polled: None,
         publish_debounce: u32::try_from(options.publish_debounce.as_millis()).unwrap_or(u32::MAX),
         keep_latest_publication: options.keep_latest_publication,
         allow: options.allow,
@@ -575,10 +581,19 @@ async fn subscribe_call(
 ) -> Result<(Granted, Attachment), Refusal> {
     let (request, mut wish) = asked(client.clone(), *subscribe, now);
     let (channel, filter) = (request.channel.clone(), request.filter.clone());
+    let kind = shared.hooks.channel_options(&channel).map_or(SubscriptionKind::Stream, |rules| rules.kind);
+    let polled = kind == SubscriptionKind::SharedPoll;
+    if polled || request.kind == SubscriptionKind::SharedPoll.number() {
+        kind.check(request.kind)?;
+    }
     let mut decision = shared.deadline(shared.hooks.clone().subscribe(request)).await?;
     let source = decision.source.take();
     let mut granted = agree(&client, &channel, filter, decision, &mut wish)?;
-    let mut attachment = attach(shared, conn, &client, &channel, &mut granted, wish).await?;
+    let mut attachment = if polled {
+        Box::pin(polls::attach(shared, conn, &client, &channel, &mut granted, wish.delta)).await?
+    } else {
+        attach(shared, conn, &client, &channel, &mut granted, wish).await?
+    };
     let source = source.and_then(|source| source.take());
     attachment.begun = source.map(|source| Begun { source, number: granted.id });
     Ok((granted, attachment))

@@ -66,6 +66,10 @@ pub struct NodeConfig {
     /// Time within which a [hook](crate::Hooks) or the broker must answer. Default 10 s. Not an option of
     /// Centrifugo, whose proxies have timeouts of their own.
     pub call_timeout: Duration,
+    /// How many questions about polled channels the application is asked at once; at least 1 (SP-07). Default 64.
+    pub shared_poll_concurrency: usize,
+    /// Time within which it must answer one of them. Default 30 s.
+    pub shared_poll_call_timeout: Duration,
     /// Time within which a peer must take what is written to it (WS-06). Default 1 s.
     pub write_timeout: Duration,
     /// Time within which a peer must answer a close (WS-07). Default 5 s.
@@ -107,6 +111,8 @@ impl Default for NodeConfig {
             channel_position_check_delay: Duration::from_secs(40),
             channel_position_max_time_lag: None,
             call_timeout: Duration::from_secs(10),
+            shared_poll_concurrency: 64,
+            shared_poll_call_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(1),
             close_timeout: Duration::from_secs(5),
             keep_headers: Vec::new(),

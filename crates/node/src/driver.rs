@@ -427,6 +427,13 @@ impl<R: TransportReader> Driver<R> {
                 Output::Filter { channel, filter } => {
                     self.conn.shared.hub.filter(&channel, &self.conn, filter)
                 }
+                Output::Tracked { channel, call } => {
+                    let shared = &self.conn.shared;
+                    shared.poller.tracked(shared, &self.conn, &channel, call.0);
+                }
+                Output::Untrack { channel, keys } => {
+                    self.conn.shared.poller.untrack(&self.conn, &channel, &keys);
+                }
                 Output::Detach { channel, why } => self.detach(now, channel, why),
                 Output::Close(why) => return Err(why),
             }

@@ -9,6 +9,7 @@ mod channel;
 mod encodings;
 mod flow;
 mod flowing;
+mod polled;
 mod tracked;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ use encodings::{Encodings, Form};
 pub(crate) use flow::FlowRules;
 use foldhash::fast::RandomState;
 use parking_lot::RwLock;
+pub(crate) use polled::Fanout;
 use tourbillon_broker::Page;
 use tourbillon_protocol::{Push, PushEvent};
 use tourbillon_recovery::{Plan, ResumeError, Resumed};
@@ -336,6 +338,11 @@ impl Hub {
             }
             tracked.publish(channel, publication, manner.base, &encoder, &mut encodings);
         }
+    }
+
+    /// Something else was queued for a subscriber: what is published next follows that.
+    pub(crate) fn interrupt(&self) {
+        self.last.store(0, Ordering::Relaxed);
     }
 
     /// The channels with their numbers of subscribers, as far as `matches` takes their names.

@@ -146,7 +146,9 @@ impl State<'_> {
             && *due <= now
         {
             let Some((_, channel)) = self.lingering.pop_front() else { break };
-            if !self.shared.hub.wants(&channel, self.source) && self.subscribed.remove(&channel) {
+            let polled = self.source == Source::Broker && self.shared.poller.has(&channel);
+            let wanted = polled || self.shared.hub.wants(&channel, self.source);
+            if !wanted && self.subscribed.remove(&channel) {
                 unwanted.push(channel);
             }
         }

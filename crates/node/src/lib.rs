@@ -52,6 +52,7 @@ mod interest;
 mod maps;
 mod members;
 mod node;
+mod polls;
 mod queries;
 mod registry;
 mod server_api;
@@ -73,9 +74,13 @@ pub use tourbillon_hooks::{
     MapPublishRequest, MapRemoveDecision, MapRemoveOptions, MapRemoveRequest, MapRules, MessageRequest,
     OverflowPolicy, PresenceRequest, PublishDecision, PublishRequest, RecoveryMode, RefreshDecision,
     RefreshRequest, Refusal, Rights, RpcDecision, RpcRequest, Source, SubRefreshRequest, SubscribeDecision,
-    SubscribeRequest, SubscriptionKind, SubscriptionOptions, SubscriptionSource, TokenMark,
+    SubscribeRequest, SubscriptionKind, SubscriptionOptions, SubscriptionSource, TokenMark, TrackDecision,
+    TrackRequest,
 };
 pub use tourbillon_metrics::{
     Distribution, DistributionFamily, Family, Form, Histogram, Labels, Measures, NodeMetrics, Sample,
     SampleKind, Shape, Timings, Unit, prometheus,
+};
+pub use tourbillon_shared_poll::{
+    self as shared_poll, Backend, BackendError, DynBackend, Update as SharedPollUpdate,
 };

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tourbillon_broker::{BoxFuture, ControlSink, Engine, EventSink};
 use tourbillon_session::ServerOp;
+use tourbillon_shared_poll::{Backend, DynBackend};
 use tourbillon_transport::{Accept, ConnContext, Transport};
 use tourbillon_types::{Clock, Disconnect, NodeId};
 
@@ -61,6 +62,7 @@ impl Node {
             config: NodeConfig::default(),
             clock: None,
             workers: None,
+            polled: None,
         }
     }
 
@@ -131,6 +133,7 @@ pub struct NodeBuilder {
     config: NodeConfig,
     clock: Option<Arc<dyn Clock>>,
     workers: Option<usize>,
+    polled: Option<Arc<dyn DynBackend>>,
 }
 
 impl NodeBuilder {
@@ -153,6 +156,17 @@ impl NodeBuilder {
     /// system's wall clock.
     pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock: Some(clock), ..self }
+    }
+
+    /// Who knows what the keys of polled channels hold (SP-08). Default: nobody, and there are no such channels: who asks
+    /// for one gets 108.
+    pub fn shared_poll(self, backend: impl Backend) -> Self {
+        self.shared_poll_arc(Arc::new(backend))
+    }
+
+    /// The same, shared already.
+    pub fn shared_poll_arc(self, backend: Arc<dyn DynBackend>) -> Self {
+        Self { polled: Some(backend), ..self }
     }
 
     /// How many tasks write to connections. Default: one for each processor.
@@ -188,6 +202,7 @@ impl NodeBuilder {
             interest,
             map_interest,
             cluster,
+            polled: self.polled,
         }));
         shared.engine.broker().attach(EventSink::new(shared.clone()));
         if let Some(maps) = shared.engine.maps() {
@@ -269,6 +284,11 @@ async fn run(
         let shared = shared.clone();
         let stopped = shared.stopped.clone();
         tasks.spawn(async move { stopped.run_until_cancelled(batches::run(&shared)).await });
+    }
+    {
+        let shared = shared.clone();
+        let stopped = shared.stopped.clone();
+        tasks.spawn(async move { stopped.run_until_cancelled(shared.poller.run(&shared)).await });
     }
     let stop = shared.stopped.clone();
     let engine = {

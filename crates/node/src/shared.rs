@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 use tourbillon_broker::{self as broker, Attempt, BrokerError, BrokerEvents, Engine, Publish, Published};
 use tourbillon_protocol::{Limits, PushEvent, encode_ping};
 use tourbillon_session::SessionConfig;
+use tourbillon_shared_poll::DynBackend;
 use tourbillon_transport::Message;
 use tourbillon_types::{Channel, ClientInfo, Clock, Instant, NodeId, Publication, Text};
 
@@ -21,6 +22,7 @@ use crate::hooks::DynHooks;
 use crate::hub::{Attached, Base, FlowRules, Hub, Manner, Place, Source};
 use crate::interest::Interest;
 use crate::members::Lanes;
+use crate::polls::Poller;
 use crate::registry::Registry;
 use crate::wheel::Wheel;
 use tourbillon_metrics::{Frame, Metrics, Suppressed, Told};
@@ -48,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) cluster: Option<Cluster>,
     pub(crate) members: Lanes,
     pub(crate) checks: Checks,
+    pub(crate) poller: Poller,
     pub(crate) metrics: Metrics,
     /// The tasks of all connections.
     pub(crate) connections: TaskTracker,
@@ -70,11 +73,13 @@ pub(crate) struct Parts {
     pub(crate) interest: Option<Interest>,
     pub(crate) map_interest: Option<Interest>,
     pub(crate) cluster: Option<Cluster>,
+    pub(crate) polled: Option<Arc<dyn DynBackend>>,
 }
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { id, config, clock, engine, hooks, flushers, interest, map_interest, cluster } = parts;
+        let Parts { id, config, clock, engine, hooks, flushers, interest, map_interest, cluster, polled } =
+            parts;
         let mut session_config = SessionConfig::new(id);
         session_config.version = Text::from(config.version.as_str());
         session_config.ping_interval = config.ping_interval;
@@ -108,6 +113,7 @@ impl Shared {
             map_interest,
             cluster,
             members: Lanes::new(),
+            poller: Poller::new(polled),
             metrics: Metrics::measuring(config.measures),
             connections: TaskTracker::new(),
             stopped: CancellationToken::new(),
@@ -169,6 +175,12 @@ impl Shared {
 
     /// Detaches a connection from a channel.
     pub(crate) fn detach(&self, channel: &Channel, conn: &Conn) {
+        if let Some(unused) = self.poller.detach(self, channel, conn) {
+            if let (true, Some(interest)) = (unused, &self.interest) {
+                interest.release(channel.clone());
+            }
+            return;
+        }
         let Some(sources) = self.hub.detach(channel, conn) else { return };
         for source in [Source::Broker, Source::Maps] {
             if sources.has(source)
@@ -214,7 +226,11 @@ impl Shared {
     }
 
     pub(crate) fn broadcast(&self, channel: &Channel, publication: &Arc<Publication>, base: Base<'_>) {
-        let work = || self.broadcast_now(channel, publication, base);
+        let work = || {
+            if !self.poller.published(self, channel, publication) {
+                self.broadcast_now(channel, publication, base);
+            }
+        };
         self.measured(Told::Publication, publication.time, work);
     }
 

@@ -30,11 +30,13 @@ pub enum Event {
     Rpc,
     /// A channel that gives its latest publication to whoever comes has none (PRX-36).
     CacheEmpty,
+    /// The node wants to know what keys of a polled channel hold (PRX-35).
+    SharedPollRefresh,
 }
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Connect,
         Self::Refresh,
         Self::Subscribe,
@@ -45,6 +47,7 @@ impl Event {
         Self::MapRemove,
         Self::Rpc,
         Self::CacheEmpty,
+        Self::SharedPollRefresh,
     ];
 
     /// Its name in options and metrics.
@@ -61,6 +64,7 @@ impl Event {
             Self::MapRemove => "map_remove",
             Self::Rpc => "rpc",
             Self::CacheEmpty => "cache_empty",
+            Self::SharedPollRefresh => "shared_poll_refresh",
         }
     }
 }
@@ -142,5 +146,25 @@ impl Reply for proto::NotifyCacheEmptyResponse {
 
     fn take(self) -> Envelope<Self::Result> {
         Envelope { result: self.result, error: None, disconnect: None }
+    }
+}
+
+impl Question for proto::SharedPollRefreshRequest {
+    type Answer = proto::SharedPollRefreshResponse;
+    const EVENT: Event = Event::SharedPollRefresh;
+    const PATH: &'static str = "/centrifugal.centrifugo.proxy.CentrifugoProxy/SharedPollRefresh";
+}
+
+impl Reply for proto::SharedPollRefreshResponse {
+    type Result = proto::SharedPollRefreshResult;
+
+    /// A status that means something to clients is a call that failed all the same (PRX-03).
+    fn refusing(_: Option<proto::Error>, _: Option<proto::Disconnect>) -> Self {
+        let error = proto::Error { code: 100, message: String::new(), temporary: true };
+        Self { result: None, error: Some(error) }
+    }
+
+    fn take(self) -> Envelope<Self::Result> {
+        Envelope { result: self.result, error: self.error, disconnect: None }
     }
 }

@@ -47,6 +47,7 @@ mod hooks;
 mod http1;
 mod json;
 mod maps;
+mod polls;
 mod stats;
 mod stream;
 mod target;
@@ -63,4 +64,5 @@ pub use config::{ConfigError, EndpointConfig, GrpcOptions, HttpOptions, StatusTr
 pub use endpoint::{CallError, Endpoint};
 pub use event::Event;
 pub use hooks::{Capability, ProxyHooks, Rules};
+pub use polls::ProxyBackend;
 pub use stats::{BUCKETS, ProxyStats};

@@ -8,9 +8,11 @@ use tourbillon_protocol::command;
 use tourbillon_protocol::reply::{HistoryResult, PresenceResult, PresenceStatsResult};
 use tourbillon_recovery::{RecoveryMode, Resumed};
 use tourbillon_types::{
-    Channel, Disconnect, HistoryQuery, MapPage, MapPresence, MapQuery, PageSizes, Payload, Permissions,
-    Publication, ReplyError, StreamPosition, TagMatcher,
+    Channel, Disconnect, Epoch, HistoryQuery, MapPage, MapPresence, MapQuery, PageSizes, Payload,
+    Permissions, Publication, ReplyError, StreamPosition, TagMatcher,
 };
+
+use crate::poll::{TrackCall, Tracked};
 
 /// Names a [`Call`] within its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -97,6 +99,9 @@ pub enum Call {
         /// The new token.
         token: String,
     },
+    /// May it track these keys of a polled channel? If so, it does, and nothing of them is sent before
+    /// [`Output::Tracked`](crate::Output).
+    Track(Box<TrackCall>),
     /// How long does the subscription go on? An empty token: the server asks by itself.
     SubRefresh {
         /// The channel.
@@ -109,6 +114,8 @@ pub enum Call {
 /// The answer to a [`Call`] of the same kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
+    /// To [`Call::Track`].
+    Track(Result<Tracked, Refusal>),
     /// To [`Call::Connect`].
     Connect(Result<Accepted, Refusal>),
     /// To [`Call::Subscribe`] and [`Call::Attach`].
@@ -192,6 +199,8 @@ pub struct Granted {
     pub recoverable: bool,
     /// What it lets the client do in the channel besides (PRO-41).
     pub allow: Permissions,
+    /// To what the versions of a polled channel's values belong; `None` for channels of other kinds (SP-02).
+    pub polled: Option<Box<Epoch>>,
     /// Whether it depends on the rights of the connection: see [`Session::revocable`](crate::Session::revocable).
     pub revocable: bool,
     /// Whether publications may come as deltas (DELTA-01): both sides want them.

@@ -86,6 +86,20 @@ pub enum Output {
         /// Those that it matches.
         filter: Arc<TagMatcher>,
     },
+    /// The reply to this call about keys of a polled channel is queued: their values may follow.
+    Tracked {
+        /// The channel.
+        channel: Channel,
+        /// The call.
+        call: CallId,
+    },
+    /// Track these keys of a polled channel no more.
+    Untrack {
+        /// The channel.
+        channel: Channel,
+        /// The keys, tracked or not.
+        keys: Vec<String>,
+    },
     /// Detach the connection from this channel and tell the application.
     Detach {
         /// The channel.

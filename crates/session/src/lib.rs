@@ -22,6 +22,7 @@ mod connect;
 mod io;
 mod map;
 mod ping;
+mod poll;
 mod publish;
 mod query;
 mod refresh;
@@ -36,5 +37,6 @@ pub use calls::{
 };
 pub use config::{SessionConfig, SessionInit};
 pub use io::{Input, Output, Outputs, ServerOp};
+pub use poll::{TrackCall, Tracked};
 pub use session::Session;
 pub use subscribe::{CHANNEL_COMPACTION, FOSSIL};

@@ -25,11 +25,16 @@ pub(crate) enum Expiry {
 
 pub(crate) fn expiry(now: Now, expire_at: Option<i64>) -> Expiry {
     let Some(expire_at) = expire_at else { return Expiry::Never };
-    let ttl = expire_at.saturating_sub(now.unix_seconds());
-    if ttl <= 0 {
-        return Expiry::Past;
+    match seconds_left(now, expire_at) {
+        0 => Expiry::Past,
+        ttl => Expiry::In(ttl),
     }
-    Expiry::In(u32::try_from(ttl).unwrap_or(MAX_TTL).min(MAX_TTL))
+}
+
+/// How many seconds there are until then, as clients are told; none if it is past.
+pub(crate) fn seconds_left(now: Now, expire_at: i64) -> u32 {
+    let ttl = expire_at.saturating_sub(now.unix_seconds()).max(0);
+    u32::try_from(ttl).unwrap_or(MAX_TTL).min(MAX_TTL)
 }
 
 impl Session {
@@ -129,7 +134,10 @@ impl Session {
             return Self::refuse(id, ReplyError::PERMISSION_DENIED, out);
         };
         if refresh.kind != 0 {
-            // Tracking keys needs polled channels, which are not there.
+            if subscription.polled {
+                return self.poll_refresh(id, refresh, out);
+            }
+            // There are no keys to be tracked.
             return Self::refuse(id, ReplyError::NOT_AVAILABLE, out);
         }
         if !subscription.client_side_refresh {

@@ -114,6 +114,11 @@ pub(crate) enum Purpose {
         channel: Option<Channel>,
     },
     /// Without a channel once the subscription that it was for is gone.
+    Track {
+        id: u32,
+        channel: Option<Channel>,
+    },
+    /// Without a channel once the subscription that it was for is gone.
     ServerSubRefresh {
         channel: Option<Channel>,
     },
@@ -321,6 +326,9 @@ impl Session {
             (Purpose::ServerRefresh, Answer::Refresh(result)) => self.server_refresh_answer(now, result, out),
             (Purpose::SubRefresh { id, channel }, Answer::Refresh(result)) => {
                 self.sub_refresh_answer(now, id, channel.as_ref(), result, out);
+            }
+            (Purpose::Track { id, channel }, Answer::Track(result)) => {
+                self.track_answer(now, (id, call), channel, result, out);
             }
             (Purpose::ServerSubRefresh { channel }, Answer::Refresh(result)) => {
                 self.server_sub_refresh_answer(now, channel, result, out);

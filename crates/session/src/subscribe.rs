@@ -8,6 +8,7 @@ use tourbillon_types::{Channel, Disconnect, Now, ReplyError, StreamPosition, Uns
 use crate::calls::{Call, Granted, Refusal};
 use crate::io::{Output, Outputs};
 use crate::map;
+use crate::poll;
 use crate::refresh::{Expiry, expiry};
 use crate::session::{Asked, Purpose, Session};
 use crate::subscriptions::{State, Subscription, Undo};
@@ -18,9 +19,6 @@ pub const FOSSIL: &str = "fossil";
 /// The bit of a subscribe's `flag` by which a client asks for the channel's number in place of its name in pushes
 /// (COMP-01, HID-26).
 pub const CHANNEL_COMPACTION: i64 = 1;
-
-/// The kind of subscription that tracks keys (SUBT-05).
-const SHARED_POLL: i32 = 4;
 
 /// A subscription that has begun.
 pub(crate) struct Established {
@@ -40,9 +38,6 @@ impl Session {
     ) {
         if subscribe.channel.is_empty() {
             return self.close(Disconnect::BAD_REQUEST, out);
-        }
-        if subscribe.kind == SHARED_POLL {
-            return Self::refuse(id, ReplyError::NOT_AVAILABLE, out);
         }
         if !matches!(subscribe.delta.as_str(), "" | FOSSIL) {
             return self.close(Disconnect::BAD_REQUEST, out);
@@ -113,6 +108,7 @@ impl Session {
         subscription.allow = granted.allow;
         subscription.revocable = granted.revocable;
         subscription.filtered = granted.server_tags_filter.is_some();
+        subscription.polled = granted.polled.is_some();
         subscription.arm(now, expiry, grace);
         if !granted.info.is_empty() {
             subscription.rare().info = granted.info;
@@ -127,6 +123,10 @@ impl Session {
             publish_debounce: granted.publish_debounce,
             ..SubscribeResult::default()
         };
+        if let Some(epoch) = granted.polled {
+            result.kind = poll::KIND;
+            result.position.epoch = *epoch;
+        }
         let live = granted.resumed.map(|resumed| {
             let Resumed { position, live, recovered, was_recovering, publications } = *resumed;
             result.position = position;
@@ -215,8 +215,9 @@ impl Session {
         let removed = self.subscriptions.remove(channel);
         // What is being refreshed is not a later subscription to the same channel.
         for pending in &mut self.pending {
-            if let Purpose::SubRefresh { channel: target, .. } | Purpose::ServerSubRefresh { channel: target } =
-                &mut pending.purpose
+            if let Purpose::SubRefresh { channel: target, .. }
+            | Purpose::Track { channel: target, .. }
+            | Purpose::ServerSubRefresh { channel: target } = &mut pending.purpose
                 && target.as_ref() == Some(channel)
             {
                 *target = None;

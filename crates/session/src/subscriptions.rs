@@ -22,6 +22,8 @@ pub(crate) struct Subscription {
     pub(crate) revocable: bool,
     /// The server hides publications from it.
     pub(crate) filtered: bool,
+    /// Its channel is polled: it tracks keys.
+    pub(crate) polled: bool,
     /// What it lets the client do.
     pub(crate) allow: Permissions,
     /// What few subscriptions have.

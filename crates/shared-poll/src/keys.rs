@@ -139,8 +139,9 @@ impl<S> Entry<S> {
     /// Tells everybody that the key is no more.
     pub(crate) fn remove(&self, channel: &Channel, key: &Key, sink: &mut dyn Sink<S>) {
         let publication = Publication { key: Some(key.clone()), removed: true, ..Publication::default() };
-        let mut to =
-            self.holders.values().filter(|holder| !holder.mute).map(|holder| (&holder.to, Receives::Plain));
+        let receives = |delta| if delta { Receives::Whole } else { Receives::Plain };
+        let sent = self.holders.values().filter(|holder| !holder.mute);
+        let mut to = sent.map(|holder| (&holder.to, receives(holder.delta)));
         sink.deliver(&Delivery { channel, publication: &publication, base: None }, Recipients(&mut to));
     }
 

@@ -212,6 +212,12 @@ impl<S: Clone> Polled<S> {
         self.keys.len()
     }
 
+    /// Whether somebody has the channel.
+    #[must_use]
+    pub fn has_subscribers(&self) -> bool {
+        !self.members.is_empty()
+    }
+
     /// Whether no key is tracked.
     #[must_use]
     pub fn is_empty(&self) -> bool {

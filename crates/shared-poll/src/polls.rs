@@ -22,6 +22,8 @@ pub struct Polls<S> {
     channels: Mutex<Channels<S>>,
     /// How many there are: looked at for every subscription that ends, whatever its channel.
     count: AtomicUsize,
+    /// Into how many of them values are published: looked at for every publication, whatever its channel.
+    direct: AtomicUsize,
     schedule: Mutex<BTreeSet<(Instant, Channel)>>,
     wake: Box<dyn Fn() + Send + Sync>,
 }
@@ -43,6 +45,7 @@ impl<S: Clone> Polls<S> {
         Self {
             channels: Mutex::new(HashMap::default()),
             count: AtomicUsize::new(0),
+            direct: AtomicUsize::new(0),
             schedule: Mutex::new(BTreeSet::new()),
             wake: Box::new(wake),
         }
@@ -54,10 +57,16 @@ impl<S: Clone> Polls<S> {
         self.count.load(Ordering::Relaxed) == 0
     }
 
-    /// Whether this is one of them.
+    /// Whether somebody has this channel.
     #[must_use]
     pub fn has(&self, channel: &str) -> bool {
-        !self.is_empty() && self.channels.lock().contains_key(channel)
+        self.with(channel, |polled| polled.has_subscribers()).unwrap_or_default()
+    }
+
+    /// Whether values are published into any of them.
+    #[must_use]
+    pub fn takes_updates(&self) -> bool {
+        self.direct.load(Ordering::Relaxed) > 0
     }
 
     /// The numbers of channels and of keys that are tracked in them.
@@ -81,6 +90,7 @@ impl<S: Clone> Polls<S> {
                 let mut channels = self.channels.lock();
                 let kept = channels.entry(channel.clone()).or_insert_with(|| {
                     self.count.fetch_add(1, Ordering::Relaxed);
+                    self.direct.fetch_add(usize::from(rules.publish_enabled), Ordering::Relaxed);
                     let polled = Polled::new(channel.clone(), *rules, Epoch::random(), now);
                     Arc::new(Mutex::new(Kept { polled, scheduled: Instant::MAX, over: false }))
                 });
@@ -88,8 +98,9 @@ impl<S: Clone> Polls<S> {
             };
             let mut locked = kept.lock();
             if locked.over {
+                let direct = locked.polled.rules().publish_enabled;
                 drop(locked);
-                self.remove(channel, &kept);
+                self.remove(channel, &kept, direct);
                 continue;
             }
             locked.polled.attach(who, to, wants);
@@ -169,8 +180,9 @@ impl<S: Clone> Polls<S> {
             locked.polled.tick(now);
             if locked.polled.is_over(now) {
                 locked.over = true;
+                let direct = locked.polled.rules().publish_enabled;
                 drop(locked);
-                self.remove(&channel, &kept);
+                self.remove(&channel, &kept, direct);
                 continue;
             }
             let ask = locked.polled.ask(now);
@@ -226,11 +238,12 @@ impl<S: Clone> Polls<S> {
         }
     }
 
-    fn remove(&self, channel: &Channel, kept: &Arc<Mutex<Kept<S>>>) {
+    fn remove(&self, channel: &Channel, kept: &Arc<Mutex<Kept<S>>>, direct: bool) {
         let mut channels = self.channels.lock();
         if channels.get(channel).is_some_and(|found| Arc::ptr_eq(found, kept)) {
             channels.remove(channel);
             self.count.fetch_sub(1, Ordering::Relaxed);
+            self.direct.fetch_sub(usize::from(direct), Ordering::Relaxed);
         }
     }
 }

@@ -49,6 +49,10 @@ pub enum Operation {
     MapPublish,
     /// `map_remove`
     MapRemove,
+    /// `track`
+    Track,
+    /// `untrack`
+    Untrack,
     /// `history`
     History,
     /// `presence`
@@ -65,13 +69,15 @@ pub enum Operation {
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Connect,
         Self::Subscribe,
         Self::Unsubscribe,
         Self::Publish,
         Self::MapPublish,
         Self::MapRemove,
+        Self::Track,
+        Self::Untrack,
         Self::History,
         Self::Presence,
         Self::PresenceStats,
@@ -90,6 +96,8 @@ impl Operation {
             Self::Publish => "publish",
             Self::MapPublish => "map_publish",
             Self::MapRemove => "map_remove",
+            Self::Track => "track",
+            Self::Untrack => "untrack",
             Self::History => "history",
             Self::Presence => "presence",
             Self::PresenceStats => "presence_stats",

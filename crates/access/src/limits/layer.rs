@@ -28,6 +28,8 @@ impl Operation {
             ClientCommand::Publish(_) => Self::Publish,
             ClientCommand::MapPublish(_) => Self::MapPublish,
             ClientCommand::MapRemove(_) => Self::MapRemove,
+            ClientCommand::Track(_) => Self::Track,
+            ClientCommand::Untrack(_) => Self::Untrack,
             ClientCommand::History(_) => Self::History,
             ClientCommand::Presence(_) => Self::Presence,
             ClientCommand::PresenceStats(_) => Self::PresenceStats,

@@ -81,10 +81,7 @@ fn limits_that_make_no_sense_are_named() {
             r#"{"client":{"rate_limit":{"redis_user_command":{"enabled":true}}}}"#,
             "redis_user_command.enabled",
         ),
-        (
-            r#"{"client":{"rate_limit":{"client_command":{"track":{"enabled":true}}}}}"#,
-            "client_command.track",
-        ),
+        (r#"{"client":{"rate_limit":{"client_command":{"trak":{"enabled":true}}}}}"#, "client_command.trak"),
         (r#"{"client":{"rate_limit":{"client_command":{"publish":{"buckets":[{"rat":1}]}}}}}"#, "rat"),
         (r#"{"user_block":{"redis":{"address":"a"}}}"#, "user_block.redis.address"),
     ] {

@@ -10,6 +10,7 @@ mod maps;
 mod mistakes;
 mod nats;
 mod options;
+mod polls;
 mod proxies;
 mod redis;
 mod reference;

@@ -23,6 +23,7 @@ mod limits;
 mod lossy;
 mod metrics;
 mod orders;
+mod polls;
 mod positions;
 mod presence;
 mod pubsub;

@@ -142,6 +142,9 @@ impl Audit {
             Output::Detach { channel, .. } => {
                 assert!(self.open.remove(channel), "{channel} was detached without being open");
             }
+            Output::Tracked { channel, .. } | Output::Untrack { channel, .. } => {
+                assert!(self.open.contains(channel), "keys of {channel}, which is not open");
+            }
             Output::Close(_) => {
                 self.closed = true;
                 self.asked.clear();

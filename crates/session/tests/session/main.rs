@@ -15,6 +15,8 @@ mod maps;
 #[cfg(test)]
 mod ping;
 #[cfg(test)]
+mod poll;
+#[cfg(test)]
 mod positions;
 #[cfg(test)]
 mod properties;

@@ -9,10 +9,10 @@ use tourbillon_protocol::{Command, Request, command};
 use tourbillon_recovery::Resumed;
 use tourbillon_session::{
     Accepted, Answer, Call, CallId, Granted, Input, MapAnswer, MapCall, MapChanges, MapGranted, MapTerms,
-    Output, Refreshed, Refusal, ServerOp, SessionConfig, SessionInit,
+    Output, Refreshed, Refusal, ServerOp, SessionConfig, SessionInit, Tracked,
 };
 use tourbillon_types::{
-    Channel, ClientId, Direction, Disconnect, Instant, MapPage, Payload, ReplyError, StreamPosition,
+    Channel, ClientId, Direction, Disconnect, Epoch, Instant, MapPage, Payload, ReplyError, StreamPosition,
     Unsubscribe,
 };
 
@@ -151,6 +151,17 @@ fn request() -> impl Strategy<Value = Request> {
             token: "token".to_owned(),
             ..command::SubRefresh::default()
         }))),
+        3 => (channel(), 1..4_i32).prop_map(|(channel, kind)| {
+            let item = command::KeyedItem { key: "a".to_owned(), version: 0 };
+            let batch = command::TrackBatch { signature: String::new(), items: vec![item] };
+            Request::SubRefresh(Box::new(command::SubRefresh {
+                channel: channel.to_owned(),
+                kind,
+                track: vec![batch],
+                untrack: vec!["a".to_owned()],
+                ..command::SubRefresh::default()
+            }))
+        }),
         1 => Just(Request::Refresh(command::Refresh { token: "token".to_owned() })),
         1 => Just(Request::Rpc(command::Rpc::default())),
         1 => Just(Request::Send(command::Send::default())),
@@ -255,7 +266,8 @@ impl Outcome {
 
     fn granted(&self) -> Granted {
         let (expire_at, client_side_refresh, _) = self.end();
-        Granted { expire_at, client_side_refresh, info: Payload::from("1"), ..Granted::default() }
+        let polled = client_side_refresh.then(|| Box::new(Epoch::from("e")));
+        Granted { expire_at, client_side_refresh, info: Payload::from("1"), polled, ..Granted::default() }
     }
 
     fn accepted(&self) -> Accepted {
@@ -328,6 +340,7 @@ impl Outcome {
             Call::Presence { .. } => Answer::Presence(result(refusal, Default::default())),
             Call::PresenceStats { .. } => Answer::PresenceStats(result(refusal, Default::default())),
             Call::Rpc(_) => Answer::Rpc(result(refusal, Payload::from("1"))),
+            Call::Track(_) => Answer::Track(result(refusal, Tracked { expire_at, items: Vec::new() })),
             Call::Message(_) => Answer::Message(match refusal {
                 Some(Refusal::Disconnect(why)) => Err(why),
                 _ => Ok(()),

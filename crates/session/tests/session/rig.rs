@@ -99,6 +99,14 @@ impl Rig {
         self
     }
 
+    /// The client subscribes while another call is under way.
+    pub(crate) fn subscribe_meanwhile(mut self, channel: &str, granted: Granted) -> Self {
+        self.send(&format!(r#"{{"id":9,"subscribe":{{"channel":"{channel}"}}}}"#));
+        let (id, _) = self.audit.asked().last().expect("a call is under way");
+        self.answer_to(*id, Answer::Subscribe(Ok(granted)));
+        self
+    }
+
     pub(crate) fn send(&mut self, json: &str) {
         self.note(&format!("client> {json}"));
         self.handle(Input::Command(wire::command(json)));
@@ -235,6 +243,8 @@ impl Rig {
             }
             Output::Filter { channel, .. } => format!("- filter {channel}"),
             Output::Detach { channel, why } => format!("- detach {channel}: {} {}", why.code, why.reason),
+            Output::Tracked { channel, call } => format!("- tracked in {channel} by call {}", call.0),
+            Output::Untrack { channel, keys } => format!("- untrack {channel} {}", keys.join(" ")),
             Output::Close(why) => format!("closed: {} {}", why.code, why.reason),
         }
     }
@@ -249,6 +259,7 @@ impl Rig {
             | Answer::History(Err(refusal))
             | Answer::Presence(Err(refusal))
             | Answer::PresenceStats(Err(refusal))
+            | Answer::Track(Err(refusal))
             | Answer::Refresh(Err(refusal)) => refusal.clone(),
             Answer::Message(Err(why)) => Refusal::Disconnect(why.clone()),
             Answer::Refresh(Ok(refreshed)) => return self.describe_refreshed(refreshed),
@@ -262,6 +273,7 @@ impl Rig {
             Answer::History(Ok(page)) => return format!("{} publications", page.publications.len()),
             Answer::Presence(Ok(found)) => return format!("{} members", found.presence.len()),
             Answer::PresenceStats(Ok(stats)) => return format!("{} clients", stats.num_clients),
+            Answer::Track(Ok(tracked)) => return format!("tracked{}", self.describe_end(tracked.expire_at)),
             Answer::Rpc(Ok(data)) => return show_payload(data),
             Answer::Publish(Ok(())) | Answer::Message(Ok(())) => return "done".to_owned(),
         };
@@ -374,6 +386,11 @@ fn show_call(call: &Call) -> String {
         Call::Rpc(rpc) => format!("rpc {:?} {}", rpc.method, show_payload(&rpc.data)),
         Call::Message(data) => format!("message {}", show_payload(data)),
         Call::Refresh { token } => format!("refresh {token}"),
+        Call::Track(call) => {
+            let keys = call.batches.iter().flat_map(|batch| &batch.items);
+            let keys: Vec<_> = keys.map(|item| format!(" {} v{}", item.key, item.version)).collect();
+            format!("track {}{}, not {:?}", call.channel, keys.concat(), call.untrack)
+        }
         Call::SubRefresh { channel, token } => format!("sub_refresh {channel} {token}"),
     }
 }

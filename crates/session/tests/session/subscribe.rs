@@ -196,16 +196,6 @@ fn subscribe_tells_deltas_numbers_and_advice() {
 }
 
 #[test]
-fn polled_channels_are_not_there() {
-    let mut rig = Rig::connected();
-    rig.send(r#"{"id":2,"subscribe":{"channel":"a","type":4}}"#);
-    rig.expect(expect![[r#"
-        client> {"id":2,"subscribe":{"channel":"a","type":4}}
-        server> {"id":2,"error":{"code":108,"message":"not available"}}
-    "#]]);
-}
-
-#[test]
 fn unsubscribe_detaches_before_it_is_answered() {
     let mut rig = Rig::connected().subscribe("news", Granted::default());
     rig.send(r#"{"id":3,"unsubscribe":{"channel":"news"}}"#);

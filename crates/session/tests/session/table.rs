@@ -8,9 +8,11 @@ use tourbillon_protocol::reply::{HistoryResult, PresenceResult, PresenceStatsRes
 use tourbillon_protocol::{Command, Request, command};
 use tourbillon_session::{
     Accepted, Answer, CallId, Granted, Input, MapAnswer, MapGranted, MapTerms, Output, Refreshed, ServerOp,
+    Tracked,
 };
 use tourbillon_types::{Direction, Disconnect, MapPage, Payload, ReplyError, StreamPosition, Unsubscribe};
 
+use crate::poll::polled;
 use crate::rig::{Rig, granted, refused, wish_subscribe, wish_unsubscribe};
 
 /// The name of a state, and how to get there.
@@ -107,6 +109,8 @@ fn outcome(outputs: &[Output]) -> String {
             Output::Open { .. } => "open".to_owned(),
             Output::Filter { .. } => "filter".to_owned(),
             Output::Detach { .. } => "detach".to_owned(),
+            Output::Tracked { .. } => "tracked".to_owned(),
+            Output::Untrack { .. } => "untrack".to_owned(),
             Output::Close(why) => format!("x{}", why.code),
         })
         .collect();
@@ -524,6 +528,9 @@ fn answers() -> Vec<(&'static str, Answer)> {
         ("taken, out", Answer::Message(Err(Disconnect::FORCE_DISCONNECT))),
         ("refreshed", Answer::Refresh(Ok(Refreshed::default()))),
         ("expired", Answer::Refresh(Ok(Refreshed { expired: true, ..Refreshed::default() }))),
+        ("tracked", Answer::Track(Ok(Tracked::default()))),
+        ("not tracked", Answer::Track(Err(no()))),
+        ("tracked, out", Answer::Track(Err(out()))),
         ("not refreshed", Answer::Refresh(Err(no()))),
         ("refreshed, out", Answer::Refresh(Err(out()))),
     ]
@@ -532,7 +539,7 @@ fn answers() -> Vec<(&'static str, Answer)> {
 /// A call of each kind, and the answers to it in order: yes, no, out, and one of another kind.
 #[test]
 fn every_answer_to_every_call() {
-    let calls: [State; 18] = [
+    let calls: [State; 19] = [
         ("connect", connecting),
         ("subscribe", subscribing),
         ("attach", giving),
@@ -560,6 +567,13 @@ fn every_answer_to_every_call() {
             rig
         }),
         ("sub_refresh by the server", refreshing),
+        ("track", || {
+            let mut rig = free().subscribe("news", polled());
+            rig.send(
+                r#"{"id":2,"sub_refresh":{"channel":"news","type":1,"track":[{"items":[{"key":"a"}]}]}}"#,
+            );
+            rig
+        }),
     ];
     let answers = answers();
     let mut text = String::new();
@@ -650,6 +664,10 @@ fn every_answer_to_every_call() {
         - expired: detach push
         - not refreshed: detach push
         - refreshed, out: x3503
+        track
+        - tracked: ok tracked
+        - not tracked: 103
+        - tracked, out: x3503
     "#]]
     .assert_eq(&text);
 }
