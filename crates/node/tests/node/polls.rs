@@ -167,6 +167,7 @@ async fn pushed(client: &mut Client) -> Value {
 }
 
 async fn pass(seconds: u64) {
+    // tidy: allow-sleep the clock of every test here is paused
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
