@@ -208,8 +208,8 @@ pub(crate) fn subscribe_question(endpoint: &Endpoint, request: SubscribeRequest)
     question!(SubscribeRequest of &client, endpoint; channel: channel.to_string(), token, data, b64data)
 }
 
-impl<R: Rules> Hooks for ProxyHooks<R> {
-    async fn connect(&self, request: ConnectRequest) -> Result<ConnectDecision, Refusal> {
+impl<R: Rules> ProxyHooks<R> {
+    async fn ask_connect(&self, request: ConnectRequest) -> Result<ConnectDecision, Refusal> {
         let endpoint = self.endpoint(Event::Connect, "", Disconnect::BAD_REQUEST.into())?;
         let emulated = emulated(&request.emulated_headers);
         let (data, b64data) = data(&endpoint, request.data);
@@ -232,7 +232,7 @@ impl<R: Rules> Hooks for ProxyHooks<R> {
         Ok(decision)
     }
 
-    async fn subscribe(&self, request: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
+    async fn ask_subscribe(&self, request: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
         let channel = request.channel.clone();
         let Some(endpoint) = self.rules.endpoint(Event::Subscribe, &channel)? else {
             let denied = ReplyError::PERMISSION_DENIED.into();
@@ -247,7 +247,7 @@ impl<R: Rules> Hooks for ProxyHooks<R> {
         Ok(decision)
     }
 
-    async fn publish(&self, request: PublishRequest) -> Result<PublishDecision, Refusal> {
+    async fn ask_publish(&self, request: PublishRequest) -> Result<PublishDecision, Refusal> {
         let Some(endpoint) = self.rules.endpoint(Event::Publish, &request.channel)? else {
             let denied = ReplyError::PERMISSION_DENIED.into();
             let endpoint = self.endpoint(Event::SubscribeStream, &request.channel, denied)?;
@@ -263,7 +263,7 @@ impl<R: Rules> Hooks for ProxyHooks<R> {
         taken(&endpoint, Event::Publish, answers::publish(result, &base))
     }
 
-    async fn map_publish(&self, request: MapPublishRequest) -> Result<MapPublishDecision, Refusal> {
+    async fn ask_map_publish(&self, request: MapPublishRequest) -> Result<MapPublishDecision, Refusal> {
         let MapPublishRequest { client, channel, key, data: given, .. } = request;
         let denied = ReplyError::PERMISSION_DENIED.into();
         let endpoint = self.endpoint(Event::MapPublish, &channel, denied)?;
@@ -274,7 +274,7 @@ impl<R: Rules> Hooks for ProxyHooks<R> {
         taken(&endpoint, Event::MapPublish, maps::publish(result))
     }
 
-    async fn map_remove(&self, request: MapRemoveRequest) -> Result<MapRemoveDecision, Refusal> {
+    async fn ask_map_remove(&self, request: MapRemoveRequest) -> Result<MapRemoveDecision, Refusal> {
         let MapRemoveRequest { client, channel, key, .. } = request;
         let denied = ReplyError::PERMISSION_DENIED.into();
         let endpoint = self.endpoint(Event::MapRemove, &channel, denied)?;
@@ -284,19 +284,15 @@ impl<R: Rules> Hooks for ProxyHooks<R> {
         taken(&endpoint, Event::MapRemove, maps::remove(result))
     }
 
-    async fn rpc(&self, request: RpcRequest) -> Result<RpcDecision, Refusal> {
+    async fn ask_rpc(&self, endpoint: Arc<Endpoint>, request: RpcRequest) -> Result<RpcDecision, Refusal> {
         let RpcRequest { client, method, data: given } = request;
-        if self.ping.as_ref() == Some(&method) {
-            return Ok(RpcDecision::default());
-        }
-        let endpoint = self.endpoint(Event::Rpc, &method, ReplyError::NOT_AVAILABLE.into())?;
         let (data, b64data) = data(&endpoint, given);
         let question = question!(RpcRequest of &client, &endpoint; method: method.to_string(), data, b64data);
         let result = ask(&endpoint, question, &client).await?;
         taken(&endpoint, Event::Rpc, answers::rpc(result))
     }
 
-    async fn refresh(&self, request: RefreshRequest) -> Result<RefreshDecision, Refusal> {
+    async fn ask_refresh(&self, request: RefreshRequest) -> Result<RefreshDecision, Refusal> {
         let RefreshRequest { client, unix_seconds, .. } = request;
         let endpoint = self.endpoint(Event::Refresh, "", ReplyError::NOT_AVAILABLE.into())?;
         let question = question!(RefreshRequest of &client, &endpoint; );
@@ -307,7 +303,7 @@ impl<R: Rules> Hooks for ProxyHooks<R> {
         Ok(taken(&endpoint, Event::Refresh, decision).unwrap_or_else(|_| extended(unix_seconds)))
     }
 
-    async fn sub_refresh(&self, request: SubRefreshRequest) -> Result<RefreshDecision, Refusal> {
+    async fn ask_sub_refresh(&self, request: SubRefreshRequest) -> Result<RefreshDecision, Refusal> {
         let SubRefreshRequest { client, channel, unix_seconds, .. } = request;
         let endpoint = self.endpoint(Event::SubRefresh, &channel, ReplyError::NOT_AVAILABLE.into())?;
         let question = question!(SubRefreshRequest of &client, &endpoint; channel: channel.to_string());
@@ -316,6 +312,66 @@ impl<R: Rules> Hooks for ProxyHooks<R> {
         };
         let decision = answers::sub_refresh(answer.result);
         Ok(taken(&endpoint, Event::SubRefresh, decision).unwrap_or_else(|_| extended(unix_seconds)))
+    }
+}
+
+/// Futures on the heap: whoever decorates these hooks has room for them in its own, whether they are asked or not.
+impl<R: Rules> Hooks for ProxyHooks<R> {
+    fn connect(
+        &self,
+        request: ConnectRequest,
+    ) -> impl Future<Output = Result<ConnectDecision, Refusal>> + Send {
+        Box::pin(self.ask_connect(request))
+    }
+
+    fn subscribe(
+        &self,
+        request: SubscribeRequest,
+    ) -> impl Future<Output = Result<SubscribeDecision, Refusal>> + Send {
+        Box::pin(self.ask_subscribe(request))
+    }
+
+    fn publish(
+        &self,
+        request: PublishRequest,
+    ) -> impl Future<Output = Result<PublishDecision, Refusal>> + Send {
+        Box::pin(self.ask_publish(request))
+    }
+
+    fn map_publish(
+        &self,
+        request: MapPublishRequest,
+    ) -> impl Future<Output = Result<MapPublishDecision, Refusal>> + Send {
+        Box::pin(self.ask_map_publish(request))
+    }
+
+    fn map_remove(
+        &self,
+        request: MapRemoveRequest,
+    ) -> impl Future<Output = Result<MapRemoveDecision, Refusal>> + Send {
+        Box::pin(self.ask_map_remove(request))
+    }
+
+    fn refresh(
+        &self,
+        request: RefreshRequest,
+    ) -> impl Future<Output = Result<RefreshDecision, Refusal>> + Send {
+        Box::pin(self.ask_refresh(request))
+    }
+
+    fn sub_refresh(
+        &self,
+        request: SubRefreshRequest,
+    ) -> impl Future<Output = Result<RefreshDecision, Refusal>> + Send {
+        Box::pin(self.ask_sub_refresh(request))
+    }
+
+    async fn rpc(&self, request: RpcRequest) -> Result<RpcDecision, Refusal> {
+        if self.ping.as_ref() == Some(&request.method) {
+            return Ok(RpcDecision::default());
+        }
+        let endpoint = self.endpoint(Event::Rpc, &request.method, ReplyError::NOT_AVAILABLE.into())?;
+        Box::pin(self.ask_rpc(endpoint, request)).await
     }
 
     async fn cache_empty(&self, channel: &Channel) -> Result<bool, Refusal> {
