@@ -10,7 +10,9 @@ use tourbillon_access::{
     ChannelConfig, Decision, NamespaceConfig, Namespaced, Namespaces, NamespacesConfig, Tokens, TokensConfig,
     Verdict,
 };
-use tourbillon_auth::{ConnectToken, Secret, Signer, SubscribeToken, Verifier, VerifierConfig};
+use tourbillon_auth::{
+    ConnectToken, Secret, Signer, SubscribeToken, TrackKeysConfig, Verifier, VerifierConfig,
+};
 use tourbillon_node::{
     ChannelOptions, Client, ConnectDecision, ConnectRequest, HistoryRequest, Hooks, MapPublishDecision,
     MapPublishRequest, MapRemoveDecision, MapRemoveRequest, MessageRequest, PresenceRequest, PublishDecision,
@@ -55,6 +57,7 @@ pub(crate) fn config(set: impl FnOnce(&mut ChannelConfig)) -> NamespacesConfig {
     NamespacesConfig {
         without_namespace: channel,
         namespaces: vec![namespace],
+        shared_poll: TrackKeysConfig { hmac_secret_key: "keys".into(), ..TrackKeysConfig::default() },
         ..NamespacesConfig::default()
     }
 }

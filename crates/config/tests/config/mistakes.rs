@@ -394,7 +394,9 @@ fn what_is_not_there_yet_is_refused() {
         ),
         (
             r#"{"channel":{"namespaces":[{"name":"aa","subscription_type":"shared_poll"}]}}"#,
-            expect![[r#"channel.namespaces[0].subscription_type: "shared_poll" is not implemented yet"#]],
+            expect![[r#"
+                channel.proxy.shared_poll_refresh.endpoint: must be set
+                channel.namespaces[0].subscription_type: needs `shared_poll.hmac_secret_key`"#]],
         ),
         (
             r#"{"map_broker":{"type":"redis"}}"#,
