@@ -48,7 +48,6 @@ thread_local! {
 }
 
 /// What came, and what is to be done about it.
-#[expect(clippy::large_enum_variant, reason = "it is handed on once and not kept")]
 enum Step {
     /// A call of the API, as far as it was understood.
     Call { call: Result<Call, Plain>, last: bool, rest: Bytes, asked: Option<Asked> },
@@ -101,7 +100,6 @@ impl Patience<'_, '_> {
 }
 
 /// How a connection goes on.
-#[expect(clippy::large_enum_variant, reason = "it is handed on once and not kept")]
 enum Next {
     /// With this.
     Step(Step),
