@@ -1,0 +1,94 @@
+/** Polled channels: the SDK tracks keys that a backend signed, and the server asks the backend for them all. */
+import { createHash, createHmac } from "node:crypto";
+import { test } from "node:test";
+import assert from "node:assert/strict";
+import { startServer } from "./lib/server.mjs";
+import { Backend } from "./lib/backend.mjs";
+import { connect, inEveryEncoding } from "./lib/sdk.mjs";
+import { Recorder, until } from "./lib/wait.mjs";
+import { secondsFromNow } from "./lib/token.mjs";
+
+const SECRET = "a secret for keys";
+const CHANNEL = "prices:eu";
+
+/** What an application signs so that a user may track keys. */
+function sign(user, keys, { issued = secondsFromNow(0), expires = 0 } = {}) {
+  const digest = createHash("sha256").update(keys.join("\0")).digest("hex");
+  const mac = createHmac("sha256", SECRET).update([issued, expires, user, CHANNEL, digest].join("\0")).digest("hex");
+  return `${issued}:${expires}:${mac}`;
+}
+
+/** A server that polls `values` of a backend five times a second. */
+async function polling(t, values, rules = {}) {
+  const backend = await new Backend("http", {
+    shared_poll_refresh: ({ items }) => ({ result: { items: items.filter(({ key }) => values[key]).map(({ key }) => ({ key, ...values[key] })) } }),
+  }).start();
+  t.after(() => backend.close());
+  const shared_poll = { refresh_interval: "200ms", ...rules };
+  const server = await startServer(t, {
+    client: { allow_anonymous_connect_without_token: true },
+    shared_poll: { hmac_secret_key: SECRET },
+    channel: {
+      proxy: { shared_poll_refresh: backend.proxy("shared_poll_refresh") },
+      namespaces: [{ name: "prices", subscription_type: "shared_poll", allow_subscribe_for_client: true, allow_subscribe_for_anonymous: true, allowed_delta_types: ["fossil"], shared_poll }],
+    },
+  });
+  return { backend, server };
+}
+
+/** Subscribes to the channel and records what comes of its keys. */
+async function follow(client, options = {}) {
+  const subscription = client.newSharedPollSubscription(CHANNEL, options);
+  const events = new Recorder();
+  subscription.on("update", (update) => events.push("update", update));
+  subscription.on("error", (error) => events.push("error", error));
+  subscription.subscribe();
+  await subscription.ready(5000);
+  return { subscription, events };
+}
+
+inEveryEncoding((wire) => {
+  const held = wire.fromPayload;
+
+  test(`the SDK is sent what keys hold and what changes of it`, async (t) => {
+    const values = { gold: { data: { price: 1 } }, lead: { data: { price: 2 } } };
+    const { backend, server } = await polling(t, values);
+    const client = await connect(t, wire, server);
+    const { subscription, events } = await follow(client, { getSignature: async ({ keys }) => ({ keys, signature: sign("", keys) }) });
+    subscription.track(["gold", "lead"]);
+    const first = [await events.next("update"), await events.next("update")];
+    assert.deepEqual(Object.fromEntries(first.map(({ key, data }) => [key, held(data)])), { gold: { price: 1 }, lead: { price: 2 } });
+    values.gold = { data: { price: 3 } };
+    const changed = await events.next("update");
+    assert.deepEqual([changed.key, held(changed.data)], ["gold", { price: 3 }]);
+    values.lead = { removed: true };
+    const removed = await events.next("update");
+    assert.deepEqual([removed.key, removed.removed], ["lead", true]);
+    await until("lead is not asked about any more", 5000, async () => (await backend.asked.next("shared_poll_refresh")).items.length === 1);
+  });
+
+  test(`the SDK applies deltas of keys and takes the end of one`, async (t) => {
+    const long = (price) => ({ text: "always the same ".repeat(20), price });
+    const values = { gold: { data: long(1), version: 1 } };
+    const { server } = await polling(t, values, { mode: "versioned", keep_latest_data: true });
+    const client = await connect(t, wire, server);
+    const { subscription, events } = await follow(client, { delta: "fossil" });
+    subscription.track([{ key: "gold", version: 0 }], sign("", ["gold"]));
+    assert.deepEqual(held((await events.next("update")).data), long(1));
+    values.gold = { data: long(2), version: 2 };
+    assert.deepEqual(held((await events.next("update")).data), long(2));
+    assert.equal(subscription.deltaStats?.().numDelta ?? 1, 1);
+    values.gold = { removed: true };
+    assert.equal((await events.next("update")).removed, true);
+  });
+
+  test(`keys that nobody signed for the user are refused`, async (t) => {
+    const { server } = await polling(t, {});
+    const client = await connect(t, wire, server);
+    const { subscription, events } = await follow(client);
+    subscription.track([{ key: "gold", version: 0 }], sign("somebody", ["gold"]));
+    assert.equal((await events.next("error")).error.code, 103);
+    subscription.track([{ key: "lead", version: 0 }], sign("", ["lead"], { expires: secondsFromNow(-60) }));
+    assert.equal((await events.next("error")).error.code, 109);
+  });
+});
