@@ -20,7 +20,7 @@ use crate::conn::{Conn, Done, Told, Wish};
 use crate::encode;
 use crate::hooks::{Client, ClientCommand};
 use crate::members::Memberships;
-use crate::sources::{Sourced, Sources};
+use crate::sources::Sourced;
 use tourbillon_metrics::{Frame, Tally};
 
 /// How many commands one connection may bring forward before others get their turn.
@@ -41,7 +41,6 @@ pub(crate) struct Driver<R> {
     /// Once the connection is accepted. It has an entry with its user for as long as it is here.
     client: Option<Arc<Client>>,
     memberships: Memberships,
-    sources: Sources,
     suppressed: PushKinds,
     native_ping: bool,
     unflushed: Unflushed,
@@ -86,7 +85,6 @@ impl<R: TransportReader> Driver<R> {
             boot: Some(Box::new(boot)),
             client: None,
             memberships: Memberships::default(),
-            sources: Sources::default(),
             suppressed: info.suppressed,
             native_ping: init.native_ping,
             unflushed: Unflushed::Nothing,
@@ -109,7 +107,7 @@ impl<R: TransportReader> Driver<R> {
                 self.complete(now, completed)?;
                 self.measure(asked, began, now);
             }
-            while let Some(sourced) = self.sources.poll_next(cx, &mut budget) {
+            while let Some(sourced) = self.memberships.next_sourced(cx, &mut budget) {
                 progress = true;
                 self.deliver(now, sourced)?;
             }
@@ -329,7 +327,7 @@ impl<R: TransportReader> Driver<R> {
     /// The session has a channel from now on, until it says otherwise.
     fn take_over(&mut self, mut attachment: Attachment) {
         if let Some(begun) = attachment.begun.take() {
-            self.sources.add(&attachment.channel, begun);
+            self.memberships.add_source(&attachment.channel, begun);
         }
         if let Some(name) = self.conn.shared.hub.name(&attachment.channel) {
             self.session.share_name(&name);
@@ -491,7 +489,6 @@ impl<R: TransportReader> Driver<R> {
 
     fn detach(&mut self, now: Now, channel: Channel, why: Unsubscribe) {
         self.conn.shared.detach(&channel, &self.conn);
-        self.sources.remove(&channel);
         self.memberships.end(&channel);
         let Some(client) = self.client.clone() else { return };
         let caller = Caller { shared: &self.conn.shared, conn: &self.conn, client: None, now };
@@ -549,7 +546,6 @@ impl<R> Driver<R> {
     /// Takes the connection out of everything that others see.
     fn leave(&mut self) {
         self.calls.clear();
-        self.sources.clear();
         for channel in self.session.channels() {
             self.conn.shared.detach(channel, &self.conn);
         }

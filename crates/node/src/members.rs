@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::Context;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
@@ -16,6 +17,7 @@ use crate::calls::Attachment;
 use crate::conn::Conn;
 use crate::queries;
 use crate::shared::Shared;
+use crate::sources::{Begun, Sourced, Sources};
 use tourbillon_metrics::{self as metrics, Action};
 
 const LANES: u64 = 8;
@@ -310,8 +312,8 @@ impl Drop for Membership {
     }
 }
 
-/// The memberships of one connection, and its channels that are still being loaded. Most connections have none, and
-/// nothing is allocated for them.
+/// The memberships of one connection, its channels that are still being loaded, and what the application has for single
+/// subscriptions. Most connections have none of these, and nothing is allocated for them.
 #[derive(Default)]
 pub(crate) struct Memberships(Option<Box<Kept>>);
 
@@ -321,6 +323,7 @@ struct Kept {
     /// When they are renewed.
     due: Instant,
     loading: Vec<Attachment>,
+    sources: Sources,
 }
 
 impl Memberships {
@@ -351,15 +354,28 @@ impl Memberships {
         loaded
     }
 
+    /// Has publications for one channel come from a source.
+    pub(crate) fn add_source(&mut self, channel: &Channel, begun: Begun) {
+        self.0.get_or_insert_default().sources.add(channel, begun);
+    }
+
+    /// What one of the sources has, while there is budget.
+    pub(crate) fn next_sourced(&mut self, cx: &mut Context<'_>, budget: &mut u32) -> Option<Sourced> {
+        self.0.as_mut()?.sources.poll_next(cx, budget)
+    }
+
     fn shrink(&mut self) {
-        if self.0.as_ref().is_some_and(|kept| kept.all.is_empty() && kept.loading.is_empty()) {
+        let is_empty =
+            |kept: &Kept| kept.all.is_empty() && kept.loading.is_empty() && kept.sources.is_empty();
+        if self.0.as_deref().is_some_and(is_empty) {
             self.0 = None;
         }
     }
 
-    /// Ends the membership in a channel.
+    /// Ends the membership in a channel, and what the application has for the subscription.
     pub(crate) fn end(&mut self, channel: &str) {
         let Some(kept) = &mut self.0 else { return };
+        kept.sources.remove(channel);
         kept.all.retain(|membership| *membership.channel != *channel);
         self.shrink();
     }

@@ -20,10 +20,9 @@ impl fmt::Debug for Begun {
     }
 }
 
-/// The sources of a connection. Most have none: they take one word.
+/// The sources of a connection. Most have none.
 #[derive(Default)]
-#[expect(clippy::box_collection, reason = "one word in every connection")]
-pub(crate) struct Sources(Option<Box<Vec<(Channel, Begun)>>>);
+pub(crate) struct Sources(Vec<(Channel, Begun)>);
 
 /// What came of a source.
 pub(crate) enum Sourced {
@@ -39,24 +38,23 @@ pub(crate) enum Sourced {
 impl Sources {
     pub(crate) fn add(&mut self, channel: &Channel, begun: Begun) {
         self.remove(channel);
-        self.0.get_or_insert_default().push((channel.clone(), begun));
+        self.0.push((channel.clone(), begun));
     }
 
-    pub(crate) fn remove(&mut self, channel: &Channel) {
-        let Some(sources) = &mut self.0 else { return };
-        sources.retain(|(other, _)| other != channel);
-        if sources.is_empty() {
-            self.0 = None;
-        }
+    pub(crate) fn remove(&mut self, channel: &str) {
+        self.0.retain(|(other, _)| **other != *channel);
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.0 = None;
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// What one of them has, while there is budget. Who had something goes to the end, so that all get their turns.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>, budget: &mut u32) -> Option<Sourced> {
-        let sources = self.0.as_mut()?;
+        let sources = &mut self.0;
+        if sources.is_empty() {
+            return None;
+        }
         if *budget == 0 {
             cx.waker().wake_by_ref();
             return None;

@@ -12,6 +12,7 @@ fn settings(json: &str) -> Result<Settings, String> {
 }
 
 #[test]
+#[expect(clippy::field_reassign_with_default, reason = "it may get another field")]
 fn opt_24_polled_channels_are_as_their_options_say() {
     let settings = settings(
         r#"{"shared_poll":{"hmac_secret_key":"s","concurrency_limit":3},
