@@ -438,9 +438,13 @@ fn mistakes_in_secrets_are_told_without_them() {
         jwks(&format!("https://user:{}@:99999/keys", planted("jwks"))),
         serde_json::json!({"client": {"token": {"rsa_public_key": pem}}}),
         serde_json::json!({"client": {"token": {"ecdsa_public_key": pem}}}),
-        serde_json::json!({"admin": {"enabled": true, "password": planted("admin"), "secret": planted("admin")}}),
+        serde_json::json!({"admin": {
+            "enabled": true, "password": planted("admin"), "secret": planted("admin"), "handler_prefix": "none",
+        }}),
         serde_json::json!({"http_server": {"tls": {"enabled": true, "key_pem": planted("tls")}}}),
-        serde_json::json!({"engine": {"type": "redis", "redis": {"password": planted("redis")}}}),
+        serde_json::json!({"engine": {"type": "redis", "redis": {
+            "password": planted("redis"), "address": format!("redis://user:{}@:99999", planted("address")),
+        }}}),
         serde_json::json!({"token_hmac_secret_key": planted("old-name")}),
     ]);
     for config in configs {

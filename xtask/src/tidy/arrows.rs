@@ -86,6 +86,7 @@ const LIBRARIES: &[&str] = &[
     "metrics",
     "control",
     "hooks",
+    "fanout",
     "node",
     "access",
     "proxy",
