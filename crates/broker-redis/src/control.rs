@@ -5,18 +5,18 @@
 //! message for all has its sender at the end: as a field of Protobuf with a number that nobody uses, so that nodes that do
 //! not know of it pass over it.
 //!
-//! All messages of a node go through the first shard, which keeps their order; nodes listen at every shard.
+//! All messages of a node go through the first shard, of a cluster through one node, which keeps their order; nodes listen
+//! at every shard.
 
 use bytes::Bytes;
 use fred::clients::Client;
 use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
-use fred::types::Value;
 use futures_util::future::join_all;
 use tokio::sync::broadcast::error::RecvError;
 use tourbillon_broker::{BrokerError, ControlSink, Receiver, Stop};
 use tourbillon_types::NodeId;
 
-use crate::client::{Purpose, bytes, command, introduce, unconnected};
+use crate::client::{Purpose, bytes, introduce, publish_at, unconnected};
 use crate::pubsub::barrier;
 use crate::shard::{Shard, Shards};
 
@@ -50,8 +50,7 @@ pub(crate) async fn send(
         Receiver::Node(to) => (shard.keys.node(&to), Bytes::copy_from_slice(message)),
         Receiver::Others => (shard.keys.control(), signed(message, node).into()),
     };
-    command(&shard.commands, "PUBLISH", name, vec![Value::Bytes(message)]).await?;
-    Ok(())
+    publish_at(&shard.commands, &shard.keys.control(), name, message).await
 }
 
 /// Listens at every shard until `stop` resolves.

@@ -2,7 +2,7 @@
 //!
 //! [`ProxyHooks`] are [`Hooks`](tourbillon_hooks::Hooks) that leave the decision about connections, subscriptions,
 //! publications and calls to an application somewhere else. [`Rules`] says which [`Endpoint`] is asked about what, and how
-//! channels behave that a backend grants; where it names none, the question is refused as [`Hooks`] does by default. An
+//! channels behave that a backend grants; where it names none, the question is refused as those hooks do by default. An
 //! [`Endpoint`] is made of an [`EndpointConfig`], checked once; it keeps its connections and counts its calls
 //! ([`Endpoint::stats`]).
 //!
