@@ -1,9 +1,11 @@
 //! The hooks that ask.
 
+use std::future::ready;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use bytes::Bytes;
+use futures_util::future::Either;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tourbillon_broker::Published;
 use tourbillon_hooks::{
@@ -366,12 +368,16 @@ impl<R: Rules> Hooks for ProxyHooks<R> {
         Box::pin(self.ask_sub_refresh(request))
     }
 
-    async fn rpc(&self, request: RpcRequest) -> Result<RpcDecision, Refusal> {
+    /// What needs no backend is answered at once.
+    fn rpc(&self, request: RpcRequest) -> impl Future<Output = Result<RpcDecision, Refusal>> + Send {
         if self.ping.as_ref() == Some(&request.method) {
-            return Ok(RpcDecision::default());
+            return Either::Left(ready(Ok(RpcDecision::default())));
         }
-        let endpoint = self.endpoint(Event::Rpc, &request.method, ReplyError::NOT_AVAILABLE.into())?;
-        Box::pin(self.ask_rpc(endpoint, request)).await
+        match self.rules.endpoint(Event::Rpc, &request.method) {
+            Ok(Some(endpoint)) => Either::Right(Box::pin(self.ask_rpc(endpoint, request))),
+            Ok(None) => Either::Left(ready(Err(ReplyError::NOT_AVAILABLE.into()))),
+            Err(refusal) => Either::Left(ready(Err(refusal))),
+        }
     }
 
     async fn cache_empty(&self, channel: &Channel) -> Result<bool, Refusal> {
