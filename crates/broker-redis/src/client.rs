@@ -1,5 +1,6 @@
 //! Connections to one shard.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use fred::types::config::{
     ClusterDiscoveryPolicy, Config, ConnectionConfig, HostMapping, PerformanceConfig, ReconnectPolicy,
     Server, ServerConfig, TlsConfig, TlsConnector, TlsHostMapping, UnresponsiveConfig,
 };
-use fred::types::{ClientState, ClusterHash, CustomCommand, RespVersion, Value};
+use fred::types::{ClientState, ClusterHash, ConnectHandle, CustomCommand, RespVersion, Value};
+use parking_lot::Mutex;
 use tourbillon_broker::BrokerError;
 
 use crate::config::{Connection, HostPort, RedisTls, Servers, ShardConfig};
@@ -80,10 +82,11 @@ pub(crate) async fn connect(shard: &ShardConfig, purpose: Purpose) -> Result<Cli
     let connecting = client.init();
     // Names are looked up and sentinels asked besides, each of which has a limit of its own, too.
     let limit = shard.connection.connect_timeout.saturating_mul(3) + shard.connection.io_timeout;
-    match tokio::time::timeout(limit, connecting).await {
+    let running = match tokio::time::timeout(limit, connecting).await {
         Ok(connected) => connected.map_err(wrong)?,
         Err(_) => return Err(ConnectError::new(shard, "no connection in time")),
     };
+    RUNNING.lock().insert(client.id().to_owned(), running);
     introduce(&client, &shard.connection).await.map_err(wrong)?;
     Ok(client)
 }
@@ -273,11 +276,20 @@ pub(crate) fn failed(client: &Client, error: Error) -> BrokerError {
     failure(error)
 }
 
+/// What runs the connections of clients, by the clients' identifiers.
+static RUNNING: Mutex<BTreeMap<String, ConnectHandle>> = Mutex::new(BTreeMap::new());
+
 /// Some errors of connections, such as one about how names are resolved, end a client for good. It was fine once, so it may
-/// be again.
+/// be again. A client that is without a connection and looks for one is left alone: two that run it are worse than none.
 pub(crate) fn revive(client: &Client, error: &Error) {
-    if client.state() == ClientState::Disconnected && !error.is_canceled() {
-        let _task = client.connect();
+    if client.state() != ClientState::Disconnected || error.is_canceled() {
+        return;
+    }
+    let mut running = RUNNING.lock();
+    if let Some(run) = running.get_mut(client.id())
+        && run.is_finished()
+    {
+        *run = client.connect();
     }
 }
 
@@ -293,8 +305,9 @@ fn failure(error: Error) -> BrokerError {
         "OOM",
         "NOREPLICAS",
         "MISCONF",
-        // What fred says, as of no kind, where a connection breaks in the moment in which it is chosen.
+        // What fred says, as of no kind, while there is no connection.
         "Failed to route command",
+        "Failed to send command to router",
     ];
     let passing = PASSING.iter().any(|prefix| error.details().starts_with(prefix));
     let kind = match error.kind() {
