@@ -1,7 +1,8 @@
 //! Connections to one shard.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -76,7 +77,7 @@ pub(crate) enum Purpose {
 /// # Errors
 ///
 /// When there is no server now, or none that takes us.
-pub(crate) async fn connect(shard: &ShardConfig, purpose: Purpose) -> Result<Client, ConnectError> {
+pub(crate) async fn connect(shard: &ShardConfig, purpose: Purpose) -> Result<Link, ConnectError> {
     let wrong = |problem: Error| ConnectError::new(shard, problem);
     let client = unconnected(shard, purpose);
     let connecting = client.init();
@@ -86,9 +87,58 @@ pub(crate) async fn connect(shard: &ShardConfig, purpose: Purpose) -> Result<Cli
         Ok(connected) => connected.map_err(wrong)?,
         Err(_) => return Err(ConnectError::new(shard, "no connection in time")),
     };
-    RUNNING.lock().insert(client.id().to_owned(), running);
-    introduce(&client, &shard.connection).await.map_err(wrong)?;
-    Ok(client)
+    let link = Link::of(client, running);
+    introduce(&link, &shard.connection).await.map_err(wrong)?;
+    Ok(link)
+}
+
+/// A client with what runs its connections, which ends with the last of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    client: Client,
+    running: Arc<Running>,
+}
+
+#[derive(Debug)]
+struct Running(Mutex<ConnectHandle>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.get_mut().abort();
+    }
+}
+
+impl Link {
+    /// Lets a client look for its server, however long that takes.
+    pub(crate) fn begin(client: Client) -> Self {
+        let running = client.connect();
+        Self::of(client, running)
+    }
+
+    fn of(client: Client, running: ConnectHandle) -> Self {
+        Self { client, running: Arc::new(Running(Mutex::new(running))) }
+    }
+
+    /// Some errors of connections, such as one about how names are resolved, end a client for good. It was fine once, so
+    /// it may be again. A client that is without a connection and looks for one is left alone: two that run it are worse
+    /// than none.
+    pub(crate) fn revive(&self, error: &Error) {
+        if self.client.state() != ClientState::Disconnected || error.is_canceled() {
+            return;
+        }
+        let mut running = self.running.0.lock();
+        if running.is_finished() {
+            *running = self.client.connect();
+        }
+    }
+}
+
+impl Deref for Link {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
 }
 
 /// A client that is not connected.
@@ -155,7 +205,7 @@ fn server(host: &HostPort, tls: Option<&RedisTls>) -> Server {
 
 fn encrypted(tls: &RedisTls) -> TlsConfig {
     let hostnames = match &tls.server_name {
-        Some(name) => TlsHostMapping::Custom(std::sync::Arc::new(OneName(name.clone()))),
+        Some(name) => TlsHostMapping::Custom(Arc::new(OneName(name.clone()))),
         None => TlsHostMapping::DefaultHost,
     };
     TlsConfig { connector: TlsConnector::from(tls.config.as_ref().clone()), hostnames }
@@ -200,7 +250,7 @@ const MOVES: usize = 5;
 
 /// Runs a command whose first argument is the key that says on which node.
 pub(crate) async fn command(
-    client: &Client,
+    client: &Link,
     name: &'static str,
     key: String,
     mut args: Vec<Value>,
@@ -212,7 +262,7 @@ pub(crate) async fn command(
 
 /// Publishes at the node that has `at`, whatever the name is: in a cluster, what comes by different nodes has no order.
 pub(crate) async fn publish_at(
-    client: &Client,
+    client: &Link,
     at: &str,
     name: String,
     message: Bytes,
@@ -223,7 +273,7 @@ pub(crate) async fn publish_at(
 
 /// Runs a script. All keys are on one node.
 pub(crate) async fn run(
-    client: &Client,
+    client: &Link,
     script: &'static Script,
     keys: Vec<String>,
     args: Vec<Value>,
@@ -271,26 +321,9 @@ async fn send(
 }
 
 /// What an error is to the node. A client that has given up begins again.
-pub(crate) fn failed(client: &Client, error: Error) -> BrokerError {
-    revive(client, &error);
+pub(crate) fn failed(link: &Link, error: Error) -> BrokerError {
+    link.revive(&error);
     failure(error)
-}
-
-/// What runs the connections of clients, by the clients' identifiers.
-static RUNNING: Mutex<BTreeMap<String, ConnectHandle>> = Mutex::new(BTreeMap::new());
-
-/// Some errors of connections, such as one about how names are resolved, end a client for good. It was fine once, so it may
-/// be again. A client that is without a connection and looks for one is left alone: two that run it are worse than none.
-pub(crate) fn revive(client: &Client, error: &Error) {
-    if client.state() != ClientState::Disconnected || error.is_canceled() {
-        return;
-    }
-    let mut running = RUNNING.lock();
-    if let Some(run) = running.get_mut(client.id())
-        && run.is_finished()
-    {
-        *run = client.connect();
-    }
 }
 
 /// What the server's or the connection's error is to the node.

@@ -9,14 +9,16 @@
 //! at every shard.
 
 use bytes::Bytes;
-use fred::clients::Client;
 use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
+use fred::types::Message;
+use fred::types::config::Server;
 use futures_util::future::join_all;
+use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tourbillon_broker::{BrokerError, ControlSink, Receiver, Stop};
 use tourbillon_types::NodeId;
 
-use crate::client::{Purpose, bytes, introduce, publish_at, unconnected};
+use crate::client::{Link, Purpose, bytes, introduce, publish_at, unconnected};
 use crate::pubsub::barrier;
 use crate::shard::{Shard, Shards};
 
@@ -55,59 +57,75 @@ pub(crate) async fn send(
 
 /// Listens at every shard until `stop` resolves.
 pub(crate) async fn run(shards: &Shards, node: NodeId, sink: &ControlSink, stop: Stop) {
-    let clients: Vec<(&Shard, Client)> =
-        shards.0.iter().map(|shard| (shard, unconnected(&shard.config, Purpose::Control))).collect();
-    let listening = join_all(clients.iter().map(|(shard, client)| listen(shard, client, &node, sink)));
+    let ears: Vec<Ear<'_>> = shards.0.iter().map(Ear::open).collect();
+    let links: Vec<Link> = ears.iter().map(|ear| ear.link.clone()).collect();
+    let listening = join_all(ears.into_iter().map(|ear| ear.listen(&node, sink)));
     tokio::select! {
         () = stop => (),
         _ = listening => (),
     }
-    for (_, client) in &clients {
-        let _ = client.quit().await;
+    for link in &links {
+        let _ = link.quit().await;
     }
 }
 
-async fn listen(shard: &Shard, client: &Client, node: &NodeId, sink: &ControlSink) {
-    let (mut messages, mut reconnects) = (client.message_rx(), client.reconnect_rx());
-    let names = [shard.keys.control(), shard.keys.node(node)];
-    // It was there when the engine connected; if it is not now, it will be again.
-    let _connection = client.connect();
-    let subscribe = async {
-        loop {
-            match reconnects.recv().await {
-                Ok(_) | Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return,
+/// What hears one shard.
+struct Ear<'a> {
+    shard: &'a Shard,
+    link: Link,
+    /// Made before the connection is, so that nothing is missed.
+    messages: broadcast::Receiver<Message>,
+    reconnects: broadcast::Receiver<Server>,
+}
+
+impl<'a> Ear<'a> {
+    /// The server was there when the engine connected; if it is not now, it will be again.
+    fn open(shard: &'a Shard) -> Self {
+        let client = unconnected(&shard.config, Purpose::Control);
+        let (messages, reconnects) = (client.message_rx(), client.reconnect_rx());
+        Self { shard, link: Link::begin(client), messages, reconnects }
+    }
+
+    async fn listen(self, node: &NodeId, sink: &ControlSink) {
+        let Self { shard, link, mut messages, mut reconnects } = self;
+        let names = [shard.keys.control(), shard.keys.node(node)];
+        let subscribe = async {
+            loop {
+                match reconnects.recv().await {
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return,
+                }
+                let _ = introduce(&link, &shard.config.connection).await;
+                let subscribed = async {
+                    link.subscribe(names.to_vec()).await?;
+                    barrier(&link).await
+                };
+                if let Err(error) = subscribed.await {
+                    tracing::warn!(%error, "listening to other nodes at Redis failed");
+                    let _ = link.force_reconnection().await;
+                }
             }
-            let _ = introduce(client, &shard.config.connection).await;
-            let subscribed = async {
-                client.subscribe(names.to_vec()).await?;
-                barrier(client).await
-            };
-            if let Err(error) = subscribed.await {
-                tracing::warn!(%error, "listening to other nodes at Redis failed");
-                let _ = client.force_reconnection().await;
-            }
-        }
-    };
-    let receive = async {
-        loop {
-            match messages.recv().await {
-                Ok(message) => {
-                    let own = names.get(1).is_some_and(|name| *name == *message.channel);
-                    let Some(bytes) = bytes(message.value) else { continue };
-                    let message = if own { Some(bytes) } else { foreign(&bytes, node) };
-                    if let Some(message) = message {
-                        sink.message(message);
+        };
+        let receive = async {
+            loop {
+                match messages.recv().await {
+                    Ok(message) => {
+                        let own = names.get(1).is_some_and(|name| *name == *message.channel);
+                        let Some(bytes) = bytes(message.value) else { continue };
+                        let message = if own { Some(bytes) } else { foreign(&bytes, node) };
+                        if let Some(message) = message {
+                            sink.message(message);
+                        }
                     }
+                    Err(RecvError::Lagged(lost)) => {
+                        tracing::warn!(lost, "messages of other nodes came faster than they could be taken");
+                    }
+                    Err(RecvError::Closed) => return,
                 }
-                Err(RecvError::Lagged(lost)) => {
-                    tracing::warn!(lost, "messages of other nodes came faster than they could be taken");
-                }
-                Err(RecvError::Closed) => return,
             }
-        }
-    };
-    tokio::join!(subscribe, receive);
+        };
+        tokio::join!(subscribe, receive);
+    }
 }
 
 #[cfg(test)]

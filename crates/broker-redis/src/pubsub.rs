@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tourbillon_broker::{BrokerError, EventSink};
 use tourbillon_types::Channel;
 
-use crate::client::{self, ConnectError, Purpose, bytes, failed, revive};
+use crate::client::{self, ConnectError, Link, Purpose, bytes, failed};
 use crate::payload::{self, Damaged, Message};
 use crate::shard::Shard;
 use crate::sharding;
@@ -43,7 +43,7 @@ const QUEUE: usize = 8192;
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
     shard: Shard,
-    client: Client,
+    client: Link,
     /// Including those whose command is under way.
     wanted: Mutex<HashSet<Channel>>,
     /// Made when the connection is, so that nothing is missed until somebody listens. Taken once.
@@ -144,7 +144,7 @@ impl Subscriptions {
                     if let Err(error) = barrier(&self.client).await {
                         tracing::warn!(%error, "a connection to Redis for messages does not answer");
                         let _ = self.client.force_reconnection().await;
-                        revive(&self.client, &error);
+                        self.client.revive(&error);
                     }
                 }
             }
@@ -164,7 +164,7 @@ impl Subscriptions {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "subscribing again at Redis failed");
-                    revive(&self.client, &error);
+                    self.client.revive(&error);
                     tokio::time::sleep(PAUSE).await;
                 }
             }

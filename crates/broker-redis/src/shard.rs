@@ -1,11 +1,10 @@
 //! The servers, and which of them a channel is on.
 
-use fred::clients::Client;
 use fred::interfaces::{ClientLike, EventInterface};
 use tokio::sync::broadcast::error::RecvError;
 use tourbillon_broker::BrokerError;
 
-use crate::client::{self, ConnectError, Purpose};
+use crate::client::{self, ConnectError, Link, Purpose};
 use crate::config::{Servers, ShardConfig};
 use crate::keys::Keys;
 use crate::sharding;
@@ -18,7 +17,7 @@ pub(crate) struct Shard {
     /// Its names.
     pub(crate) keys: Keys,
     /// Commands and their answers.
-    pub(crate) commands: Client,
+    pub(crate) commands: Link,
 }
 
 /// All of them.
@@ -70,7 +69,7 @@ impl Shard {
         }
     }
 
-    async fn connect(mut config: ShardConfig, prefix: &str) -> Result<Self, ConnectError> {
+    pub(crate) async fn connect(mut config: ShardConfig, prefix: &str) -> Result<Self, ConnectError> {
         let mut commands = client::connect(&config, Purpose::Commands).await?;
         if let Servers::Standalone(host) = &config.servers
             && client::is_of_cluster(&commands).await
