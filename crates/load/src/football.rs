@@ -221,6 +221,11 @@ pub struct Watch {
     pub subscribers: usize,
     /// States a second.
     pub rate: u32,
+    /// How often the match is played and measured.
+    pub matches: usize,
+    /// Whether a match is played before, which is not measured. TCP acknowledges the first segments of a connection one by
+    /// one, about as many as a match has states; what that costs the receiver is paid by the sender on a loopback interface.
+    pub warm: bool,
     /// How the states are written.
     pub form: Form,
     /// What the channel's name begins with: it must keep a history and allow deltas. Six characters, for bytes that are
@@ -241,27 +246,32 @@ pub fn watch(
     watch: &Watch,
     progress: &mut dyn Progress,
 ) -> Result<Figures, LoadError> {
-    let Watch { subscribers, rate, form, prefix } = *watch;
+    let Watch { subscribers, rate, matches, warm, form, prefix } = *watch;
     let channel = format!("{prefix}{:04}", fresh_number() % 10_000);
     let named = channel.clone();
     let mut load = Load::new(target, process, progress, Box::new(move |_| vec![named.clone()]))?;
     load.crowd.asks = Asks::Deltas;
     load.ramp(subscribers)?;
-    let before = load.crowd.others;
-    let mut figures = load.measured(|load| {
-        for (number, state) in states(form).into_iter().enumerate() {
+    let play = |load: &mut Load<'_>| {
+        for state in states(form) {
             let data = match form {
                 Form::Json => format!("\"data\":{}", String::from_utf8_lossy(&state)),
                 Form::Protobuf => format!("\"b64data\":\"{}\"", STANDARD.encode(&state)),
             };
             let body = format!("{{\"channel\":\"{channel}\",\"delta\":true,{data}}}");
+            let wanted = load.crowd.others + subscribers as u64;
             http::post(&api.endpoint, &api.key, "publish", &body)?;
             load.hold(Duration::from_secs(1) / rate.max(1))?;
-            load.until(|crowd| crowd.others - before, (subscribers * (number + 1)) as u64)?;
+            load.until(|crowd| crowd.others, wanted)?;
         }
         Ok(())
-    })?;
-    figures.publications = STATES as u64;
+    };
+    if warm {
+        play(&mut load)?;
+    }
+    let before = load.crowd.others;
+    let mut figures = load.measured(|load| (0..matches).try_for_each(|_| play(load)))?;
+    figures.publications = (STATES * matches) as u64;
     figures.deliveries = load.crowd.others - before;
     Ok(figures)
 }

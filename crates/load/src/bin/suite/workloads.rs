@@ -317,8 +317,8 @@ fn streams() -> Vec<Workload> {
 }
 
 fn deltas_and_filters() -> Vec<Workload> {
-    let game = |form| Watch { subscribers: 1_000, rate: 30, form, prefix: MATCH };
-    let one = |form| Watch { subscribers: 1, rate: 100, ..game(form) };
+    let game = |form| Watch { subscribers: 1_000, rate: 30, matches: 9, warm: true, form, prefix: MATCH };
+    let one = |form| Watch { subscribers: 1, rate: 100, matches: 1, warm: false, ..game(form) };
     let own = Filter { subscribers: 10_000, publications: 500, prefix: TAGGED };
     let (json, protobuf) = (game(Form::Json), game(Form::Protobuf));
     let bytes = "bytes/match";
