@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tourbillon::node::{BoxFuture, Node};
-use tourbillon::types::{SystemClock, Text, UserId};
+use tourbillon::types::{Channel, SystemClock, Text, UserId};
 use tourbillon_access::{Change, REVOCATIONS, Revocation, RevocationError, Revocations, notices};
 use tourbillon_api::{ApiError, Revoke};
 
@@ -77,12 +77,13 @@ impl Revoke for Revoker {
     fn invalidate_user_tokens(
         &self,
         user: UserId,
+        channel: Option<Channel>,
         issued_before: Option<i64>,
         expire_at: Option<i64>,
     ) -> BoxFuture<'_, Result<(), ApiError>> {
         Box::pin(async move {
             let issued_before = issued_before.unwrap_or_else(now);
-            let revocation = Revocation::TokensOf { user: user.clone(), issued_before };
+            let revocation = Revocation::TokensOf { user: user.clone(), channel, issued_before };
             self.keep(revocation, expire_at, Some(&user)).await
         })
     }

@@ -1,4 +1,4 @@
-/** Two servers on one Redis: ENG-01, ENG-02, ENG-03, ENG-06, CTL-03, CTL-05, EMU-09, NET-11, RED-17. */
+/** Two servers on one Redis: ENG-01, ENG-02, ENG-03, ENG-06, CTL-03, CTL-05, EMU-09, NET-11, PRO-36, RED-17. */
 import { describe, test } from "node:test";
 import assert from "node:assert/strict";
 import { Server, useServer } from "./lib/server.mjs";
@@ -10,6 +10,7 @@ const open = { allow_subscribe_for_client: true, allow_publish_for_client: true 
 const CHANNELS = {
   namespaces: [
     { name: "open", ...open },
+    { name: "closed" },
     { name: "kept", ...open, history_size: 100, history_ttl: "60s", force_recovery: true, allow_history_for_client: true },
     { name: "seen", ...open, presence: true, join_leave: true, force_push_join_leave: true, allow_presence_for_subscriber: true },
   ],
@@ -108,6 +109,37 @@ describe("two servers on one Redis", { skip: missing }, () => {
   });
 
   overEveryHttpTransport((wire) => {
+    test("older tokens for a channel end their subscriptions at both, and newer ones are fetched", async (t) => {
+      const [user, channel] = [crypto.randomUUID(), fresh("closed")];
+      const issued = (server, sub, iat, of = channel) => server.token({ sub, channel: of, iat });
+      const other = fresh("closed");
+      const subscribed = [];
+      for (const server of [one, two]) {
+        const client = await connect(t, wire, server, { user });
+        const getToken = async () => issued(server, user, 200);
+        const hers = await subscribe(client, channel, { token: issued(server, user, 100), getToken });
+        const elsewhere = await subscribe(client, other, { token: issued(server, user, 100, other) });
+        const stranger = await connect(t, wire, server, { user: `not ${user}` });
+        const his = await subscribe(stranger, channel, { token: issued(server, `not ${user}`, 100) });
+        subscribed.push({ hers, others: [elsewhere, his] });
+      }
+      await one.api("invalidate_user_tokens", { user, channel, issued_before: 150 });
+      for (const { hers } of subscribed) {
+        const { code, reason } = await hers.events.next("subscribing", ({ code }) => code !== 0);
+        assert.deepEqual({ code, reason }, { code: 2502, reason: "state invalidated" });
+        await hers.events.next("subscribed");
+      }
+      for (const name of [channel, other]) await two.api("publish", { channel: name, data: { n: 1 } });
+      for (const { hers, others } of subscribed) {
+        for (const subscription of [hers, ...others]) {
+          assert.deepEqual(await nextValue(wire, subscription), { n: 1 });
+        }
+        for (const { events } of others) {
+          assert.equal(events.all.filter(({ name }) => name === "subscribed").length, 1, "they were left alone");
+        }
+      }
+    });
+
     test("what a client sends may come to either server", async (t) => {
       await acquainted(one, two);
       const channel = fresh("open");

@@ -95,6 +95,17 @@ macro_rules! forward {
             self.$inner.stays(client, now)
         }
     };
+    (@ $inner:ident subscription_stays) => {
+        fn subscription_stays(
+            &self,
+            client: &tourbillon_node::Client,
+            channel: &tourbillon_types::Channel,
+            token: &tourbillon_node::TokenMark,
+            now: tourbillon_types::Now,
+        ) -> Result<(), tourbillon_types::Unsubscribe> {
+            self.$inner.subscription_stays(client, channel, token, now)
+        }
+    };
     (@ $inner:ident tick) => {
         fn tick(&self, now: tourbillon_types::Now) {
             self.$inner.tick(now);

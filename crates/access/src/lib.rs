@@ -54,7 +54,9 @@ pub use maps::{ClientKey, MapAccess, MapChange, MapChangeQuery, MapConfig};
 pub use namespaced::Namespaced;
 pub use namespaces::{ChannelRules, Namespaces, Resolved};
 pub use polled::{PollConfig, TrackQuery};
-pub use revocations::{BoxFuture, Change, MemoryRevocations, Revocation, RevocationError, Revocations};
+pub use revocations::{
+    BoxFuture, Change, MemoryRevocations, Revocation, RevocationError, Revocations, TokenUse,
+};
 pub use revoked::Revoked;
 pub use tokens::{PersonalChannel, Tokens, TokensConfig};
 pub use told::{REVOCATIONS, notices};

@@ -267,5 +267,5 @@ impl<H: Hooks> Hooks for Limits<H> {
         self.inner.tick(now);
     }
 
-    forward!(inner: subscribe history presence publish map_publish map_remove track rpc message cache_empty refresh sub_refresh channel_options stays notified welcome answered unsubscribed disconnected);
+    forward!(inner: subscribe history presence publish map_publish map_remove track rpc message cache_empty refresh sub_refresh channel_options stays subscription_stays notified welcome answered unsubscribed disconnected);
 }

@@ -136,7 +136,7 @@ impl<H: Hooks> Hooks for Namespaced<H> {
         self.namespaces.with(|namespaces| namespaces.channel_options(channel))
     }
 
-    forward!(inner: connect rpc message cache_empty refresh sub_refresh command erred stays tick notified welcome answered unsubscribed disconnected);
+    forward!(inner: connect rpc message cache_empty refresh sub_refresh command erred stays subscription_stays tick notified welcome answered unsubscribed disconnected);
 }
 
 /// Whether clients refresh their subscriptions of a channel themselves (SUBT-16).

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use foldhash::fast::RandomState;
 use parking_lot::RwLock;
 use tourbillon_node::TokenMark;
-use tourbillon_types::{Text, UserId};
+use tourbillon_types::{Channel, Text, UserId};
 
 pub use tourbillon_node::BoxFuture;
 
@@ -20,13 +20,26 @@ pub enum Revocation {
     User(UserId),
     /// The token with this identifier, its `jti`, counts as expired (PRO-35).
     Token(Text),
-    /// Connection tokens of this user that were issued, by their `iat`, before a time count as expired (PRO-36).
+    /// Tokens of this user that were issued, by their `iat`, before a time count as expired (PRO-36): those of
+    /// connections, or those of subscriptions to one channel.
     TokensOf {
         /// Whose.
         user: UserId,
+        /// For which channel; `None` for connection tokens.
+        channel: Option<Channel>,
         /// Seconds since 1970 UTC.
         issued_before: i64,
     },
+}
+
+/// What somebody had by a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TokenUse<'a> {
+    /// A connection as this user.
+    Connection(&'a UserId),
+    /// A subscription, as this user, to this channel.
+    Subscription(&'a UserId, &'a Channel),
 }
 
 /// Something that became of a revocation.
@@ -61,9 +74,8 @@ pub trait Revocations: fmt::Debug + Send + Sync + 'static {
     /// Whether a user is blocked.
     fn is_blocked(&self, user: &UserId, unix_seconds: i64) -> bool;
 
-    /// Whether a token is revoked: by its identifier, or with others of its user where `of_user` says whose connection
-    /// token it is.
-    fn is_revoked(&self, token: &TokenMark, of_user: Option<&UserId>, unix_seconds: i64) -> bool;
+    /// Whether a token is revoked: by its identifier, or with others of its user that were for the same.
+    fn is_revoked(&self, token: &TokenMark, by: TokenUse<'_>, unix_seconds: i64) -> bool;
 
     /// Keeps a revocation until `expire_at`, seconds since 1970 UTC; `None` for ever. Of what is there already, the
     /// stricter counts. In force, on this node, when the future ends.
@@ -115,7 +127,10 @@ pub struct MemoryRevocations {
 struct Kept {
     users: HashMap<UserId, Until, RandomState>,
     tokens: HashMap<Text, Until, RandomState>,
+    /// Connection tokens.
     of_users: HashMap<UserId, (i64, Until), RandomState>,
+    /// Subscription tokens.
+    of_subscribers: HashMap<(UserId, Channel), (i64, Until), RandomState>,
     /// What expires, by the time at which it does. The time in a [`Revocation::TokensOf`] is zero.
     schedule: BTreeSet<(i64, Revocation)>,
 }
@@ -176,8 +191,13 @@ impl MemoryRevocations {
         match revocation {
             Revocation::User(user) => drop(kept.users.insert(user, until)),
             Revocation::Token(id) => drop(kept.tokens.insert(id, until)),
-            Revocation::TokensOf { user, issued_before } => {
-                let place = kept.of_users.entry(user).or_insert((issued_before, until));
+            Revocation::TokensOf { user, channel, issued_before } => {
+                let place = match channel {
+                    None => kept.of_users.entry(user).or_insert((issued_before, until)),
+                    Some(channel) => {
+                        kept.of_subscribers.entry((user, channel)).or_insert((issued_before, until))
+                    }
+                };
                 *place = (place.0.max(issued_before), until);
             }
         }
@@ -199,7 +219,9 @@ impl Revocation {
     /// The same for all revocations that replace each other.
     fn key(&self) -> Self {
         match self {
-            Self::TokensOf { user, .. } => Self::TokensOf { user: user.clone(), issued_before: 0 },
+            Self::TokensOf { user, channel, .. } => {
+                Self::TokensOf { user: user.clone(), channel: channel.clone(), issued_before: 0 }
+            }
             other => other.clone(),
         }
     }
@@ -207,7 +229,7 @@ impl Revocation {
 
 impl Kept {
     fn len(&self) -> usize {
-        self.users.len() + self.tokens.len() + self.of_users.len()
+        self.users.len() + self.tokens.len() + self.of_users.len() + self.of_subscribers.len()
     }
 
     /// Until when a revocation that is kept holds.
@@ -215,7 +237,19 @@ impl Kept {
         match revocation {
             Revocation::User(user) => self.users.get(user).copied(),
             Revocation::Token(id) => self.tokens.get(id).copied(),
-            Revocation::TokensOf { user, .. } => self.of_users.get(user).map(|(_, until)| *until),
+            Revocation::TokensOf { user, channel, .. } => {
+                self.issued_before(user, channel.as_ref()).map(|(_, until)| until)
+            }
+        }
+    }
+
+    /// Before when tokens of a user have to be issued to be revoked, for a channel or for connections.
+    fn issued_before(&self, user: &UserId, channel: Option<&Channel>) -> Option<(i64, Until)> {
+        match channel {
+            None => self.of_users.get(user).copied(),
+            // Its key is made of both, which is not worth it where there are none.
+            Some(_) if self.of_subscribers.is_empty() => None,
+            Some(channel) => self.of_subscribers.get(&(user.clone(), channel.clone())).copied(),
         }
     }
 
@@ -228,17 +262,24 @@ impl Kept {
     fn all(&self) -> Vec<Change> {
         let users = self.users.iter().map(|(user, until)| (Revocation::User(user.clone()), *until));
         let tokens = self.tokens.iter().map(|(id, until)| (Revocation::Token(id.clone()), *until));
-        let of_users = self.of_users.iter().map(|(user, (issued_before, until))| {
-            (Revocation::TokensOf { user: user.clone(), issued_before: *issued_before }, *until)
+        let of_users = self.of_users.iter().map(|(user, older)| (user, None, older));
+        let of_subscribers =
+            self.of_subscribers.iter().map(|((user, channel), older)| (user, Some(channel.clone()), older));
+        let older = of_users.chain(of_subscribers).map(|(user, channel, (issued_before, until))| {
+            let (user, issued_before) = (user.clone(), *issued_before);
+            (Revocation::TokensOf { user, channel, issued_before }, *until)
         });
-        users.chain(tokens).chain(of_users).map(|(what, until)| Change::Keep(what, until)).collect()
+        users.chain(tokens).chain(older).map(|(what, until)| Change::Keep(what, until)).collect()
     }
 
     fn remove(&mut self, revocation: &Revocation) {
         match revocation {
             Revocation::User(user) => drop(self.users.remove(user)),
             Revocation::Token(id) => drop(self.tokens.remove(id)),
-            Revocation::TokensOf { user, .. } => drop(self.of_users.remove(user)),
+            Revocation::TokensOf { user, channel: None, .. } => drop(self.of_users.remove(user)),
+            Revocation::TokensOf { user, channel: Some(channel), .. } => {
+                self.of_subscribers.remove(&(user.clone(), channel.clone()));
+            }
         }
     }
 
@@ -257,17 +298,20 @@ impl Revocations for MemoryRevocations {
         !self.is_empty() && self.kept.read().users.get(user).is_some_and(|until| holds(*until, unix_seconds))
     }
 
-    fn is_revoked(&self, token: &TokenMark, of_user: Option<&UserId>, unix_seconds: i64) -> bool {
+    fn is_revoked(&self, token: &TokenMark, by: TokenUse<'_>, unix_seconds: i64) -> bool {
         if self.is_empty() {
             return false;
         }
         let kept = self.kept.read();
         let by_id = kept.tokens.get(&token.id).is_some_and(|until| holds(*until, unix_seconds));
+        let (user, channel) = match by {
+            TokenUse::Connection(user) => (user, None),
+            TokenUse::Subscription(user, channel) => (user, Some(channel)),
+        };
         by_id
-            || of_user.zip(token.issued_at).is_some_and(|(user, issued_at)| {
-                kept.of_users
-                    .get(user)
-                    .is_some_and(|(before, until)| issued_at < *before && holds(*until, unix_seconds))
+            || token.issued_at.is_some_and(|issued_at| {
+                kept.issued_before(user, channel)
+                    .is_some_and(|(before, until)| issued_at < before && holds(until, unix_seconds))
             })
     }
 

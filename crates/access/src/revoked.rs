@@ -5,12 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tourbillon_node::{
     Client, ConnectDecision, ConnectRequest, Hooks, RefreshDecision, RefreshRequest, Refusal,
-    SubRefreshRequest, SubscribeDecision, SubscribeRequest,
+    SubRefreshRequest, SubscribeDecision, SubscribeRequest, TokenMark,
 };
-use tourbillon_types::{Disconnect, Now, ReplyError};
+use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe};
 
 use crate::forward::forward;
-use crate::revocations::Revocations;
+use crate::revocations::{Revocations, TokenUse};
 use crate::told::{REVOCATIONS, changes, notices};
 
 /// Refuses users that are blocked and tokens that are revoked, and leaves the rest to `H`, which says by which token it
@@ -18,8 +18,8 @@ use crate::told::{REVOCATIONS, changes, notices};
 ///
 /// A revoked token counts as expired: connect and subscribe get 109, so that an SDK fetches another token; a refresh
 /// ends the connection or subscription as expiry does. A connection that was made with it ends with 3014. A blocked user
-/// gets 3507. Connections that are there already are found by [`Node::recheck`](tourbillon_node::Node::recheck); a
-/// subscription made by a token that is revoked later goes on until it expires.
+/// gets 3507. A subscription that was made by a token which is revoked later ends with 2502. Connections and
+/// subscriptions that are there already are found by [`Node::recheck`](tourbillon_node::Node::recheck).
 #[derive(Clone, Debug)]
 pub struct Revoked<H> {
     store: Arc<dyn Revocations>,
@@ -30,6 +30,10 @@ impl<H> Revoked<H> {
     /// Puts revocations before `inner`.
     pub fn new(store: Arc<dyn Revocations>, inner: H) -> Self {
         Self { store, inner }
+    }
+
+    fn is_sub_revoked(&self, token: &TokenMark, client: &Client, channel: &Channel, seconds: i64) -> bool {
+        self.store.is_revoked(token, TokenUse::Subscription(&client.user, channel), seconds)
     }
 }
 
@@ -47,7 +51,7 @@ impl<H: Hooks> Hooks for Revoked<H> {
                 return Err(Disconnect::PERMISSION_DENIED.into());
             }
             if let Some(token) = &decision.token
-                && self.store.is_revoked(token, Some(&decision.user), now)
+                && self.store.is_revoked(token, TokenUse::Connection(&decision.user), now)
             {
                 tracing::debug!(%client, user = %decision.user, "connection refused: the token is revoked");
                 return Err(ReplyError::TOKEN_EXPIRED.into());
@@ -62,10 +66,15 @@ impl<H: Hooks> Hooks for Revoked<H> {
         request: SubscribeRequest,
     ) -> impl Future<Output = Result<SubscribeDecision, Refusal>> + Send {
         async move {
-            let now = request.unix_seconds;
+            // Most subscriptions need no token.
+            if request.token.is_empty() {
+                return self.inner.subscribe(request).await;
+            }
+            let (client, channel, now) =
+                (request.client.clone(), request.channel.clone(), request.unix_seconds);
             let decision = self.inner.subscribe(request).await?;
             match &decision.token {
-                Some(token) if self.store.is_revoked(token, None, now) => {
+                Some(token) if self.is_sub_revoked(token, &client, &channel, now) => {
                     Err(ReplyError::TOKEN_EXPIRED.into())
                 }
                 _ => Ok(decision),
@@ -77,16 +86,17 @@ impl<H: Hooks> Hooks for Revoked<H> {
         let (client, now) = (request.client.clone(), request.unix_seconds);
         let mut decision = self.inner.refresh(request).await?;
         let token = decision.token.as_ref();
-        if token.is_some_and(|token| self.store.is_revoked(token, Some(&client.user), now)) {
+        if token.is_some_and(|token| self.store.is_revoked(token, TokenUse::Connection(&client.user), now)) {
             decision.expired = true;
         }
         Ok(decision)
     }
 
     async fn sub_refresh(&self, request: SubRefreshRequest) -> Result<RefreshDecision, Refusal> {
-        let now = request.unix_seconds;
+        let (client, channel, now) = (request.client.clone(), request.channel.clone(), request.unix_seconds);
         let mut decision = self.inner.sub_refresh(request).await?;
-        if decision.token.as_ref().is_some_and(|token| self.store.is_revoked(token, None, now)) {
+        let token = decision.token.as_ref();
+        if token.is_some_and(|token| self.is_sub_revoked(token, &client, &channel, now)) {
             decision.expired = true;
         }
         Ok(decision)
@@ -98,11 +108,24 @@ impl<H: Hooks> Hooks for Revoked<H> {
             return Err(Disconnect::PERMISSION_DENIED);
         }
         match &client.token {
-            Some(token) if self.store.is_revoked(token, Some(&client.user), seconds) => {
+            Some(token) if self.store.is_revoked(token, TokenUse::Connection(&client.user), seconds) => {
                 Err(Disconnect::STATE_INVALIDATED)
             }
             _ => self.inner.stays(client, now),
         }
+    }
+
+    fn subscription_stays(
+        &self,
+        client: &Client,
+        channel: &Channel,
+        token: &TokenMark,
+        now: Now,
+    ) -> Result<(), Unsubscribe> {
+        if self.is_sub_revoked(token, client, channel, now.unix_seconds()) {
+            return Err(Unsubscribe::STATE_INVALIDATED);
+        }
+        self.inner.subscription_stays(client, channel, token, now)
     }
 
     fn notified(&self, what: &str, data: &[u8]) -> bool {

@@ -232,14 +232,14 @@ impl<H: Hooks> Hooks for Tokens<H> {
             return Err(self.refuse(Disconnect::INVALID_TOKEN, &check.why()));
         }
         let mut decision = RefreshDecision::until(claims.expire_at);
-        decision.token = TokenMark::new(claims.token_id.as_deref(), claims.issued_at);
+        decision.token = renewed(claims.token_id.as_deref(), claims.issued_at);
         decision.server_tags_filter = claims.subscription.tags_filter;
         decision.info = Some(claims.subscription.info).filter(|info| !info.is_empty());
         decision.allow = Some(claims.allow);
         Ok(decision)
     }
 
-    forward!(inner: history presence publish map_publish map_remove track rpc message cache_empty channel_options command erred stays tick notified welcome answered unsubscribed disconnected);
+    forward!(inner: history presence publish map_publish map_remove track rpc message cache_empty channel_options command erred stays subscription_stays tick notified welcome answered unsubscribed disconnected);
 }
 
 /// What a new token says of itself, which replaces what the last one said, if it says nothing, too.

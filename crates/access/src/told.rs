@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tourbillon_types::{Text, UserId};
+use tourbillon_types::{Channel, Text, UserId};
 
 use crate::revocations::{Change, Revocation};
 
@@ -28,7 +28,16 @@ struct Wire {
 enum WireRevocation {
     User(String),
     Token(String),
-    TokensOf { user: String, issued_before: i64 },
+    TokensOf {
+        user: String,
+        issued_before: i64,
+    },
+    /// Another name than the one before: who does not know of channels does not take it for that.
+    SubscriptionTokensOf {
+        user: String,
+        channel: String,
+        issued_before: i64,
+    },
 }
 
 /// Changes as notices, to be told one after the other; none where nothing changed.
@@ -54,8 +63,12 @@ impl From<Change> for Wire {
         let what = match revocation {
             Revocation::User(user) => WireRevocation::User(user.as_str().to_owned()),
             Revocation::Token(id) => WireRevocation::Token(id.to_string()),
-            Revocation::TokensOf { user, issued_before } => {
-                WireRevocation::TokensOf { user: user.as_str().to_owned(), issued_before }
+            Revocation::TokensOf { user, channel, issued_before } => {
+                let user = user.as_str().to_owned();
+                match channel.map(|channel| channel.as_str().to_owned()) {
+                    None => WireRevocation::TokensOf { user, issued_before },
+                    Some(channel) => WireRevocation::SubscriptionTokensOf { user, channel, issued_before },
+                }
             }
         };
         Self { what, until, forget }
@@ -68,7 +81,11 @@ impl From<Wire> for Change {
             WireRevocation::User(user) => Revocation::User(UserId::from(user)),
             WireRevocation::Token(id) => Revocation::Token(Text::from(id)),
             WireRevocation::TokensOf { user, issued_before } => {
-                Revocation::TokensOf { user: UserId::from(user), issued_before }
+                Revocation::TokensOf { user: UserId::from(user), channel: None, issued_before }
+            }
+            WireRevocation::SubscriptionTokensOf { user, channel, issued_before } => {
+                let channel = Some(Channel::from(channel));
+                Revocation::TokensOf { user: UserId::from(user), channel, issued_before }
             }
         };
         if wire.forget { Self::Forget(revocation) } else { Self::Keep(revocation, wire.until) }
@@ -79,12 +96,17 @@ impl From<Wire> for Change {
 mod tests {
     use super::*;
 
+    fn tokens_of(channel: Option<Channel>) -> Revocation {
+        Revocation::TokensOf { user: UserId::from("bob"), channel, issued_before: 5 }
+    }
+
     #[test]
     fn what_is_told_is_understood() {
         let all = vec![
             Change::Keep(Revocation::User(UserId::from("ann")), None),
             Change::Keep(Revocation::Token(Text::from("t")), Some(7)),
-            Change::Keep(Revocation::TokensOf { user: UserId::from("bob"), issued_before: 5 }, Some(9)),
+            Change::Keep(tokens_of(None), Some(9)),
+            Change::Keep(tokens_of(Some(Channel::from("a:b"))), Some(9)),
             Change::Forget(Revocation::User(UserId::from("eve"))),
         ];
         let [notice] = notices(all.clone()).try_into().expect("one notice");

@@ -202,6 +202,8 @@ pub struct RevokeToken {
 pub struct InvalidateUserTokens {
     /// Whose.
     pub user: UserId,
+    /// Those of subscriptions to this channel; `None` for those of connections.
+    pub channel: Option<Channel>,
     /// Those issued before, by `iat` in seconds since 1970 UTC; `None` for now.
     pub issued_before: Option<i64>,
     /// Until when, seconds since 1970 UTC; `None` for ever.

@@ -540,10 +540,9 @@ impl WireRevocation {
             Method::RevokeToken => {
                 ApiCommand::RevokeToken(RevokeToken { uid: self.uid.unwrap_or_default(), expire_at })
             }
-            // Subscriptions do not know by which token they were made.
-            _ if self.channel.is_some_and(|channel| !channel.is_empty()) => unavailable("channel"),
             _ => ApiCommand::InvalidateUserTokens(InvalidateUserTokens {
                 user,
+                channel: self.channel.filter(|channel| !channel.is_empty()).map(Channel::from),
                 issued_before: self.issued_before.filter(|at| *at != 0),
                 expire_at,
             }),

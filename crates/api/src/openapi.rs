@@ -192,6 +192,7 @@ const REVOKE: &[Member] = members! {
 
 const INVALIDATE: &[Member] = members! {
     "user" Text "Whose tokens.",
+    "channel" Text "Those of subscriptions to this channel; those of connections, if it is missing.",
     "issued_before" Int64 "Those older than this, in seconds since 1970 UTC; now, if it is missing.",
     "expire_at" Int64 "Until when, in seconds since 1970 UTC.",
 };
@@ -594,7 +595,7 @@ mod tests {
             Method::BlockUser => ["uid", "issued_before", "channel"].contains(&name),
             Method::UnblockUser => ["uid", "issued_before", "channel", "expire_at"].contains(&name),
             Method::RevokeToken => ["user", "issued_before", "channel"].contains(&name),
-            Method::InvalidateUserTokens => ["uid", "channel"].contains(&name),
+            Method::InvalidateUserTokens => name == "uid",
             _ => false,
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use tourbillon_node::BoxFuture;
-use tourbillon_types::UserId;
+use tourbillon_types::{Channel, UserId};
 
 use crate::command::ApiError;
 
@@ -19,10 +19,12 @@ pub trait Revoke: fmt::Debug + Send + Sync + 'static {
     /// Revokes the token with this identifier (`jti`) until a time; `None` for ever.
     fn revoke_token(&self, id: String, expire_at: Option<i64>) -> BoxFuture<'_, Result<(), ApiError>>;
 
-    /// Revokes the connection tokens of a user that were issued before a time; `None` for now.
+    /// Revokes the tokens of a user that were issued before a time, `None` for now: those of subscriptions to a channel, or
+    /// without one those of connections.
     fn invalidate_user_tokens(
         &self,
         user: UserId,
+        channel: Option<Channel>,
         issued_before: Option<i64>,
         expire_at: Option<i64>,
     ) -> BoxFuture<'_, Result<(), ApiError>>;

@@ -205,9 +205,9 @@ impl ApiService {
                 Ok(ApiReply::RevokeToken)
             }
             ApiCommand::InvalidateUserTokens(command) => {
-                let InvalidateUserTokens { user, issued_before, expire_at } = command;
+                let InvalidateUserTokens { user, channel, issued_before, expire_at } = command;
                 named_user(&user)?;
-                self.revoke()?.invalidate_user_tokens(user, issued_before, expire_at).await?;
+                self.revoke()?.invalidate_user_tokens(user, channel, issued_before, expire_at).await?;
                 Ok(ApiReply::InvalidateUserTokens)
             }
             keyed => self.keyed(keyed).await,

@@ -1,7 +1,7 @@
-//! What is known of a command before anything is done for it, and of the token that somebody came with.
+//! What is known of a command before anything is done for it.
 
 use tourbillon_protocol::{Command, Request};
-use tourbillon_types::{SubscriptionKind, Text};
+use tourbillon_types::SubscriptionKind;
 
 /// A command of an accepted client, before anything was done for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,25 +84,6 @@ impl<'a> ClientCommand<'a> {
             | Self::SubRefresh(channel) => Some(channel),
             Self::Rpc(_) | Self::Refresh => None,
         }
-    }
-}
-
-/// What the token of a connection said of itself: by it the connection is found again once that token is revoked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TokenMark {
-    /// The token's identifier (`jti`); empty for a token without one.
-    pub id: Text,
-    /// When it was issued (`iat`), seconds since 1970 UTC.
-    pub issued_at: Option<i64>,
-}
-
-impl TokenMark {
-    /// The mark of a token. `None` for one that says nothing of itself: there is nothing to find it by.
-    #[must_use]
-    pub fn new(id: Option<&str>, issued_at: Option<i64>) -> Option<Box<Self>> {
-        let id = Text::from(id.unwrap_or_default());
-        (!id.is_empty() || issued_at.is_some()).then(|| Box::new(Self { id, issued_at }))
     }
 }
 

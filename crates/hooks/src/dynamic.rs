@@ -13,7 +13,8 @@ use crate::{
     ChannelOptions, Client, ClientCommand, ConnectDecision, ConnectRequest, HistoryRequest, Hooks,
     MapPublishDecision, MapPublishRequest, MapRemoveDecision, MapRemoveRequest, MessageRequest,
     PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision,
-    RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest, TrackDecision, TrackRequest,
+    RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest, TokenMark, TrackDecision,
+    TrackRequest,
 };
 
 thread_local! {
@@ -73,6 +74,14 @@ pub trait DynHooks: Send + Sync + 'static {
     fn erred(&self, client: &Client, error: &ReplyError, now: Now) -> Result<(), Disconnect>;
     /// See [`Hooks::stays`].
     fn stays(&self, client: &Client, now: Now) -> Result<(), Disconnect>;
+    /// See [`Hooks::subscription_stays`].
+    fn subscription_stays(
+        &self,
+        client: &Client,
+        channel: &Channel,
+        token: &TokenMark,
+        now: Now,
+    ) -> Result<(), Unsubscribe>;
     /// See [`Hooks::tick`].
     fn tick(&self, now: Now);
     /// See [`Hooks::notified`].
@@ -168,6 +177,16 @@ impl<H: Hooks> DynHooks for H {
 
     fn stays(&self, client: &Client, now: Now) -> Result<(), Disconnect> {
         Hooks::stays(self, client, now)
+    }
+
+    fn subscription_stays(
+        &self,
+        client: &Client,
+        channel: &Channel,
+        token: &TokenMark,
+        now: Now,
+    ) -> Result<(), Unsubscribe> {
+        Hooks::subscription_stays(self, client, channel, token, now)
     }
 
     fn tick(&self, now: Now) {

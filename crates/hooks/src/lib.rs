@@ -24,7 +24,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use channel::{Batching, ChannelOptions, OverflowPolicy};
-pub use command::{ClientCommand, TokenMark};
+pub use command::ClientCommand;
 pub use dynamic::DynHooks;
 pub use map::{
     MapPublishDecision, MapPublishRequest, MapRemoveDecision, MapRemoveOptions, MapRemoveRequest, MapRules,
@@ -40,8 +40,8 @@ pub use source::{Source, SubscriptionSource};
 pub use tourbillon_protocol::DataFormat;
 pub use tourbillon_shared_poll::{self as shared_poll, PollMode, PollRules};
 pub use tourbillon_transport::KeptHeaders;
-pub use tourbillon_types::SubscriptionKind;
 use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe, UserId};
+pub use tourbillon_types::{SubscriptionKind, TokenMark};
 
 pub use crate::pool::HookCall;
 
@@ -201,6 +201,24 @@ pub trait Hooks: Send + Sync + 'static {
     /// Why the connection ends.
     fn stays(&self, client: &Client, now: Now) -> Result<(), Disconnect> {
         let _ = (client, now);
+        Ok(())
+    }
+
+    /// Whether a subscription that came by a token may stay: asked when it begins, when it has another token, and again
+    /// by `Node::recheck`. `token` is what that token said of itself; subscriptions without one are not asked about.
+    /// Called like [`command`](Self::command). Default: it may.
+    ///
+    /// # Errors
+    ///
+    /// Why the subscription ends.
+    fn subscription_stays(
+        &self,
+        client: &Client,
+        channel: &Channel,
+        token: &TokenMark,
+        now: Now,
+    ) -> Result<(), Unsubscribe> {
+        let _ = (client, channel, token, now);
         Ok(())
     }
 

@@ -328,7 +328,8 @@ pub struct SubscribeDecision {
     /// Whether the client is told to refresh before it expires, instead of the server asking
     /// [`Hooks::sub_refresh`](crate::Hooks::sub_refresh) by itself.
     pub client_side_refresh: bool,
-    /// What its token said of itself. For decorators; the node does not keep it.
+    /// What its token said of itself. The node keeps it for as long as the subscription lasts, and asks
+    /// [`Hooks::subscription_stays`](crate::Hooks::subscription_stays) by it.
     pub token: Option<Box<TokenMark>>,
     /// Where publications for it alone come from, beside those of the channel (PRX-50); `None` for nowhere.
     pub source: Option<SubscriptionSource>,
@@ -539,7 +540,7 @@ pub struct RefreshDecision {
     pub info: Option<Payload>,
     /// What the program keeps about it from now on; `None` leaves it. For connections.
     pub meta: Option<Payload>,
-    /// What its new token said of itself; `None` leaves what is known. The node keeps it for connections.
+    /// What its new token said of itself; `None` leaves what is known.
     pub token: Option<Box<TokenMark>>,
     /// What the program decided about the connection from now on; `None` leaves it. Subscriptions that depend on it and
     /// are no longer held end with 2000. For connections.

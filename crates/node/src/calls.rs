@@ -85,8 +85,12 @@ pub(crate) enum Effect {
         token: Option<Box<TokenMark>>,
         rights: Option<ClientRights>,
     },
-    /// What is told of it in one channel changed.
-    ChannelInfo(Channel, Payload),
+    /// A subscription goes on: what is told of it to others from now on, and what its new token says of itself.
+    Prolonged {
+        channel: Channel,
+        info: Option<Payload>,
+        token: Option<Box<TokenMark>>,
+    },
 }
 
 impl Calls {
@@ -148,6 +152,8 @@ pub(crate) struct Attachment {
     conn: Arc<Conn>,
     pub(crate) channel: Channel,
     membership: Option<Membership>,
+    /// What the token that the subscription came by said of itself.
+    pub(crate) token: Option<Box<TokenMark>>,
     /// What the application has for this subscription alone.
     pub(crate) begun: Option<Begun>,
     kept: bool,
@@ -180,7 +186,7 @@ impl Attachment {
     /// Of a connection that is about to be attached: whatever has become of that is undone by the attachment's end.
     pub(crate) fn of(shared: &Arc<Shared>, conn: &Arc<Conn>, channel: &Channel) -> Self {
         let (shared, conn, channel) = (shared.clone(), conn.clone(), channel.clone());
-        Self { shared, conn, channel, membership: None, begun: None, kept: false }
+        Self { shared, conn, channel, membership: None, token: None, begun: None, kept: false }
     }
 
     /// Tells others of it, as far as they are to know. When this returns, they do.
@@ -188,6 +194,7 @@ impl Attachment {
         if !granted.presence && !granted.join_leave && granted.further.is_none() {
             return Ok(());
         }
+        self.token = granted.further.as_ref().and_then(|further| further.token.clone());
         let info = ClientInfo {
             user: client.user.clone(),
             client: Some(client.id),
@@ -392,9 +399,12 @@ fn answer(
             }
             Call::SubRefresh { channel, token } => {
                 let request = SubRefreshRequest::new(client, channel.clone(), token, now.unix_seconds());
-                let decision = shared.deadline(shared.hooks.clone().sub_refresh(request)).await;
-                let info = decision.as_ref().ok().and_then(|decision| decision.info.clone());
-                let effect = info.map_or(Effect::None, |info| Effect::ChannelInfo(channel, info));
+                let mut decision = shared.deadline(shared.hooks.clone().sub_refresh(request)).await;
+                let effect = decision.as_mut().map_or(Effect::None, |decision| Effect::Prolonged {
+                    channel,
+                    info: decision.info.clone(),
+                    token: decision.token.take(),
+                });
                 (Answer::Refresh(decision.map(refreshed)), effect)
             }
         }
@@ -419,6 +429,7 @@ pub(crate) fn granted(options: SubscriptionOptions, client_side_refresh: bool) -
         recover_since: options.recover_since,
         map_presence: options.map_presence.map(|presence| *presence).unwrap_or_default(),
         remove_client_on_unsubscribe: options.remove_client_on_unsubscribe,
+        token: None,
     };
     Granted {
         expire_at: options.expire_at,
@@ -636,7 +647,11 @@ pub(crate) fn agree(
         Some(_) => return Err(ReplyError::BAD_REQUEST.into()),
         None => None,
     };
-    Ok(granted(decision.options, decision.client_side_refresh))
+    let mut granted = granted(decision.options, decision.client_side_refresh);
+    if let Some(token) = decision.token {
+        granted.further.get_or_insert_default().token = Some(token);
+    }
+    Ok(granted)
 }
 
 /// The filter in the form in which it is evaluated (TF-02).

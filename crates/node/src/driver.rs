@@ -229,9 +229,24 @@ impl<R: TransportReader> Driver<R> {
         )
     }
 
-    /// Asks the application whether this connection may stay.
-    fn recheck(&self, now: Now) -> Result<(), Disconnect> {
-        self.client.as_ref().map_or(Ok(()), |client| self.conn.shared.hooks.stays(client, now))
+    /// Asks the application whether this connection may stay, and the subscriptions that it has by tokens.
+    fn recheck(&mut self, now: Now) -> Result<(), Disconnect> {
+        let Some(client) = &self.client else { return Ok(()) };
+        self.conn.shared.hooks.stays(client, now)?;
+        self.recheck_tokens(now)
+    }
+
+    /// Ends the subscriptions whose tokens do not count any more (PRO-35, PRO-36).
+    fn recheck_tokens(&mut self, now: Now) -> Result<(), Disconnect> {
+        let Some(client) = &self.client else { return Ok(()) };
+        let hooks = &self.conn.shared.hooks;
+        let ended = self
+            .memberships
+            .ended_by_token(|channel, token| hooks.subscription_stays(client, channel, token, now).err());
+        for (channel, why) in ended {
+            self.handle(now, Input::Server(ServerOp::Unsubscribe { channel, why }), None)?;
+        }
+        Ok(())
     }
 
     fn handle(&mut self, now: Now, input: Input, done: Option<Done>) -> Result<(), Disconnect> {
@@ -261,7 +276,9 @@ impl<R: TransportReader> Driver<R> {
         let mut outputs = Outputs::new();
         self.session.handle(now, input, &mut outputs);
         let carried_out = self.carry_out(now, &mut outputs, asked, done);
-        self.settle_loading();
+        if self.settle_loading() && carried_out.is_ok() {
+            return self.recheck_tokens(now);
+        }
         carried_out
     }
 
@@ -269,7 +286,7 @@ impl<R: TransportReader> Driver<R> {
     fn complete(&mut self, now: Now, completed: Completed) -> Result<(), Disconnect> {
         let Completed { answer, asked, effect, done, .. } = completed;
         let (mut attached, mut all_attached) = (None, Vec::new());
-        let mut changed = false;
+        let (mut changed, mut by_token) = (false, false);
         match effect {
             Effect::None => {}
             Effect::Attached(attachment) => attached = Some(attachment),
@@ -289,7 +306,15 @@ impl<R: TransportReader> Driver<R> {
                     self.change_info(info);
                 }
             }
-            Effect::ChannelInfo(channel, info) => self.memberships.change_channel_info(&channel, &info),
+            Effect::Prolonged { channel, info, token } => {
+                if let Some(info) = info {
+                    self.memberships.change_channel_info(&channel, &info);
+                }
+                if let Some(token) = token.filter(|_| self.session.is_subscribed(&channel)) {
+                    self.memberships.add_token(&channel, token);
+                    by_token = true;
+                }
+            }
             Effect::Accepted { client, registration, attached } => {
                 tracing::debug!(
                     target: "tourbillon::_events::connect",
@@ -307,7 +332,7 @@ impl<R: TransportReader> Driver<R> {
         for attachment in attached.into_iter().chain(all_attached) {
             // A channel that the session did not take over is detached by the attachment's end.
             if self.session.is_subscribed(&attachment.channel) {
-                self.take_over(attachment);
+                by_token |= self.take_over(attachment);
             } else if self.session.holds(&attachment.channel) {
                 self.memberships.load(attachment);
             }
@@ -318,14 +343,21 @@ impl<R: TransportReader> Driver<R> {
             self.client = None;
         }
         drop(done);
-        if changed && handled.is_ok() {
-            return self.revoke(now);
+        handled?;
+        if by_token {
+            // It may have been revoked since the application was asked.
+            self.recheck_tokens(now)?;
         }
-        handled
+        if changed { self.revoke(now) } else { Ok(()) }
     }
 
-    /// The session has a channel from now on, until it says otherwise.
-    fn take_over(&mut self, mut attachment: Attachment) {
+    /// The session has a channel from now on, until it says otherwise. Whether it has it by a token.
+    fn take_over(&mut self, mut attachment: Attachment) -> bool {
+        let token = attachment.token.take();
+        let by_token = token.is_some();
+        if let Some(token) = token {
+            self.memberships.add_token(&attachment.channel, token);
+        }
         if let Some(begun) = attachment.begun.take() {
             self.memberships.add_source(&attachment.channel, begun);
         }
@@ -335,6 +367,7 @@ impl<R: TransportReader> Driver<R> {
         if let Some(membership) = attachment.keep() {
             self.memberships.add(membership);
         }
+        by_token
     }
 
     /// Carries out what came of the application's source for a subscription.
@@ -352,11 +385,13 @@ impl<R: TransportReader> Driver<R> {
         }
     }
 
-    /// Takes over what was loaded, and detaches what the session holds no more.
-    fn settle_loading(&mut self) {
+    /// Takes over what was loaded, and detaches what the session holds no more. Whether any of it came by a token.
+    fn settle_loading(&mut self) -> bool {
+        let mut by_token = false;
         for attachment in self.memberships.loaded(&self.session) {
-            self.take_over(attachment);
+            by_token |= self.take_over(attachment);
         }
+        by_token
     }
 
     /// Ends subscriptions that the connection's rights do not hold any more.

@@ -11,7 +11,9 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use tourbillon_broker::{BrokerError, MapPublish, MapRemove};
 use tourbillon_session::{Granted, Session};
-use tourbillon_types::{Channel, ClientId, ClientInfo, Instant, KeyMode, MapPresence, Payload};
+use tourbillon_types::{
+    Channel, ClientId, ClientInfo, Instant, KeyMode, MapPresence, Payload, TokenMark, Unsubscribe,
+};
 
 use crate::calls::Attachment;
 use crate::conn::Conn;
@@ -312,8 +314,8 @@ impl Drop for Membership {
     }
 }
 
-/// The memberships of one connection, its channels that are still being loaded, and what the application has for single
-/// subscriptions. Most connections have none of these, and nothing is allocated for them.
+/// The memberships of one connection, its channels that are still being loaded, by which tokens it has channels, and what
+/// the application has for single subscriptions. Most connections have none of these, and nothing is allocated for them.
 #[derive(Default)]
 pub(crate) struct Memberships(Option<Box<Kept>>);
 
@@ -324,7 +326,13 @@ struct Kept {
     due: Instant,
     loading: Vec<Attachment>,
     sources: Sources,
+    /// Of subscriptions that came by a token which says something of itself.
+    #[expect(clippy::box_collection, reason = "one word for those that have none")]
+    tokens: Option<Box<Vec<ByToken>>>,
 }
+
+/// A channel, and what the token said of itself by which the connection has it.
+type ByToken = (Channel, Box<TokenMark>);
 
 impl Memberships {
     /// Takes a membership over and tells of it, for the first reply is queued.
@@ -359,21 +367,53 @@ impl Memberships {
         self.0.get_or_insert_default().sources.add(channel, begun);
     }
 
+    /// Notes by which token the connection has a channel from now on.
+    pub(crate) fn add_token(&mut self, channel: &Channel, token: Box<TokenMark>) {
+        self.remove_token(channel);
+        if !token.is_empty() {
+            let one = || Box::new(Vec::with_capacity(1));
+            let tokens = self.0.get_or_insert_default().tokens.get_or_insert_with(one);
+            tokens.push((channel.clone(), token));
+        }
+        self.shrink();
+    }
+
+    fn remove_token(&mut self, channel: &str) {
+        let Some(kept) = &mut self.0 else { return };
+        let Some(tokens) = &mut kept.tokens else { return };
+        tokens.retain(|(other, _)| **other != *channel);
+        if tokens.is_empty() {
+            kept.tokens = None;
+        }
+    }
+
+    /// The channels that the connection has by tokens which are `ended`, and why.
+    pub(crate) fn ended_by_token(
+        &self,
+        ended: impl Fn(&Channel, &TokenMark) -> Option<Unsubscribe>,
+    ) -> Vec<(Channel, Unsubscribe)> {
+        let tokens = self.0.iter().filter_map(|kept| kept.tokens.as_deref()).flatten();
+        tokens.filter_map(|(channel, token)| Some((channel.clone(), ended(channel, token)?))).collect()
+    }
+
     /// What one of the sources has, while there is budget.
     pub(crate) fn next_sourced(&mut self, cx: &mut Context<'_>, budget: &mut u32) -> Option<Sourced> {
         self.0.as_mut()?.sources.poll_next(cx, budget)
     }
 
     fn shrink(&mut self) {
-        let is_empty =
-            |kept: &Kept| kept.all.is_empty() && kept.loading.is_empty() && kept.sources.is_empty();
+        let is_empty = |kept: &Kept| {
+            let beside = kept.loading.is_empty() && kept.sources.is_empty() && kept.tokens.is_none();
+            kept.all.is_empty() && beside
+        };
         if self.0.as_deref().is_some_and(is_empty) {
             self.0 = None;
         }
     }
 
-    /// Ends the membership in a channel, and what the application has for the subscription.
+    /// Ends the membership in a channel, and what else there is of the subscription.
     pub(crate) fn end(&mut self, channel: &str) {
+        self.remove_token(channel);
         let Some(kept) = &mut self.0 else { return };
         kept.sources.remove(channel);
         kept.all.retain(|membership| *membership.channel != *channel);

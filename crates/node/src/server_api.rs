@@ -156,8 +156,9 @@ impl Node {
     }
 
     /// Has every connection of a user, or of all users, ask [`Hooks::stays`](crate::Hooks::stays) whether it may stay,
-    /// and waits, within the deadline for calls, until they have. What makes `stays` answer otherwise must be in force
-    /// before, on every node.
+    /// and [`Hooks::subscription_stays`](crate::Hooks::subscription_stays) about subscriptions that it has by tokens, and
+    /// waits, within the deadline for calls, until they have. What makes them answer otherwise must be in force before, on
+    /// every node.
     ///
     /// # Errors
     ///

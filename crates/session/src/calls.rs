@@ -9,7 +9,7 @@ use tourbillon_protocol::reply::{HistoryResult, PresenceResult, PresenceStatsRes
 use tourbillon_recovery::{RecoveryMode, Resumed};
 use tourbillon_types::{
     Channel, Disconnect, Epoch, HistoryQuery, MapPage, MapPresence, MapQuery, PageSizes, Payload,
-    Permissions, Publication, ReplyError, StreamPosition, TagMatcher,
+    Permissions, Publication, ReplyError, StreamPosition, TagMatcher, TokenMark,
 };
 
 use crate::poll::{TrackCall, Tracked};
@@ -241,6 +241,8 @@ pub struct Further {
     pub map_presence: MapPresence,
     /// Whether the key of the client's id is removed when it ends.
     pub remove_client_on_unsubscribe: bool,
+    /// What the token that it came by said of itself.
+    pub token: Option<Box<TokenMark>>,
 }
 
 /// What is needed for a keyed channel (features MAP).

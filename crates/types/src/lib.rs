@@ -19,6 +19,7 @@ pub mod permissions;
 pub mod publication;
 pub mod push;
 pub mod text;
+pub mod token;
 
 pub use channel::{Channel, UserId};
 pub use clock::{Clock, Instant, ManualClock, Now, SystemClock};
@@ -35,3 +36,4 @@ pub use permissions::Permissions;
 pub use publication::{ClientInfo, Epoch, Publication, StreamPosition, Tags};
 pub use push::PushKinds;
 pub use text::Text;
+pub use token::TokenMark;

@@ -1,6 +1,6 @@
 //! Blocking users and revoking tokens, from the API to the client (PRO-34..36).
 
-use tourbillon::auth::{ConnectToken, Secret, Signer};
+use tourbillon::auth::{ConnectToken, Secret, Signer, SubscribeToken};
 use tourbillon::types::Payload;
 use tourbillon_server::config::SecretText;
 
@@ -15,6 +15,16 @@ fn token(user: &str, id: &str, issued_at: i64) -> String {
     ];
     let token = ConnectToken { user: user.to_owned(), more, ..ConnectToken::default() };
     Signer::hs256(&Secret::from(TOKEN_KEY)).sign_connect(&token).expect("signed")
+}
+
+/// A subscribe command with a token.
+fn subscribe(id: u32, (user, channel): (&str, &str), token_id: &str, issued_at: i64) -> String {
+    let more = vec![("jti".to_owned(), Payload::from(format!("\"{token_id}\"").into_bytes()))];
+    let (user, name) = (user.to_owned(), channel.to_owned());
+    let token =
+        SubscribeToken { user, channel: name, issued_at: Some(issued_at), more, ..Default::default() };
+    let token = Signer::hs256(&Secret::from(TOKEN_KEY)).sign_subscribe(&token).expect("signed");
+    format!(r#"{{"id":{id},"subscribe":{{"channel":"{channel}","token":"{token}"}}}}"#)
 }
 
 async fn server() -> Server {
@@ -75,5 +85,36 @@ async fn pro_35_and_36_connections_by_revoked_tokens_end_and_their_tokens_are_of
     // Without a time, everything until now.
     done(&server, "invalidate_user_tokens", r#"{"user":"bob"}"#).await;
     assert_eq!(other.closed().await.0, 3014);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn pro_35_and_36_subscriptions_by_revoked_tokens_end_and_others_go_on() {
+    const ENDED: &str =
+        r#"{"push":{"channel":"a","unsubscribe":{"code":2502,"reason":"state invalidated"}}}"#;
+    let server = server().await;
+    let (mut old, _) = connect(&server, &token("ann", "old", 100)).await;
+    let (mut new, _) = connect(&server, &token("ann", "new", 100)).await;
+    let (mut bob, _) = connect(&server, &token("bob", "bob", 100)).await;
+    assert!(old.call(&subscribe(2, ("ann", "a"), "1", 100)).await.contains("subscribe"));
+    assert!(new.call(&subscribe(2, ("ann", "a"), "2", 200)).await.contains("subscribe"));
+    assert!(new.call(&subscribe(3, ("ann", "b"), "3", 100)).await.contains("subscribe"));
+    assert!(bob.call(&subscribe(2, ("bob", "a"), "4", 100)).await.contains("subscribe"));
+    done(&server, "invalidate_user_tokens", r#"{"user":"ann","channel":"a","issued_before":150}"#).await;
+    assert_eq!(old.text().await.trim(), ENDED);
+    // Neither older ones of hers, nor for longer than it holds.
+    assert!(old.call(&subscribe(3, ("ann", "a"), "5", 149)).await.contains(r#""code":109"#));
+    assert!(old.call(&subscribe(4, ("ann", "a"), "6", 150)).await.contains("subscribe"));
+    // One token alone.
+    done(&server, "revoke_token", r#"{"uid":"2","expire_at":99999999999}"#).await;
+    assert_eq!(new.text().await.trim(), ENDED);
+    assert!(new.call(&subscribe(5, ("ann", "a"), "2", 300)).await.contains(r#""code":109"#));
+    // All others are as they were: what comes next is what is published.
+    for (client, channel) in [(&mut old, "a"), (&mut new, "b"), (&mut bob, "a")] {
+        let published = format!(r#"{{"channel":"{channel}","data":1}}"#);
+        assert!(server.api("publish", &published).await.body.contains("result"));
+        let push = client.text().await;
+        assert!(push.contains(&format!(r#""channel":"{channel}","pub""#)), "{push}");
+    }
     server.end().await;
 }

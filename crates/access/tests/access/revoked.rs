@@ -33,7 +33,19 @@ fn token(id: &str) -> Revocation {
 }
 
 fn tokens_of(name: &str, issued_before: i64) -> Revocation {
-    Revocation::TokensOf { user: UserId::from(name), issued_before }
+    Revocation::TokensOf { user: UserId::from(name), channel: None, issued_before }
+}
+
+fn tokens_for(name: &str, channel: &str, issued_before: i64) -> Revocation {
+    let channel = Some(Channel::from(channel));
+    Revocation::TokensOf { user: UserId::from(name), channel, issued_before }
+}
+
+/// How a subscription of a user that came by a token fares when it is looked at.
+fn sub_stays(chain: &Chain, (user, channel): (&str, &str), id: &str, issued_at: i64) -> Result<(), u32> {
+    let token = TokenMark::new(Some(id), Some(issued_at)).expect("says something");
+    let stays = chain.subscription_stays(&client(user), &Channel::from(channel), &token, at(NOW));
+    stays.map_err(|why| why.code)
 }
 
 fn connect(chain: &Chain, token: &str) -> End {
@@ -92,6 +104,8 @@ fn pro_35_a_revoked_token_counts_as_expired() {
     };
     assert_eq!([refresh(&good), refresh(&bad)], [false, true]);
     // Subscription tokens, too.
+    assert_eq!(sub_stays(&chain, ("ann", "a"), "bad", NOW), Err(2502));
+    assert_eq!(sub_stays(&chain, ("ann", "a"), "good", NOW), Ok(()));
     let of_channel = |id: &str| subscribe_token(KEY, "ann", "a", json!({"jti": id}));
     let subscribe = |token: &str| end(&now(chain.subscribe(subscribe_request(&client("ann"), "a", token))));
     assert_eq!(subscribe(&of_channel("good")), End::Allowed);
@@ -121,10 +135,50 @@ fn pro_36_older_tokens_of_a_user_count_as_expired() {
     // Tokens of subscriptions are others.
     let token = subscribe_token(KEY, "ann", "a", json!({"iat": NOW - 1}));
     assert_eq!(end(&now(chain.subscribe(subscribe_request(&client("ann"), "a", &token)))), End::Allowed);
+    assert_eq!(sub_stays(&chain, ("ann", "a"), "", NOW - 1), Ok(()));
     // The stricter counts.
     store.keep_now(tokens_of("ann", NOW - 50), Some(NOW + 10)).expect("kept");
     assert_eq!(stays(&chain, &with_token("ann", None, Some(NOW - 1)), NOW + 50), Err(3014));
     assert_eq!(stays(&chain, &with_token("ann", None, Some(NOW - 1)), NOW + 100), Ok(()));
+}
+
+#[test]
+fn pro_36_older_tokens_of_a_user_for_one_channel_count_as_expired() {
+    let (chain, store) = chain();
+    store.keep_now(tokens_for("ann", "a", NOW), Some(NOW + 100)).expect("kept");
+    let issued = |user: &str, channel: &str, at: i64| subscribe_token(KEY, user, channel, json!({"iat": at}));
+    let subscribe = |user: &str, channel: &str, at: i64| {
+        let request = subscribe_request(&client(user), channel, &issued(user, channel, at));
+        end(&now(chain.subscribe(request)))
+    };
+    assert_eq!(subscribe("ann", "a", NOW - 1), End::Error(109));
+    assert_eq!(sub_stays(&chain, ("ann", "a"), "t", NOW - 1), Err(2502));
+    for (user, channel, at) in [("ann", "a", NOW), ("ann", "b", NOW - 1), ("bob", "a", NOW - 1)] {
+        assert_eq!(subscribe(user, channel, at), End::Allowed, "{user} {channel} {at}");
+        assert_eq!(sub_stays(&chain, (user, channel), "t", at), Ok(()), "{user} {channel} {at}");
+    }
+    let no_time = subscribe_request(&client("ann"), "a", &subscribe_token(KEY, "ann", "a", json!({})));
+    assert_eq!(end(&now(chain.subscribe(no_time))), End::Allowed, "it says no time");
+    let expired = |at: i64| {
+        let token = issued("ann", "a", at);
+        let request = SubRefreshRequest::new(client("ann"), Channel::from("a"), token, NOW);
+        now(chain.sub_refresh(request)).expect("decided").expired
+    };
+    assert_eq!([expired(NOW - 1), expired(NOW)], [true, false]);
+    // Connection tokens are others.
+    assert_eq!(connect(&chain, &connect_token("ann", None, json!({"iat": NOW - 1}))), End::Allowed);
+    assert_eq!(stays(&chain, &with_token("ann", None, Some(NOW - 1)), NOW), Ok(()));
+    // Each by itself, and each counts.
+    store.keep_now(tokens_of("ann", NOW), Some(NOW + 50)).expect("kept");
+    store.keep_now(tokens_for("ann", "b", NOW), None).expect("kept");
+    assert_eq!(store.len(), 3);
+    assert_eq!(subscribe("ann", "b", NOW - 1), End::Error(109));
+    store.forget_now(&tokens_for("ann", "b", 0));
+    assert_eq!(subscribe("ann", "b", NOW - 1), End::Allowed);
+    chain.tick(at(NOW + 50));
+    assert_eq!(store.len(), 1);
+    chain.tick(at(NOW + 100));
+    assert!(store.is_empty());
 }
 
 /// CTL-06.
@@ -132,15 +186,21 @@ fn pro_36_older_tokens_of_a_user_count_as_expired() {
 fn pro_34_to_36_nodes_learn_of_each_others_revocations() {
     let ((here, store), (there, other)) = (chain(), chain());
     assert_eq!(here.welcome(), []);
-    for (revocation, until) in [(user("ann"), None), (token("t"), Some(50)), (tokens_of("bob", 9), Some(70))]
-    {
+    for (revocation, until) in [
+        (user("ann"), None),
+        (token("t"), Some(50)),
+        (tokens_of("bob", 9), Some(70)),
+        (tokens_for("bob", "a", NOW), None),
+    ] {
         store.keep_now(revocation, until).expect("kept");
     }
     // Who comes hears of all.
     for (what, notice) in here.welcome() {
         assert!(there.notified(what, &notice));
     }
-    assert_eq!((other.len(), there.welcome().len()), (3, 1));
+    assert_eq!((other.len(), there.welcome().len()), (4, 1));
+    assert_eq!(sub_stays(&there, ("bob", "a"), "", NOW - 1), Err(2502));
+    assert_eq!(sub_stays(&there, ("bob", "b"), "", NOW - 1), Ok(()));
     assert_eq!(stays(&there, &with_token("ann", None, None), 0), Err(3507));
     assert_eq!(stays(&there, &with_token("eve", Some("t"), None), 49), Err(3014));
     assert_eq!(stays(&there, &with_token("eve", Some("t"), None), 50), Ok(()));

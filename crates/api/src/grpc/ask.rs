@@ -291,12 +291,9 @@ impl wire::HistoryRequest {
 
 impl wire::InvalidateUserTokensRequest {
     fn read(self) -> ApiCommand {
-        // Subscriptions do not know by which token they were made.
-        if !self.channel.is_empty() {
-            return unavailable("channel");
-        }
         ApiCommand::InvalidateUserTokens(InvalidateUserTokens {
             user: UserId::from(self.user),
+            channel: Some(self.channel).filter(|channel| !channel.is_empty()).map(Channel::from),
             issued_before: time(self.issued_before),
             expire_at: time(self.expire_at),
         })

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tourbillon_api::{ApiError, Revoke};
 use tourbillon_node::BoxFuture;
-use tourbillon_types::UserId;
+use tourbillon_types::{Channel, UserId};
 
 use crate::harness::{start, start_with_service};
 
@@ -36,10 +36,12 @@ impl Revoke for Noted {
     fn invalidate_user_tokens(
         &self,
         user: UserId,
+        channel: Option<Channel>,
         issued_before: Option<i64>,
         expire_at: Option<i64>,
     ) -> BoxFuture<'_, Result<(), ApiError>> {
-        self.note(format!("invalidate {user} {issued_before:?} {expire_at:?}"))
+        let channel = channel.map(|channel| format!(" for {channel}")).unwrap_or_default();
+        self.note(format!("invalidate {user}{channel} {issued_before:?} {expire_at:?}"))
     }
 }
 
@@ -53,6 +55,7 @@ async fn pro_34_to_36_the_methods_take_what_the_paid_edition_takes() {
     test.done("revoke_token", json!({"uid": "t", "expire_at": 8})).await;
     test.done("invalidate_user_tokens", json!({"user": "ann", "issued_before": 5, "expire_at": 9})).await;
     test.done("invalidate_user_tokens", json!({"user": "ann", "channel": ""})).await;
+    test.done("invalidate_user_tokens", json!({"user": "ann", "channel": "a:b", "issued_before": 6})).await;
     let batch = json!({"commands": [{"block_user": {"user": "bob"}}, {"revoke_token": {"uid": "u"}}]});
     let replies = test.call("batch", batch).await;
     assert_eq!(replies, json!({"replies": [{"block_user": {}}, {"revoke_token": {}}]}));
@@ -63,6 +66,7 @@ async fn pro_34_to_36_the_methods_take_what_the_paid_edition_takes() {
         "revoke t Some(8)",
         "invalidate ann Some(5) Some(9)",
         "invalidate ann None None",
+        "invalidate ann for a:b Some(6) None",
         "block bob None",
         "revoke u None",
     ];
@@ -72,8 +76,7 @@ async fn pro_34_to_36_the_methods_take_what_the_paid_edition_takes() {
         ("unblock_user", json!({"user": ""}), 107),
         ("revoke_token", json!({"user": "ann"}), 107),
         ("invalidate_user_tokens", json!({"issued_before": 5}), 107),
-        // Subscriptions do not know by which token they were made.
-        ("invalidate_user_tokens", json!({"user": "ann", "channel": "a"}), 108),
+        ("invalidate_user_tokens", json!({"channel": "a"}), 107),
     ] {
         assert_eq!(test.error(method, params).await, code, "{method}");
     }

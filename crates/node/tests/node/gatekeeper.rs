@@ -6,9 +6,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tourbillon_node::{
     Client as Connection, ClientCommand, ConnectDecision, ConnectRequest, Hooks, NodeConfig, RefreshDecision,
-    RefreshRequest, Refusal, SubscribeDecision, SubscribeRequest, Target, TokenMark,
+    RefreshRequest, Refusal, SubRefreshRequest, SubscribeDecision, SubscribeRequest, Target, TokenMark,
 };
-use tourbillon_types::{Direction, Disconnect, Now, ReplyError, UserId};
+use tourbillon_types::{Channel, Direction, Disconnect, Now, ReplyError, Unsubscribe, UserId};
 
 use tourbillon_transport::memory::Sent;
 
@@ -47,9 +47,17 @@ impl Hooks for Keeper {
         Ok(decision)
     }
 
-    async fn subscribe(&self, _: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
+    async fn subscribe(&self, request: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
         self.0.lock().asked.push("decided".to_owned());
-        Ok(SubscribeDecision::default())
+        let mut decision = SubscribeDecision::default();
+        decision.token = TokenMark::new(Some(&request.token), None);
+        Ok(decision)
+    }
+
+    async fn sub_refresh(&self, request: SubRefreshRequest) -> Result<RefreshDecision, Refusal> {
+        let mut decision = RefreshDecision::until(None);
+        decision.token = Some(TokenMark::new(Some(&request.token), None).unwrap_or_default());
+        Ok(decision)
     }
 
     async fn refresh(&self, request: RefreshRequest) -> Result<RefreshDecision, Refusal> {
@@ -79,6 +87,22 @@ impl Hooks for Keeper {
         let banned =
             client.token.as_ref().is_some_and(|token| Some(token.id.as_str()) == state.banned.as_deref());
         if banned { Err(Disconnect::STATE_INVALIDATED) } else { Ok(()) }
+    }
+
+    fn subscription_stays(
+        &self,
+        client: &Connection,
+        channel: &Channel,
+        token: &TokenMark,
+        _: Now,
+    ) -> Result<(), Unsubscribe> {
+        assert_eq!(client.user, UserId::from("ann"));
+        let mut state = self.0.lock();
+        state.asked.push(format!("{channel} by {}", token.id));
+        if Some(token.id.as_str()) == state.banned.as_deref() {
+            return Err(Unsubscribe::STATE_INVALIDATED);
+        }
+        Ok(())
     }
 
     fn tick(&self, _: Now) {
@@ -183,6 +207,48 @@ async fn a_recheck_ends_who_may_not_stay() {
         .disconnect(&Target::user(UserId::from("ann")), Disconnect::FORCE_DISCONNECT, &[])
         .await
         .expect("told");
+    test.end().await;
+}
+
+/// PRO-35, PRO-36.
+#[tokio::test(start_paused = true)]
+async fn a_recheck_ends_subscriptions_by_their_tokens() {
+    let keeper = Keeper::default();
+    let test = start(keeper.clone(), NodeConfig::default());
+    let mut client = test.client().await;
+    client.subscribe("free").await;
+    for (channel, token) in [("a", "old"), ("b", "old"), ("c", "new")] {
+        let subscribe = format!(r#""subscribe":{{"channel":"{channel}","token":"{token}"}}"#);
+        assert!(client.call(&subscribe).await["subscribe"].is_object());
+    }
+    // Another token, and one that says nothing of itself.
+    let refresh = r#""sub_refresh":{"channel":"b","token":"new"}"#;
+    assert!(client.call(refresh).await["sub_refresh"].is_object());
+    keeper.asked();
+    test.node.recheck(None).await.expect("told");
+    client.silence().await;
+    let mut asked = keeper.asked();
+    asked.sort();
+    assert_eq!(asked, ["a by old", "b by new", "c by new"], "the one without a token is not asked about");
+    keeper.0.lock().banned = Some("old".to_owned());
+    test.node.recheck(None).await.expect("told");
+    let push = client.message().await;
+    assert_eq!((&push["push"]["channel"], &push["push"]["unsubscribe"]["code"]), (&"a".into(), &2502.into()));
+    client.silence().await;
+    assert_eq!(test.node.stats().subscriptions, 3, "the others go on");
+    // Whoever comes too late to be found is looked at as it comes, and with each new token.
+    let reply = client.call(r#""subscribe":{"channel":"a","token":"old"}"#).await;
+    assert!(reply["subscribe"].is_object(), "{reply}");
+    assert_eq!(client.message().await["push"]["unsubscribe"]["code"], 2502);
+    let reply = client.call(r#""sub_refresh":{"channel":"c","token":"old"}"#).await;
+    assert!(reply["sub_refresh"].is_object(), "{reply}");
+    let push = client.message().await;
+    assert_eq!((&push["push"]["channel"], &push["push"]["unsubscribe"]["code"]), (&"c".into(), &2502.into()));
+    // What has ended is not asked about.
+    client.call(r#""unsubscribe":{"channel":"b"}"#).await;
+    keeper.asked();
+    test.node.recheck(None).await.expect("told");
+    assert_eq!(keeper.asked(), [""; 0]);
     test.end().await;
 }
 

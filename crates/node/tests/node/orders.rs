@@ -9,7 +9,7 @@ use serde_json::Value;
 use tourbillon_broker::ControlBus;
 use tourbillon_node::{
     ChannelPattern, Client as HookClient, ConnectDecision, ConnectRequest, Hooks, RefreshDecision, Refusal,
-    SubscribeDecision, SubscribeRequest, SubscriptionOptions, Target,
+    SubscribeDecision, SubscribeRequest, SubscriptionOptions, Target, TokenMark,
 };
 use tourbillon_types::{
     Channel, ClientId, Disconnect, FilterLimits, Now, ReplyError, TagFilter, TagMatcher, Tags, Unsubscribe,
@@ -24,6 +24,8 @@ use crate::harness::{Client, TestNode};
 struct Labels {
     /// Nobody may stay any more.
     closed: Arc<AtomicBool>,
+    /// The subscription token "stolen" does not count any more.
+    revoked: Arc<AtomicBool>,
 }
 
 impl Hooks for Labels {
@@ -37,8 +39,23 @@ impl Hooks for Labels {
         Ok(decision)
     }
 
-    async fn subscribe(&self, _: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
-        Ok(SubscribeDecision::default())
+    async fn subscribe(&self, request: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
+        let mut decision = SubscribeDecision::default();
+        decision.token = TokenMark::new(Some(&request.token), None);
+        Ok(decision)
+    }
+
+    fn subscription_stays(
+        &self,
+        _: &HookClient,
+        _: &Channel,
+        token: &TokenMark,
+        _: Now,
+    ) -> Result<(), Unsubscribe> {
+        match self.revoked.load(Ordering::SeqCst) && token.id == *"stolen" {
+            true => Err(Unsubscribe::STATE_INVALIDATED),
+            false => Ok(()),
+        }
     }
 
     fn stays(&self, _: &HookClient, _: Now) -> Result<(), Disconnect> {
@@ -225,6 +242,35 @@ async fn who_may_not_stay_is_found_on_every_node() {
     let [first, second, bob] = &mut clients;
     assert_eq!(first.client.closed().await, Disconnect::PERMISSION_DENIED);
     assert_eq!(second.client.closed().await, Disconnect::PERMISSION_DENIED);
+    bob.silence().await;
+    drop(clients);
+    end(nodes).await;
+}
+
+/// PRO-35, PRO-36.
+#[tokio::test(start_paused = true)]
+async fn subscriptions_whose_tokens_do_not_count_are_found_on_every_node() {
+    let hooks = Labels::default();
+    let nodes = cluster(&hooks).await;
+    let [a, b, _] = &nodes;
+    let mut clients = [client(a, "ann").await, client(b, "ann").await, client(b, "bob").await];
+    for client in &mut clients {
+        for (channel, token) in [("x", "stolen"), ("y", "other")] {
+            let subscribe = format!(r#""subscribe":{{"channel":"{channel}","token":"{token}"}}"#);
+            assert!(client.call(&subscribe).await["subscribe"].is_object());
+        }
+    }
+    hooks.revoked.store(true, Ordering::SeqCst);
+    assert_eq!(a.node.recheck(Some(&UserId::from("ann"))).await, Ok(()));
+    let [first, second, bob] = &mut clients;
+    for ann in [first, second] {
+        let push = ann.message().await;
+        assert_eq!(
+            (&push["push"]["channel"], &push["push"]["unsubscribe"]["code"]),
+            (&"x".into(), &2502.into())
+        );
+        ann.silence().await;
+    }
     bob.silence().await;
     drop(clients);
     end(nodes).await;
