@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::load::{TlsError, identity, provider, roots};
+use crate::rustls::client::WebPkiServerVerifier;
 use crate::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use crate::rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use crate::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -40,6 +41,20 @@ impl TlsClient<'_> {
     ///
     /// What is missing, unreadable or does not fit together.
     pub fn config(&self) -> Result<ClientConfig, TlsError> {
+        self.with(None)
+    }
+
+    /// The same for servers whose certificates are for this name, whatever they are connected to by. Where a connection
+    /// asks for a certificate by name (SNI), that is still the name it is made with.
+    ///
+    /// # Errors
+    ///
+    /// As [`config`](Self::config).
+    pub fn config_for(&self, server: ServerName<'static>) -> Result<ClientConfig, TlsError> {
+        self.with(Some(server))
+    }
+
+    fn with(&self, server: Option<ServerName<'static>>) -> Result<ClientConfig, TlsError> {
         let wrong = |error| TlsError::new("enabled", error);
         let builder = if self.insecure_skip_verify {
             let anybody = Arc::new(Anybody(provider()));
@@ -47,7 +62,16 @@ impl TlsClient<'_> {
         } else {
             let given = !self.server_ca.is_empty();
             let roots = given.then(|| roots("server_ca_pem", self.server_ca)).transpose()?;
-            trusting(roots).map_err(wrong)?
+            match server {
+                None => trusting(roots).map_err(wrong)?,
+                Some(name) => {
+                    let roots = Arc::new(roots.unwrap_or_else(everybodys));
+                    let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider()).build();
+                    let inner = verifier.map_err(|error| TlsError::new("server_ca_pem", error))?;
+                    let named = Arc::new(Named { name, inner });
+                    builder().map_err(wrong)?.dangerous().with_custom_certificate_verifier(named)
+                }
+            }
         };
         if self.cert.is_empty() && self.key.is_empty() {
             return Ok(builder.with_no_client_auth());
@@ -63,8 +87,53 @@ fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Error> {
 
 /// A client that trusts these roots, or those that browsers trust.
 pub fn trusting(roots: Option<RootCertStore>) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Error> {
-    let everybodys = || RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     Ok(builder()?.with_root_certificates(roots.unwrap_or_else(everybodys)))
+}
+
+fn everybodys() -> RootCertStore {
+    RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }
+}
+
+/// Takes certificates of this name only.
+#[derive(Debug)]
+struct Named {
+    name: ServerName<'static>,
+    inner: Arc<WebPkiServerVerifier>,
+}
+
+impl ServerCertVerifier for Named {
+    fn verify_server_cert(
+        &self,
+        cert: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        self.inner.verify_server_cert(cert, chain, &self.name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls12_signature(message, cert, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls13_signature(message, cert, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
 }
 
 /// Takes any certificate, as long as its key is used.
