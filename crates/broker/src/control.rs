@@ -19,8 +19,9 @@ pub enum Receiver {
 
 /// Carries messages between the nodes of a cluster (CTL-02). What is in them is the nodes' affair.
 ///
-/// A message arrives once or not at all, and those of one sender to one receiver arrive in the order in which they
-/// were sent. Whoever needs to know whether one arrived asks for an answer.
+/// A message arrives once or not at all. Those of one sender for all arrive in the order in which they were sent, and so do
+/// those for one node; whether those for all or those for one come first is open. Whoever needs to know whether one arrived
+/// asks for an answer.
 ///
 /// Dropping the future of any method leaves it usable; whether a message went out is then unknown.
 pub trait Control: Debug + Send + Sync + 'static {
