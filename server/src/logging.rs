@@ -8,10 +8,15 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// Libraries whose events are left out: what matters of them our own say, and these have messages' payloads in them.
+const SILENT: [&str; 1] = ["async_nats"];
 
 /// Starts logging, once a process.
 ///
@@ -28,14 +33,18 @@ pub fn start(level: &str, file: &str) -> io::Result<()> {
         _ => LevelFilter::INFO,
     };
     let builder = tracing_subscriber::fmt().with_max_level(level);
+    let others =
+        Targets::new().with_default(LevelFilter::TRACE).with_targets(SILENT.map(|it| (it, LevelFilter::OFF)));
     // A second call, in a test's process, keeps the first one's.
     if !file.is_empty() {
         let file = OpenOptions::new().create(true).append(true).open(file)?;
-        let _ = builder.event_format(JsonLines).with_writer(Arc::new(file)).try_init();
+        let subscriber = builder.event_format(JsonLines).with_writer(Arc::new(file)).finish();
+        let _ = subscriber.with(others).try_init();
     } else if io::stdout().is_terminal() {
-        let _ = builder.with_target(false).try_init();
+        let _ = builder.with_target(false).finish().with(others).try_init();
     } else {
-        let _ = builder.event_format(JsonLines).with_writer(io::stderr).try_init();
+        let subscriber = builder.event_format(JsonLines).with_writer(io::stderr).finish();
+        let _ = subscriber.with(others).try_init();
     }
     Ok(())
 }

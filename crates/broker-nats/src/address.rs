@@ -1,7 +1,9 @@
 //! Where servers are.
 
 use std::fmt;
+use std::io;
 
+use async_nats::ServerAddr;
 use percent_encoding::percent_decode_str;
 
 /// The port of NATS.
@@ -102,6 +104,11 @@ impl NatsServer {
     pub(crate) fn told(&self, place: &str) -> Option<Self> {
         let (host, port) = place_of(place).ok()?;
         Some(Self { host: host.to_owned(), port, ..self.clone() })
+    }
+
+    /// Where it is, for the library. What it is shown is not part of that.
+    pub(crate) fn address(&self) -> io::Result<ServerAddr> {
+        format!("nats://{self}").parse()
     }
 
     pub(crate) fn is_at(&self, other: &Self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
+use async_nats::Message;
 use tourbillon_broker::{
     Attempt, Broker, BrokerError, Capabilities, EventSink, Parts, Publish, PublishOptions, Published, Stop,
 };
@@ -12,6 +12,7 @@ use tourbillon_types::{Channel, ClientInfo, Publication, SystemClock};
 use crate::client::{Client, Receive};
 use crate::config::NatsConfig;
 use crate::control::NatsControl;
+use crate::line::Outgoing;
 use crate::subjects::{Impossible, Subjects, is_pattern};
 
 /// A broker over NATS, which brings the way to the other nodes along. It keeps no streams.
@@ -53,11 +54,11 @@ impl Receive for Channels {
         self.subjects.to_subscribe(name).unwrap_or_default()
     }
 
-    fn message(&self, name: &Channel, subject: &Bytes, payload: Bytes) {
+    fn message(&self, name: &Channel, Message { subject, payload, .. }: Message) {
         let Some(events) = self.events.get() else { return };
         if self.raw {
             let publication = Publication {
-                channel: self.concrete(name, subject),
+                channel: self.concrete(name, &subject),
                 // What it pins is gone with it.
                 data: payload.into(),
                 ..Publication::default()
@@ -75,7 +76,7 @@ impl Receive for Channels {
         match carried {
             Carried::Publication(stored) => {
                 let (mut publication, previous) = (stored.publication, stored.previous);
-                publication.channel = self.concrete(name, subject);
+                publication.channel = self.concrete(name, &subject);
                 if !std::mem::take(&mut publication.delta) {
                     return events.publication(name, Arc::new(publication));
                 }
@@ -91,7 +92,7 @@ impl Receive for Channels {
         }
     }
 
-    fn back(&self) {
+    fn lost(&self) {
         if let Some(events) = self.events.get() {
             events.position_lost(None);
         }
@@ -100,11 +101,10 @@ impl Receive for Channels {
 
 impl Channels {
     /// The channel of a publication, where what was subscribed to is a pattern (NATS-04).
-    fn concrete(&self, name: &Channel, subject: &Bytes) -> Option<Channel> {
+    fn concrete(&self, name: &Channel, subject: &str) -> Option<Channel> {
         if !is_pattern(name) {
             return None;
         }
-        let subject = std::str::from_utf8(subject).ok()?;
         self.subjects.channel_of(subject).map(Channel::from)
     }
 }
@@ -116,7 +116,7 @@ impl NatsBroker {
         let raw = config.raw.is_some();
         let channels = Channels { subjects: Subjects::new(&config), raw, events: OnceLock::new() };
         let control = Arc::new(NatsControl::new(config.clone()));
-        Self { client: Client::new(config, true, channels), control, raw }
+        Self { client: Client::new(config, channels), control, raw }
     }
 
     /// Returns once there is a connection.
@@ -128,8 +128,8 @@ impl NatsBroker {
         self.client.connected().await;
     }
 
-    /// The subject and the payload of a publication.
-    fn message(&self, publish: &Publish) -> Result<(String, Bytes), BrokerError> {
+    /// What is sent for a publication.
+    fn message(&self, publish: &Publish) -> Result<Outgoing, BrokerError> {
         let Publish { channel, data, options } = publish;
         let PublishOptions { info, tags, history, version, delta, idempotency_key, .. } = options;
         if history.is_some() {
@@ -143,7 +143,7 @@ impl NatsBroker {
         }
         let subject = self.client.receive().subjects.to_publish(channel)?;
         if self.raw {
-            return Ok((subject, data.bytes().clone()));
+            return Ok(Outgoing { subject, reply: None, payload: data.bytes().clone() });
         }
         let publication = Publication {
             data: data.clone(),
@@ -153,7 +153,8 @@ impl NatsBroker {
             time: SystemClock::unix_millis(),
             ..Publication::default()
         };
-        Ok((subject, encode_push(channel, &Carried::from(publication)).into()))
+        let payload = encode_push(channel, &Carried::from(publication)).into();
+        Ok(Outgoing { subject, reply: None, payload })
     }
 
     async fn tell(&self, channel: &Channel, carried: Carried) -> Result<(), BrokerError> {
@@ -162,7 +163,8 @@ impl NatsBroker {
         }
         // To a pattern too, if somebody is subscribed to it: it is a channel of that name then.
         let subject = self.client.receive().subjects.to_subscribe(channel)?;
-        self.client.publish(&subject, &encode_push(channel, &carried)).await
+        let payload = encode_push(channel, &carried).into();
+        self.client.publish(Outgoing { subject, reply: None, payload }).await
     }
 }
 
@@ -182,9 +184,7 @@ impl Broker for NatsBroker {
     }
 
     fn publish_now(&self, publish: Publish) -> Attempt {
-        let sent =
-            self.message(&publish).map(|(subject, payload)| self.client.try_publish(&subject, &payload));
-        match sent {
+        match self.message(&publish).map(|message| self.client.try_publish(message)) {
             Ok(Some(Ok(()))) => Attempt::Done(Ok(Published::default())),
             Ok(None) => Attempt::Later(publish),
             Ok(Some(Err(error))) | Err(error) => Attempt::Done(Err(error)),
@@ -192,8 +192,7 @@ impl Broker for NatsBroker {
     }
 
     async fn publish(&self, publish: Publish) -> Result<Published, BrokerError> {
-        let (subject, payload) = self.message(&publish)?;
-        self.client.publish(&subject, &payload).await?;
+        self.client.publish(self.message(&publish)?).await?;
         Ok(Published::default())
     }
 

@@ -18,7 +18,7 @@ pub struct NatsConfig {
     pub prefix: String,
     /// Time for a connection to come about. Default 1 s.
     pub dial_timeout: Duration,
-    /// Time in which a server must take some of what it is sent. Default 1 s.
+    /// Time to wait for a server that takes nothing of what it is sent. Default 1 s.
     pub write_timeout: Duration,
     /// TLS. Without it, servers that insist on it must have certificates that browsers trust.
     pub tls: Option<NatsTls>,
@@ -50,15 +50,13 @@ impl NatsConfig {
 /// How servers are made sure of.
 #[derive(Clone)]
 pub struct NatsTls {
-    /// Whom to trust, and what to show.
+    /// Whom to trust, under which name, and what to show.
     pub config: Arc<ClientConfig>,
-    /// The name in servers' certificates; empty for the host's.
-    pub server_name: String,
 }
 
 impl fmt::Debug for NatsTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NatsTls").field("server_name", &self.server_name).finish_non_exhaustive()
+        f.debug_struct("NatsTls").finish_non_exhaustive()
     }
 }
 

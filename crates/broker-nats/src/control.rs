@@ -1,13 +1,18 @@
-//! Messages between nodes (ENG-06).
+//! Messages between nodes (ENG-06). What is for all goes to `<prefix>.control`, what is for one to `<prefix>.node.<id>`.
+//!
+//! Whoever publishes to all hears itself. Messages for all name their sender's subject as the one to answer to, so that a
+//! node knows its own.
 
 use std::sync::OnceLock;
 
+use async_nats::Message;
 use bytes::Bytes;
 use tourbillon_broker::{BrokerError, Control, ControlSink, Receiver, Stop};
 use tourbillon_types::{Channel, NodeId};
 
 use crate::client::{Client, Receive};
 use crate::config::NatsConfig;
+use crate::line::Outgoing;
 
 /// Carries messages between nodes, over a connection of its own: a flood of publications does not hold them up.
 #[derive(Debug)]
@@ -16,21 +21,30 @@ pub struct NatsControl {
     prefix: String,
 }
 
+#[derive(Debug, Default)]
+struct Messages(OnceLock<Place>);
+
+/// Where this node's messages come from, and where they go.
 #[derive(Debug)]
-struct Messages(OnceLock<ControlSink>);
+struct Place {
+    subject: String,
+    sink: ControlSink,
+}
 
 impl Receive for Messages {
     fn subject(&self, name: &str) -> String {
         name.to_owned()
     }
 
-    fn message(&self, _: &Channel, _: &Bytes, payload: Bytes) {
-        if let Some(sink) = self.0.get() {
+    fn message(&self, _: &Channel, Message { reply, payload, .. }: Message) {
+        if let Some(Place { subject, sink }) = self.0.get()
+            && reply.as_deref() != Some(subject)
+        {
             sink.message(payload);
         }
     }
 
-    fn back(&self) {}
+    fn lost(&self) {}
 }
 
 impl NatsControl {
@@ -38,8 +52,7 @@ impl NatsControl {
     #[must_use]
     pub fn new(config: NatsConfig) -> Self {
         let prefix = config.prefix.clone();
-        // A node hears nothing of itself.
-        Self { client: Client::new(config, false, Messages(OnceLock::new())), prefix }
+        Self { client: Client::new(config, Messages::default()), prefix }
     }
 
     /// Returns once messages arrive.
@@ -62,18 +75,21 @@ impl NatsControl {
 
 impl Control for NatsControl {
     fn attach(&self, node: NodeId, sink: ControlSink) {
-        if self.client.receive().0.set(sink).is_ok() {
+        let subject = self.of(node);
+        if self.client.receive().0.set(Place { subject: subject.clone(), sink }).is_ok() {
             self.client.want(Channel::from(self.of_all()));
-            self.client.want(Channel::from(self.of(node)));
+            self.client.want(Channel::from(subject));
         }
     }
 
     async fn send(&self, to: Receiver, message: Bytes) -> Result<(), BrokerError> {
-        let subject = match to {
-            Receiver::Node(node) => self.of(node),
-            Receiver::Others => self.of_all(),
+        let (subject, reply) = match to {
+            Receiver::Node(node) => (self.of(node), None),
+            Receiver::Others => {
+                (self.of_all(), self.client.receive().0.get().map(|place| place.subject.clone()))
+            }
         };
-        self.client.publish(&subject, &message).await
+        self.client.publish(Outgoing { subject, reply, payload: message }).await
     }
 
     async fn run(&self, stop: Stop) -> Result<(), BrokerError> {

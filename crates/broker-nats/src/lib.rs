@@ -14,23 +14,25 @@
 //! # Ok::<(), tourbillon_broker_nats::AddressError>(())
 //! ```
 //!
-//! # Why there is a client of NATS here
+//! # How `async-nats` is used
 //!
-//! The protocol is a few lines of text, and what a broker needs is not to be had from the library for it:
-//!
-//! * a subscription is there once the server says so, or `subscribe` would lose what is published next;
-//! * what cannot be sent now fails now, and does not go out minutes later from a queue;
-//! * messages of one connection arrive in the order in which they came, whatever their subjects;
-//! * a channel at rest is an entry of a map, not a queue of its own.
+//! * A subscription is there once the server has handed back what this node said to itself after it: the library says
+//!   nothing of the server's having read it.
+//! * A client of the library is for one connection, and its queue goes with that: what cannot be sent now fails now, and
+//!   does not go out minutes later.
+//! * Messages of one subject arrive in their order. Those of several, such as messages between nodes for all and for one,
+//!   need not.
+//! * A channel that somebody is subscribed to takes five kilobytes or so: the library has a queue for each. A full one, of
+//!   65,536 messages, drops what comes, which is told as a loss.
+//! * Users of NATS with limited permissions need `<prefix>.node.*` both ways, for messages between nodes and to themselves.
 
 mod address;
 mod broker;
 mod client;
 mod config;
 mod control;
-mod dial;
+mod line;
 mod subjects;
-mod wire;
 
 pub use address::{AddressError, NatsServer};
 pub use broker::NatsBroker;

@@ -30,7 +30,7 @@ options! {
         prefix: String = "centrifugo".to_owned(),
         /// Time for a connection to come about.
         dial_timeout: GoDuration = GoDuration::from_secs(1),
-        /// Time in which the server must take some of what it is sent.
+        /// Time to wait for a server that takes nothing of what it is sent.
         write_timeout: GoDuration = GoDuration::from_secs(1),
         /// TLS.
         tls: NatsTlsOptions = NatsTlsOptions::default(),
@@ -156,12 +156,14 @@ fn tls(check: &mut Checker, options: &NatsTlsOptions) -> Option<NatsTls> {
         server_ca: &options.server_ca_pem,
         insecure_skip_verify: options.insecure_skip_verify,
     };
-    let server_name = options.server_name.clone();
-    if !server_name.is_empty() {
-        check.ok(&format!("{PATH}.tls.server_name"), ServerName::try_from(server_name.as_str()));
-    }
-    match client.config() {
-        Ok(config) => Some(NatsTls { config: Arc::new(config), server_name }),
+    let config = if options.server_name.is_empty() {
+        client.config()
+    } else {
+        let name = ServerName::try_from(options.server_name.clone());
+        client.config_for(check.ok(&format!("{PATH}.tls.server_name"), name)?)
+    };
+    match config {
+        Ok(config) => Some(NatsTls { config: Arc::new(config) }),
         Err(error) => {
             check.error(&format!("{PATH}.tls.{}", error.option), error.problem);
             None

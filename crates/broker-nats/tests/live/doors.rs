@@ -8,6 +8,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use tourbillon_broker::{Broker, Publish};
 use tourbillon_broker_nats::{NatsConfig, NatsTls};
 use tourbillon_tls::TlsClient;
+use tourbillon_tls::rustls::pki_types::ServerName;
 use tourbillon_types::{Channel, Payload};
 
 use crate::server::{NatsProcess, Running, block_on, prefix};
@@ -47,6 +48,8 @@ fn users_and_tokens_are_shown() {
             let config = at(format!("nats://{shows}127.0.0.1:{}", server.port));
             assert_eq!(gets_through(config, comes_in).await, comes_in, "{shows}");
         }
+        let each = format!("nats://u:other@127.0.0.1:{},nats://t0ken@127.0.0.1:{}", users.port, tokens.port);
+        assert!(gets_through(at(each), true).await, "each is shown what is for it");
     });
 }
 
@@ -106,8 +109,11 @@ fn tls_is_spoken_with_servers_that_are_who_they_are_by_clients_that_may() {
         let tls = |ca: &str, shows: Option<&(String, String)>, name: &str, skip: bool| {
             let (cert, key) = shows.map_or(("", ""), |(cert, key)| (cert.as_str(), key.as_str()));
             let client = TlsClient { cert, key, server_ca: ca, insecure_skip_verify: skip };
-            let config = Arc::new(client.config().expect("sound"));
-            Some(NatsTls { config, server_name: name.to_owned() })
+            let config = match name {
+                "" => client.config(),
+                name => client.config_for(ServerName::try_from(name.to_owned()).expect("a name")),
+            };
+            Some(NatsTls { config: Arc::new(config.expect("sound")) })
         };
         for (what, tls, comes_in) in [
             ("all right", tls(&root.pem(), Some(&member), "nats.test", false), true),

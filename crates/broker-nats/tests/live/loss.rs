@@ -1,10 +1,15 @@
-//! Servers that go and come (NATS-01).
+//! Servers that go and come (NATS-01), and messages that come too fast.
 
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
 
-use tourbillon_broker::{Attempt, Broker, BrokerError, Publish};
-use tourbillon_broker_nats::NatsServer;
-use tourbillon_types::{Channel, Payload};
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tourbillon_broker::{Attempt, Broker, BrokerError, BrokerEvents, EventSink, Publish};
+use tourbillon_broker_nats::{NatsBroker, NatsServer, RawMode};
+use tourbillon_types::{Channel, ClientInfo, Payload, Publication};
 
 use crate::server::{Foreigner, NatsProcess, Running, block_on, free_port, prefix};
 
@@ -44,8 +49,11 @@ fn without_a_connection_nothing_is_taken_and_nothing_is_kept_for_later() {
         assert_eq!(running.heard.lost.load(Ordering::Relaxed), 1);
         publish(&running, "after").expect("published");
         running.settled(2).await;
-        let data: Vec<_> = running.log.data("a").into_iter().filter(|data| data != "into the void").collect();
-        assert_eq!(data, ["before", "after"]);
+        assert_eq!(
+            running.log.data("a"),
+            ["before", "after"],
+            "what was taken for the old connection is gone with it"
+        );
         running.broker.subscribe(&[Channel::from("b")]).await.expect("it is back");
 
         // What was unsubscribed is not subscribed again.
@@ -118,7 +126,7 @@ fn what_was_said_before_the_end_is_still_said() {
         let server = NatsProcess::start(&[]);
         let config = server.config();
         let listening = Running::with(config.clone(), &["a"]).await;
-        let broker = tourbillon_broker_nats::NatsBroker::new(config);
+        let broker = NatsBroker::new(config);
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let work = broker.run(Box::pin(async move {
             let _ = stopped.await;
@@ -137,4 +145,72 @@ fn what_was_said_before_the_end_is_still_said() {
         let late = broker.publish_now(Publish::new(Channel::from("a"), Payload::from("late")));
         assert!(matches!(late, Attempt::Done(Err(error)) if error.is_transient()));
     });
+}
+
+/// Takes nothing until the gate opens.
+struct Slow {
+    gate: Mutex<Option<mpsc::Receiver<()>>>,
+    lost: Notify,
+}
+
+impl BrokerEvents for Slow {
+    fn publication(&self, _: &Channel, _: Arc<Publication>) {
+        let gate = self.gate.lock().take();
+        // What is waited for is that the other end is dropped.
+        let _ = gate.map(|gate| tokio::task::block_in_place(|| gate.recv()));
+    }
+
+    fn delta_publication(&self, _: &Channel, _: Arc<Publication>, _: Option<Arc<Publication>>) {}
+
+    fn join(&self, _: &Channel, _: Arc<ClientInfo>) {}
+
+    fn leave(&self, _: &Channel, _: Arc<ClientInfo>) {}
+
+    fn position_lost(&self, _: Option<&Channel>) {
+        self.lost.notify_one();
+    }
+}
+
+/// Waits until the server has written all that it had for anybody.
+async fn nothing_waits_at(monitor: u16) {
+    loop {
+        let mut stream = TcpStream::connect(("127.0.0.1", monitor)).await.expect("the monitor");
+        stream.write_all(b"GET /connz HTTP/1.0\r\n\r\n").await.expect("sent");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.expect("an answer");
+        let all = text.matches("\"pending_bytes\":").count();
+        if all > 0 && all == text.matches("\"pending_bytes\": 0,").count() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn messages_that_are_dropped_because_too_many_wait_are_told_as_lost() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(3).enable_all().build();
+    let test = async {
+        let monitor = free_port();
+        let server = NatsProcess::start(&["-m", &monitor.to_string()]);
+        let mut config = server.config();
+        config.raw = Some(RawMode::default());
+        let (open, gate) = mpsc::channel();
+        let slow = Arc::new(Slow { gate: Mutex::new(Some(gate)), lost: Notify::new() });
+        let broker = Arc::new(NatsBroker::new(config.clone()));
+        broker.attach(EventSink::new(slow.clone()));
+        let running = broker.clone();
+        tokio::spawn(async move { running.run(Box::pin(std::future::pending())).await });
+        broker.connected().await;
+        broker.subscribe(&[Channel::from("a")]).await.expect("subscribed");
+        // More than sockets hold and 65,536 messages.
+        let message = format!("PUB a 100\r\n{}\r\n", "x".repeat(100));
+        let mut foreigner = Foreigner::at(&config).await;
+        for _ in 0..200 {
+            foreigner.say(message.repeat(1000)).await;
+        }
+        nothing_waits_at(monitor).await;
+        drop::<mpsc::Sender<()>>(open);
+        slow.lost.notified().await;
+    };
+    let limited = async { tokio::time::timeout(std::time::Duration::from_secs(60), test).await };
+    runtime.expect("a runtime").block_on(limited).expect("nothing is told");
 }
