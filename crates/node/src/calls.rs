@@ -14,6 +14,7 @@ use tokio_util::sync::ReusableBoxFuture;
 use tourbillon_broker::{BrokerError, Publish};
 use tourbillon_fanout::TagFilters;
 use tourbillon_fanout::deltas::chain;
+use tourbillon_hub::{FlowRules, Place, Source};
 use tourbillon_protocol::command;
 use tourbillon_recovery::{Ask, Plan, REJECT_UNRECOVERED, RecoveryMode, ResumeError, Terms};
 use tourbillon_session::{
@@ -33,7 +34,6 @@ use crate::hooks::{
     RefreshDecision, RefreshRequest, RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
     SubscriptionOptions, TokenMark,
 };
-use crate::hub::{FlowRules, Place, Source};
 use crate::maps;
 use crate::members::Membership;
 use crate::polls;

@@ -9,22 +9,15 @@ use std::time::Duration;
 use futures_util::task::{ArcWake, AtomicWaker, waker_ref};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
-use tourbillon_protocol::Envelope;
+use tourbillon_hub::{Loose, Subscriber, Variant};
 use tourbillon_session::ServerOp;
 use tourbillon_transport::{Lane, Message, MessageQueue, Run, TransportWriter};
-use tourbillon_types::{ClientId, Disconnect, Encoding, Instant, SessionId, TagMatcher};
+use tourbillon_types::{Channel, ClientId, Disconnect, Instant, SessionId, TagMatcher, Unsubscribe};
 
 use crate::fresh::identifiers;
 use crate::shared::Shared;
 use crate::wheel::Alarm;
 use tourbillon_metrics::{Kind, Metrics, Named, Tally};
-
-/// How a connection wants its pushes encoded. Connections of one variant share the same bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Variant {
-    pub(crate) encoding: Encoding,
-    pub(crate) envelope: Envelope,
-}
 
 /// One connection, as the hub, the flush workers and the server API see it.
 pub(crate) struct Conn {
@@ -68,17 +61,6 @@ pub(crate) enum Wish {
 
 /// Held by whoever has yet to carry out a wish. The wisher waits until all are dropped.
 pub(crate) type Done = mpsc::Sender<()>;
-
-/// What becomes of a publication that [may be missed](Conn::send_in) when there is no room for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Loose {
-    /// Older ones of such channels make room, or it is not delivered.
-    Oldest,
-    /// It takes the place of the one of its lane that waits.
-    Latest,
-    /// Its lane is given up: what waits of it goes, and the subscription has to end.
-    Position,
-}
 
 /// What the transport was handed and does not take, in one word: there is one for every connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,20 +143,6 @@ impl Conn {
         })
     }
 
-    /// Queues a message and sees to it that a flush worker writes it.
-    pub(crate) fn send(self: &Arc<Self>, message: Message) {
-        if self.enqueue(message) {
-            self.mark_dirty();
-        }
-    }
-
-    /// The same for a run, which may grow until it is written.
-    pub(crate) fn send_run(self: &Arc<Self>, run: Arc<Run>) {
-        if self.admit(run.bytes(), |queue| queue.push_run(run)) {
-            self.mark_dirty();
-        }
-    }
-
     /// Queues a message. Whoever calls flushes. `false`: the connection takes no more.
     pub(crate) fn enqueue(&self, message: Message) -> bool {
         self.admit(message.len(), |queue| queue.push(message))
@@ -209,51 +177,6 @@ impl Conn {
             self.shared.flushers.hurry(self);
         }
         true
-    }
-
-    /// Queues a publication of a channel whose publications do not have to be delivered all, and sees to it that it is
-    /// written. `lane` is the channel's number. `false`: its lane is [given up](Loose::Position).
-    pub(crate) fn send_in(self: &Arc<Self>, message: Message, lane: u32, how: Loose) -> bool {
-        let mut outbox = self.outbox.lock();
-        if outbox.fault.is_some() || outbox.writer.is_none() {
-            return true;
-        }
-        let lane = Lane::new(lane, how == Loose::Oldest);
-        if how == Loose::Latest {
-            outbox.queue.remove_lane(lane);
-        }
-        let bytes = message.len();
-        if outbox.queue.bytes() + bytes > self.shared.comfortable_queue && !self.make_room(&mut outbox, bytes)
-        {
-            match how {
-                Loose::Oldest => return true,
-                Loose::Position => {
-                    // What the client has got by then is what was made before, without a gap.
-                    outbox.queue.remove_lane(lane);
-                    return false;
-                }
-                Loose::Latest => {
-                    outbox.fail(Disconnect::SLOW);
-                    drop(outbox);
-                    self.wake_driver();
-                    return true;
-                }
-            }
-        }
-        outbox.queue.push_in(message, lane);
-        drop(outbox);
-        self.mark_dirty();
-        true
-    }
-
-    /// Ends the connection for a reason found outside its driver.
-    pub(crate) fn fail(&self, why: Disconnect) {
-        let mut outbox = self.outbox.lock();
-        if outbox.fault.is_none() {
-            outbox.fail(why);
-        }
-        drop(outbox);
-        self.wake_driver();
     }
 
     /// Hands the connection to its flush worker, unless it waits there already.
@@ -382,6 +305,90 @@ impl Conn {
     /// Has the driver's task woken by [`wake_driver`](Self::wake_driver).
     pub(crate) fn register_driver(&self, cx: &Context<'_>) {
         self.driver.register(cx.waker());
+    }
+}
+
+impl Subscriber for Conn {
+    fn key(&self) -> u64 {
+        self.key
+    }
+
+    fn variant(&self) -> Variant {
+        self.variant
+    }
+
+    fn send(self: &Arc<Self>, message: Message) {
+        if self.enqueue(message) {
+            self.mark_dirty();
+        }
+    }
+
+    fn send_run(self: &Arc<Self>, run: Arc<Run>) {
+        if self.admit(run.bytes(), |queue| queue.push_run(run)) {
+            self.mark_dirty();
+        }
+    }
+
+    fn send_in(self: &Arc<Self>, message: Message, lane: u32, how: Loose) -> bool {
+        let mut outbox = self.outbox.lock();
+        if outbox.fault.is_some() || outbox.writer.is_none() {
+            return true;
+        }
+        let lane = Lane::new(lane, how == Loose::Oldest);
+        if how == Loose::Latest {
+            outbox.queue.remove_lane(lane);
+        }
+        let bytes = message.len();
+        if outbox.queue.bytes() + bytes > self.shared.comfortable_queue && !self.make_room(&mut outbox, bytes)
+        {
+            match how {
+                Loose::Oldest => return true,
+                Loose::Position => {
+                    // What the client has got by then is what was made before, without a gap.
+                    outbox.queue.remove_lane(lane);
+                    return false;
+                }
+                Loose::Latest => {
+                    outbox.fail(Disconnect::SLOW);
+                    drop(outbox);
+                    self.wake_driver();
+                    return true;
+                }
+            }
+        }
+        outbox.queue.push_in(message, lane);
+        drop(outbox);
+        self.mark_dirty();
+        true
+    }
+
+    fn fail(&self, why: Disconnect) {
+        let mut outbox = self.outbox.lock();
+        if outbox.fault.is_none() {
+            outbox.fail(why);
+        }
+        drop(outbox);
+        self.wake_driver();
+    }
+
+    fn lose(&self, channel: &Channel) {
+        self.tell(ServerOp::Insufficient { channel: channel.clone() }, None);
+    }
+
+    fn unsubscribe(&self, channel: &Channel, why: Unsubscribe) {
+        self.tell(ServerOp::Unsubscribe { channel: channel.clone(), why }, None);
+    }
+
+    fn attached(&self) {
+        self.metrics().subscribed(self.kind().named);
+    }
+
+    fn detached(&self) {
+        self.metrics().unsubscribed(self.kind().named);
+    }
+
+    fn filtered(&self, deliveries: u64) {
+        self.metrics().filter(deliveries);
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tourbillon_broker::BoxFuture;
+use tourbillon_hub::encode;
 use tourbillon_protocol::{Command, Commands, Push, PushEvent, Reply};
 use tourbillon_session::{Input, Output, Outputs, Refreshed, Refusal, ServerOp, Session, SessionInit};
 use tourbillon_transport::{Held, Message, PingMode, Received, TransportInfo, TransportReader};
@@ -17,7 +18,6 @@ use crate::boot::Boot;
 use crate::calls::{Attachment, Caller, Calls, Completed, Effect};
 use crate::close::Closing;
 use crate::conn::{Conn, Done, Told, Wish};
-use crate::encode;
 use crate::hooks::{Client, ClientCommand};
 use crate::members::Memberships;
 use crate::sources::Sourced;

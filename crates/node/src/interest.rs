@@ -10,9 +10,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tourbillon_broker::{BoxFuture, BrokerError};
+use tourbillon_hub::Source;
 use tourbillon_types::{Channel, Instant};
 
-use crate::hub::Source;
 use crate::shared::Shared;
 use tourbillon_metrics::Action;
 

@@ -33,7 +33,6 @@
 //! # }
 //! ```
 
-mod batches;
 mod boot;
 mod calls;
 mod checks;
@@ -44,10 +43,8 @@ mod config;
 mod conn;
 mod driver;
 mod emulation;
-mod encode;
 mod flush;
 mod fresh;
-mod hub;
 mod interest;
 mod maps;
 mod members;

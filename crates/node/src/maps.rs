@@ -8,6 +8,7 @@ use tourbillon_broker::{
 };
 use tourbillon_fanout::TagFilters;
 use tourbillon_fanout::deltas::{chain_by_key, in_text};
+use tourbillon_hub::{Base, FlowRules, Place, Source};
 use tourbillon_metrics::Action;
 use tourbillon_protocol::command;
 use tourbillon_recovery::{Ask, Plan, Terms};
@@ -25,7 +26,6 @@ use crate::hooks::{
     ChannelOptions, Client, MapPublishDecision, MapPublishRequest, MapRemoveDecision, MapRemoveOptions,
     MapRemoveRequest, MapRules,
 };
-use crate::hub::{Base, FlowRules, Place, Source};
 use crate::queries::{Standing, call, error_of};
 use crate::shared::Shared;
 

@@ -9,22 +9,21 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tourbillon_broker::{BoxFuture, ControlSink, Engine, EventSink};
+use tourbillon_hub::{Source, Variant};
 use tourbillon_session::ServerOp;
 use tourbillon_shared_poll::{Backend, DynBackend};
 use tourbillon_transport::{Accept, ConnContext, Transport};
 use tourbillon_types::{Clock, Disconnect, NodeId};
 
 use crate::NodeConfig;
-use crate::batches;
 use crate::boot::Boot;
 use crate::checks;
 use crate::clock::RuntimeClock;
 use crate::cluster::{self, Cluster};
-use crate::conn::{Conn, Variant};
+use crate::conn::Conn;
 use crate::driver::Driver;
 use crate::emulation::Listed;
 use crate::hooks::{DynHooks, Hooks};
-use crate::hub::Source;
 use crate::interest::{self, Requests};
 use crate::maps;
 use crate::shared::{Parts, Shared};
@@ -275,20 +274,15 @@ async fn run(
         let shared = shared.clone();
         tasks.spawn(async move { shared.members.run(lane, &shared).await });
     }
-    {
+    let for_ever: [fn(&Shared) -> BoxFuture<'_, ()>; 3] = [
+        |shared| Box::pin(checks::run(shared)),
+        |shared| Box::pin(shared.hub.run()),
+        |shared| Box::pin(shared.poller.run(shared)),
+    ];
+    for work in for_ever {
         let shared = shared.clone();
         let stopped = shared.stopped.clone();
-        tasks.spawn(async move { stopped.run_until_cancelled(checks::run(&shared)).await });
-    }
-    {
-        let shared = shared.clone();
-        let stopped = shared.stopped.clone();
-        tasks.spawn(async move { stopped.run_until_cancelled(batches::run(&shared)).await });
-    }
-    {
-        let shared = shared.clone();
-        let stopped = shared.stopped.clone();
-        tasks.spawn(async move { stopped.run_until_cancelled(shared.poller.run(&shared)).await });
+        tasks.spawn(async move { stopped.run_until_cancelled(work(&shared)).await });
     }
     let stop = shared.stopped.clone();
     let engine = {

@@ -8,6 +8,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::Notify;
 use tourbillon_broker::Publish;
 use tourbillon_fanout::deltas::in_text;
+use tourbillon_hub::Fanout;
 use tourbillon_session::{Granted, Refusal, TrackCall, Tracked};
 use tourbillon_shared_poll::{
     Applied, Ask, BackendError, DynBackend, PollMode, Polls, Refresh, Refreshed, Track, TrackItem, Update,
@@ -19,7 +20,6 @@ use crate::Node;
 use crate::calls::Attachment;
 use crate::conn::Conn;
 use crate::hooks::{Client, SignedKeys, TrackDecision, TrackRequest};
-use crate::hub::Fanout;
 use crate::shared::Shared;
 
 /// The polled channels of a node.
@@ -45,7 +45,7 @@ impl Poller {
 
     /// The reply to a track is queued.
     pub(crate) fn tracked(&self, shared: &Shared, conn: &Conn, channel: &Channel, call: u32) {
-        self.polls.open(shared.clock.now(), channel, (conn.key, call), &mut Fanout);
+        self.polls.open(shared.clock.now(), channel, (conn.key, call), &mut Fanout(&shared.hub));
     }
 
     pub(crate) fn untrack(&self, conn: &Conn, channel: &Channel, keys: &[String]) {
@@ -67,7 +67,7 @@ impl Poller {
         }
         match Update::from_payload(&publication.data) {
             Ok(update) => {
-                self.polls.publish(shared.clock.now(), channel, update, &mut Fanout);
+                self.polls.publish(shared.clock.now(), channel, update, &mut Fanout(&shared.hub));
             }
             Err(error) => tracing::warn!(%channel, %error, "a publication is ignored"),
         }
@@ -107,7 +107,8 @@ impl Poller {
             tracing::warn!(%channel, %error, "a polled channel is not refreshed");
         }
         let now = shared.clock.now();
-        let Applied { changed, removed, .. } = self.polls.answer(now, channel, ask, answer, &mut Fanout);
+        let Applied { changed, removed, .. } =
+            self.polls.answer(now, channel, ask, answer, &mut Fanout(&shared.hub));
         tracing::trace!(%channel, changed, removed, "refreshed");
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tourbillon_broker::{self as broker, Attempt, BrokerError, BrokerEvents, Engine, Publish, Published};
+use tourbillon_hub::{Attached, Base, FlowRules, Hub, Manner, Place, Source, Variant};
 use tourbillon_protocol::{Limits, PushEvent, encode_ping};
 use tourbillon_session::SessionConfig;
 use tourbillon_shared_poll::DynBackend;
@@ -15,11 +16,10 @@ use tourbillon_types::{Channel, ClientInfo, Clock, Instant, NodeId, Publication,
 use crate::NodeConfig;
 use crate::checks::Checks;
 use crate::cluster::Cluster;
-use crate::conn::{Conn, Variant};
+use crate::conn::Conn;
 use crate::emulation::Sessions;
 use crate::flush::Flushers;
 use crate::hooks::DynHooks;
-use crate::hub::{Attached, Base, FlowRules, Hub, Manner, Place, Source};
 use crate::interest::Interest;
 use crate::members::Lanes;
 use crate::polls::Poller;
@@ -39,7 +39,7 @@ pub(crate) struct Shared {
     pub(crate) started: Instant,
     pub(crate) engine: Engine,
     pub(crate) hooks: Arc<dyn DynHooks>,
-    pub(crate) hub: Hub,
+    pub(crate) hub: Hub<Conn>,
     pub(crate) registry: Registry,
     pub(crate) sessions: Sessions,
     pub(crate) wheel: Wheel,

@@ -31,10 +31,12 @@ const TABLE: &[(&str, &[&str])] = &[
     ("metrics", &["protocol", "transport", "types"]),
     ("control", &["hooks", "metrics", "types"]),
     ("hooks", &["session", "protocol", "recovery", "shared-poll", "broker", "transport", "types"]),
+    ("hub", &["hooks", "protocol", "recovery", "shared-poll", "fanout", "transport", "metrics", "types"]),
     (
         "node",
         &[
             "hooks",
+            "hub",
             "session",
             "protocol",
             "recovery",
@@ -87,6 +89,7 @@ const LIBRARIES: &[&str] = &[
     "control",
     "hooks",
     "fanout",
+    "hub",
     "node",
     "access",
     "proxy",

@@ -27,7 +27,7 @@ const SPAWNERS: &[(&str, &str)] = &[
 ];
 
 /// More places than this, server apart, and nobody knows any more who owns which task.
-const MOST_SPAWNS: usize = 15;
+const MOST_SPAWNS: usize = 14;
 
 const SPAWNS: &[&str] = &["spawn(", "spawn_blocking(", "spawn_local(", "spawn_on("];
 

@@ -9,8 +9,8 @@ use crate::tree::{File, Tree};
 const FILE_HARD: usize = 700;
 const FILE_P95: usize = 450;
 const CRATE: usize = 5_000;
-/// The node composes all parts: its polled channels came last, and move out with the next split.
-const NODE: usize = 6_300;
+/// The node composes all parts.
+const NODE: usize = 6_000;
 /// Options, listeners and composition grow with everything else.
 const SERVER: usize = 8_000;
 

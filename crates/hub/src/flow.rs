@@ -4,11 +4,11 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use tourbillon_hooks::{Batching, ChannelOptions, OverflowPolicy};
+use tourbillon_transport::Message;
 use tourbillon_types::{Instant, Publication};
 
-use crate::conn::{Conn, Loose};
-use crate::hooks::{Batching, ChannelOptions, OverflowPolicy};
-use tourbillon_transport::Message;
+use crate::subscriber::{Loose, Subscriber};
 
 /// A batch that holds more than this is delivered.
 const MAX_BYTES: usize = 256 * 1024;
@@ -18,7 +18,7 @@ const OVERHEAD: usize = 128;
 
 /// How a channel's publications flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct FlowRules {
+pub struct FlowRules {
     batching: Option<Batching>,
     overflow: OverflowPolicy,
 }
@@ -31,14 +31,14 @@ impl From<ChannelOptions> for FlowRules {
 
 impl FlowRules {
     /// Whether everything is delivered at once, to everybody.
-    pub(super) fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         *self == Self::default()
     }
 }
 
 /// What is kept of a channel that is not plain.
 #[derive(Debug)]
-pub(super) struct Flow {
+pub(crate) struct Flow {
     rules: FlowRules,
     /// Names the channel's messages in queues.
     lane: u32,
@@ -46,12 +46,12 @@ pub(super) struct Flow {
     /// When what is held has to be delivered.
     due: Instant,
     /// Whether the channel is to be looked at when it is time.
-    pub(super) awaited: bool,
+    pub(crate) awaited: bool,
 }
 
 /// A batch.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(crate) struct Held {
     /// In order. Of a batch whose newest publication counts, just that.
     publications: Vec<Arc<Publication>>,
     /// The offset of the first publication, kept or not.
@@ -63,16 +63,16 @@ pub(super) struct Held {
 
 impl Held {
     /// One publication, which does not wait.
-    pub(super) fn one(publication: &Arc<Publication>) -> Self {
+    pub(crate) fn one(publication: &Arc<Publication>) -> Self {
         Self { first: publication.offset, publications: vec![publication.clone()], count: 1, bytes: 0 }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.publications.is_empty()
     }
 
     /// What is delivered, each with the offsets that it stands for.
-    pub(super) fn publications(&self) -> impl Iterator<Item = (&Arc<Publication>, RangeInclusive<u64>)> {
+    pub(crate) fn publications(&self) -> impl Iterator<Item = (&Arc<Publication>, RangeInclusive<u64>)> {
         let stands_for_others = self.count > self.publications.len();
         self.publications.iter().map(move |publication| {
             let first = if stands_for_others { self.first } else { publication.offset };
@@ -103,31 +103,31 @@ impl Held {
 }
 
 impl Flow {
-    pub(super) fn new(rules: FlowRules, lane: u32) -> Self {
+    pub(crate) fn new(rules: FlowRules, lane: u32) -> Self {
         Self { rules, lane, held: Held::default(), due: Instant::MAX, awaited: false }
     }
 
-    pub(super) fn rules(&self) -> FlowRules {
+    pub(crate) fn rules(&self) -> FlowRules {
         self.rules
     }
 
     /// Changes the rules. What is held was delivered before.
-    pub(super) fn set_rules(&mut self, rules: FlowRules) {
+    pub(crate) fn set_rules(&mut self, rules: FlowRules) {
         self.rules = rules;
     }
 
-    pub(super) fn is_batching(&self) -> bool {
+    pub(crate) fn is_batching(&self) -> bool {
         self.rules.batching.is_some()
     }
 
     /// Whether a publication cannot be held with what is held already.
-    pub(super) fn ends_before(&self, publication: &Publication) -> bool {
+    pub(crate) fn ends_before(&self, publication: &Publication) -> bool {
         self.rules.batching.is_some_and(|batching| batching.flush_latest)
             && !self.held.is_followed_by(publication)
     }
 
     /// Holds a publication back. `true`: the batch is complete.
-    pub(super) fn hold(&mut self, publication: &Arc<Publication>, now: impl Fn() -> Instant) -> bool {
+    pub(crate) fn hold(&mut self, publication: &Arc<Publication>, now: impl Fn() -> Instant) -> bool {
         let Some(batching) = self.rules.batching else { return true };
         if self.held.is_empty() {
             self.due = batching.max_delay.map_or(Instant::MAX, |delay| now() + delay);
@@ -136,17 +136,17 @@ impl Flow {
         batching.max_size.is_some_and(|size| self.held.count >= size.get()) || self.held.bytes > MAX_BYTES
     }
 
-    pub(super) fn take(&mut self) -> Held {
+    pub(crate) fn take(&mut self) -> Held {
         std::mem::take(&mut self.held)
     }
 
     /// When what is held has to be delivered; `None` if nothing is, or if it may be held for ever.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub(crate) fn due(&self) -> Option<Instant> {
         (!self.held.is_empty() && self.due != Instant::MAX).then_some(self.due)
     }
 
     /// How messages go to subscribers without a position.
-    pub(super) fn sender(&self) -> Sender {
+    pub(crate) fn sender(&self) -> Sender {
         let how = match self.rules.overflow {
             OverflowPolicy::Disconnect => None,
             OverflowPolicy::DropOldest => Some(Loose::Oldest),
@@ -158,7 +158,7 @@ impl Flow {
 
 /// How a channel's messages go into queues.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sender {
+pub(crate) struct Sender {
     /// `None`: like any message.
     how: Option<Loose>,
     lane: u32,
@@ -166,12 +166,12 @@ pub(super) struct Sender {
 
 impl Sender {
     /// Whether messages may go in runs.
-    pub(super) fn is_strict(self) -> bool {
+    pub(crate) fn is_strict(self) -> bool {
         self.how.is_none()
     }
 
     /// Queues a message for a subscriber without a position.
-    pub(super) fn send(self, conn: &Arc<Conn>, message: Message) {
+    pub(crate) fn send(self, conn: &Arc<impl Subscriber>, message: Message) {
         match self.how {
             None => conn.send(message),
             // Without a position nothing has to end.
@@ -183,7 +183,7 @@ impl Sender {
 
     /// Queues a message for a subscriber with a position. `false`: it cannot be delivered, and the subscription has to
     /// end.
-    pub(super) fn send_next(self, conn: &Arc<Conn>, message: Message) -> bool {
+    pub(crate) fn send_next(self, conn: &Arc<impl Subscriber>, message: Message) -> bool {
         match self.how {
             None => {
                 conn.send(message);

@@ -6,20 +6,20 @@ use smallvec::SmallVec;
 use tourbillon_transport::Message;
 use tourbillon_types::Disconnect;
 
-use crate::conn::{Conn, Variant};
+use crate::subscriber::{Subscriber, Variant};
 
 /// How a push looks to a subscriber. Subscribers of one form share the same bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Form {
-    pub(super) variant: Variant,
+pub(crate) struct Form {
+    pub(crate) variant: Variant,
     /// The channel's number stands for its name (COMP-01).
-    pub(super) compact: bool,
-    pub(super) body: Body,
+    pub(crate) compact: bool,
+    pub(crate) body: Body,
 }
 
 /// How a publication's data looks. Pushes that are no publications have no other body than the plain one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Body {
+pub(crate) enum Body {
     /// As it is.
     Plain,
     /// In a JSON string (HID-08).
@@ -29,18 +29,18 @@ pub(super) enum Body {
 }
 
 /// A message in each form that was asked for, encoded once.
-pub(super) struct Encodings<F> {
+pub(crate) struct Encodings<F> {
     encode: F,
     done: SmallVec<[(Form, Message); 2]>,
 }
 
 impl<F: FnMut(Form) -> Result<Message, Disconnect>> Encodings<F> {
-    pub(super) fn new(encode: F) -> Self {
+    pub(crate) fn new(encode: F) -> Self {
         Self { encode, done: SmallVec::new() }
     }
 
     /// The message in a form.
-    pub(super) fn of(&mut self, form: Form) -> Result<Message, Disconnect> {
+    pub(crate) fn of(&mut self, form: Form) -> Result<Message, Disconnect> {
         if let Some((_, message)) = self.done.iter().find(|(done, _)| *done == form) {
             return Ok(message.clone());
         }
@@ -50,8 +50,8 @@ impl<F: FnMut(Form) -> Result<Message, Disconnect>> Encodings<F> {
     }
 
     /// Queues the message for a connection.
-    pub(super) fn send(&mut self, conn: &Arc<Conn>, compact: bool, body: Body) {
-        match self.of(Form { variant: conn.variant, compact, body }) {
+    pub(crate) fn send(&mut self, conn: &Arc<impl Subscriber>, compact: bool, body: Body) {
+        match self.of(Form { variant: conn.variant(), compact, body }) {
             Ok(message) => conn.send(message),
             Err(why) => conn.fail(why),
         }

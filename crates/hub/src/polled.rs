@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use tourbillon_session::ServerOp;
 use tourbillon_shared_poll::{Delivery, Receives, Recipients, Sink};
 use tourbillon_types::{Channel, Payload, Publication, Unsubscribe};
 
-use super::bodies::{Encoder, whole};
-use super::encodings::{Body, Encodings, Form};
-use crate::conn::Conn;
+use crate::bodies::{Encoder, whole};
+use crate::encodings::{Body, Encodings, Form};
+use crate::hub::Hub;
+use crate::subscriber::Subscriber;
 
-/// Sends values to connections.
+/// Sends values of polled channels to connections, which have other channels of this hub.
 #[derive(Debug)]
-pub(crate) struct Fanout;
+pub struct Fanout<'a, C>(pub &'a Hub<C>);
 
-impl Sink<Arc<Conn>> for Fanout {
-    fn deliver(&mut self, delivery: &Delivery<'_>, to: Recipients<'_, '_, Arc<Conn>>) {
+impl<C: Subscriber> Sink<Arc<C>> for Fanout<'_, C> {
+    fn deliver(&mut self, delivery: &Delivery<'_>, to: Recipients<'_, '_, Arc<C>>) {
         let Delivery { channel, publication, base } = *delivery;
         let encoder = Encoder::new(channel, 0, publication);
         // Who takes deltas in JSON reads a text, even where a key is no more.
@@ -30,19 +30,18 @@ impl Sink<Arc<Conn>> for Fanout {
             _ => encoder.encode(form),
         });
         for (conn, receives) in to {
-            conn.shared.hub.interrupt();
+            self.0.interrupt();
             let body = match (receives, base) {
                 (Receives::Plain, _) => Body::Plain,
                 (Receives::Delta, Some(base)) if encoder.is_smaller_than_whole(base) => Body::Delta,
-                (Receives::Delta | Receives::Whole, _) => whole(conn.variant.encoding),
+                (Receives::Delta | Receives::Whole, _) => whole(conn.variant().encoding),
             };
             encodings.send(conn, false, body);
         }
     }
 
-    fn lost(&mut self, channel: &Channel, who: &Arc<Conn>) {
+    fn lost(&mut self, channel: &Channel, who: &Arc<C>) {
         // Unlike what is insufficient, this waits for a subscribe that is under way.
-        let why = Unsubscribe::INSUFFICIENT_STATE;
-        who.tell(ServerOp::Unsubscribe { channel: channel.clone(), why }, None);
+        who.unsubscribe(channel, Unsubscribe::INSUFFICIENT_STATE);
     }
 }

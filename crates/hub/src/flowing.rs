@@ -6,25 +6,21 @@ use std::sync::atomic::Ordering;
 use tourbillon_transport::Message;
 use tourbillon_types::{Channel, Publication};
 
-use super::Hub;
-use super::bodies::Encoder;
-use super::channel::{Entry, Subscribers};
-use super::encodings::Encodings;
-use super::flow::{Flow, FlowRules, Held};
-use crate::batches::{Batches, Due};
+use crate::batches::Due;
+use crate::bodies::Encoder;
+use crate::channel::{Entry, Group, Subscribers};
+use crate::encodings::Encodings;
+use crate::flow::{Flow, FlowRules, Held};
+use crate::hub::Hub;
+use crate::subscriber::Subscriber;
 
-impl Hub {
-    /// What waits for its time.
-    pub(crate) fn batches(&self) -> &Batches {
-        &self.batches
-    }
-
+impl<C: Subscriber> Hub<C> {
     /// Gives a channel its rules, which are those of most channels or its own.
-    pub(super) fn set_rules(
+    pub(crate) fn set_rules(
         &self,
         channel: &Channel,
-        entry: &Arc<Entry>,
-        subscribers: &mut Subscribers,
+        entry: &Arc<Entry<C>>,
+        subscribers: &mut Subscribers<C>,
         rules: FlowRules,
     ) {
         let present = subscribers.flow.as_ref().map_or_else(FlowRules::default, |flow| flow.rules());
@@ -32,7 +28,7 @@ impl Hub {
             return;
         }
         self.deliver_held(channel, entry, subscribers);
-        subscribers.groups_mut().for_each(super::channel::Group::end_burst);
+        subscribers.groups_mut().for_each(Group::end_burst);
         match &mut subscribers.flow {
             _ if rules.is_plain() => subscribers.flow = None,
             Some(flow) => flow.set_rules(rules),
@@ -44,11 +40,11 @@ impl Hub {
     }
 
     /// What becomes of a publication in such a channel. What is `late` has lost the positions.
-    pub(super) fn flow(
+    pub(crate) fn flow(
         &self,
         channel: &Channel,
-        entry: &Arc<Entry>,
-        subscribers: &mut Subscribers,
+        entry: &Arc<Entry<C>>,
+        subscribers: &mut Subscribers<C>,
         publication: &Arc<Publication>,
         late: bool,
     ) {
@@ -76,7 +72,7 @@ impl Hub {
     }
 
     /// Looks whether a batch is due.
-    pub(crate) fn deliver_due(&self, due: Due) {
+    pub(crate) fn deliver_due(&self, due: Due<C>) {
         let Some(entry) = due.entry.upgrade() else { return };
         let mut subscribers = entry.subscribers.lock();
         let Some(flow) = &mut subscribers.flow else { return };
@@ -94,7 +90,12 @@ impl Hub {
     }
 
     /// Delivers what is held of a channel, if anything is.
-    pub(super) fn deliver_held(&self, channel: &Channel, entry: &Arc<Entry>, subscribers: &mut Subscribers) {
+    pub(crate) fn deliver_held(
+        &self,
+        channel: &Channel,
+        entry: &Arc<Entry<C>>,
+        subscribers: &mut Subscribers<C>,
+    ) {
         let Some(flow) = &mut subscribers.flow else { return };
         let held = flow.take();
         if !held.is_empty() {
@@ -102,7 +103,13 @@ impl Hub {
         }
     }
 
-    fn deliver(&self, channel: &Channel, entry: &Arc<Entry>, subscribers: &mut Subscribers, held: &Held) {
+    fn deliver(
+        &self,
+        channel: &Channel,
+        entry: &Arc<Entry<C>>,
+        subscribers: &mut Subscribers<C>,
+        held: &Held,
+    ) {
         let Some(sender) = subscribers.flow.as_ref().map(|flow| flow.sender()) else { return };
         // Another channel's run, which stands before this in queues, takes nothing that comes after it.
         self.last.store(Arc::as_ptr(entry).addr(), Ordering::Relaxed);
@@ -131,7 +138,7 @@ impl Hub {
     }
 }
 
-impl Subscribers {
+impl<C: Subscriber> Subscribers<C> {
     /// Has a publication wait behind the gates that are closed: what is held is for those whose gates are open.
     fn collect(&mut self, channel: &Channel, publication: &Arc<Publication>) {
         let encoder = Encoder::new(channel, self.number, publication);

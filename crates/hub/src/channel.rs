@@ -8,56 +8,76 @@ use tourbillon_fanout::{Dense, Keyed, TagFilters};
 use tourbillon_transport::{Message, Run};
 use tourbillon_types::{Channel, Disconnect, PushKinds, TagMatcher};
 
-use super::Sources;
-use super::encodings::{Body, Form};
-use super::flow::{Flow, Sender};
-use super::tracked::Tracked;
-use crate::conn::Conn;
+use crate::encodings::{Body, Form};
+use crate::flow::{Flow, Sender};
+use crate::hub::Sources;
+use crate::subscriber::Subscriber;
+use crate::tracked::Tracked;
 
 /// One channel.
-#[derive(Debug, Default)]
-pub(crate) struct Entry {
-    pub(super) subscribers: Mutex<Subscribers>,
+#[derive(Debug)]
+pub(crate) struct Entry<C> {
+    pub(crate) subscribers: Mutex<Subscribers<C>>,
+}
+
+impl<C> Default for Entry<C> {
+    fn default() -> Self {
+        Self { subscribers: Mutex::default() }
+    }
 }
 
 /// The subscribers of one channel, grouped by variant.
-#[derive(Debug, Default)]
-pub(super) struct Subscribers {
-    groups: SmallVec<[Group; 1]>,
+#[derive(Debug)]
+pub(crate) struct Subscribers<C> {
+    groups: SmallVec<[Group<C>; 1]>,
     /// Those that are looked at one by one. Most channels have none.
-    pub(super) tracked: Option<Box<Tracked>>,
+    pub(crate) tracked: Option<Box<Tracked<C>>>,
     /// Of a channel whose publications are not all delivered at once.
-    pub(super) flow: Option<Box<Flow>>,
+    pub(crate) flow: Option<Box<Flow>>,
     /// What stands for the channel's name with those who take that; 0 until somebody does.
-    pub(super) number: i64,
+    pub(crate) number: i64,
     /// Where the channel comes from.
-    pub(super) wanted: Sources,
+    pub(crate) wanted: Sources,
     /// What of that is known to deliver it.
-    pub(super) delivered: Sources,
+    pub(crate) delivered: Sources,
     /// Nobody is left, and the entry is taken off the map: whoever still finds it looks again.
-    pub(super) dissolved: bool,
+    pub(crate) dissolved: bool,
+}
+
+impl<C> Default for Subscribers<C> {
+    fn default() -> Self {
+        Self {
+            groups: SmallVec::new(),
+            tracked: None,
+            flow: None,
+            number: 0,
+            wanted: Sources::default(),
+            delivered: Sources::default(),
+            dissolved: false,
+        }
+    }
 }
 
 /// How a connection has a channel. By default it gets every publication as it is, and no more.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
-pub(crate) struct Place {
+pub struct Place {
     /// Whether it takes the channel's number for its name.
-    pub(crate) compact: bool,
+    pub compact: bool,
     /// Whether it has a position.
-    pub(crate) positioned: bool,
+    pub positioned: bool,
     /// Whether it has the channel's state, which changes by keys.
-    pub(crate) keyed: bool,
+    pub keyed: bool,
     /// Which of joins and leaves are told to it.
-    pub(crate) listens: PushKinds,
+    pub listens: PushKinds,
     /// Whether it is sent no publications. It has a place in the channel like others, and moves over them.
-    pub(crate) mute: bool,
+    pub mute: bool,
     /// Whether it takes deltas.
-    pub(crate) delta: bool,
+    pub delta: bool,
     /// Whether it takes deltas of publications outside a stream, too.
-    pub(crate) keeps_latest: bool,
+    pub keeps_latest: bool,
     /// Which publications it gets.
-    pub(crate) filter: TagFilters,
+    pub filter: TagFilters,
 }
 
 impl Place {
@@ -74,9 +94,9 @@ impl Place {
 
 /// Subscribers that get the same bytes, densely.
 #[derive(Debug)]
-pub(super) struct Group {
-    pub(super) form: Form,
-    slots: Dense<Slot>,
+pub(crate) struct Group<C> {
+    pub(crate) form: Form,
+    slots: Dense<Slot<C>>,
     /// How many gates are closed.
     gated: usize,
     burst: Burst,
@@ -92,8 +112,8 @@ struct Burst {
 }
 
 #[derive(Debug)]
-struct Slot {
-    conn: Arc<Conn>,
+struct Slot<C> {
+    conn: Arc<C>,
     /// What collects while the gate is closed; `None` when it is open.
     gate: Option<Box<Gate>>,
 }
@@ -109,29 +129,29 @@ const GATE_LIMIT: usize = 4096;
 /// With fewer subscribers than this a run saves nothing.
 const FEW: usize = 4;
 
-impl Keyed for Slot {
+impl<C: Subscriber> Keyed for Slot<C> {
     fn key(&self) -> u64 {
-        self.conn.key
+        self.conn.key()
     }
 }
 
-impl Subscribers {
-    pub(super) fn len(&self) -> usize {
+impl<C: Subscriber> Subscribers<C> {
+    pub(crate) fn len(&self) -> usize {
         let plain: usize = self.groups.iter().map(|group| group.slots.len()).sum();
         plain + self.tracked.as_ref().map_or(0, |tracked| tracked.len())
     }
 
-    pub(super) fn groups_mut(&mut self) -> impl Iterator<Item = &mut Group> {
+    pub(crate) fn groups_mut(&mut self) -> impl Iterator<Item = &mut Group<C>> {
         self.groups.iter_mut()
     }
 
     /// The group that a connection is in.
-    fn group_of(&mut self, conn: &Conn) -> Option<&mut Group> {
+    fn group_of(&mut self, conn: &C) -> Option<&mut Group<C>> {
         self.groups.iter_mut().find(|group| group.has(conn))
     }
 
     /// Adds a connection with its gate closed. `false`: it is there already, and stays as it is.
-    pub(super) fn add(&mut self, conn: &Arc<Conn>, place: &Place) -> bool {
+    pub(crate) fn add(&mut self, conn: &Arc<C>, place: &Place) -> bool {
         if self.has(conn) {
             return false;
         }
@@ -139,7 +159,7 @@ impl Subscribers {
             self.tracked.get_or_insert_default().add(conn, place, GATE_LIMIT);
             return true;
         }
-        let form = Form { variant: conn.variant, compact: place.compact, body: Body::Plain };
+        let form = Form { variant: conn.variant(), compact: place.compact, body: Body::Plain };
         let at = self.groups.iter().position(|group| group.form == form).unwrap_or_else(|| {
             self.groups.push(Group::new(form));
             self.groups.len() - 1
@@ -151,7 +171,7 @@ impl Subscribers {
     }
 
     /// Opens a connection's gate and gives what collected behind it.
-    pub(super) fn open(&mut self, conn: &Conn) -> Vec<Message> {
+    pub(crate) fn open(&mut self, conn: &C) -> Vec<Message> {
         let Some(group) = self.group_of(conn) else { return Vec::new() };
         let Some(gate) = group.slot_mut(conn).and_then(|slot| slot.gate.take()) else { return Vec::new() };
         group.gated -= 1;
@@ -160,7 +180,7 @@ impl Subscribers {
     }
 
     /// Changes which publications the server lets a connection have that has got its reply.
-    pub(super) fn filter(&mut self, channel: &Channel, conn: &Arc<Conn>, filter: Arc<TagMatcher>) {
+    pub(crate) fn filter(&mut self, channel: &Channel, conn: &Arc<C>, filter: Arc<TagMatcher>) {
         let tracked = self.tracked.as_mut();
         if let Some(tracked) = tracked.filter(|tracked| tracked.has(conn)) {
             return tracked.filter(conn, filter);
@@ -175,13 +195,13 @@ impl Subscribers {
         tracked.open(channel, conn, None, |_, _| Err(Disconnect::INTERNAL_SERVER_ERROR));
     }
 
-    fn has(&self, conn: &Conn) -> bool {
+    fn has(&self, conn: &C) -> bool {
         self.groups.iter().any(|group| group.has(conn))
             || self.tracked.as_ref().is_some_and(|tracked| tracked.has(conn))
     }
 
     /// Removes a connection. `false`: it was not there.
-    pub(super) fn remove(&mut self, conn: &Conn) -> bool {
+    pub(crate) fn remove(&mut self, conn: &C) -> bool {
         if let Some(tracked) = &mut self.tracked
             && tracked.remove(conn)
         {
@@ -197,28 +217,28 @@ impl Subscribers {
     }
 }
 
-impl Group {
+impl<C: Subscriber> Group<C> {
     fn new(form: Form) -> Self {
         Self { form, slots: Dense::default(), gated: 0, burst: Burst::default() }
     }
 
-    fn add(&mut self, conn: &Arc<Conn>) {
+    fn add(&mut self, conn: &Arc<C>) {
         self.slots.push(Slot { conn: conn.clone(), gate: Some(Box::default()) });
         self.gated += 1;
         self.burst = Burst::default();
     }
 
-    fn has(&self, conn: &Conn) -> bool {
-        self.form.variant == conn.variant && self.slots.position(conn.key).is_some()
+    fn has(&self, conn: &C) -> bool {
+        self.form.variant == conn.variant() && self.slots.position(conn.key()).is_some()
     }
 
-    fn slot_mut(&mut self, conn: &Conn) -> Option<&mut Slot> {
-        let at = self.slots.position(conn.key)?;
+    fn slot_mut(&mut self, conn: &C) -> Option<&mut Slot<C>> {
+        let at = self.slots.position(conn.key())?;
         self.slots.get_mut(at)
     }
 
-    fn remove(&mut self, conn: &Conn) -> bool {
-        let at = self.slots.position(conn.key);
+    fn remove(&mut self, conn: &C) -> bool {
+        let at = self.slots.position(conn.key());
         let Some(gone) = at.and_then(|at| self.slots.swap_remove(at)) else { return false };
         self.gated -= usize::from(gone.gate.is_some());
         self.burst = Burst::default();
@@ -230,7 +250,7 @@ impl Group {
     ///
     /// As long as the last publication is still queued everywhere, the next ones are collected in a run that is
     /// queued once: a burst of publications costs each subscriber two entries, not one for each.
-    pub(super) fn publish(&mut self, message: Message, pass: Option<u64>) {
+    pub(crate) fn publish(&mut self, message: Message, pass: Option<u64>) {
         let mut message = message;
         let burst = std::mem::take(&mut self.burst);
         if self.gated == 0 && self.slots.len() >= FEW && pass.is_some() {
@@ -257,12 +277,12 @@ impl Group {
     }
 
     /// Forgets what could still grow: something else is queued behind it.
-    pub(super) fn end_burst(&mut self) {
+    pub(crate) fn end_burst(&mut self) {
         self.burst = Burst::default();
     }
 
     /// Queues a message behind the gates that are closed.
-    pub(super) fn collect(&mut self, message: &Message) {
+    pub(crate) fn collect(&mut self, message: &Message) {
         if self.gated == 0 {
             return;
         }
@@ -276,12 +296,12 @@ impl Group {
     }
 
     /// Whether somebody's gate is closed.
-    pub(super) fn is_collecting(&self) -> bool {
+    pub(crate) fn is_collecting(&self) -> bool {
         self.gated > 0
     }
 
     /// Queues messages for every subscriber of the group whose gate is open.
-    pub(super) fn deliver(&self, messages: &[Message], sender: Sender) {
+    pub(crate) fn deliver(&self, messages: &[Message], sender: Sender) {
         let open = || self.slots.iter().filter(|slot| slot.gate.is_none());
         if sender.is_strict() && messages.len() > 1 && self.slots.len() >= FEW {
             for run in runs(messages) {
@@ -308,7 +328,7 @@ impl Group {
     }
 
     /// Ends every connection of the group.
-    pub(super) fn fail(&self, why: &Disconnect) {
+    pub(crate) fn fail(&self, why: &Disconnect) {
         for slot in self.slots.iter() {
             slot.conn.fail(why.clone());
         }
@@ -334,6 +354,6 @@ mod tests {
 
     #[test]
     fn a_slot_is_two_words() {
-        assert_eq!(size_of::<Slot>(), 16);
+        assert_eq!(size_of::<Slot<u8>>(), 16);
     }
 }

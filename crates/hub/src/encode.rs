@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 
+use tourbillon_metrics::Frame;
 use tourbillon_protocol::{EncodeError, Encoder, Envelope, Push, Reply};
 use tourbillon_transport::Message;
 use tourbillon_types::{Channel, Encoding, Mark, Publication};
 
-use crate::conn::Variant;
-use tourbillon_metrics::Frame;
+use crate::subscriber::Variant;
 
 thread_local! {
     /// A message is encoded here and copied once into its own memory, whose size is known then: one allocation.
@@ -28,12 +28,21 @@ fn is_marked(variant: Variant) -> bool {
     (variant.encoding, variant.envelope) == (Encoding::Json, Envelope::Push)
 }
 
-/// `frame` says what the reply is to.
-pub(crate) fn reply(encoding: Encoding, frame: Frame, reply: &Reply) -> Result<Message, EncodeError> {
+/// A reply in an encoding. `frame` says what it is to.
+///
+/// # Errors
+///
+/// As [`push`].
+pub fn reply(encoding: Encoding, frame: Frame, reply: &Reply) -> Result<Message, EncodeError> {
     ENCODER.with_borrow_mut(|encoder| encoder.reply(encoding, reply).map(labelled(frame)))
 }
 
-pub(crate) fn push(variant: Variant, push: &Push) -> Result<Message, EncodeError> {
+/// A push in an encoding and an envelope.
+///
+/// # Errors
+///
+/// [`EncodeError`]: a payload of the application has no form in this encoding.
+pub fn push(variant: Variant, push: &Push) -> Result<Message, EncodeError> {
     let frame = Frame::of_push(&push.event);
     let mark = if is_marked(variant) { push.mark() } else { None };
     ENCODER.with_borrow_mut(|encoder| {
@@ -41,8 +50,12 @@ pub(crate) fn push(variant: Variant, push: &Push) -> Result<Message, EncodeError
     })
 }
 
-/// `number`, when not 0, stands for the channel's name.
-pub(crate) fn publication(
+/// A publication of a channel as a push. `number`, when not 0, stands for the channel's name.
+///
+/// # Errors
+///
+/// As [`push`].
+pub fn publication(
     variant: Variant,
     channel: &Channel,
     number: i64,

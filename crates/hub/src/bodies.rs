@@ -6,10 +6,10 @@ use tourbillon_fanout::deltas::{as_delta, as_text, difference};
 use tourbillon_transport::Message;
 use tourbillon_types::{Channel, Disconnect, Encoding, Payload, Publication};
 
-use super::encodings::{Body, Form};
+use crate::encodings::{Body, Form};
 
 /// The body of a whole publication for a subscriber who takes deltas.
-pub(super) const fn whole(encoding: Encoding) -> Body {
+pub(crate) const fn whole(encoding: Encoding) -> Body {
     match encoding {
         Encoding::Json => Body::Text,
         Encoding::Protobuf => Body::Plain,
@@ -17,7 +17,7 @@ pub(super) const fn whole(encoding: Encoding) -> Body {
 }
 
 /// A publication, and how it is encoded in each form.
-pub(super) struct Encoder<'a> {
+pub(crate) struct Encoder<'a> {
     channel: &'a Channel,
     number: i64,
     publication: &'a Publication,
@@ -27,22 +27,22 @@ pub(super) struct Encoder<'a> {
 
 impl<'a> Encoder<'a> {
     /// `number` is the channel's, for those who take that.
-    pub(super) const fn new(channel: &'a Channel, number: i64, publication: &'a Publication) -> Self {
+    pub(crate) const fn new(channel: &'a Channel, number: i64, publication: &'a Publication) -> Self {
         Self { channel, number, publication, delta: OnceCell::new() }
     }
 
     /// Whether the publication has a place in a stream.
-    pub(super) const fn is_in_stream(&self) -> bool {
+    pub(crate) const fn is_in_stream(&self) -> bool {
         self.publication.offset > 0
     }
 
     /// Whether those who have `before` get this publication as a delta. The first one asked about counts.
-    pub(super) fn is_smaller_than_whole(&self, before: &Payload) -> bool {
+    pub(crate) fn is_smaller_than_whole(&self, before: &Payload) -> bool {
         let find = || difference(before.as_ref(), self.publication.data.as_ref());
         self.delta.get_or_init(find).is_some()
     }
 
-    pub(super) fn encode(&self, form: Form) -> Result<Message, Disconnect> {
+    pub(crate) fn encode(&self, form: Form) -> Result<Message, Disconnect> {
         let encoding = form.variant.encoding;
         let delta = self.delta.get().and_then(Option::as_ref).filter(|_| form.body == Body::Delta);
         match (delta, form.body) {

@@ -6,21 +6,20 @@ use std::sync::Arc;
 
 use tourbillon_fanout::{Dense, FilterId, Filters, Keyed, Latest, TagFilters};
 use tourbillon_recovery::{Gate, Offer, Opened, Plan, ResumeError, Resumed};
-use tourbillon_session::ServerOp;
 use tourbillon_transport::Message;
-use tourbillon_types::{Channel, Disconnect, Publication, PushKinds, StreamPosition, TagMatcher};
+use tourbillon_types::{Channel, Disconnect, Page, Publication, PushKinds, StreamPosition, TagMatcher};
 
-use super::bodies::{Encoder, whole};
-use super::channel::Place;
-use super::encodings::{Body, Encodings, Form};
-use super::flow::Sender;
-use super::{Base, Source};
-use crate::conn::Conn;
+use crate::bodies::{Encoder, whole};
+use crate::channel::Place;
+use crate::encodings::{Body, Encodings, Form};
+use crate::flow::Sender;
+use crate::hub::{Base, Source};
+use crate::subscriber::Subscriber;
 
 /// Such subscribers of one channel, of all variants.
-#[derive(Debug, Default)]
-pub(super) struct Tracked {
-    slots: Dense<Slot>,
+#[derive(Debug)]
+pub(crate) struct Tracked<C> {
+    slots: Dense<Slot<C>>,
     /// What few channels have: empty, or of each slot at the same place.
     extras: Vec<Extra>,
     filters: Filters,
@@ -33,9 +32,23 @@ pub(super) struct Tracked {
     checked: bool,
 }
 
+impl<C> Default for Tracked<C> {
+    fn default() -> Self {
+        Self {
+            slots: Dense::default(),
+            extras: Vec::new(),
+            filters: Filters::default(),
+            latest: Latest::default(),
+            deltas: 0,
+            mutes: 0,
+            checked: false,
+        }
+    }
+}
+
 #[derive(Debug)]
-struct Slot {
-    conn: Arc<Conn>,
+struct Slot<C> {
+    conn: Arc<C>,
     /// `None` once the position is lost: it gets nothing more, and waits for its end.
     gate: Option<Gate>,
     /// Which of joins and leaves are told to it.
@@ -58,17 +71,17 @@ struct Extra {
     mute: bool,
 }
 
-impl Keyed for Slot {
+impl<C: Subscriber> Keyed for Slot<C> {
     fn key(&self) -> u64 {
-        self.conn.key
+        self.conn.key()
     }
 }
 
-impl Slot {
+impl<C: Subscriber> Slot<C> {
     /// Tells the connection that its subscription cannot go on.
     fn lose(&mut self, channel: &Channel) {
         self.gate = None;
-        self.conn.tell(ServerOp::Insufficient { channel: channel.clone() }, None);
+        self.conn.lose(channel);
     }
 }
 
@@ -78,7 +91,13 @@ impl Extra {
     }
 
     /// How a publication looks that the subscriber gets now. It has that one from here on.
-    fn body(&mut self, conn: &Conn, latest: &Latest, encoder: &Encoder<'_>, base: Base<'_>) -> Body {
+    fn body(
+        &mut self,
+        conn: &Arc<impl Subscriber>,
+        latest: &Latest,
+        encoder: &Encoder<'_>,
+        base: Base<'_>,
+    ) -> Body {
         if !self.delta {
             return Body::Plain;
         }
@@ -92,26 +111,26 @@ impl Extra {
         };
         match before {
             Some(before) if encoder.is_smaller_than_whole(before) => Body::Delta,
-            _ => whole(conn.variant.encoding),
+            _ => whole(conn.variant().encoding),
         }
     }
 }
 
-impl Tracked {
-    pub(super) fn len(&self) -> usize {
+impl<C: Subscriber> Tracked<C> {
+    pub(crate) fn len(&self) -> usize {
         self.slots.len()
     }
 
-    fn position(&self, conn: &Conn) -> Option<usize> {
-        self.slots.position(conn.key)
+    fn position(&self, conn: &C) -> Option<usize> {
+        self.slots.position(conn.key())
     }
 
-    pub(super) fn has(&self, conn: &Conn) -> bool {
+    pub(crate) fn has(&self, conn: &C) -> bool {
         self.position(conn).is_some()
     }
 
     /// Adds a connection with its gate closed. It is not there yet.
-    pub(super) fn add(&mut self, conn: &Arc<Conn>, place: &Place, limit: usize) {
+    pub(crate) fn add(&mut self, conn: &Arc<C>, place: &Place, limit: usize) {
         let gate = Some(Gate::buffering(limit));
         let Place { listens, compact, keyed, .. } = *place;
         self.slots.push(Slot { conn: conn.clone(), gate, listens, compact, keyed });
@@ -127,7 +146,7 @@ impl Tracked {
         }
     }
 
-    pub(super) fn remove(&mut self, conn: &Conn) -> bool {
+    pub(crate) fn remove(&mut self, conn: &C) -> bool {
         let Some(at) = self.position(conn) else { return false };
         self.slots.swap_remove(at);
         if at < self.extras.len() {
@@ -149,7 +168,7 @@ impl Tracked {
     }
 
     /// Changes which publications the server lets a connection have.
-    pub(super) fn filter(&mut self, conn: &Conn, filter: Arc<TagMatcher>) {
+    pub(crate) fn filter(&mut self, conn: &C, filter: Arc<TagMatcher>) {
         let Some(at) = self.position(conn) else { return };
         self.extras.resize_with(self.slots.len(), Extra::default);
         let Some(extra) = self.extras.get_mut(at) else { return };
@@ -160,11 +179,11 @@ impl Tracked {
 
     /// Makes a beginning of what the broker answered, and of what collected at a connection's gate meanwhile. `None`:
     /// the connection is not here, or has lost its position.
-    pub(super) fn resume(
+    pub(crate) fn resume(
         &mut self,
-        conn: &Conn,
+        conn: &C,
         plan: Plan,
-        page: tourbillon_broker::Page,
+        page: Page,
     ) -> Option<Result<Resumed, ResumeError>> {
         let at = self.position(conn)?;
         let slot = self.slots.get_mut(at)?;
@@ -184,10 +203,10 @@ impl Tracked {
 
     /// Opens a connection's gate and queues what collected behind it. `true`: there are positions now, which nobody
     /// checks yet.
-    pub(super) fn open(
+    pub(crate) fn open(
         &mut self,
         channel: &Channel,
-        conn: &Conn,
+        conn: &C,
         live: Option<StreamPosition>,
         encode: impl Fn(&Publication, Form) -> Result<Message, Disconnect>,
     ) -> bool {
@@ -200,10 +219,10 @@ impl Tracked {
         };
         let mute = self.extras.get(at).is_some_and(|extra| extra.mute);
         let extra = self.extras.get_mut(at).filter(|extra| extra.delta);
-        let body = if extra.is_some() { whole(conn.variant.encoding) } else { Body::Plain };
+        let body = if extra.is_some() { whole(conn.variant().encoding) } else { Body::Plain };
         let positioned = live.is_some();
         let Opened { publications, lost } = gate.open(live);
-        let form = Form { variant: conn.variant, compact: slot.compact, body };
+        let form = Form { variant: conn.variant(), compact: slot.compact, body };
         for publication in publications.iter().filter(|_| !mute) {
             match encode(publication, form) {
                 Ok(message) => slot.conn.send(message),
@@ -223,7 +242,7 @@ impl Tracked {
     }
 
     /// Offers a publication to every subscriber.
-    pub(super) fn publish(
+    pub(crate) fn publish(
         &mut self,
         channel: &Channel,
         publication: &Arc<Publication>,
@@ -261,7 +280,7 @@ impl Tracked {
             }
         }
         if let (1.., Some(slot)) = (filtered, self.slots.first()) {
-            slot.conn.metrics().filter(filtered);
+            slot.conn.filtered(filtered);
         }
         if self.deltas > 0 && !matches!(base, Base::Key(_)) {
             let keeps = publication.offset > 0 || self.extras.iter().any(|extra| extra.keeps_latest);
@@ -270,7 +289,7 @@ impl Tracked {
     }
 
     /// Offers a publication to every subscriber whose gate is closed.
-    pub(super) fn collect(&mut self, publication: &Arc<Publication>) {
+    pub(crate) fn collect(&mut self, publication: &Arc<Publication>) {
         // What is collected and may be missed is not followed: there are no deltas against it.
         self.latest.forget();
         self.filters.next();
@@ -287,7 +306,7 @@ impl Tracked {
 
     /// Offers a publication that stands for these offsets to every subscriber whose gate is open. Filters see this one
     /// only: where the newest counts, it counts for them, too.
-    pub(super) fn deliver(
+    pub(crate) fn deliver(
         &mut self,
         channel: &Channel,
         (publication, offsets): (&Arc<Publication>, RangeInclusive<u64>),
@@ -314,11 +333,11 @@ impl Tracked {
                 }
                 if extra.delta {
                     extra.has = 0;
-                    body = whole(slot.conn.variant.encoding);
+                    body = whole(slot.conn.variant().encoding);
                 }
             }
             let has_position = gate.position().is_some();
-            match encodings.of(Form { variant: slot.conn.variant, compact: slot.compact, body }) {
+            match encodings.of(Form { variant: slot.conn.variant(), compact: slot.compact, body }) {
                 Ok(message) if has_position => {
                     if !sender.send_next(&slot.conn, message) {
                         slot.lose(channel);
@@ -331,7 +350,7 @@ impl Tracked {
     }
 
     /// Ends the subscriptions whose positions are `gone`.
-    pub(super) fn lose(&mut self, channel: &Channel, gone: impl Fn(&StreamPosition) -> bool) {
+    pub(crate) fn lose(&mut self, channel: &Channel, gone: impl Fn(&StreamPosition) -> bool) {
         for slot in self.slots.iter_mut() {
             if slot.gate.as_ref().and_then(Gate::position).is_some_and(&gone) {
                 slot.lose(channel);
@@ -340,7 +359,7 @@ impl Tracked {
     }
 
     /// Ends the subscriptions whose place a source lost.
-    pub(super) fn lose_of(&mut self, channel: &Channel, source: Source) {
+    pub(crate) fn lose_of(&mut self, channel: &Channel, source: Source) {
         for slot in self.slots.iter_mut() {
             let Some(gate) = &slot.gate else { continue };
             let lost = match source {
@@ -354,7 +373,7 @@ impl Tracked {
     }
 
     /// Queues a message of a kind for everybody who listens to that and has got its reply.
-    pub(super) fn notify(&self, kind: PushKinds, encode: impl FnMut(Form) -> Result<Message, Disconnect>) {
+    pub(crate) fn notify(&self, kind: PushKinds, encode: impl FnMut(Form) -> Result<Message, Disconnect>) {
         let mut encodings = Encodings::new(encode);
         for slot in self.slots.iter() {
             if slot.listens.has(kind) && slot.gate.as_ref().is_some_and(|gate| !gate.is_buffering()) {
@@ -364,7 +383,7 @@ impl Tracked {
     }
 
     /// The lowest of the positions. Without one, there is nothing to be checked any more.
-    pub(super) fn lowest(&mut self) -> Option<StreamPosition> {
+    pub(crate) fn lowest(&mut self) -> Option<StreamPosition> {
         let positions = self.slots.iter().filter_map(|slot| slot.gate.as_ref()?.position());
         let lowest = positions.min_by_key(|position| position.offset).cloned();
         self.checked = lowest.is_some();
@@ -379,7 +398,7 @@ mod tests {
     #[test]
     #[cfg(target_pointer_width = "64")]
     fn a_slot_is_small() {
-        assert!(size_of::<Slot>() <= 48, "a slot takes {} bytes", size_of::<Slot>());
+        assert!(size_of::<Slot<u8>>() <= 48, "a slot takes {} bytes", size_of::<Slot<u8>>());
         assert!(size_of::<Extra>() <= 16, "what deltas and filters need takes {} bytes", size_of::<Extra>());
     }
 }

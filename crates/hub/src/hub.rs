@@ -4,67 +4,58 @@
 //! own, under which its subscribers change and its publications are queued. Holding it over a fan-out is what keeps
 //! every subscriber's order the same as every other's.
 
-mod bodies;
-mod channel;
-mod encodings;
-mod flow;
-mod flowing;
-mod polled;
-mod tracked;
-
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
 
-use bodies::Encoder;
-use channel::Subscribers;
-pub(crate) use channel::{Entry, Place};
-use encodings::{Encodings, Form};
-pub(crate) use flow::FlowRules;
 use foldhash::fast::RandomState;
 use parking_lot::RwLock;
-pub(crate) use polled::Fanout;
-use tourbillon_broker::Page;
 use tourbillon_protocol::{Push, PushEvent};
 use tourbillon_recovery::{Plan, ResumeError, Resumed};
 use tourbillon_transport::Message;
-use tourbillon_types::{Channel, Clock, Disconnect, Payload, Publication, StreamPosition, TagMatcher};
+use tourbillon_types::{Channel, Clock, Disconnect, Page, Payload, Publication, StreamPosition, TagMatcher};
 
 use crate::batches::Batches;
-use crate::conn::Conn;
+use crate::bodies::Encoder;
+use crate::channel::{Entry, Place, Subscribers};
+use crate::encodings::{Encodings, Form};
+use crate::flow::FlowRules;
+use crate::subscriber::Subscriber;
 
 const SHARDS: usize = 64;
 
 /// Which connections have which channels.
-pub(crate) struct Hub {
-    shards: Box<[RwLock<Shard>]>,
+pub struct Hub<C> {
+    shards: Box<[RwLock<Shard<C>>]>,
     hasher: RandomState,
     /// The address of the channel entry that had the last publication: it only has to differ from others'.
-    last: AtomicUsize,
-    batches: Batches,
+    pub(crate) last: AtomicUsize,
+    pub(crate) batches: Batches<C>,
     /// The number of the last channel whose publications may be missed.
-    last_lane: AtomicU32,
-    clock: Arc<dyn Clock>,
+    pub(crate) last_lane: AtomicU32,
+    pub(crate) clock: Arc<dyn Clock>,
     /// The last number that was given to a channel. 0 means none on the wire (HID-35).
     last_number: AtomicI64,
 }
 
-type Shard = HashMap<Channel, Arc<Entry>, RandomState>;
+type Shard<C> = HashMap<Channel, Arc<Entry<C>>, RandomState>;
 
 /// How a publication is passed on.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Manner<'a> {
+pub struct Manner<'a> {
     /// The flush workers' present pass.
-    pub(crate) pass: u64,
+    pub pass: u64,
     /// Whether it comes so late that positions are lost.
-    pub(crate) late: bool,
-    pub(crate) base: Base<'a>,
+    pub late: bool,
+    /// From what its difference may be sent in its place.
+    pub base: Base<'a>,
 }
 
 /// From what a publication's difference may be sent in its place.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Base<'a> {
+pub enum Base<'a> {
     /// From nothing.
     None,
     /// From the channel's publication before, by those who have it.
@@ -75,7 +66,8 @@ pub(crate) enum Base<'a> {
 
 /// Where what a channel's subscribers get comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub enum Source {
+    /// The broker.
     Broker,
     /// The store of keyed channels.
     Maps,
@@ -83,13 +75,15 @@ pub(crate) enum Source {
 
 /// Sources that a channel has asked for. It is one, unless its kind changed meanwhile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sources {
+pub struct Sources {
     broker: bool,
     maps: bool,
 }
 
 impl Sources {
-    pub(crate) const fn has(self, source: Source) -> bool {
+    /// Whether this is one of them.
+    #[must_use]
+    pub const fn has(self, source: Source) -> bool {
         match source {
             Source::Broker => self.broker,
             Source::Maps => self.maps,
@@ -106,15 +100,17 @@ impl Sources {
 
 /// What became of an [`attach`](Hub::attach).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Attached {
+pub enum Attached {
     /// The source is known to deliver this channel already.
     Delivered,
     /// The source has to be asked for this channel.
     Undelivered,
 }
 
-impl Hub {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+impl<C: Subscriber> Hub<C> {
+    /// Without connections. Times are those of `clock`.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
         let hasher = RandomState::default();
         let shards = (0..SHARDS).map(|_| RwLock::new(Shard::with_hasher(hasher.clone()))).collect();
         Self {
@@ -128,27 +124,27 @@ impl Hub {
         }
     }
 
-    fn shard(&self, channel: &str) -> &RwLock<Shard> {
+    fn shard(&self, channel: &str) -> &RwLock<Shard<C>> {
         let hash = self.hasher.hash_one(channel);
         let at = usize::try_from(hash >> 58).unwrap_or_default();
         &self.shards[at]
     }
 
-    fn find(&self, channel: &str) -> Option<Arc<Entry>> {
+    fn find(&self, channel: &str) -> Option<Arc<Entry<C>>> {
         self.shard(channel).read().get(channel).cloned()
     }
 
     /// The channel's name as the hub holds it, for others to share.
-    pub(crate) fn name(&self, channel: &str) -> Option<Channel> {
+    pub fn name(&self, channel: &str) -> Option<Channel> {
         self.shard(channel).read().get_key_value(channel).map(|(name, _)| name.clone())
     }
 
     /// Adds a connection to a channel with its gate closed: publications collect until [`open`](Self::open). A
     /// connection that is there already stays as it is. The channel has these rules from now on.
-    pub(crate) fn attach(
+    pub fn attach(
         &self,
         channel: &Channel,
-        conn: &Arc<Conn>,
+        conn: &Arc<C>,
         place: &Place,
         (rules, source): (FlowRules, Source),
     ) -> Attached {
@@ -168,7 +164,7 @@ impl Hub {
                 subscribers.number = self.last_number.fetch_add(1, Ordering::Relaxed) + 1;
             }
             if subscribers.add(conn, place) {
-                conn.metrics().subscribed(conn.kind().named);
+                conn.attached();
             }
             let delivered = subscribers.delivered.has(source);
             return if delivered { Attached::Delivered } else { Attached::Undelivered };
@@ -176,28 +172,28 @@ impl Hub {
     }
 
     /// What stands for the channel's name with those who take that.
-    pub(crate) fn number(&self, channel: &str) -> i64 {
+    pub fn number(&self, channel: &str) -> i64 {
         self.find(channel).map_or(0, |entry| entry.subscribers.lock().number)
     }
 
     /// Notes that a source delivers this channel.
-    pub(crate) fn delivered(&self, channel: &str, source: Source) {
+    pub fn delivered(&self, channel: &str, source: Source) {
         if let Some(entry) = self.find(channel) {
             entry.subscribers.lock().delivered.add(source);
         }
     }
 
     /// Whether anybody has the channel from this source.
-    pub(crate) fn wants(&self, channel: &str, source: Source) -> bool {
+    pub fn wants(&self, channel: &str, source: Source) -> bool {
         self.find(channel).is_some_and(|entry| entry.subscribers.lock().wanted.has(source))
     }
 
     /// Makes a beginning of what the broker answered, and of what collected at the connection's gate meanwhile.
     /// `None`: the connection does not have the channel, or not with a position.
-    pub(crate) fn resume(
+    pub fn resume(
         &self,
         channel: &str,
-        conn: &Conn,
+        conn: &C,
         plan: Plan,
         page: Page,
     ) -> Option<Result<Resumed, ResumeError>> {
@@ -208,7 +204,7 @@ impl Hub {
 
     /// Opens a connection's gate: what collected is queued, and from now on publications go straight to it. `live` is
     /// where the connection stands, if it has a position. `true`: the channel's positions are to be checked from now on.
-    pub(crate) fn open(&self, channel: &Channel, conn: &Arc<Conn>, live: Option<StreamPosition>) -> bool {
+    pub fn open(&self, channel: &Channel, conn: &Arc<C>, live: Option<StreamPosition>) -> bool {
         let Some(entry) = self.find(channel) else { return false };
         let mut subscribers = entry.subscribers.lock();
         // What is held was published before this one's turn, or collected at its gate.
@@ -226,7 +222,7 @@ impl Hub {
     }
 
     /// Changes which publications of a channel the server lets a connection have.
-    pub(crate) fn filter(&self, channel: &Channel, conn: &Arc<Conn>, filter: Arc<TagMatcher>) {
+    pub fn filter(&self, channel: &Channel, conn: &Arc<C>, filter: Arc<TagMatcher>) {
         let Some(entry) = self.find(channel) else { return };
         let mut subscribers = entry.subscribers.lock();
         // What is held was published while the other filter held.
@@ -235,7 +231,7 @@ impl Hub {
     }
 
     /// Tells subscribers of a channel with such a position that it is lost.
-    pub(crate) fn lose(&self, channel: &Channel, lost: impl Fn(&StreamPosition) -> bool) {
+    pub fn lose(&self, channel: &Channel, lost: impl Fn(&StreamPosition) -> bool) {
         let Some(entry) = self.find(channel) else { return };
         if let Some(tracked) = &mut entry.subscribers.lock().tracked {
             tracked.lose(channel, lost);
@@ -244,7 +240,7 @@ impl Hub {
 
     /// Tells subscribers that a source lost their place: those with a position, and of a keyed channel all. `None`: of all
     /// channels.
-    pub(crate) fn lose_of(&self, source: Source, channel: Option<&Channel>) {
+    pub fn lose_of(&self, source: Source, channel: Option<&Channel>) {
         let lose = |channel: &Channel| {
             let Some(entry) = self.find(channel) else { return };
             if let Some(tracked) = &mut entry.subscribers.lock().tracked {
@@ -261,7 +257,7 @@ impl Hub {
     }
 
     /// The lowest position in a channel. When there is none, the channel counts as [unchecked](Self::open) again.
-    pub(crate) fn lowest(&self, channel: &Channel) -> Option<StreamPosition> {
+    pub fn lowest(&self, channel: &Channel) -> Option<StreamPosition> {
         let entry = self.find(channel)?;
         let mut subscribers = entry.subscribers.lock();
         // Who waits for what is held is not behind.
@@ -270,7 +266,7 @@ impl Hub {
     }
 
     /// Queues something that is no publication for those who listen to joins and leaves.
-    pub(crate) fn notify(&self, channel: &Channel, event: &PushEvent) {
+    pub fn notify(&self, channel: &Channel, event: &PushEvent) {
         let Some(entry) = self.find(channel) else { return };
         let mut subscribers = entry.subscribers.lock();
         if subscribers.tracked.is_some() {
@@ -288,7 +284,7 @@ impl Hub {
     }
 
     /// Removes a connection from a channel. If nobody has the channel any more, gives where it came from.
-    pub(crate) fn detach(&self, channel: &Channel, conn: &Conn) -> Option<Sources> {
+    pub fn detach(&self, channel: &Channel, conn: &C) -> Option<Sources> {
         let entry = self.find(channel)?;
         let mut subscribers = entry.subscribers.lock();
         // What was published while it was subscribed comes before the end.
@@ -296,7 +292,7 @@ impl Hub {
         if subscribers.dissolved || !subscribers.remove(conn) {
             return None;
         }
-        conn.metrics().unsubscribed(conn.kind().named);
+        conn.detached();
         if subscribers.len() > 0 {
             return None;
         }
@@ -316,7 +312,7 @@ impl Hub {
 
     /// Queues a publication for everybody who has the channel. Encodes once for each form present; nothing is allocated
     /// for a delivery.
-    pub(crate) fn broadcast(&self, channel: &Channel, publication: &Arc<Publication>, manner: Manner<'_>) {
+    pub fn broadcast(&self, channel: &Channel, publication: &Arc<Publication>, manner: Manner<'_>) {
         let Some(entry) = self.find(channel) else { return };
         let mut subscribers = entry.subscribers.lock();
         // Publications that follow each other in one channel may be joined; one of another channel between them ends
@@ -341,12 +337,12 @@ impl Hub {
     }
 
     /// Something else was queued for a subscriber: what is published next follows that.
-    pub(crate) fn interrupt(&self) {
+    pub fn interrupt(&self) {
         self.last.store(0, Ordering::Relaxed);
     }
 
     /// The channels with their numbers of subscribers, as far as `matches` takes their names.
-    pub(crate) fn channels(&self, matches: &dyn Fn(&str) -> bool) -> Vec<(Channel, usize)> {
+    pub fn channels(&self, matches: &dyn Fn(&str) -> bool) -> Vec<(Channel, usize)> {
         let mut found = Vec::new();
         for shard in &self.shards {
             let shard = shard.read();
@@ -357,7 +353,7 @@ impl Hub {
     }
 
     /// The numbers of channels and of subscriptions.
-    pub(crate) fn count(&self) -> (usize, usize) {
+    pub fn count(&self) -> (usize, usize) {
         let mut count = (0, 0);
         for shard in &self.shards {
             let shard = shard.read();
@@ -368,7 +364,7 @@ impl Hub {
     }
 }
 
-impl Subscribers {
+impl<C: Subscriber> Subscribers<C> {
     fn broadcast(
         &mut self,
         pass: Option<u64>,
@@ -380,5 +376,11 @@ impl Subscribers {
                 Err(why) => group.fail(&why),
             }
         }
+    }
+}
+
+impl<C> fmt::Debug for Hub<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").finish_non_exhaustive()
     }
 }
