@@ -18,6 +18,7 @@ use tourbillon_config::IpLimits;
 
 mod address;
 
+pub(crate) use address::client;
 use address::{Place, Places};
 
 /// So often at most the log tells of a reached limit.

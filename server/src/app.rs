@@ -20,7 +20,7 @@ use tourbillon_access::{
 };
 use tourbillon_admin::{AdminService, NoRandomness};
 use tourbillon_api::{ApiPages, ApiService, GrpcApi, HttpApi};
-use tourbillon_config::Backends;
+use tourbillon_config::{Backends, Networks};
 
 use crate::acme::Acme;
 use crate::admission::{Admission, Rules};
@@ -32,7 +32,7 @@ use crate::explain::Explainer;
 use crate::grpc::{self, GrpcPort, Idle};
 use crate::listen::{Listeners, Port, QuicPort, Socket, Speaks, announced};
 use crate::metrics::Scrape;
-use crate::operators::Operators;
+use crate::operators::{Admin, Operators};
 use crate::ports::{Ports, TlsHandles};
 use crate::revoke::Revoker;
 use crate::router::{HttpRoutes, Router};
@@ -176,9 +176,10 @@ fn admin(
     node: &Node,
     service: ApiService,
     settings: AdminSettings,
-) -> Result<(AdminService, bool), StartError> {
+    trusted: Networks,
+) -> Result<(Admin, bool), StartError> {
     let service = AdminService::new(service, settings.config, &node.config().version)?;
-    Ok((service, settings.external))
+    Ok((Admin { service, trusted }, settings.external))
 }
 
 /// A server that is built and does not run yet.
@@ -254,7 +255,9 @@ impl App {
         let revoker = Arc::new(Revoker::new(node.clone(), revocations));
         let service = ApiService::new(node.clone()).with_explanations(explainer).with_revocations(revoker);
         let service = Scrape::watch(prometheus.as_ref(), service);
-        let admin = settings.admin.map(|settings| admin(&node, service.clone(), settings)).transpose()?;
+        let trusted = settings.trusted_proxies;
+        let admin = settings.admin.map(|settings| admin(&node, service.clone(), settings, trusted));
+        let admin = admin.transpose()?;
         let api = settings.api.map(|config| (config.prefix.clone(), HttpApi::new(service.clone(), config)));
         let grpc_api = listeners.grpc_api.zip(settings.grpc_api).map(|(listener, (_, config))| {
             let (service, tls) = (GrpcApi::new(service, config), speaks.grpc_api.clone());

@@ -1,10 +1,33 @@
 //! What backends and operators ask for, and at which port.
 
+use std::net::SocketAddr;
+
+use http::Request;
 use tourbillon_admin::AdminService;
 use tourbillon_api::{ApiPages, HttpApi};
+use tourbillon_config::Networks;
 
+use crate::admission;
+use crate::body::{Received, Timely};
 use crate::metrics::Scrape;
-use crate::router::Router;
+use crate::router::{Answer, Router, counted};
+
+/// The admin interface, and who is believed in naming the address of those who log in.
+#[derive(Clone, Debug)]
+pub(crate) struct Admin {
+    pub(crate) service: AdminService,
+    pub(crate) trusted: Networks,
+}
+
+impl Admin {
+    /// Answers a request, whose client is who a trusted peer says, as it is for connections (ADM-10).
+    pub(crate) async fn answer(&self, mut request: Request<Received>, peer: Option<SocketAddr>) -> Answer {
+        let peer = counted(peer);
+        let client = admission::client(&self.trusted, peer.ip(), request.headers());
+        request.extensions_mut().insert(SocketAddr::new(client, peer.port()));
+        self.service.answer(request.map(Timely::new)).await
+    }
+}
 
 /// Endpoints that are not for clients.
 #[derive(Debug)]
@@ -16,7 +39,7 @@ pub(crate) struct Operators {
     pub(crate) swagger: Option<ApiPages>,
     pub(crate) prometheus: Option<Scrape>,
     /// And whether it is on the port for clients too.
-    pub(crate) admin: Option<(AdminService, bool)>,
+    pub(crate) admin: Option<(Admin, bool)>,
 }
 
 impl Operators {

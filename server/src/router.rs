@@ -17,7 +17,6 @@ use tourbillon::http::{
 use tourbillon::node::Node;
 use tourbillon::transport::Held;
 use tourbillon::websocket::{GivenConnect, TcpUpgrade, UniWebSocketService, WebSocketService};
-use tourbillon_admin::AdminService;
 use tourbillon_api::{ApiPages, HttpApi};
 use tower_service::Service;
 
@@ -27,6 +26,7 @@ use crate::body::{Outgoing, Received, Timely};
 use crate::dev::Dev;
 use crate::listen::{Begun, Pace, Streams};
 use crate::metrics::{HttpRequests, Scrape};
+use crate::operators::Admin;
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
@@ -45,7 +45,7 @@ pub(crate) struct Router {
     pub(crate) requests: Option<Arc<HttpRequests>>,
     pub(crate) swagger: Option<ApiPages>,
     pub(crate) dev: Option<Dev>,
-    pub(crate) admin: Option<AdminService>,
+    pub(crate) admin: Option<Admin>,
     /// Who may connect; `None` for ports without endpoints for clients.
     pub(crate) admission: Option<Admission>,
     /// All that is there where an authority asks.
@@ -340,11 +340,8 @@ impl Router {
             return answer;
         }
         // Last: without a prefix, its page is at the root.
-        if let Some(admin) = self.admin.as_ref().filter(|admin| admin.owns(path)) {
-            if let Some(peer) = peer {
-                request.extensions_mut().insert(peer);
-            }
-            return admin.answer(request.map(Timely::new)).await;
+        if let Some(admin) = self.admin.as_ref().filter(|admin| admin.service.owns(path)) {
+            return admin.answer(request, peer).await;
         }
         nothing()
     }
@@ -360,7 +357,7 @@ fn is_below(at: &str, path: &str) -> bool {
 }
 
 /// The address that a connection counts for. Who comes by a Unix socket comes from this machine.
-fn counted(peer: Option<SocketAddr>) -> SocketAddr {
+pub(crate) fn counted(peer: Option<SocketAddr>) -> SocketAddr {
     peer.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 0)))
 }
 

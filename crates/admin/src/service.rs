@@ -74,8 +74,8 @@ impl std::error::Error for NoRandomness {}
 
 /// The admin interface: the page and what it asks, for requests below a prefix.
 ///
-/// Tries of a password are counted by the peer's address, which whoever accepts connections puts into the request's
-/// extensions as a [`SocketAddr`]; those without one count together.
+/// Tries of a password are counted by the client's address, which whoever accepts connections puts into the request's
+/// extensions as a [`SocketAddr`]: the peer's, or what a proxy says that is believed. Those without one count together.
 #[derive(Clone)]
 pub struct AdminService(Arc<Inner>);
 

@@ -14,7 +14,7 @@ use tourbillon_access::{
 use tourbillon_api::{GrpcApiConfig, HttpApiConfig};
 
 use crate::LOG_LEVELS;
-use crate::addresses::IpLimits;
+use crate::addresses::{IpLimits, Networks};
 use crate::backends::{self, Backends, Known};
 use crate::brokers::{self, EngineSettings};
 use crate::duration::GoDuration;
@@ -82,6 +82,8 @@ pub struct Settings {
     pub limits: LimitsConfig,
     /// How often and how many times at once an address may connect; `None` for as it likes.
     pub ip_limits: Option<IpLimits>,
+    /// Who is believed in naming the address of others.
+    pub trusted_proxies: Networks,
     /// The most connections that have not said yet who they are; `None` for any number.
     pub half_open_limit: Option<usize>,
     /// How long a graceful stop may take.
@@ -172,7 +174,8 @@ impl Settings {
         let api = api(&mut check, options);
         let grpc_api = grpc_api::config(&mut check, options);
         let limits = limits::limits(&mut check, options);
-        let ip_limits = limits::ip_limits(&mut check, options);
+        let trusted_proxies = limits::trusted_proxies(&mut check, options);
+        let ip_limits = limits::ip_limits(&mut check, options, trusted_proxies.clone());
         revocations(&mut check, options);
         options.map_broker.check(&mut check);
         let health = &options.health;
@@ -225,6 +228,7 @@ impl Settings {
             connection_rate_limit: Some(client.connection_rate_limit).filter(|limit| *limit > 0),
             limits,
             ip_limits,
+            trusted_proxies,
             half_open_limit: Some(client.half_open_limit).filter(|limit| *limit > 0),
             shutdown_timeout,
             pid_file: Some(&options.pid_file).filter(|path| !path.is_empty()).map(PathBuf::from),

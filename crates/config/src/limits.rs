@@ -139,7 +139,8 @@ options! {
         /// The most addresses that are followed at once; others are let pass.
         max_tracked_ips: usize = 100_000,
         /// Addresses and networks whose `X-Forwarded-For` and `X-Real-IP` are believed; empty for loopback and private
-        /// ones, `none` for nobody's. An extension.
+        /// ones, `none` for nobody's. Holds for logins to the admin interface, too, whether this layer is on or not. An
+        /// extension.
         trusted_proxies: Vec<String> = Vec::new(),
     }
 }
@@ -344,10 +345,9 @@ pub(crate) fn limits(check: &mut Checker, options: &Options) -> LimitsConfig {
 }
 
 /// What the options say of addresses; `None` where the layer is off.
-pub(crate) fn ip_limits(check: &mut Checker, options: &Options) -> Option<IpLimits> {
+pub(crate) fn ip_limits(check: &mut Checker, options: &Options, trusted: Networks) -> Option<IpLimits> {
     let option = &options.client.rate_limit.ip_connect;
     let path = "client.rate_limit.ip_connect";
-    let trusted = trusted(check, &format!("{path}.trusted_proxies"), &option.trusted_proxies);
     if option.max_tracked_ips == 0 {
         check.error(&format!("{path}.max_tracked_ips"), "must not be zero");
     }
@@ -358,14 +358,16 @@ pub(crate) fn ip_limits(check: &mut Checker, options: &Options) -> Option<IpLimi
     option.enabled.then_some(limits)
 }
 
-fn trusted(check: &mut Checker, path: &str, list: &[String]) -> Networks {
+/// Who is believed in naming the address of others, whether that layer is on or not.
+pub(crate) fn trusted_proxies(check: &mut Checker, options: &Options) -> Networks {
+    let list = options.client.rate_limit.ip_connect.trusted_proxies.as_slice();
     if list.is_empty() {
         return Networks::private();
     }
     if list == ["none"] {
         return Networks::default();
     }
-    networks(check, path, list)
+    networks(check, "client.rate_limit.ip_connect.trusted_proxies", list)
 }
 
 /// Networks such as `10.0.0.0/8`, and addresses.

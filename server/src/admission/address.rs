@@ -17,7 +17,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// The address that a connection comes from: that of its peer, or what a trusted peer says. Of a list, that is the
 /// last one that is not trusted itself: what stands before it, the client may have written.
-fn client(trusted: &Networks, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+pub(crate) fn client(trusted: &Networks, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
     if !trusted.contains(peer) {
         return peer;
     }

@@ -81,6 +81,37 @@ async fn the_admin_interface_needs_no_http_api() {
     server.end().await;
 }
 
+/// ADM-10. Behind a proxy, all clients have one peer.
+#[tokio::test]
+async fn tries_of_a_password_are_counted_by_the_address_that_a_trusted_proxy_names() {
+    for (trusted, expected) in [(None, [400, 400, 400, 429, 400]), (Some("none"), [429; 5])] {
+        let server = start(|options| {
+            enabled(options);
+            options.client.rate_limit.ip_connect.trusted_proxies =
+                trusted.into_iter().map(str::to_owned).collect();
+        })
+        .await;
+        let login = async |forwarded: &str| {
+            let head = format!("POST /admin/auth HTTP/1.1\r\n{FORM}{forwarded}");
+            server.ask(&head, "password=x").await.status
+        };
+        for _ in 0..5 {
+            assert_eq!(login("X-Forwarded-For: 203.0.113.1\r\n").await, 400);
+        }
+        let statuses = [
+            login("X-Forwarded-For: 203.0.113.2\r\n").await,
+            login("X-Real-IP: 203.0.113.3\r\n").await,
+            // The proxy itself.
+            login("").await,
+            // What stands before the last that is not trusted, the client may have written.
+            login("X-Forwarded-For: 198.51.100.7, 203.0.113.1\r\n").await,
+            login("X-Forwarded-For: 203.0.113.1, 203.0.113.4\r\n").await,
+        ];
+        assert_eq!(statuses, expected, "{trusted:?}");
+        server.end().await;
+    }
+}
+
 /// ADM-10.
 #[tokio::test]
 async fn tries_of_a_password_are_counted_by_address() {
