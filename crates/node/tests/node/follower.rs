@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use tourbillon_protocol::client::{Replies, ServerMessage, encode_command};
-use tourbillon_protocol::command::{Command, Request, SubRefresh, Subscribe, Unsubscribe};
+use tourbillon_protocol::command::{Request, SubRefresh, Subscribe};
 use tourbillon_protocol::reply::SubscribeResult;
-use tourbillon_protocol::{Envelope, Push, PushEvent, Reply, ReplyResult};
-use tourbillon_transport::memory::Sent;
-use tourbillon_types::{Encoding, Publication, ReplyError, StreamPosition};
+use tourbillon_protocol::{Push, PushEvent, ReplyResult};
+use tourbillon_types::{Disconnect, Encoding, Publication, ReplyError, StreamPosition};
 
-use crate::harness::{Client, TestNode};
+use crate::harness::TestNode;
+use crate::link::Link;
 
 /// What came to a follower, deltas applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,10 +21,8 @@ pub(crate) struct Received {
 
 /// A client with one channel.
 pub(crate) struct Follower {
-    client: Client,
-    encoding: Encoding,
+    link: Link,
     channel: String,
-    id: u32,
     /// Whether the present subscription has deltas.
     delta: bool,
     /// The data of the last publication of the present subscription.
@@ -40,35 +37,22 @@ pub(crate) struct Follower {
 
 impl Follower {
     pub(crate) async fn connect(test: &TestNode, encoding: Encoding, channel: &str) -> Self {
-        let client = test.open(1 << 24, |info| info.encoding = encoding);
-        let mut follower = Self {
-            client,
-            encoding,
+        Self {
+            link: Link::connect(test, encoding).await,
             channel: channel.to_owned(),
-            id: 0,
             delta: false,
             base: None,
             number: 0,
             position: StreamPosition::default(),
             received: Vec::new(),
             unsubscribed: None,
-        };
-        let connected = follower.call(Request::Connect(Box::default())).await;
-        assert!(matches!(connected, Ok(ReplyResult::Connect(_))), "{connected:?}");
-        follower
+        }
     }
 
     async fn call(&mut self, request: Request) -> Result<ReplyResult, ReplyError> {
-        self.id += 1;
-        let command = encode_command(self.encoding, &Command { id: self.id, request }).expect("a command");
-        self.client.peer.send(command);
-        loop {
-            let Sent::Message(message) = self.client.next().await else { panic!("a reply comes") };
-            if let Some(reply) = self.take(message) {
-                assert_eq!(reply.id, self.id);
-                return reply.result;
-            }
-        }
+        let (pushes, result) = self.link.call(request).await;
+        self.take(pushes);
+        result
     }
 
     /// Subscribes; what the reply has is received.
@@ -91,9 +75,8 @@ impl Follower {
     }
 
     pub(crate) async fn unsubscribe(&mut self) {
-        let unsubscribe = Unsubscribe { channel: self.channel.clone() };
-        let reply = self.call(Request::Unsubscribe(unsubscribe)).await;
-        assert_eq!(reply, Ok(ReplyResult::Unsubscribe));
+        let pushes = self.link.unsubscribe(&self.channel).await;
+        self.take(pushes);
     }
 
     /// Has a new token for the subscription.
@@ -105,20 +88,13 @@ impl Follower {
 
     /// Takes what has come, once all that can happen now has happened.
     pub(crate) async fn settle(&mut self) {
-        for _ in 0..30 {
-            tokio::task::yield_now().await;
-        }
-        while let Some(sent) = self.client.peer.try_recv() {
-            match sent {
-                Sent::Message(message) => assert_eq!(self.take(message), None),
-                other => panic!("{other:?}"),
-            }
-        }
+        let pushes = self.link.settle().await;
+        self.take(pushes);
     }
 
     /// Why the connection ends.
-    pub(crate) async fn closed(&mut self) -> tourbillon_types::Disconnect {
-        self.client.closed().await
+    pub(crate) async fn closed(&mut self) -> Disconnect {
+        self.link.closed().await
     }
 
     /// Takes what has come, and gives it away.
@@ -127,22 +103,17 @@ impl Follower {
         std::mem::take(&mut self.received)
     }
 
-    fn take(&mut self, message: bytes::Bytes) -> Option<Reply> {
-        for message in Replies::new(self.encoding, Envelope::Reply, message) {
-            match message.expect("a message") {
-                ServerMessage::Reply(reply) => return Some(reply),
-                ServerMessage::Push(Push { channel, id, event: PushEvent::Publication(publication) }) => {
+    fn take(&mut self, pushes: Vec<Push>) {
+        for push in pushes {
+            match push {
+                Push { channel, id, event: PushEvent::Publication(publication) } => {
                     assert_eq!((channel.as_deref().unwrap_or_default(), id), self.name());
                     self.receive(&publication);
                 }
-                ServerMessage::Push(Push { event: PushEvent::Unsubscribe(why), .. }) => {
-                    self.unsubscribed = Some(why.code);
-                }
-                ServerMessage::Push(other) => panic!("{other:?}"),
-                ServerMessage::Ping => {}
+                Push { event: PushEvent::Unsubscribe(why), .. } => self.unsubscribed = Some(why.code),
+                other => panic!("{other:?}"),
             }
         }
-        None
     }
 
     fn name(&self) -> (&str, i64) {
@@ -151,24 +122,11 @@ impl Follower {
 
     fn receive(&mut self, publication: &Arc<Publication>) {
         assert_eq!(self.unsubscribed, None, "nothing follows the end of a subscription");
-        let data = publication.data.as_ref();
         if !self.delta {
             assert!(!publication.delta);
-            return self.have(publication, data.to_vec());
+            return self.have(publication, publication.data.as_ref().to_vec());
         }
-        // In JSON both are strings (HID-08).
-        let data = match self.encoding {
-            Encoding::Json => serde_json::from_slice::<String>(data).expect("a string").into_bytes(),
-            Encoding::Protobuf => data.to_vec(),
-        };
-        let data = if publication.delta {
-            let base = self.base.as_deref().expect("a delta comes after something whole");
-            let whole = tourbillon_delta::apply(base, &data, 1 << 24).expect("a delta against what it has");
-            assert!(data.len() < whole.len(), "a delta is smaller");
-            whole
-        } else {
-            data
-        };
+        let data = self.link.restored(publication, self.base.as_deref());
         self.base = Some(data.clone());
         self.have(publication, data);
     }

@@ -3,14 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use tourbillon_protocol::client::{Replies, ServerMessage, encode_command};
-use tourbillon_protocol::command::{Command, Request, Subscribe, Unsubscribe};
+use tourbillon_protocol::command::{Request, Subscribe};
 use tourbillon_protocol::reply::SubscribeResult;
-use tourbillon_protocol::{Envelope, Push, PushEvent, Reply, ReplyResult};
-use tourbillon_transport::memory::Sent;
-use tourbillon_types::{Encoding, Publication, ReplyError, StreamPosition};
+use tourbillon_protocol::{Push, PushEvent, ReplyResult};
+use tourbillon_types::{Disconnect, Encoding, Publication, ReplyError, StreamPosition};
 
-use crate::harness::{Client, TestNode};
+use crate::harness::TestNode;
+use crate::link::Link;
 
 /// How far a keeper is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,10 +29,8 @@ pub(crate) enum Phase {
 
 /// A client with one keyed channel.
 pub(crate) struct Keeper {
-    client: Client,
-    encoding: Encoding,
+    link: Link,
     channel: String,
-    id: u32,
     pub(crate) phase: Phase,
     /// What each subscribe asks for besides.
     pub(crate) wish: Subscribe,
@@ -53,12 +50,9 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     pub(crate) async fn connect(test: &TestNode, encoding: Encoding, channel: &str) -> Self {
-        let client = test.open(1 << 24, |info| info.encoding = encoding);
-        let mut keeper = Self {
-            client,
-            encoding,
+        Self {
+            link: Link::connect(test, encoding).await,
             channel: channel.to_owned(),
-            id: 0,
             phase: Phase::Fresh,
             wish: Subscribe { kind: 1, ..Subscribe::default() },
             granted: false,
@@ -68,14 +62,7 @@ impl Keeper {
             deltas: 0,
             unsubscribed: None,
             changes: Vec::new(),
-        };
-        keeper.hello().await;
-        keeper
-    }
-
-    async fn hello(&mut self) {
-        let connected = self.call(Request::Connect(Box::default())).await;
-        assert!(matches!(connected, Ok(ReplyResult::Connect(_))), "{connected:?}");
+        }
     }
 
     /// One that takes deltas. `granted`: it will have them.
@@ -87,27 +74,17 @@ impl Keeper {
 
     /// The connection is lost, and there is another.
     pub(crate) async fn reconnect(&mut self, test: &TestNode) {
-        let encoding = self.encoding;
-        self.client = test.open(1 << 24, |info| info.encoding = encoding);
-        self.id = 0;
+        self.link = Link::connect(test, self.link.encoding).await;
         self.phase = match self.phase {
             Phase::Live | Phase::Away if self.recoverable => Phase::Away,
             _ => Phase::Fresh,
         };
-        self.hello().await;
     }
 
-    pub(crate) async fn call(&mut self, request: Request) -> Result<ReplyResult, ReplyError> {
-        self.id += 1;
-        let command = encode_command(self.encoding, &Command { id: self.id, request }).expect("a command");
-        self.client.peer.send(command);
-        loop {
-            let Sent::Message(message) = self.client.next().await else { panic!("a reply comes") };
-            if let Some(reply) = self.take(message) {
-                assert_eq!(reply.id, self.id);
-                return reply.result;
-            }
-        }
+    async fn call(&mut self, request: Request) -> Result<ReplyResult, ReplyError> {
+        let (pushes, result) = self.link.call(request).await;
+        self.take(pushes);
+        result
     }
 
     /// What the next subscribe asks for.
@@ -131,10 +108,7 @@ impl Keeper {
 
     /// Sends what [`step`](Self::step) would, without waiting.
     pub(crate) fn send_next(&mut self) {
-        self.id += 1;
-        let request = Request::Subscribe(Box::new(self.next_subscribe()));
-        let command = encode_command(self.encoding, &Command { id: self.id, request }).expect("a command");
-        self.client.peer.send(command);
+        self.link.send(Request::Subscribe(Box::new(self.next_subscribe())));
     }
 
     /// Goes on by one command.
@@ -197,35 +171,26 @@ impl Keeper {
     }
 
     pub(crate) async fn unsubscribe(&mut self) {
-        let unsubscribe = Unsubscribe { channel: self.channel.clone() };
-        let reply = self.call(Request::Unsubscribe(unsubscribe)).await;
-        assert_eq!(reply, Ok(ReplyResult::Unsubscribe));
+        let pushes = self.link.unsubscribe(&self.channel).await;
+        self.take(pushes);
         self.phase = if self.phase == Phase::Live && self.recoverable { Phase::Away } else { Phase::Fresh };
     }
 
     /// Takes what has come, once all that can happen now has happened.
     pub(crate) async fn settle(&mut self) {
-        for _ in 0..30 {
-            tokio::task::yield_now().await;
-        }
-        while let Some(sent) = self.client.peer.try_recv() {
-            match sent {
-                Sent::Message(message) => assert_eq!(self.take(message), None),
-                other => panic!("{other:?}"),
-            }
-        }
+        let pushes = self.link.settle().await;
+        self.take(pushes);
     }
 
     /// Why the connection ends.
-    pub(crate) async fn closed(&mut self) -> tourbillon_types::Disconnect {
-        self.client.closed().await
+    pub(crate) async fn closed(&mut self) -> Disconnect {
+        self.link.closed().await
     }
 
-    fn take(&mut self, message: bytes::Bytes) -> Option<Reply> {
-        for message in Replies::new(self.encoding, Envelope::Reply, message) {
-            match message.expect("a message") {
-                ServerMessage::Reply(reply) => return Some(reply),
-                ServerMessage::Push(Push { channel, event: PushEvent::Publication(publication), .. }) => {
+    fn take(&mut self, pushes: Vec<Push>) {
+        for push in pushes {
+            match push {
+                Push { channel, event: PushEvent::Publication(publication), .. } => {
                     assert_eq!(channel.as_deref(), Some(&*self.channel));
                     assert_eq!(self.phase, Phase::Live, "a change comes after the reply");
                     if publication.offset > 0 {
@@ -234,15 +199,13 @@ impl Keeper {
                     }
                     self.change(&publication);
                 }
-                ServerMessage::Push(Push { event: PushEvent::Unsubscribe(why), .. }) => {
+                Push { event: PushEvent::Unsubscribe(why), .. } => {
                     self.unsubscribed = Some(why.code);
                     self.phase = if self.recoverable { Phase::Away } else { Phase::Fresh };
                 }
-                ServerMessage::Push(other) => panic!("{other:?}"),
-                ServerMessage::Ping => {}
+                other => panic!("{other:?}"),
             }
         }
-        None
     }
 
     fn change(&mut self, publication: &Publication) {
@@ -250,7 +213,7 @@ impl Keeper {
         self.changes.push((key.clone(), publication.removed));
         if publication.removed {
             // With deltas in JSON there is always something to be parsed.
-            let none = if self.granted && self.encoding == Encoding::Json { r#""null""# } else { "" };
+            let none = if self.granted && self.link.encoding == Encoding::Json { r#""null""# } else { "" };
             assert_eq!((publication.data.as_ref(), publication.delta), (none.as_bytes(), false));
             self.values.remove(&key);
             return;
@@ -260,17 +223,12 @@ impl Keeper {
 
     fn set(&mut self, publication: &Publication) {
         let key = publication.key.as_deref().expect("an entry has a key").to_owned();
-        let data = publication.data.as_ref();
-        let mut data = if self.granted && self.encoding == Encoding::Json && !data.is_empty() {
-            serde_json::from_slice::<String>(data).expect("a string").into_bytes()
+        let data = if self.granted {
+            self.link.restored(publication, self.values.get(&key).map(Vec::as_slice))
         } else {
-            data.to_vec()
+            publication.data.as_ref().to_vec()
         };
-        if publication.delta {
-            let base = self.values.get(&key).expect("a delta comes to what it has");
-            data = tourbillon_delta::apply(base, &data, 1 << 24).expect("a delta of what it has");
-            self.deltas += 1;
-        }
+        self.deltas += usize::from(publication.delta);
         self.values.insert(key, data);
     }
 }

@@ -20,6 +20,7 @@ mod keeper;
 mod keyed;
 mod keyed_model;
 mod limits;
+mod link;
 mod lossy;
 mod metrics;
 mod orders;
