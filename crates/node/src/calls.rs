@@ -6,6 +6,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::thread::LocalKey;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -30,9 +31,9 @@ use crate::boot::{Boot, Known};
 use crate::conn::{Conn, Done};
 use crate::hooks::pool::{self, Pool};
 use crate::hooks::{
-    Client, ClientRights, ClientTerms, ConnectDecision, MessageRequest, PublishDecision, PublishRequest,
-    RefreshDecision, RefreshRequest, RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest,
-    SubscriptionOptions, TokenMark,
+    ChannelOptions, Client, ClientRights, ClientTerms, ConnectDecision, MessageRequest, PublishDecision,
+    PublishRequest, RefreshDecision, RefreshRequest, RpcRequest, SubRefreshRequest, SubscribeDecision,
+    SubscribeRequest, SubscriptionOptions, TokenMark,
 };
 use crate::maps;
 use crate::members::Membership;
@@ -50,8 +51,14 @@ pub(crate) struct Calls(SmallVec<[Running; 1]>);
 pub(crate) type Running = ReusableBoxFuture<'static, Completed>;
 
 thread_local! {
-    static ENDED: Pool<Completed> = const { RefCell::new(Vec::new()) };
+    static CONNECTS: Pool<Completed> = const { RefCell::new(Vec::new()) };
+    static ATTACHES: Pool<Completed> = const { RefCell::new(Vec::new()) };
+    static OTHERS: Pool<Completed> = const { RefCell::new(Vec::new()) };
+    static UNSUBSCRIBES: Pool<Completed> = const { RefCell::new(Vec::new()) };
 }
+
+/// Where the memory of ended calls of a kind is kept.
+type Kind = &'static LocalKey<Pool<Completed>>;
 
 /// A call came to its end.
 pub(crate) struct Completed {
@@ -64,6 +71,8 @@ pub(crate) struct Completed {
     pub(crate) began: Instant,
     /// Who waits for this to be carried out.
     pub(crate) done: Option<Done>,
+    /// Which kind of call it was.
+    kind: Kind,
 }
 
 /// What a call changed besides its answer.
@@ -104,7 +113,7 @@ impl Calls {
             if let Some(call) = self.0.get_mut(at)
                 && let Poll::Ready(completed) = call.poll(cx)
             {
-                pool::give(&ENDED, self.0.remove(at));
+                pool::give(completed.kind, self.0.remove(at));
                 return Some(completed);
             }
         }
@@ -252,66 +261,98 @@ impl Caller<'_> {
         boot: Option<Box<Boot>>,
         done: Option<Done>,
     ) -> Running {
-        let work = match self.client {
-            Some(client) => {
-                let asked = frame_of(&call);
-                Work::Answer { id, call, asked, client: client.clone(), done }
-            }
-            None => Work::Connect { id, call, boot, done },
+        let (shared, conn, now) = (self.shared.clone(), self.conn.clone(), self.now);
+        let Some(client) = self.client.cloned() else {
+            return pool::take(&CONNECTS, connecting(shared, conn, now, (id, call, boot)));
         };
-        self.run(work)
+        let asked = Asked { id, frame: frame_of(&call), began: now.instant, done };
+        match call {
+            Call::Subscribe(_) | Call::Attach { .. } | Call::Map(_) => {
+                pool::take(&ATTACHES, attaching(shared, conn, client, (asked, call, now)))
+            }
+            _ => pool::take(&OTHERS, answering(shared, conn, client, (asked, call, now))),
+        }
     }
 
     /// The future that tells the application of a subscription's end.
     pub(crate) fn unsubscribed(&self, client: Arc<Client>, channel: Channel, why: Unsubscribe) -> Running {
-        self.run(Work::Unsubscribed { client, channel, why })
-    }
-
-    /// All work is one kind of future, so that each call fits into the memory of any other.
-    fn run(&self, work: Work) -> Running {
-        pool::take(&ENDED, work.run(self.shared.clone(), self.conn.clone(), self.now))
+        let (hooks, began) = (self.shared.hooks.clone(), self.now.instant);
+        let told = async move {
+            hooks.unsubscribed(client, channel, why).await;
+            let (asked, effect, kind) = (Frame::Unknown, Effect::None, &UNSUBSCRIBES);
+            Completed { answer: None, asked, effect, began, done: None, kind }
+        };
+        pool::take(&UNSUBSCRIBES, told)
     }
 }
 
-/// What a call does.
-enum Work {
-    Connect { id: CallId, call: Call, boot: Option<Box<Boot>>, done: Option<Done> },
-    Answer { id: CallId, call: Call, asked: Frame, client: Arc<Client>, done: Option<Done> },
-    Unsubscribed { client: Arc<Client>, channel: Channel, why: Unsubscribe },
+/// What is told of a call once it has been answered.
+struct Asked {
+    id: CallId,
+    frame: Frame,
+    began: Instant,
+    done: Option<Done>,
 }
 
-impl Work {
-    /// The future is copied for every call: the smaller the better. That of an async fn has room for its arguments twice.
-    fn run(
-        self,
-        shared: Arc<Shared>,
-        conn: Arc<Conn>,
-        now: Now,
-    ) -> impl Future<Output = Completed> + Send + 'static {
+impl Asked {
+    fn answered(self, kind: Kind, (answer, effect): (Answer, Effect)) -> Completed {
+        let Self { id, frame, began, done } = self;
+        Completed { answer: Some((id, answer)), asked: frame, effect, began, done, kind }
+    }
+}
+
+// A future is copied for every call: the smaller the better. So each kind of calls has its own.
+
+#[expect(clippy::manual_async_fn, reason = "the future of an async fn has room for its arguments twice")]
+fn connecting(
+    shared: Arc<Shared>,
+    conn: Arc<Conn>,
+    now: Now,
+    (id, call, boot): (CallId, Call, Option<Box<Boot>>),
+) -> impl Future<Output = Completed> + Send + 'static {
+    async move {
         let began = now.instant;
-        async move {
-            match self {
-                Self::Connect { id, call: Call::Connect(connect), boot, .. } => {
-                    connect_call(&shared, &conn, id, connect, boot, now).await
-                }
-                // A session asks nothing else before it is accepted.
-                Self::Connect { id, done, .. } => {
-                    let answer = Answer::Message(Err(Disconnect::INTERNAL_SERVER_ERROR));
-                    let (answer, asked, effect) = (Some((id, answer)), Frame::Unknown, Effect::None);
-                    Completed { answer, asked, effect, began, done }
-                }
-                Self::Answer { id, call, asked, client, done } => {
-                    let (answer, effect) = answer(&shared, &conn, client, (id, call), now).await;
-                    Completed { answer: Some((id, answer)), asked, effect, began, done }
-                }
-                Self::Unsubscribed { client, channel, why } => {
-                    shared.hooks.clone().unsubscribed(client, channel, why).await;
-                    let (asked, effect) = (Frame::Unknown, Effect::None);
-                    Completed { answer: None, asked, effect, began, done: None }
+        let asked = Asked { id, frame: Frame::Connect, began, done: None };
+        let answer = match (call, boot) {
+            (Call::Connect(connect), Some(boot)) => {
+                match try_connect(&shared, &conn, connect, boot, now).await {
+                    Ok((accepted, effect)) => (Answer::Connect(Ok(accepted)), effect),
+                    Err(refusal) => (Answer::Connect(Err(refusal)), Effect::None),
                 }
             }
-        }
+            // A session asks nothing else before it is accepted, and connects once.
+            _ => (Answer::Connect(Err(Disconnect::BAD_REQUEST.into())), Effect::None),
+        };
+        asked.answered(&CONNECTS, answer)
     }
+}
+
+#[expect(clippy::manual_async_fn, reason = "the future of an async fn has room for its arguments twice")]
+fn attaching(
+    shared: Arc<Shared>,
+    conn: Arc<Conn>,
+    client: Arc<Client>,
+    (asked, call, now): (Asked, Call, Now),
+) -> impl Future<Output = Completed> + Send + 'static {
+    async move {
+        let answer = match call {
+            Call::Subscribe(subscribe) => split(subscribe_call(&shared, &conn, client, subscribe, now).await),
+            Call::Attach { channel, mut granted } => {
+                let wish = Wish::default();
+                let attached = attach(&shared, &conn, (&client, &channel), &mut granted, wish, None).await;
+                split(attached.map(|attachment| (granted, attachment)))
+            }
+            // Boxed, as they are larger than most and rarer.
+            Call::Map(call) => Box::pin(maps::answer(&shared, &conn, client, *call, now)).await,
+            _ => elsewhere(),
+        };
+        asked.answered(&ATTACHES, answer)
+    }
+}
+
+/// To a call that another future answers.
+fn elsewhere() -> (Answer, Effect) {
+    (Answer::Message(Err(Disconnect::INTERNAL_SERVER_ERROR)), Effect::None)
 }
 
 /// The command that a call is for.
@@ -331,6 +372,19 @@ const fn frame_of(call: &Call) -> Frame {
 }
 
 #[expect(clippy::manual_async_fn, reason = "the future of an async fn has room for its arguments twice")]
+fn answering(
+    shared: Arc<Shared>,
+    conn: Arc<Conn>,
+    client: Arc<Client>,
+    (asked, call, now): (Asked, Call, Now),
+) -> impl Future<Output = Completed> + Send + 'static {
+    async move {
+        let answer = answer(&shared, &conn, client, (asked.id, call), now).await;
+        asked.answered(&OTHERS, answer)
+    }
+}
+
+#[expect(clippy::manual_async_fn, reason = "the future of an async fn has room for its arguments twice")]
 fn answer(
     shared: &Arc<Shared>,
     conn: &Arc<Conn>,
@@ -340,19 +394,12 @@ fn answer(
 ) -> impl Future<Output = (Answer, Effect)> + Send {
     async move {
         match call {
-            Call::Connect(_) => (Answer::Connect(Err(Disconnect::BAD_REQUEST.into())), Effect::None),
+            Call::Connect(_) | Call::Subscribe(_) | Call::Attach { .. } | Call::Map(_) => elsewhere(),
             // Boxed, as it is larger than most and rarer.
             Call::Track(call) => {
                 let tracked = polls::track(shared, conn, client, *call, id.0);
                 (Answer::Track(Box::pin(tracked).await), Effect::None)
             }
-            Call::Subscribe(subscribe) => split(subscribe_call(shared, conn, client, subscribe, now).await),
-            Call::Attach { channel, mut granted } => {
-                let attached = attach(shared, conn, &client, &channel, &mut granted, Wish::default()).await;
-                split(attached.map(|attachment| (granted, attachment)))
-            }
-            // Boxed, as they are larger than most and rarer.
-            Call::Map(call) => Box::pin(maps::answer(shared, conn, client, *call, now)).await,
             Call::MapPublish { channel, key, data, channel_info, subscribed, allow } => {
                 let standing = Standing { client, subscribed, allow };
                 let change = maps::change(shared, standing, channel, (key, data), channel_info);
@@ -469,14 +516,15 @@ pub(crate) struct Wish {
     kind: Option<i32>,
 }
 
-/// Attaches a connection to a channel that it was granted, gate closed, and finds out where it begins.
+/// Attaches a connection to a channel that it was granted, gate closed, and finds out where it begins. `rules`: the
+/// channel's, if they were looked up already.
 async fn attach(
     shared: &Arc<Shared>,
     conn: &Arc<Conn>,
-    client: &Client,
-    channel: &Channel,
+    (client, channel): (&Client, &Channel),
     granted: &mut Granted,
     wish: Wish,
+    rules: Option<Result<ChannelOptions, ReplyError>>,
 ) -> Result<Attachment, Refusal> {
     let Wish { mut ask, delta, compact, filter, kind: kind_asked } = wish;
     granted.recovering = ask.recover;
@@ -484,7 +532,7 @@ async fn attach(
     if let (false, Some(position)) = (ask.recover, since) {
         ask = Ask { recover: true, position, ..ask };
     }
-    let rules = shared.hooks.channel_options(channel);
+    let rules = rules.unwrap_or_else(|| shared.hooks.channel_options(channel));
     let kind = rules.as_ref().map(|rules| rules.kind).unwrap_or_default();
     if let Some(asked) = kind_asked {
         kind.check(asked)?;
@@ -592,7 +640,8 @@ async fn subscribe_call(
 ) -> Result<(Granted, Attachment), Refusal> {
     let (request, mut wish) = asked(client.clone(), *subscribe, now);
     let (channel, filter) = (request.channel.clone(), request.filter.clone());
-    let kind = shared.hooks.channel_options(&channel).map_or(SubscriptionKind::Stream, |rules| rules.kind);
+    let rules = shared.hooks.channel_options(&channel);
+    let kind = rules.as_ref().map_or(SubscriptionKind::Stream, |rules| rules.kind);
     let polled = kind == SubscriptionKind::SharedPoll;
     if polled || request.kind == SubscriptionKind::SharedPoll.number() {
         kind.check(request.kind)?;
@@ -603,7 +652,7 @@ async fn subscribe_call(
     let mut attachment = if polled {
         Box::pin(polls::attach(shared, conn, &client, &channel, &mut granted, wish.delta)).await?
     } else {
-        attach(shared, conn, &client, &channel, &mut granted, wish).await?
+        attach(shared, conn, (&client, &channel), &mut granted, wish, Some(rules)).await?
     };
     let source = source.and_then(|source| source.take());
     attachment.begun = source.map(|source| Begun { source, number: granted.id });
@@ -696,27 +745,6 @@ async fn publish_call(
     }
 }
 
-async fn connect_call(
-    shared: &Arc<Shared>,
-    conn: &Arc<Conn>,
-    id: CallId,
-    connect: Box<command::Connect>,
-    boot: Option<Box<Boot>>,
-    now: Now,
-) -> Completed {
-    let connected = match boot {
-        Some(boot) => try_connect(shared, conn, connect, boot, now).await,
-        // A session connects once.
-        None => Err(Disconnect::BAD_REQUEST.into()),
-    };
-    let (answer, effect) = match connected {
-        Ok((accepted, effect)) => (Ok(accepted), effect),
-        Err(refusal) => (Err(refusal), Effect::None),
-    };
-    let answer = Some((id, Answer::Connect(answer)));
-    Completed { answer, asked: Frame::Connect, effect, began: now.instant, done: None }
-}
-
 async fn try_connect(
     shared: &Arc<Shared>,
     conn: &Arc<Conn>,
@@ -766,7 +794,7 @@ async fn try_connect(
         let mut granted = granted(options, false);
         let client = &client;
         async move {
-            let attachment = attach(shared, conn, client, &channel, &mut granted, wish).await?;
+            let attachment = attach(shared, conn, (client, &channel), &mut granted, wish, None).await?;
             Ok::<_, Refusal>((channel, granted, attachment))
         }
     });
