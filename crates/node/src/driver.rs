@@ -14,8 +14,9 @@ use tourbillon_types::{
     Unsubscribe,
 };
 
+use crate::attachment::Attachment;
 use crate::boot::Boot;
-use crate::calls::{Attachment, Caller, Calls, Completed, Effect};
+use crate::calls::{Caller, Calls, Completed, Effect};
 use crate::close::Closing;
 use crate::conn::{Conn, Done, Told, Wish};
 use crate::hooks::{Client, ClientCommand};

@@ -33,6 +33,7 @@
 //! # }
 //! ```
 
+mod attachment;
 mod boot;
 mod calls;
 mod checks;

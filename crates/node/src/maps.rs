@@ -20,7 +20,8 @@ use tourbillon_types::{
 };
 
 use crate::Node;
-use crate::calls::{Attachment, Effect, agree, asked, not_resumed, refusal};
+use crate::attachment::Attachment;
+use crate::calls::{Effect, agree, asked, not_resumed, refusal};
 use crate::conn::Conn;
 use crate::hooks::{
     ChannelOptions, Client, MapPublishDecision, MapPublishRequest, MapRemoveDecision, MapRemoveOptions,

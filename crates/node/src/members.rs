@@ -15,7 +15,7 @@ use tourbillon_types::{
     Channel, ClientId, ClientInfo, Instant, KeyMode, MapPresence, Payload, TokenMark, Unsubscribe,
 };
 
-use crate::calls::Attachment;
+use crate::attachment::Attachment;
 use crate::conn::Conn;
 use crate::queries;
 use crate::shared::Shared;

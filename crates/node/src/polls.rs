@@ -17,7 +17,7 @@ use tourbillon_shared_poll::{
 use tourbillon_types::{Channel, Instant, Publication, PushKinds, ReplyError, SubscriptionKind};
 
 use crate::Node;
-use crate::calls::Attachment;
+use crate::attachment::Attachment;
 use crate::conn::Conn;
 use crate::hooks::{Client, SignedKeys, TrackDecision, TrackRequest};
 use crate::shared::Shared;
