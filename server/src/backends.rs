@@ -44,6 +44,8 @@ impl Rules for BackendRules {
             }
             Event::Publish => self.of_channel(event, subject, |rules| &rules.proxies.publish),
             Event::SubRefresh => self.of_channel(event, subject, |rules| &rules.proxies.sub_refresh),
+            Event::MapPublish => self.of_channel(event, subject, |rules| &rules.proxies.map_publish),
+            Event::MapRemove => self.of_channel(event, subject, |rules| &rules.proxies.map_remove),
             Event::CacheEmpty => self.of_channel(event, subject, |rules| &rules.proxies.cache_empty),
             Event::SharedPollRefresh => self.of_channel(event, subject, |rules| &rules.proxies.shared_poll),
             Event::Rpc => Ok(self.backends.with(|backends| backends.of_method(subject))?),

@@ -47,6 +47,16 @@ const answers = {
   sub_refresh({ channel }) {
     return channel.endsWith("gone") ? { result: { expired: true } } : { result: { expire_at: secondsFromNow(3600) } };
   },
+  map_publish({ key, data }) {
+    if (data.word === "bad") return { error: { code: 4108, message: "mind your keys" } };
+    if (data.word === "mine") return {};
+    return { result: { key: key ? `${key}-checked` : "named", data: { ...data, checked: true }, tags: { k: "yes" }, key_mode: data.mode ?? "" } };
+  },
+  map_remove({ key }) {
+    if (key === "kept") return { error: { code: 4109, message: "it stays" } };
+    if (key === "out") return { disconnect: { code: 4502, reason: "out" } };
+    return { result: { key: `${key}-checked` } };
+  },
   rpc({ method, data, meta, labels }) {
     if (method === "fail") return { error: { code: 4400, message: "failed" } };
     return { result: { data: { method, data: data ?? null, meta: meta ?? null, labels: labels ?? null } } };
@@ -67,10 +77,11 @@ function asking(backend) {
       },
     },
     channel: {
-      proxy: { subscribe: backend.proxy("subscribe"), publish: backend.proxy("publish"), sub_refresh: backend.proxy("sub_refresh") },
+      proxy: { subscribe: backend.proxy("subscribe"), publish: backend.proxy("publish"), sub_refresh: backend.proxy("sub_refresh"), map_publish: backend.proxy("map_publish", headers) },
       namespaces: [
         { name: "asked", subscribe_proxy_enabled: true, publish_proxy_enabled: true, sub_refresh_proxy_enabled: true, allow_user_limited_channels: true, history_size: 10, history_ttl: "60s" },
         { name: "subscribed", subscribe_proxy_enabled: true },
+        { name: "keyed", subscription_type: "map", allow_subscribe_for_client: true, allow_tags_filter: true, map: { mode: "recoverable", key_ttl: "60s", publish_proxy_enabled: true, remove_proxy_enabled: true, remove_proxy_name: "remover" } },
         { name: "server" },
         { name: "closed" },
         { name: "cache", allow_subscribe_for_client: true, history_size: 1, history_ttl: "60s", force_recovery: true, force_recovery_mode: "cache", cache_empty_proxy_enabled: true, cache_empty_proxy_name: "named", auto_cache_recover: true },
@@ -82,7 +93,7 @@ function asking(backend) {
       namespaces: [{ name: "off" }],
       ping: { enabled: true },
     },
-    proxies: [{ name: "named", ...backend.proxy("cache_empty") }],
+    proxies: [{ name: "named", ...backend.proxy("cache_empty") }, { name: "remover", ...backend.proxy("map_remove") }],
   };
 }
 
@@ -192,6 +203,40 @@ for (const protocol of ["http", "grpc"]) {
         await subscription.publish(wire.toPayload({ word: "secret" }));
         const { publications } = await used.server.api("history", { channel, limit: 10 });
         assert.deepEqual(publications.map(({ data: { word } }) => word), ["good"]);
+      });
+
+      test("the backend decides about keys that clients set and remove, and changes them", async (t) => {
+        const client = await enter(t, wire, used.server, "ann");
+        const channel = `keyed:${crypto.randomUUID()}`;
+        const values = new Map();
+        const subscription = client.newMapSubscription(channel);
+        subscription.events = Recorder.of(subscription, "subscribed", "update");
+        subscription.on("update", ({ key, removed, data }) => (removed ? values.delete(key) : values.set(key, wire.fromPayload(data))));
+        subscription.subscribe();
+        await subscription.events.next("subscribed");
+        await subscription.publish("a", wire.toPayload({ word: "good" }));
+        const asked = await used.backend.asked.next("map_publish", ({ client: id }) => id === client.id);
+        assert.deepEqual([asked.user, asked.channel, asked.key, asked.data, asked.transport], ["ann", channel, "a", { word: "good" }, "websocket"]);
+        const { key, data, tags, info } = await subscription.events.next("update");
+        assert.deepEqual([key, wire.fromPayload(data), { ...tags }, info.user], ["a-checked", { word: "good", checked: true }, { k: "yes" }, "ann"]);
+        await subscription.publish("", wire.toPayload({ word: "unnamed" }));
+        assert.equal((await subscription.events.next("update")).key, "named");
+        await subscription.publish("b", wire.toPayload({ word: "mine" }));
+        assert.deepEqual(wire.fromPayload((await subscription.events.next("update")).data), { word: "mine" });
+        await subscription.publish("a", wire.toPayload({ word: "too late", mode: "if_new" }));
+        await assert.rejects(subscription.publish("a", wire.toPayload({ word: "bad" })), { code: 4108 });
+        await assert.rejects(subscription.publish("a", wire.toPayload({ word: "x", mode: "nonsense" })), { code: 100 });
+        await assert.rejects(subscription.remove("kept"), { code: 4109 });
+        await subscription.remove("a");
+        const removal = await used.backend.asked.next("map_remove", ({ key: asked }) => asked === "a");
+        assert.deepEqual([removal.user, removal.channel], ["ann", channel]);
+        const removed = await subscription.events.next("update");
+        assert.deepEqual([removed.key, removed.removed], ["a-checked", true]);
+        assert.deepEqual(Object.fromEntries(values), { named: { word: "unnamed", checked: true }, b: { word: "mine" } });
+        const { entries } = await used.server.api("map_read_state", { channel, limit: -1 });
+        assert.deepEqual(entries.map(({ key: kept }) => kept).sort(), ["b", "named"]);
+        await assert.rejects(subscription.remove("out"));
+        assert.equal((await client.events.next("disconnected")).code, 4502);
       });
 
       test("calls are answered by the backend, by ping, or not", async (t) => {

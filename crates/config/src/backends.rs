@@ -122,9 +122,9 @@ impl Known {
         Self(names.chain([DEFAULT.to_owned()]).collect())
     }
 
-    /// Even a name that is not used must mean something.
+    /// Even a name that is not used must mean something, if there is one.
     fn name(&self, check: &mut Checker, path: &str, (enabled, name): (bool, &str)) -> Option<Arc<str>> {
-        if !name.is_empty() && !self.0.contains(name) {
+        if (enabled || !name.is_empty()) && !self.0.contains(name) {
             let message = format!("there is no proxy {name:?}: it must be \"{DEFAULT}\" or one of `proxies`");
             check.error(&format!("{path}_name"), message);
         }
@@ -146,9 +146,8 @@ pub(crate) fn of_channel(
         sub_refresh: name("sub_refresh_proxy", sub_refresh(rules)),
         subscribe_stream: name("subscribe_stream_proxy", subscribe_stream(rules)),
         bidirectional: rules.subscribe_stream_proxy_bidirectional,
-        // No backend is asked about keys yet; the options that would have it asked are refused.
-        map_publish: None,
-        map_remove: None,
+        map_publish: name("map.publish_proxy", map_publish(rules)),
+        map_remove: name("map.remove_proxy", map_remove(rules)),
         cache_empty: name("cache_empty_proxy", cache_empty(rules)),
         shared_poll: name("shared_poll.proxy", shared_poll(rules)),
     }
@@ -171,6 +170,14 @@ fn sub_refresh(rules: &ChannelRules) -> Named<'_> {
 
 fn subscribe_stream(rules: &ChannelRules) -> Named<'_> {
     (rules.subscribe_stream_proxy_enabled, &rules.subscribe_stream_proxy_name)
+}
+
+fn map_publish(rules: &ChannelRules) -> Named<'_> {
+    (rules.map.publish_proxy_enabled, &rules.map.publish_proxy_name)
+}
+
+fn map_remove(rules: &ChannelRules) -> Named<'_> {
+    (rules.map.remove_proxy_enabled, &rules.map.remove_proxy_name)
 }
 
 fn shared_poll(rules: &ChannelRules) -> Named<'_> {
@@ -205,6 +212,8 @@ pub(crate) fn backends(check: &mut Checker, options: &Options) -> Backends {
             channel.subscribe_stream.proxy(),
             needs(subscribe_stream),
         ),
+        (Event::MapPublish, "channel.proxy.map_publish", channel.map_publish.proxy(), needs(map_publish)),
+        (Event::MapRemove, "channel.proxy.map_remove", channel.map_remove.proxy(), needs(map_remove)),
         (Event::CacheEmpty, "channel.proxy.cache_empty", channel.cache_empty.proxy(), needs(cache_empty)),
         (
             Event::SharedPollRefresh,

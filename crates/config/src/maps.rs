@@ -41,6 +41,14 @@ options! {
         allow_remove_for_subscriber: bool = false,
         /// Where users may remove keys, so may clients without a name.
         allow_remove_for_anonymous: bool = false,
+        /// A backend decides about keys that clients set, alone.
+        publish_proxy_enabled: bool = false,
+        /// Which one: `default` for `channel.proxy.map_publish`, or one of `proxies`.
+        publish_proxy_name: String = "default".to_owned(),
+        /// A backend decides about keys that clients remove, alone.
+        remove_proxy_enabled: bool = false,
+        /// Which one: `default` for `channel.proxy.map_remove`, or one of `proxies`.
+        remove_proxy_name: String = "default".to_owned(),
         /// How many entries a page of the state has where the client does not say; zero for 100.
         default_page_size: usize = 0,
         /// How many entries it has at least; zero for 100.

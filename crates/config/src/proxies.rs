@@ -172,6 +172,10 @@ options! {
         sub_refresh: Proxy = Proxy::default(),
         /// Who decides about subscriptions and streams their publications.
         subscribe_stream: Proxy = Proxy::default(),
+        /// Who decides about keys that clients set.
+        map_publish: Proxy = Proxy::default(),
+        /// Who decides about keys that clients remove.
+        map_remove: Proxy = Proxy::default(),
         /// Who is told that a channel has no latest publication. An option of Centrifugo PRO.
         cache_empty: Proxy = Proxy::default(),
         /// Who knows what the keys of polled channels hold.

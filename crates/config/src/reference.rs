@@ -18,7 +18,7 @@ prefix, `TOURBILLON_` and `CENTRIFUGO_`; the first wins. In variables,
 lists are separated by single spaces, and a list of objects is JSON. A value of zero is the same as none. Durations
 are texts such as `25s`, `1m30s` or `250ms`, or numbers of nanoseconds.
 
-Made from the options themselves: `UPDATE_EXPECT=1 cargo test -p tourbillon-server --test config` writes it anew.
+Made from the options themselves: `UPDATE_EXPECT=1 cargo test -p tourbillon-config --test config` writes it anew.
 ";
 
 const HEADER: &str = "\n| option | default | variable | meaning |\n|---|---|---|---|\n";

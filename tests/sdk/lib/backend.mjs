@@ -7,7 +7,7 @@ import { loadSync } from "@grpc/proto-loader";
 import { Recorder } from "./wait.mjs";
 
 const PROTO = fileURLToPath(new URL("../../../proto/proxy.proto", import.meta.url));
-const METHODS = { connect: "Connect", refresh: "Refresh", subscribe: "Subscribe", publish: "Publish", sub_refresh: "SubRefresh", rpc: "RPC", cache_empty: "NotifyCacheEmpty" };
+const METHODS = { connect: "Connect", refresh: "Refresh", subscribe: "Subscribe", publish: "Publish", sub_refresh: "SubRefresh", map_publish: "MapPublish", map_remove: "MapRemove", rpc: "RPC", cache_empty: "NotifyCacheEmpty" };
 /** What are bytes over GRPC and values over HTTP. */
 const RAW = ["data", "info", "meta"];
 

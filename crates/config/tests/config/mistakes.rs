@@ -365,18 +365,6 @@ fn options_of_sockjs_are_refused_and_told_why() {
 fn what_is_not_there_yet_is_refused() {
     for (text, expected) in [
         (
-            r#"{"channel":{"without_namespace":{"map":{"publish_proxy_enabled":true,"mode":""},"history_ttl":"0s"}}}"#,
-            expect![
-                "channel.without_namespace.map.publish_proxy_enabled: an option of Centrifugo that is not implemented yet (in FILE)"
-            ],
-        ),
-        (
-            r#"{"channel":{"namespaces":[{"name":"aa","map":{"remove_proxy_enabled":true}}]}}"#,
-            expect![
-                "channel.namespaces[0].map.remove_proxy_enabled: an option of Centrifugo that is not implemented yet (in FILE)"
-            ],
-        ),
-        (
             r#"{"admin":{"enabled":true,"web_proxy_address":"http://localhost:3000"}}"#,
             expect!["admin.web_proxy_address: an option of Centrifugo that is not implemented yet (in FILE)"],
         ),

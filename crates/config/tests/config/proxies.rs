@@ -60,6 +60,43 @@ fn opt_20_namespaces_name_their_proxies() {
 }
 
 #[test]
+fn map_09_opt_23_who_decides_about_keys_is_named_by_the_namespace() {
+    let keyed = r#""subscription_type":"map","map":{"mode":"persistent","publish_proxy_enabled":true,
+        "remove_proxy_enabled":true,"remove_proxy_name":"other"}"#;
+    let settings = settings(&format!(
+        r#"{{"channel":{{"proxy":{{"map_publish":{{"endpoint":"grpc://a:1"}}}},
+            "namespaces":[{{"name":"board",{keyed}}},{{"name":"off","subscription_type":"map",
+                "map":{{"mode":"persistent","publish_proxy_name":"other","remove_proxy_name":""}}}}]}},
+            "proxies":[{{"name":"other","endpoint":"http://b","timeout":"30s"}}]}}"#,
+    ));
+    let rules = |channel| &settings.namespaces.find(channel).expect("is there").rules.proxies;
+    let names = [&rules("board:x").map_publish, &rules("board:x").map_remove, &rules("off:x").map_publish];
+    assert_eq!(names.map(|name| name.as_deref()), [Some("default"), Some("other"), None]);
+    let backends = &settings.backends;
+    assert!(!backends.named(Event::MapPublish, "default").expect("used").is_http());
+    assert!(backends.named(Event::MapRemove, "default").is_none(), "nobody uses it");
+    assert_eq!(backends.named(Event::MapRemove, "other").expect("named").name(), "other");
+    assert!(settings.node.call_timeout.as_secs() > 30, "the proxy's timeout comes first");
+    refused(
+        r#"{"channel":{"namespaces":[
+            {"name":"aa","subscription_type":"map","map":{"mode":"persistent","publish_proxy_enabled":true}},
+            {"name":"bb","map":{"remove_proxy_enabled":true,"remove_proxy_name":"nobody"}},
+            {"name":"cc","map":{"publish_proxy_name":"nobody","remove_proxy_enabled":true,"remove_proxy_name":""}}]}}"#,
+        expect![[r#"
+            channel.proxy.map_publish.endpoint: must be set
+            channel.namespaces[1].map.remove_proxy_name: there is no proxy "nobody": it must be "default" or one of `proxies`
+            channel.namespaces[2].map.publish_proxy_name: there is no proxy "nobody": it must be "default" or one of `proxies`
+            channel.namespaces[2].map.remove_proxy_name: there is no proxy "": it must be "default" or one of `proxies`"#]],
+    );
+    refused(
+        r#"{"channel":{"namespaces":[{"name":"aa","subscription_type":"map","map":{"mode":"persistent",
+            "client_key":"user_id","remove_proxy_enabled":true,"remove_proxy_name":"pp"}}]},
+            "proxies":[{"name":"pp","endpoint":"http://a"}]}"#,
+        expect!["channel.namespaces[0].map.client_key: excludes `map.remove_proxy_enabled`"],
+    );
+}
+
+#[test]
 fn mode_05_life_03_clients_are_asked_of_backends_where_those_are_on() {
     let proxy = r#"{"enabled":true,"endpoint":"http://a"}"#;
     let on = settings(&format!(r#"{{"client":{{"proxy":{{"connect":{proxy},"refresh":{proxy}}}}}}}"#));
