@@ -26,6 +26,7 @@ use crate::acme::Acme;
 use crate::admission::{Admission, Rules};
 use crate::backends::BackendRules;
 use crate::config::{AdminSettings, HttpTransports, Settings};
+use crate::debug::DebugPages;
 use crate::dev::Dev;
 use crate::engine::{self, EngineError};
 use crate::explain::Explainer;
@@ -282,7 +283,8 @@ impl App {
             ApiPages::new(prefix, api, &node.config().version)
         });
         let (api_external, health) = (settings.api_external, settings.health);
-        let operators = Operators { api, api_external, health, swagger, prometheus, admin };
+        let debug = settings.debug.map(DebugPages::new);
+        let operators = Operators { api, api_external, health, swagger, prometheus, debug, admin };
         let internal = operators.settle(&mut external, listeners.internal.is_some());
         let mut ports = Vec::new();
         if let Some((socket, router)) = listeners.internal.zip(internal) {

@@ -10,6 +10,7 @@ mod app;
 mod backends;
 mod body;
 pub mod cli;
+mod debug;
 mod descriptors;
 pub mod dev;
 mod engine;

@@ -7,8 +7,8 @@ mod proxies;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use tourbillon::node::Node;
 use tourbillon::node::prometheus::{Exposition, Report};
@@ -16,7 +16,7 @@ use tourbillon_access::Live;
 use tourbillon_api::{ApiMetrics, ApiService};
 use tourbillon_config::{Backends, PrometheusSettings};
 
-use crate::router::{Answer, reply};
+use crate::router::{Answer, get_only, reply};
 
 pub(crate) use http_requests::HttpRequests;
 
@@ -57,10 +57,8 @@ impl Scrape {
 
     /// Answers a request. It is made apart from the threads that serve clients: reading walks through all channels.
     pub(crate) async fn answer<B>(&self, request: &Request<B>) -> Answer {
-        if request.method() != Method::GET && request.method() != Method::HEAD {
-            let mut answer = reply(StatusCode::METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", "GET only\n");
-            answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return answer;
+        if let Some(refused) = get_only(request.method()) {
+            return refused;
         }
         let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
         let exposition = Exposition::of_accept(accept.unwrap_or_default());

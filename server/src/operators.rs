@@ -9,6 +9,7 @@ use tourbillon_config::Networks;
 
 use crate::admission;
 use crate::body::{Received, Timely};
+use crate::debug::DebugPages;
 use crate::metrics::Scrape;
 use crate::router::{Answer, Router, counted};
 
@@ -38,6 +39,7 @@ pub(crate) struct Operators {
     pub(crate) health: Option<String>,
     pub(crate) swagger: Option<ApiPages>,
     pub(crate) prometheus: Option<Scrape>,
+    pub(crate) debug: Option<DebugPages>,
     /// And whether it is on the port for clients too.
     pub(crate) admin: Option<(Admin, bool)>,
 }
@@ -45,19 +47,22 @@ pub(crate) struct Operators {
 impl Operators {
     /// Puts them onto a port of their own, if there is one (NET-02), and onto the one for clients what belongs there.
     pub(crate) fn settle(self, external: &mut Router, apart: bool) -> Option<Router> {
-        let Self { api, api_external, health, swagger, prometheus, admin } = self;
+        let Self { api, api_external, health, swagger, prometheus, debug, admin } = self;
         let requests = prometheus.as_ref().and_then(Scrape::requests);
         external.requests.clone_from(&requests);
         if apart {
             external.api = api.clone().filter(|_| api_external);
             external.admin = admin.clone().filter(|(_, external)| *external).map(|(admin, _)| admin);
             let admin = admin.map(|(admin, _)| admin);
-            return Some(Router { api, health, swagger, prometheus, requests, admin, ..Router::default() });
+            let router =
+                Router { api, health, swagger, prometheus, debug, requests, admin, ..Router::default() };
+            return Some(router);
         }
         external.api = api;
         external.health = health;
         external.swagger = swagger;
         external.prometheus = prometheus;
+        external.debug = debug;
         external.admin = admin.map(|(admin, _)| admin);
         None
     }

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALT_SVC, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, ALT_SVC, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -23,6 +23,7 @@ use tower_service::Service;
 use crate::acme::Certificates;
 use crate::admission::{Admission, Opening, Permit, Refused};
 use crate::body::{Outgoing, Received, Timely};
+use crate::debug::DebugPages;
 use crate::dev::Dev;
 use crate::listen::{Begun, Pace, Streams};
 use crate::metrics::{HttpRequests, Scrape};
@@ -43,6 +44,7 @@ pub(crate) struct Router {
     pub(crate) prometheus: Option<Scrape>,
     /// Where requests are counted; `None` where they are not.
     pub(crate) requests: Option<Arc<HttpRequests>>,
+    pub(crate) debug: Option<DebugPages>,
     pub(crate) swagger: Option<ApiPages>,
     pub(crate) dev: Option<Dev>,
     pub(crate) admin: Option<Admin>,
@@ -334,6 +336,11 @@ impl Router {
         {
             return answer;
         }
+        if let Some(debug) = &self.debug
+            && let Some(page) = debug.page(path)
+        {
+            return debug.answer(page, &request).await;
+        }
         if let Some(dev) = &self.dev
             && let Some(answer) = dev.answer(&request, peer)
         {
@@ -377,6 +384,16 @@ fn too_many(refused: Refused) -> Answer {
     let mut answer = reply(refused.status(), "text/plain; charset=utf-8", "too many connections\n");
     answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     answer
+}
+
+/// The answer to a request for a page that is asked for with another method than GET and HEAD.
+pub(crate) fn get_only(method: &Method) -> Option<Answer> {
+    if [Method::GET, Method::HEAD].contains(method) {
+        return None;
+    }
+    let mut answer = reply(StatusCode::METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", "GET only\n");
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    Some(answer)
 }
 
 pub(crate) fn reply(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {

@@ -122,9 +122,9 @@ impl Known {
         Self(names.chain([DEFAULT.to_owned()]).collect())
     }
 
-    /// Even a name that is not used must mean something, if there is one.
+    /// Even a name that is not used must mean something.
     fn name(&self, check: &mut Checker, path: &str, (enabled, name): (bool, &str)) -> Option<Arc<str>> {
-        if (enabled || !name.is_empty()) && !self.0.contains(name) {
+        if !name.is_empty() && !self.0.contains(name) {
             let message = format!("there is no proxy {name:?}: it must be \"{DEFAULT}\" or one of `proxies`");
             check.error(&format!("{path}_name"), message);
         }

@@ -72,6 +72,8 @@ pub struct Settings {
     pub swagger: Option<String>,
     /// The admin page and its API; `None` when they are off.
     pub admin: Option<AdminSettings>,
+    /// The path of the pages about the process (OBS-05); `None` when they are off.
+    pub debug: Option<String>,
     /// Metrics for Prometheus; `None` when they are off.
     pub prometheus: Option<PrometheusSettings>,
     /// The most connections of clients; `None` for any number.
@@ -188,6 +190,8 @@ impl Settings {
         let swagger = &options.swagger;
         let swagger =
             swagger.enabled.then(|| check.prefix("swagger.handler_prefix", &swagger.handler_prefix));
+        let debug = &options.debug;
+        let debug = debug.enabled.then(|| check.prefix("debug.handler_prefix", &debug.handler_prefix));
         // What is wrong with it is told where it is used.
         let api_prefix = options.http_api.handler_prefix.trim_end_matches('/').to_owned();
         let below = |path: &String| {
@@ -223,6 +227,7 @@ impl Settings {
             health,
             swagger,
             admin,
+            debug,
             prometheus,
             connection_limit: Some(client.connection_limit).filter(|limit| *limit > 0),
             connection_rate_limit: Some(client.connection_rate_limit).filter(|limit| *limit > 0),
@@ -516,6 +521,11 @@ fn warnings(options: &Options) -> Vec<String> {
         && !client.allow_anonymous_connect_without_token
         && client.user_id_http_header.is_empty();
     warn(no_way_in, "client.token has no key, and nothing else lets clients in: every connection is refused");
+    let http = &options.http_server;
+    warn(
+        options.debug.enabled && http.internal_port.is_empty() && http.internal_address.is_empty(),
+        "debug.enabled: whoever reaches the port for clients sees the command line, memory and threads of the process",
+    );
     warnings.extend(grpc_api::warning(options));
     warnings.extend(brokers::warnings(options));
     warnings.extend(streams::warning(&options.broker.memory.persistence));

@@ -15,7 +15,7 @@ use crate::secret::SecretText;
 pub use crate::grpc_api::GrpcApi;
 pub use crate::namespace::Namespace;
 pub use crate::nats::{BrokerNats, NatsTlsOptions, NoReplacements, RawModeOptions, Replacements};
-pub use crate::observe::{Admin, Prometheus};
+pub use crate::observe::{Admin, Debugging, Prometheus};
 pub use crate::polls::{SharedPoll, SharedPollRules};
 pub use crate::redis::{Addresses, BrokerRedis, EngineRedis, PresenceRedis, RedisTlsOptions};
 
@@ -103,6 +103,8 @@ options! {
         admin: Admin = Admin::default(),
         /// Metrics for Prometheus.
         prometheus: Prometheus = Prometheus::default(),
+        /// Pages about the process.
+        debug: Debugging = Debugging::default(),
         /// Blocked users.
         user_block: UserBlock = UserBlock::default(),
         /// Revoked tokens.

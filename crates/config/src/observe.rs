@@ -1,4 +1,4 @@
-//! What operators look at: metrics and the admin pages.
+//! What operators look at: metrics, the admin pages and those about the process.
 
 use std::path::PathBuf;
 
@@ -50,6 +50,16 @@ pub(crate) fn prometheus(check: &mut Checker, options: &Prometheus) -> Option<Pr
         measures,
         http_requests: options.instrument_http_handlers,
     })
+}
+
+options! {
+    /// `debug`.
+    Debugging {
+        /// Switches the pages on by which the process tells about itself: its memory, threads and runtime.
+        enabled: bool = false,
+        /// The path that they are below.
+        handler_prefix: String = "/debug/pprof".to_owned(),
+    }
 }
 
 options! {

@@ -10,6 +10,7 @@ mod api;
 mod authority;
 mod certificates;
 mod deadlines;
+mod debug;
 mod dev;
 mod doors;
 mod frames;

@@ -134,6 +134,10 @@ fn values_that_make_no_sense_are_named() {
             expect![[r#"health.handler_prefix: "h" must begin with a slash"#]],
         ),
         (
+            r#"{"debug":{"enabled":true,"handler_prefix":"debug"}}"#,
+            expect![[r#"debug.handler_prefix: "debug" must begin with a slash"#]],
+        ),
+        (
             r#"{"client":{"ping_interval":"8s"}}"#,
             expect!["client.ping_interval: 8s must be longer than client.pong_timeout, 8s"],
         ),

@@ -69,16 +69,17 @@ fn conf_09_zero_is_the_default() {
 #[test]
 fn what_means_nothing_is_an_error_that_says_so() {
     let text = r#"{
+        "admin": {"enabled": true, "web_proxy_address": "http://a"},
         "clinet": {"insecure": true},
         "client": {"alowed_origins": [], "proxy": {"connect": {"enabled": true}}, "channel_limit": "many"},
-        "channel": {"namespaces": [{"name": "a1", "map":{"publish_proxy_enabled":true}, "histroy_size": 10}]},
+        "channel": {"namespaces": [{"name": "a1", "histroy_size": 10}]},
         "engine": {"redis": {"address": "redis://10.0.0.1:6379"}},
         "graphite": {"enabled": false, "host": "secret"},
         "websocket": {"read_buffer_size": 512}
     }"#;
     expect![[r#"
+        admin.web_proxy_address: an option of Centrifugo that is not implemented yet (in FILE)
         channel.namespaces[0].histroy_size: no such option (in FILE); did you mean channel.namespaces.history_size?
-        channel.namespaces[0].map.publish_proxy_enabled: an option of Centrifugo that is not implemented yet (in FILE)
         client.alowed_origins: no such option (in FILE); did you mean client.allowed_origins?
         clinet.insecure: no such option (in FILE); did you mean client.insecure?
         client.channel_limit: invalid type: string "many", expected usize"#]]

@@ -84,9 +84,9 @@ fn map_09_opt_23_who_decides_about_keys_is_named_by_the_namespace() {
             {"name":"cc","map":{"publish_proxy_name":"nobody","remove_proxy_enabled":true,"remove_proxy_name":""}}]}}"#,
         expect![[r#"
             channel.proxy.map_publish.endpoint: must be set
+            channel.proxy.map_remove.endpoint: must be set
             channel.namespaces[1].map.remove_proxy_name: there is no proxy "nobody": it must be "default" or one of `proxies`
-            channel.namespaces[2].map.publish_proxy_name: there is no proxy "nobody": it must be "default" or one of `proxies`
-            channel.namespaces[2].map.remove_proxy_name: there is no proxy "": it must be "default" or one of `proxies`"#]],
+            channel.namespaces[2].map.publish_proxy_name: there is no proxy "nobody": it must be "default" or one of `proxies`"#]],
     );
     refused(
         r#"{"channel":{"namespaces":[{"name":"aa","subscription_type":"map","map":{"mode":"persistent",

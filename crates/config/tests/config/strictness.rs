@@ -84,10 +84,10 @@ fn a_flag_makes_the_variable_not_count() {
 
 #[test]
 fn the_switch_of_a_feature_counts_wherever_it_is() {
-    let file = r#"{"graphite":{"host":"secret"},"debug":{"handler_prefix":"/d","enabled":"true"}}"#;
+    let file = r#"{"graphite":{"host":"secret"},"opentelemetry":{"api":true,"enabled":"true"}}"#;
     Sources::json(file).variables(&[("CENTRIFUGO_GRAPHITE_ENABLED", "true")]).refused(expect![[r#"
-        debug.enabled: an option of Centrifugo that is not implemented yet (in FILE)
-        debug.handler_prefix: an option of Centrifugo that is not implemented yet (in FILE)
+        opentelemetry.api: an option of Centrifugo that is not implemented yet (in FILE)
+        opentelemetry.enabled: an option of Centrifugo that is not implemented yet (in FILE)
         graphite.enabled: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_GRAPHITE_ENABLED)"#]]);
 }
 
@@ -136,6 +136,11 @@ fn warnings_tell_what_is_insecure_or_useless() {
         http_api.key is not set: every API request is refused
         client.token has no key, and nothing else lets clients in: every connection is refused"#]]
     .assert_eq(&warnings(r#"{"log":{"level":"WARN"}}"#));
+    let debug = "debug.enabled: whoever reaches the port for clients sees";
+    assert!(warnings(r#"{"debug":{"enabled":true}}"#).contains(debug));
+    assert!(
+        !warnings(r#"{"debug":{"enabled":true},"http_server":{"internal_port":"9000"}}"#).contains(debug)
+    );
 }
 
 /// CONF-11: all that contradicts itself, at once.

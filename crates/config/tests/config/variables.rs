@@ -119,10 +119,10 @@ fn what_asks_for_nothing_is_taken_silently() {
 
 #[test]
 fn what_belongs_to_a_feature_that_is_off_is_a_warning() {
-    let variables = [("CENTRIFUGO_GRAPHITE_HOST", "secret"), ("CENTRIFUGO_DEBUG_HANDLER_PREFIX", "/d")];
+    let variables = [("CENTRIFUGO_GRAPHITE_HOST", "secret"), ("CENTRIFUGO_OPENTELEMETRY_API", "true")];
     expect![[r#"
-        debug.handler_prefix has no effect: its feature is off, and not implemented yet
-        graphite.host has no effect: its feature is off, and not implemented yet"#]]
+        graphite.host has no effect: its feature is off, and not implemented yet
+        opentelemetry.api has no effect: its feature is off, and not implemented yet"#]]
     .assert_eq(&taken(&variables).warnings.join("\n"));
 }
 
@@ -132,14 +132,15 @@ fn what_means_nothing_is_refused_by_name() {
         ("CENTRIFUGO_GRAPHITE_ENABLED", "true"),
         ("CENTRIFUGO_GRAPHITE_HOST", "secret"),
         ("CENTRIFUGO_CLIENT_ALOWED_ORIGINS", "http://a"),
-        ("CENTRIFUGO_CHANNEL_NAMESPACES_MY_NEWS_MAP_PUBLISH_PROXY_ENABLED", "true"),
+        ("CENTRIFUGO_ADMIN_ENABLED", "true"),
+        ("CENTRIFUGO_ADMIN_WEB_PROXY_ADDRESS", "http://a"),
         ("CENTRIFUGO_CHANNEL_NAMESPACES_NO_NEWS_PRESENCE", "true"),
         ("TOURBILLON_SOMETHING_ELSE_ENTIRELY_AND_WITHOUT_A_NAME", "1"),
     ];
     refused(
         &variables,
         expect![[r#"
-            channel.namespaces[0].map.publish_proxy_enabled: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_CHANNEL_NAMESPACES_MY_NEWS_MAP_PUBLISH_PROXY_ENABLED)
+            admin.web_proxy_address: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_ADMIN_WEB_PROXY_ADDRESS)
             CENTRIFUGO_CHANNEL_NAMESPACES_NO_NEWS_PRESENCE: no such option (by CENTRIFUGO_CHANNEL_NAMESPACES_NO_NEWS_PRESENCE)
             CENTRIFUGO_CLIENT_ALOWED_ORIGINS: no such option (by CENTRIFUGO_CLIENT_ALOWED_ORIGINS); did you mean CENTRIFUGO_CLIENT_ALLOWED_ORIGINS?
             graphite.enabled: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_GRAPHITE_ENABLED)
@@ -147,7 +148,7 @@ fn what_means_nothing_is_refused_by_name() {
             TOURBILLON_SOMETHING_ELSE_ENTIRELY_AND_WITHOUT_A_NAME: no such option (by TOURBILLON_SOMETHING_ELSE_ENTIRELY_AND_WITHOUT_A_NAME)"#]],
     );
     expect![[r#"
-        channel.namespaces[0].map.publish_proxy_enabled: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_CHANNEL_NAMESPACES_MY_NEWS_MAP_PUBLISH_PROXY_ENABLED): ignored
+        admin.web_proxy_address: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_ADMIN_WEB_PROXY_ADDRESS): ignored
         CENTRIFUGO_CHANNEL_NAMESPACES_NO_NEWS_PRESENCE: no such option (by CENTRIFUGO_CHANNEL_NAMESPACES_NO_NEWS_PRESENCE): ignored
         CENTRIFUGO_CLIENT_ALOWED_ORIGINS: no such option (by CENTRIFUGO_CLIENT_ALOWED_ORIGINS); did you mean CENTRIFUGO_CLIENT_ALLOWED_ORIGINS?: ignored
         graphite.enabled: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_GRAPHITE_ENABLED): ignored
@@ -167,11 +168,11 @@ fn namespaces_can_be_given_as_a_list_and_are_judged_like_those_of_a_file() {
     refused(
         &[(
             "CENTRIFUGO_CHANNEL_NAMESPACES",
-            r#"[{"name":"aa","map":{"publish_proxy_enabled":true},"histroy_size":1}]"#,
+            r#"[{"name":"aa","map":{"mod":"x"},"histroy_size":1}]"#,
         )],
         expect![[r#"
             channel.namespaces[0].histroy_size: no such option (by CENTRIFUGO_CHANNEL_NAMESPACES); did you mean channel.namespaces.history_size?
-            channel.namespaces[0].map.publish_proxy_enabled: an option of Centrifugo that is not implemented yet (by CENTRIFUGO_CHANNEL_NAMESPACES)"#]],
+            channel.namespaces[0].map.mod: no such option (by CENTRIFUGO_CHANNEL_NAMESPACES); did you mean channel.namespaces.map.mode?"#]],
     );
     for text in ["{}", "[", "aa bb"] {
         assert!(read(&[("CENTRIFUGO_CHANNEL_NAMESPACES", text)], false).is_err(), "{text}");
