@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { startServer } from "./lib/server.mjs";
 import { Backend } from "./lib/backend.mjs";
 import { connect, inEveryEncoding } from "./lib/sdk.mjs";
+import { openRaw } from "./lib/raw.mjs";
 import { Recorder, until } from "./lib/wait.mjs";
 import { secondsFromNow } from "./lib/token.mjs";
 
@@ -19,14 +20,14 @@ function sign(user, keys, { issued = secondsFromNow(0), expires = 0 } = {}) {
 }
 
 /** A server that polls `values` of a backend five times a second. */
-async function polling(t, values, rules = {}) {
+async function polling(t, values, rules = {}, client = {}) {
   const backend = await new Backend("http", {
     shared_poll_refresh: ({ items }) => ({ result: { items: items.filter(({ key }) => values[key]).map(({ key }) => ({ key, ...values[key] })) } }),
   }).start();
   t.after(() => backend.close());
   const shared_poll = { refresh_interval: "200ms", ...rules };
   const server = await startServer(t, {
-    client: { allow_anonymous_connect_without_token: true },
+    client: { allow_anonymous_connect_without_token: true, ...client },
     shared_poll: { hmac_secret_key: SECRET },
     channel: {
       proxy: { shared_poll_refresh: backend.proxy("shared_poll_refresh") },
@@ -91,4 +92,18 @@ inEveryEncoding((wire) => {
     subscription.track([{ key: "lead", version: 0 }], sign("", ["lead"], { expires: secondsFromNow(-60) }));
     assert.equal((await events.next("error")).error.code, 109);
   });
+});
+
+test("tracking and untracking have rates of their own (PRO-30)", async (t) => {
+  const rate = (most) => ({ enabled: true, buckets: [{ interval: "1h", rate: most }] });
+  const client_command = { enabled: true, track: rate(2), untrack: rate(1) };
+  const { server } = await polling(t, { gold: { data: 1 } }, {}, { rate_limit: { client_command } });
+  const client = await openRaw(t, server);
+  await client.call({ connect: {} });
+  await client.call({ subscribe: { channel: CHANNEL, type: 4 } });
+  const track = { channel: CHANNEL, type: 1, track: [{ signature: sign("", ["gold"]), items: [{ key: "gold", version: 0 }] }] };
+  const untrack = { channel: CHANNEL, type: 2, untrack: ["gold"] };
+  const code = async (sub_refresh) => (await client.call({ sub_refresh })).error?.code;
+  assert.deepEqual([await code(track), await code(track), await code(track)], [undefined, undefined, 111]);
+  assert.deepEqual([await code(untrack), await code(untrack)], [undefined, 111]);
 });

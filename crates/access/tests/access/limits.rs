@@ -70,6 +70,8 @@ fn pro_30_each_command_has_buckets_of_its_own_or_a_copy_of_the_default_ones() {
         ClientCommand::Subscribe("a"),
         ClientCommand::MapPublish("a"),
         ClientCommand::MapRemove("a"),
+        ClientCommand::Track("a"),
+        ClientCommand::Untrack("a"),
         ClientCommand::History("a"),
         ClientCommand::Presence("a"),
         ClientCommand::PresenceStats("a"),
