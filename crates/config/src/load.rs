@@ -219,6 +219,11 @@ fn apply_variables(given: &Given, tree: &mut Value, sieve: &mut Sieve, errors: &
         }
     }
     let rest: Vec<_> = rest.into_iter().map(|left| (left.0, env::apply_rest(tree, left, errors))).collect();
+    for switch in ours().keys().filter(|path| path.ends_with(".enabled")) {
+        if let Some(value) = tree.pointer(&pointer(switch)).cloned() {
+            env::insert(&mut sieve.original, switch, value);
+        }
+    }
     for (_, meaning) in &rest {
         if let Meaning::Foreign(plain, path, value) = meaning
             && plain == path
