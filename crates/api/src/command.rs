@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use tourbillon_node::{
-    HistoryQuery, MapChanged, MapStats, Member, NodeInfo, Page, PresenceStats, Published, Target,
+    HistoryQuery, MapChanged, MapStats, Member, NodeInfo, Page, PresenceStats, Published, SharedPollUpdate,
+    Target,
 };
 use tourbillon_types::{
     Channel, ClientId, Disconnect, KeyMode, MapPage, MapQuery, Payload, ReplyError, StreamPosition,
@@ -67,6 +68,8 @@ pub enum ApiCommand {
     MapStats(Channel),
     /// Forget all of a keyed channel (API-39).
     MapClear(Channel),
+    /// Publish a value of a key of a polled channel (API-40).
+    SharedPollPublish(Box<SharedPollPublish>),
     /// A command that can be read and is refused: why.
     Refused(ApiError),
 }
@@ -268,6 +271,15 @@ pub struct MapReadState {
     pub revision: Option<StreamPosition>,
 }
 
+/// Publish a value of a key of a polled channel.
+#[derive(Clone, Debug)]
+pub struct SharedPollPublish {
+    /// The channel.
+    pub channel: Channel,
+    /// The key, its value and version.
+    pub update: SharedPollUpdate,
+}
+
 /// Several commands.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
@@ -327,6 +339,8 @@ pub enum ApiReply {
     MapStats(MapStats),
     /// To [`ApiCommand::MapClear`].
     MapClear,
+    /// To [`ApiCommand::SharedPollPublish`].
+    SharedPollPublish,
     /// To [`ApiCommand::Batch`], in the order of the commands.
     Batch(Vec<Result<Self, ApiError>>),
 }

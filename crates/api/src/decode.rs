@@ -24,7 +24,9 @@ use crate::command::{
     ApiCommand, ApiError, Batch, BlockUser, Broadcast, Channels, Content, DisconnectUser, History,
     InvalidateUserTokens, Overrides, Publish, Refresh, RevokeToken, Rpc, Subscribe, Unsubscribe,
 };
-use crate::decode_map::{WireMapPublish, WireMapReadState, WireMapReadStream, WireMapRemove};
+use crate::decode_map::{
+    WireMapPublish, WireMapReadState, WireMapReadStream, WireMapRemove, WireSharedPollPublish,
+};
 use crate::explain::WireExplain;
 use crate::method::Method;
 use crate::service::absent;
@@ -62,6 +64,7 @@ pub(crate) fn decode(method: Method, body: &Bytes) -> Result<ApiCommand, DecodeE
         Method::MapReadStream => Ok(parse::<WireMapReadStream>(body)?.into_command()),
         Method::MapStats => channel(body).map(ApiCommand::MapStats),
         Method::MapClear => channel(body).map(ApiCommand::MapClear),
+        Method::SharedPollPublish => parse::<WireSharedPollPublish<'_>>(body)?.into_command(body),
         Method::History => Ok(parse::<WireHistory>(body)?.into_command()),
         Method::HistoryRemove => channel(body).map(ApiCommand::HistoryRemove),
         Method::Presence => channel(body).map(ApiCommand::Presence),
@@ -606,6 +609,7 @@ pub(crate) fn fields(method: Method) -> &'static [&'static str] {
         Method::MapRemove => of::<WireMapRemove>(),
         Method::MapReadState => of::<WireMapReadState>(),
         Method::MapReadStream => of::<WireMapReadStream>(),
+        Method::SharedPollPublish => of::<WireSharedPollPublish<'_>>(),
         Method::HistoryRemove
         | Method::Presence
         | Method::PresenceStats

@@ -1,14 +1,16 @@
-//! JSON to commands about keyed channels.
+//! JSON to commands about channels with keys.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tourbillon_node::HistoryQuery;
+use tourbillon_node::{HistoryQuery, SharedPollUpdate};
 use tourbillon_types::{Channel, Epoch, KeyMode, MapQuery, StreamPosition, Tags};
 
-use crate::command::{ApiCommand, ApiError, Content, History, MapPublish, MapReadState, MapRemove};
+use crate::command::{
+    ApiCommand, ApiError, Content, History, MapPublish, MapReadState, MapRemove, SharedPollPublish,
+};
 use crate::decode::{DecodeError, payload, present, unavailable};
 
 #[derive(Deserialize)]
@@ -163,6 +165,35 @@ impl WireMapReadStream {
         let (limit, reverse) = (self.limit.unwrap_or_default(), self.reverse.unwrap_or_default());
         let channel = Channel::from(self.channel.unwrap_or_default());
         ApiCommand::MapReadStream(History { channel, query: HistoryQuery::of_api(since, limit, reverse) })
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct WireSharedPollPublish<'a> {
+    #[serde(default)]
+    channel: Option<String>,
+    #[serde(default)]
+    key: Option<String>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    data: Option<&'a RawValue>,
+    #[serde(default)]
+    b64data: Option<String>,
+    #[serde(default)]
+    version: Option<u64>,
+    #[serde(default)]
+    epoch: Option<String>,
+}
+
+impl WireSharedPollPublish<'_> {
+    pub(crate) fn into_command(self, body: &Bytes) -> Result<ApiCommand, DecodeError> {
+        let update = SharedPollUpdate {
+            key: self.key.unwrap_or_default(),
+            version: self.version.unwrap_or_default(),
+            epoch: Epoch::from(self.epoch.as_deref().unwrap_or_default()),
+            data: payload(body, "data", self.data, self.b64data.as_deref())?,
+        };
+        let channel = Channel::from(self.channel.unwrap_or_default());
+        Ok(ApiCommand::SharedPollPublish(Box::new(SharedPollPublish { channel, update })))
     }
 }
 

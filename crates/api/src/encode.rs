@@ -91,6 +91,7 @@ const fn name(reply: &ApiReply) -> &'static str {
         ApiReply::MapReadStream(_) => "map_read_stream",
         ApiReply::MapStats(_) => "map_stats",
         ApiReply::MapClear => "map_clear",
+        ApiReply::SharedPollPublish => "shared_poll_publish",
         ApiReply::Batch(_) => "batch",
     }
 }
@@ -123,6 +124,7 @@ impl Serialize for Body<'_> {
             ApiReply::MapReadStream(page) => WireEntries::from(page).serialize(serializer),
             ApiReply::MapStats(stats) => WireMapStats { num_keys: stats.keys }.serialize(serializer),
             ApiReply::MapClear
+            | ApiReply::SharedPollPublish
             | ApiReply::Subscribe
             | ApiReply::Unsubscribe
             | ApiReply::Disconnect

@@ -149,6 +149,7 @@ methods! {
     "MapReadStream" MapReadStreamRequest MapReadStreamResponse map_read_stream;
     "MapStats" MapStatsRequest MapStatsResponse map_stats;
     "MapClear" MapClearRequest MapClearResponse map_clear;
+    "SharedPollPublish" SharedPollPublishRequest SharedPollPublishResponse shared_poll_publish;
     "InvalidateUserTokens" InvalidateUserTokensRequest InvalidateUserTokensResponse invalidate_user_tokens;
 }
 

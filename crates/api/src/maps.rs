@@ -1,13 +1,15 @@
-//! Carrying out commands about keyed channels (API-34 to API-39).
+//! Carrying out commands about channels with keys (API-34 to API-40).
 
-use tourbillon_node::{MapPublishOptions, MapRemoveOptions};
+use tourbillon_node::{MapPublishOptions, MapRemoveOptions, SubscriptionKind};
 use tourbillon_types::StreamPosition;
 
-use crate::command::{ApiCommand, ApiError, ApiReply, History, MapPublish, MapReadState, MapRemove};
+use crate::command::{
+    ApiCommand, ApiError, ApiReply, History, MapPublish, MapReadState, MapRemove, SharedPollPublish,
+};
 use crate::service::{Answer, ApiService, bad, named};
 
 impl ApiService {
-    /// Carries out a command about a keyed channel, or tells why it cannot be.
+    /// Carries out a command about a channel with keys, or tells why it cannot be.
     pub(crate) async fn keyed(&self, command: ApiCommand) -> Answer {
         match command {
             ApiCommand::MapPublish(publish) => self.map_publish(*publish).await,
@@ -37,6 +39,7 @@ impl ApiService {
                 self.node.map_clear(&channel).await?;
                 Ok(ApiReply::MapClear)
             }
+            ApiCommand::SharedPollPublish(publish) => self.shared_poll_publish(*publish).await,
             ApiCommand::Refused(why) => Err(why),
             // The rest has been carried out before it comes here.
             _ => Err(ApiError::NOT_FOUND),
@@ -62,6 +65,22 @@ impl ApiService {
         options.version_epoch = content.version_epoch;
         options.mode = mode;
         Ok(ApiReply::MapPublish(self.node.map_publish(channel, key, content.data, options).await?))
+    }
+}
+
+impl ApiService {
+    async fn shared_poll_publish(&self, publish: SharedPollPublish) -> Answer {
+        let SharedPollPublish { channel, update } = publish;
+        named(&channel)?;
+        named_key(&update.key)?;
+        if update.version == 0 {
+            return Err(bad("version is required"));
+        }
+        if self.node.channel_options(&channel)?.kind != SubscriptionKind::SharedPoll {
+            return Err(ApiError::BAD_REQUEST);
+        }
+        self.node.shared_poll_publish(channel, &update).await?;
+        Ok(ApiReply::SharedPollPublish)
     }
 }
 

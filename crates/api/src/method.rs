@@ -28,6 +28,7 @@ pub(crate) enum Method {
     MapReadStream,
     MapStats,
     MapClear,
+    SharedPollPublish,
     Batch,
     /// Ours: no batch has it.
     Explain,
@@ -35,7 +36,7 @@ pub(crate) enum Method {
 
 impl Method {
     /// Those that a batch may hold. A command with several counts as the first of them.
-    pub(crate) const IN_BATCH: [Self; 23] = [
+    pub(crate) const IN_BATCH: [Self; 24] = [
         Self::Publish,
         Self::Broadcast,
         Self::Subscribe,
@@ -59,6 +60,7 @@ impl Method {
         Self::MapReadStream,
         Self::MapStats,
         Self::MapClear,
+        Self::SharedPollPublish,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -86,6 +88,7 @@ impl Method {
             Self::MapReadStream => "map_read_stream",
             Self::MapStats => "map_stats",
             Self::MapClear => "map_clear",
+            Self::SharedPollPublish => "shared_poll_publish",
             Self::Batch => "batch",
             Self::Explain => "explain",
         }
@@ -119,6 +122,7 @@ impl Method {
             ApiCommand::MapReadStream(_) => Self::MapReadStream,
             ApiCommand::MapStats(_) => Self::MapStats,
             ApiCommand::MapClear(_) => Self::MapClear,
+            ApiCommand::SharedPollPublish(_) => Self::SharedPollPublish,
             ApiCommand::Refused(_) => return None,
         })
     }

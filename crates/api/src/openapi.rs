@@ -269,6 +269,15 @@ const MAP_STATS_RESULT: &[Member] = members! {
     "num_keys" Uint32 "Keys.",
 };
 
+const SHARED_POLL_PUBLISH: &[Member] = members! {
+    "channel" Text "The channel.",
+    "key" Text "The key.",
+    "data" Json "Its value.",
+    "b64data" Text "The same in base64, for data that is not JSON.",
+    "version" Uint64 "The value's version, at least 1; one that is not above the key's has no effect.",
+    "epoch" Text "To what versions belong; another one than before ends all subscriptions, which begin anew.",
+};
+
 const NOTHING: &[Member] = &[];
 
 const ERROR: &[Member] = members! {
@@ -394,6 +403,9 @@ pub(crate) const fn describe(method: Method) -> Described {
         Method::MapReadStream => ("Reads a keyed channel's changes.", MAP_READ_STREAM, MAP_STREAM_RESULT),
         Method::MapStats => ("Tells how many keys a keyed channel has.", CHANNEL, MAP_STATS_RESULT),
         Method::MapClear => ("Forgets all of a keyed channel.", CHANNEL, NOTHING),
+        Method::SharedPollPublish => {
+            ("Publishes a value of a key of a polled channel.", SHARED_POLL_PUBLISH, NOTHING)
+        }
         Method::Batch => ("Carries several commands out.", BATCH, NOTHING),
         Method::Explain => ("Says why somebody may do something, or may not.", EXPLAIN, EXPLAIN_RESULT),
     };

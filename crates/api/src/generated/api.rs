@@ -49,6 +49,8 @@ pub struct Command {
     pub map_stats: ::core::option::Option<MapStatsRequest>,
     #[prost(message, optional, tag = "41")]
     pub map_clear: ::core::option::Option<MapClearRequest>,
+    #[prost(message, optional, tag = "42")]
+    pub shared_poll_publish: ::core::option::Option<SharedPollPublishRequest>,
 }
 /// Why something failed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -109,6 +111,8 @@ pub struct Reply {
     pub map_stats: ::core::option::Option<MapStatsResult>,
     #[prost(message, optional, tag = "41")]
     pub map_clear: ::core::option::Option<MapClearResult>,
+    #[prost(message, optional, tag = "42")]
+    pub shared_poll_publish: ::core::option::Option<SharedPollPublishResult>,
 }
 /// Several commands, one after the other or at the same time.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -830,3 +834,27 @@ pub struct MapClearResponse {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MapClearResult {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SharedPollPublishRequest {
+    #[prost(string, tag = "1")]
+    pub channel: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub key: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub data: ::prost::bytes::Bytes,
+    #[prost(string, tag = "4")]
+    pub b64data: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "5")]
+    pub version: u64,
+    #[prost(string, tag = "6")]
+    pub epoch: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SharedPollPublishResponse {
+    #[prost(message, optional, tag = "1")]
+    pub error: ::core::option::Option<Error>,
+    #[prost(message, optional, tag = "2")]
+    pub result: ::core::option::Option<SharedPollPublishResult>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SharedPollPublishResult {}

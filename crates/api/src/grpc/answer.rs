@@ -62,7 +62,7 @@ impl From<Outcome> for wire::Reply {
     }
 }
 
-/// What is told of keyed channels.
+/// What is told of channels with keys.
 fn of_keyed(reply: ApiReply) -> wire::Reply {
     let none = wire::Reply::default();
     match reply {
@@ -101,6 +101,9 @@ fn of_keyed(reply: ApiReply) -> wire::Reply {
             wire::Reply { map_stats: Some(wire::MapStatsResult { num_keys }), ..none }
         }
         ApiReply::MapClear => wire::Reply { map_clear: Some(wire::MapClearResult {}), ..none },
+        ApiReply::SharedPollPublish => {
+            wire::Reply { shared_poll_publish: Some(wire::SharedPollPublishResult {}), ..none }
+        }
         // No message asks for the rest within another.
         _ => wire::Reply { error: Some(ApiError::INTERNAL.into()), ..none },
     }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use tourbillon_node::{HistoryQuery, Target};
+use tourbillon_node::{HistoryQuery, SharedPollUpdate, Target};
 use tourbillon_types::{Channel, Disconnect, Epoch, MapQuery, Payload, StreamPosition, TagFilter, UserId};
 
 use super::{Asks, Outcome, wire};
 use crate::command::{
     ApiCommand, ApiError, ApiReply, Batch, BlockUser, Broadcast, Channels, Content, DisconnectUser, History,
     InvalidateUserTokens, MapPublish, MapReadState, MapRemove, Overrides, Publish, Refresh, RevokeToken, Rpc,
-    Subscribe, Unsubscribe,
+    SharedPollPublish, Subscribe, Unsubscribe,
 };
 use crate::decode::{self, reason, unavailable};
 use crate::decode_map::{absent_yet, key_mode, place};
@@ -78,6 +78,7 @@ impl From<wire::Command> for ApiCommand {
             }
             wire::Command { map_stats: Some(asked), .. } => Self::MapStats(asked.channel.into()),
             wire::Command { map_clear: Some(asked), .. } => Self::MapClear(asked.channel.into()),
+            wire::Command { shared_poll_publish: Some(asked), .. } => or_refused(asked.read()),
             _ => Self::Refused(ApiError::NOT_FOUND),
         }
     }
@@ -211,6 +212,16 @@ impl wire::MapReadStateRequest {
         };
         let revision = place(self.revision_offset, &self.revision_epoch);
         ApiCommand::MapReadState(MapReadState { channel: self.channel.into(), query, revision })
+    }
+}
+
+impl wire::SharedPollPublishRequest {
+    fn read(self) -> Result<ApiCommand, ApiError> {
+        let Self { channel, key, data, b64data, version, epoch } = self;
+        let data = payload("data", data, &b64data)?;
+        let update = SharedPollUpdate { key, version, epoch: Epoch::from(epoch.as_str()), data };
+        let channel = channel.into();
+        Ok(ApiCommand::SharedPollPublish(Box::new(SharedPollPublish { channel, update })))
     }
 }
 

@@ -94,10 +94,8 @@ async fn what_is_no_method_is_not_found_with_or_without_a_key() {
         "/publish",
         "/other/publish",
         // Methods of features and editions that are not here have no route (API-41).
-        "/api/shared_poll_publish",
         "/api/map_publishes",
         "/api/map_read",
-        "/api/shared_poll_publish",
         "/api/connections",
         "/api/user_block",
         "/api/send_push_notification",

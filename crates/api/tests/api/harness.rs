@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tourbillon_api::{ApiService, HttpApi, HttpApiConfig};
 use tourbillon_broker::{Engine, MapPolicy, MapStream};
 use tourbillon_broker_memory::{MemoryEngine, MemoryMaps};
+use tourbillon_node::hooks::{PollMode, PollRules};
 use tourbillon_node::{
     ChannelOptions, ConnectDecision, ConnectRequest, DataFormat, HistoryPolicy, Hooks, MapRules, Node,
     NodeConfig, PublishDecision, PublishRequest, Refusal, SubscribeDecision, SubscribeRequest,
@@ -68,8 +69,13 @@ impl Hooks for Names {
                 options.map = Some(MapRules::new(MapPolicy::ephemeral(Duration::from_secs(600))));
                 DataFormat::NonEmpty
             }
-            Some("poll") => {
+            Some(polled @ ("poll" | "direct")) => {
                 options.kind = SubscriptionKind::SharedPoll;
+                options.poll = Some(PollRules {
+                    mode: PollMode::Versioned,
+                    publish_enabled: polled == "direct",
+                    ..PollRules::default()
+                });
                 DataFormat::NonEmpty
             }
             Some(_) => return Err(ReplyError::UNKNOWN_CHANNEL),

@@ -249,3 +249,39 @@ async fn map_35_batches_and_the_old_endpoint_have_them_all() {
     }
     test.end().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn api_40_values_of_polled_channels_are_published_where_they_may_be() {
+    let test = start();
+    let value = |channel: &str, key: &str, version: u64| {
+        json!({"channel": channel, "key": key, "version": version, "data": {"price": 1}})
+    };
+    test.done("shared_poll_publish", value("direct:a", "k", 1)).await;
+    test.done("shared_poll_publish", json!({"channel": "direct:a", "key": "k", "version": 2, "b64data": "/wA=", "epoch": "e"}))
+        .await;
+    for (asked, code) in [
+        (value("", "k", 1), 107),
+        (value("direct:a", "", 1), 107),
+        (value("direct:a", "k", 0), 107),
+        (json!({"channel": "direct:a", "key": "k", "data": 1}), 107),
+        (value("a", "k", 1), 107),
+        (value(CHANNEL, "k", 1), 107),
+        (value("poll:a", "k", 1), 108),
+        (value("nowhere:a", "k", 1), 102),
+    ] {
+        assert_eq!(test.error("shared_poll_publish", asked.clone()).await, code, "{asked}");
+    }
+    for body in [
+        r#"{"channel":"direct:a","key":"k","version":"1","data":1}"#,
+        r#"{"channel":"direct:a","key":"k","version":-1,"data":1}"#,
+        r#"{"channel":"direct:a","key":"k","version":1,"b64data":"?"}"#,
+    ] {
+        assert_eq!(test.raw("shared_poll_publish", body).await.status, 400, "{body}");
+    }
+    let commands = [value("direct:a", "k", 3), value("a", "k", 3)]
+        .map(|publish| json!({"shared_poll_publish": publish}));
+    let replies = test.call("batch", json!({"commands": commands})).await["replies"].clone();
+    assert_eq!(replies[0], json!({"shared_poll_publish": {}}));
+    assert_eq!(replies[1]["error"]["code"], 107);
+    test.end().await;
+}

@@ -59,6 +59,7 @@ async fn answers_are_as_the_document_says() {
         ("map_remove", json!({"channel": "map:a", "key": "k"})),
         ("map_read_stream", json!({"channel": "map:a", "limit": 10})),
         ("map_stats", json!({"channel": "map:a"})),
+        ("shared_poll_publish", json!({"channel": "direct:a", "key": "k", "version": 1, "data": 1})),
         ("explain", json!({"action": "publish", "channel": "a"})),
         ("disconnect", json!({"user": "eve"})),
     ] {

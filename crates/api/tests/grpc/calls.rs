@@ -336,3 +336,31 @@ fn keyed_channels_are_changed_and_read() {
         assert_eq!(reply.map_stats, Some(MapStatsResult { num_keys: 0 }));
     });
 }
+
+#[test]
+fn api_40_values_of_polled_channels_are_published() {
+    block_on(async {
+        let api = start(|_| {}).await;
+        let value = |channel: &str| SharedPollPublishRequest {
+            channel: channel.to_owned(),
+            key: "k".to_owned(),
+            data: "1".into(),
+            version: 1,
+            ..SharedPollPublishRequest::default()
+        };
+        let answer: SharedPollPublishResponse = api.call("SharedPollPublish", value("direct:a")).await;
+        assert_eq!((answer.result, answer.error), (Some(SharedPollPublishResult {}), None));
+        let without = SharedPollPublishRequest { version: 0, ..value("direct:a") };
+        for (asked, code) in
+            [(value("a"), 107), (without, 107), (value("poll:a"), 108), (value("nowhere:a"), 102)]
+        {
+            let answer: SharedPollPublishResponse = api.call("SharedPollPublish", asked).await;
+            assert_eq!(answer.error.map(|error| error.code), Some(code));
+        }
+        let command = Command { shared_poll_publish: Some(value("direct:a")), ..Command::default() };
+        let batch = BatchRequest { commands: vec![command], parallel: false };
+        let mut answer: BatchResponse = api.call("Batch", batch).await;
+        let reply = answer.replies.pop().expect("a reply");
+        assert_eq!(reply.shared_poll_publish, Some(SharedPollPublishResult {}));
+    });
+}
