@@ -259,6 +259,11 @@ pub enum ConfigProblem {
     /// An option of keyed channels without them.
     #[error("needs `subscription_type` map, map_clients or map_users")]
     NeedsMapType,
+    /// An option of channels of publications for channels with keys.
+    #[error(
+        "needs `subscription_type` stream: what channels with keys send is neither collected nor dropped"
+    )]
+    NeedsStreamType,
     /// An unknown way to choose keys.
     #[error("unknown key {0:?}: it must be \"\", \"client_id\" or \"user_id\"")]
     MapClientKey(String),

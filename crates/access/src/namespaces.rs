@@ -474,8 +474,8 @@ impl ChannelRules {
             presence_cel: expression("presence_cel", &config.presence_cel)?,
             channel_regex,
             data_format: data_format(path, &config.publication_data_format)?.unwrap_or(default_format),
-            batching: batching(path, config)?,
-            overflow: overflow_policy(path, &config.overflow_policy)?,
+            batching: batching(path, kind, config)?,
+            overflow: overflow_policy(path, kind, &config.overflow_policy)?,
             kind,
             map: maps::rules(path, kind, &config.map)?,
             map_access: maps::access(path, &config.map, &config.proxies)?,
@@ -502,10 +502,24 @@ fn check_history(path: &str, config: &ChannelConfig, default_meta_ttl: Duration)
     }
 }
 
-fn batching(path: &str, config: &ChannelConfig) -> Result<Option<Batching>, ConfigError> {
+/// How publications are collected. Values of keys are not: each is on its way to those who have the one before.
+fn batching(
+    path: &str,
+    kind: SubscriptionKind,
+    config: &ChannelConfig,
+) -> Result<Option<Batching>, ConfigError> {
     let max_size = NonZeroUsize::new(config.batch_max_size);
     let max_delay = Some(config.batch_max_delay).filter(|delay| !delay.is_zero());
     let flush_latest = config.batch_flush_latest;
+    let collects = [("batch_max_size", max_size.is_some()), ("batch_max_delay", max_delay.is_some())];
+    if let Some((option, _)) =
+        collects.into_iter().find(|(_, is_set)| *is_set && kind != SubscriptionKind::Stream)
+    {
+        return Err(ConfigError {
+            path: format!("{path}.{option}"),
+            problem: ConfigProblem::NeedsStreamType,
+        });
+    }
     if max_size.is_some() || max_delay.is_some() {
         return Ok(Some(Batching { max_size, max_delay, flush_latest }));
     }
@@ -517,9 +531,13 @@ fn batching(path: &str, config: &ChannelConfig) -> Result<Option<Batching>, Conf
     Ok(None)
 }
 
-fn overflow_policy(path: &str, name: &str) -> Result<OverflowPolicy, ConfigError> {
+fn overflow_policy(path: &str, kind: SubscriptionKind, name: &str) -> Result<OverflowPolicy, ConfigError> {
     match name {
         "" | "disconnect" => Ok(OverflowPolicy::Disconnect),
+        "drop_oldest" | "keep_latest" if kind != SubscriptionKind::Stream => Err(ConfigError {
+            path: format!("{path}.overflow_policy"),
+            problem: ConfigProblem::NeedsStreamType,
+        }),
         "drop_oldest" => Ok(OverflowPolicy::DropOldest),
         "keep_latest" => Ok(OverflowPolicy::KeepLatest),
         other => Err(ConfigError {

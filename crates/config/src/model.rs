@@ -659,9 +659,9 @@ options! {
         allow_presence_for_subscriber: bool = false,
         /// Where users may know who is subscribed, so may clients without a name.
         allow_presence_for_anonymous: bool = false,
-        /// How many publications are collected before they are delivered; zero for any number.
+        /// How many publications are collected before they are delivered; zero for any number. Not for channels with keys.
         batch_max_size: usize = 0,
-        /// How long publications are collected before they are delivered; zero for any time.
+        /// How long publications are collected before they are delivered; zero for any time. Not for channels with keys.
         batch_max_delay: GoDuration = GoDuration::default(),
         /// Only the newest of those that were collected is delivered; needs one of the two.
         batch_flush_latest: bool = false,
@@ -675,7 +675,7 @@ options! {
         map_clients_presence_channel_prefix: String = String::new(),
         /// The same for their users, in channels of type `map_users`.
         map_users_presence_channel_prefix: String = String::new(),
-        /// For connections without room for a publication: empty or `disconnect` ends them, `drop_oldest` and `keep_latest` let older publications go. Who recovers loses nothing: its subscription begins anew.
+        /// For connections without room for a publication: empty or `disconnect` ends them, `drop_oldest` and `keep_latest` let older publications go, but not in channels with keys. Who recovers loses nothing: its subscription begins anew.
         overflow_policy: String = String::new(),
         /// How keys are polled.
         shared_poll: SharedPollRules = SharedPollRules::default(),

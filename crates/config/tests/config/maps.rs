@@ -100,6 +100,18 @@ fn what_contradicts_itself_is_refused_with_its_path() {
             r#"map.mode: must not be "persistent" for map_clients and map_users, whose keys have to end by themselves"#,
         ),
         (
+            r#""subscription_type":"map","map":{"mode":"persistent"},"batch_max_size":2"#,
+            "batch_max_size: needs `subscription_type` stream: what channels with keys send is neither collected nor dropped",
+        ),
+        (
+            r#""subscription_type":"map_clients","map":{"mode":"ephemeral","key_ttl":"1m"},"batch_max_delay":"1s""#,
+            "batch_max_delay: needs `subscription_type` stream",
+        ),
+        (
+            r#""subscription_type":"map","map":{"mode":"persistent"},"overflow_policy":"drop_oldest""#,
+            "overflow_policy: needs `subscription_type` stream",
+        ),
+        (
             r#""map_users_presence_channel_prefix":"here:""#,
             r#"map_users_presence_channel_prefix: leads to namespace "here", which must be there and have `subscription_type` map_users"#,
         ),
@@ -109,4 +121,16 @@ fn what_contradicts_itself_is_refused_with_its_path() {
         let wanted = format!("channel.namespaces[0].{problem}");
         assert!(refused.lines().any(|line| line.contains(&wanted)), "{refused}");
     }
+}
+
+#[test]
+fn who_has_no_room_in_a_channel_with_keys_is_disconnected() {
+    let file = r#"{"channel":{"namespaces":[{"name":"board","subscription_type":"map","overflow_policy":"disconnect",
+        "batch_max_size":0,"map":{"mode":"persistent"}}]}}"#;
+    let namespaces = settings(Sources::json(file)).namespaces;
+    assert!(namespaces.find("board:a").is_ok_and(|found| found.rules.batching.is_none()));
+    let file = r#"{"channel":{"proxy":{"shared_poll_refresh":{"endpoint":"http://a"}},"namespaces":[{"name":"polled",
+        "subscription_type":"shared_poll","overflow_policy":"keep_latest"}]},"shared_poll":{"hmac_secret_key":"s"}}"#;
+    let refused = Sources::json(file).read().expect_err("refused");
+    assert!(refused.starts_with("channel.namespaces[0].overflow_policy: needs"), "{refused}");
 }
