@@ -12,6 +12,7 @@ mod distribution;
 mod frame;
 mod histogram;
 mod measured;
+mod polls;
 pub mod prometheus;
 mod samples;
 mod tally;
@@ -28,6 +29,7 @@ pub use distribution::{Distribution, DistributionFamily, Labels, Measures, Shape
 pub use frame::Frame;
 pub use histogram::{Form, Histogram};
 pub use measured::Measured;
+pub use polls::{PollAnswer, PollTrigger};
 pub use samples::{Family, Present, Sample, SampleKind};
 pub use tally::Tally;
 
@@ -243,6 +245,7 @@ pub struct Metrics {
     disconnects: Codes<(u32, u8)>,
     connection_limit: Counter,
     suppressed: [Counter; 2],
+    polls: polls::PollCounts,
     aggregate: Latest,
     measured: Option<Box<Measured>>,
 }
@@ -270,6 +273,7 @@ impl Metrics {
             disconnects: Codes::default(),
             connection_limit: Counter::default(),
             suppressed: Default::default(),
+            polls: polls::PollCounts::default(),
             aggregate: Latest::default(),
             measured: measures.map(|measures| Box::new(Measured::new(measures))),
         }

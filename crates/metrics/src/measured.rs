@@ -6,14 +6,15 @@ use std::time::Duration;
 use tourbillon_types::Instant;
 
 use crate::distribution::Slots;
+use crate::polls::PollTimes;
 use crate::samples::TOLD;
 use crate::{
     Distribution, DistributionFamily, Form, Frame, Labels, Measures, Metrics, TRANSPORTS, Timings, Told,
 };
 
-const US: u64 = 1_000;
-const MS: u64 = 1_000_000;
-const S: u64 = 1_000_000_000;
+pub(crate) const US: u64 = 1_000;
+pub(crate) const MS: u64 = 1_000_000;
+pub(crate) const S: u64 = 1_000_000_000;
 
 /// From 100 microseconds to 10 seconds.
 const COMMAND_BOUNDS: &[u64] = &[
@@ -105,6 +106,7 @@ pub struct Measured {
     lag: Slots<1>,
     recovered: Slots<1>,
     surveys: Timings<&'static str>,
+    pub(crate) polls: PollTimes,
 }
 
 impl Measured {
@@ -117,6 +119,7 @@ impl Measured {
             lag: Slots::new(),
             recovered: Slots::new(),
             surveys: Timings::new(&SURVEYS, measures.form),
+            polls: PollTimes::new(),
         }
     }
 
@@ -198,6 +201,7 @@ impl Metrics {
         measured.lag.read(now, none, &mut all);
         measured.recovered.read(now, none, &mut all);
         measured.surveys.read(now, |op| vec![("op", (*op).into())], &mut all);
+        measured.polls.read(now, &mut all);
         all
     }
 }

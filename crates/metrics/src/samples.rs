@@ -128,6 +128,8 @@ pub struct Present<'a> {
     pub channels: usize,
     /// Nodes of the cluster, this one included.
     pub nodes: usize,
+    /// Polled channels, and the keys that are tracked in them.
+    pub polled: (usize, usize),
     /// The server's version.
     pub version: &'a str,
 }
@@ -135,16 +137,21 @@ pub struct Present<'a> {
 type Pairs<const N: usize> = [(&'static str, Cow<'static, str>); N];
 
 /// Collects samples.
-struct Samples(Vec<Sample>);
+pub(crate) struct Samples(Vec<Sample>);
 
 impl Samples {
     #[expect(clippy::cast_precision_loss, reason = "counts are exact as far as they matter")]
-    fn put<const N: usize>(&mut self, family: &'static Family, value: u64, labels: Pairs<N>) {
+    pub(crate) fn put<const N: usize>(&mut self, family: &'static Family, value: u64, labels: Pairs<N>) {
         self.0.push(Sample { family, labels: labels.into(), value: value as f64 });
     }
 
     /// The same, unless it never happened.
-    fn put_if_any<const N: usize>(&mut self, family: &'static Family, value: u64, labels: Pairs<N>) {
+    pub(crate) fn put_if_any<const N: usize>(
+        &mut self,
+        family: &'static Family,
+        value: u64,
+        labels: Pairs<N>,
+    ) {
         if value > 0 {
             self.put(family, value, labels);
         }
@@ -205,6 +212,8 @@ impl Metrics {
         let mut samples = Samples(Vec::new());
         self.node(present, &mut samples);
         self.clients(&mut samples);
+        let (channels, keys) = present.polled;
+        self.polls.samples(channels, keys, &mut samples);
         for transport in self.transports.iter().filter_map(|transport| transport.get()) {
             transport.samples(&mut samples);
         }

@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
@@ -9,10 +10,11 @@ use tokio::sync::Notify;
 use tourbillon_broker::Publish;
 use tourbillon_fanout::deltas::in_text;
 use tourbillon_hub::Fanout;
+use tourbillon_metrics::{PollAnswer, PollTrigger};
 use tourbillon_session::{Granted, Refusal, TrackCall, Tracked};
 use tourbillon_shared_poll::{
-    Applied, Ask, BackendError, DynBackend, PollMode, Polls, Refresh, Refreshed, Track, TrackItem, Update,
-    Wants,
+    Applied, Ask, BackendError, DynBackend, PollMode, Polls, Published, Refresh, Refreshed, Track, TrackItem,
+    Trigger, Update, Wants,
 };
 use tourbillon_types::{Channel, Instant, Publication, PushKinds, ReplyError, SubscriptionKind};
 
@@ -43,6 +45,11 @@ impl Poller {
         self.polls.has(channel)
     }
 
+    /// Polled channels, and the keys that are tracked in them.
+    pub(crate) fn count(&self) -> (usize, usize) {
+        self.polls.count()
+    }
+
     /// The reply to a track is queued.
     pub(crate) fn tracked(&self, shared: &Shared, conn: &Conn, channel: &Channel, call: u32) {
         self.polls.open(shared.clock.now(), channel, (conn.key, call), &mut Fanout(&shared.hub));
@@ -66,9 +73,11 @@ impl Poller {
             return false;
         }
         match Update::from_payload(&publication.data) {
-            Ok(update) => {
-                self.polls.publish(shared.clock.now(), channel, update, &mut Fanout(&shared.hub));
-            }
+            Ok(update) => match self.polls.publish(shared.clock.now(), channel, update, &mut Fanout(&shared.hub)) {
+                Some(Published::Applied) => shared.metrics.poll_published(true),
+                Some(Published::Stale) => shared.metrics.poll_published(false),
+                Some(Published::Untracked) | None => {}
+            },
             Err(error) => tracing::warn!(%channel, %error, "a publication is ignored"),
         }
         true
@@ -87,8 +96,8 @@ impl Poller {
             }
             let full = calls.len() >= limit;
             tokio::select! {
-                Some((channel, ask, answer)) = calls.next(), if !calls.is_empty() => {
-                    self.answered(shared, &channel, &ask, answer);
+                Some(answered) = calls.next(), if !calls.is_empty() => {
+                    self.answered(shared, answered);
                 }
                 () = self.due.notified(), if !full => {}
                 () = wait_until(shared, self.polls.due()), if !full => {}
@@ -96,20 +105,24 @@ impl Poller {
         }
     }
 
-    fn answered(
-        &self,
-        shared: &Shared,
-        channel: &Channel,
-        ask: &Ask,
-        answer: Result<Refreshed, BackendError>,
-    ) {
+    fn answered(&self, shared: &Shared, answered: Answered) {
+        let Answered { channel, ask, answer, took } = answered;
         if let Err(error) = &answer {
             tracing::warn!(%channel, %error, "a polled channel is not refreshed");
         }
+        let failed = answer.is_err();
         let now = shared.clock.now();
-        let Applied { changed, removed, .. } =
-            self.polls.answer(now, channel, ask, answer, &mut Fanout(&shared.hub));
+        let applied = self.polls.answer(now, &channel, &ask, answer, &mut Fanout(&shared.hub));
+        let Applied { changed, unchanged, removed, cycle } = applied;
         tracing::trace!(%channel, changed, removed, "refreshed");
+        let (polled, waited) = (ask.count(), ask.waited());
+        let cycle = cycle.map(|times| (times.whole, times.work));
+        let counted = PollAnswer { polled, changed, unchanged, removed, failed, waited, took, cycle };
+        let trigger = match ask.trigger() {
+            Trigger::Timer => PollTrigger::Timer,
+            Trigger::Notification => PollTrigger::Notification,
+        };
+        shared.metrics.polled(trigger, &counted);
     }
 }
 
@@ -120,13 +133,17 @@ async fn wait_until(shared: &Shared, due: Instant) {
     }
 }
 
-/// Asks one question, within a deadline. Whoever answers may fail in any way.
-async fn call(
-    shared: &Shared,
-    backend: &dyn DynBackend,
+/// What became of a question.
+struct Answered {
     channel: Channel,
     ask: Ask,
-) -> (Channel, Ask, Result<Refreshed, BackendError>) {
+    answer: Result<Refreshed, BackendError>,
+    took: Duration,
+}
+
+/// Asks one question, within a deadline. Whoever answers may fail in any way.
+async fn call(shared: &Shared, backend: &dyn DynBackend, channel: Channel, ask: Ask) -> Answered {
+    let begun = shared.clock.now().instant;
     let refresh = Refresh { channel: channel.clone(), items: ask.items() };
     let answer = AssertUnwindSafe(async { backend.refresh(refresh).await }).catch_unwind();
     let answer = match tokio::time::timeout(shared.config.shared_poll_call_timeout, answer).await {
@@ -134,7 +151,7 @@ async fn call(
         Ok(Err(_)) => Err(BackendError("the backend panicked".to_owned())),
         Err(_) => Err(BackendError("no answer in time".to_owned())),
     };
-    (channel, ask, answer)
+    Answered { channel, ask, answer, took: shared.clock.now().instant - begun }
 }
 
 /// Attaches a connection to a polled channel that it was granted (SP-02).

@@ -311,8 +311,8 @@ impl Shared {
     pub(crate) fn samples(&self) -> Vec<Sample> {
         let Stats { clients, users, subscriptions, channels, .. } = self.stats();
         let nodes = 1 + self.cluster.as_ref().map_or(0, Cluster::size);
-        let version = &self.config.version;
-        self.metrics.samples(&Present { clients, users, subscriptions, channels, nodes, version })
+        let (version, polled) = (&self.config.version, self.poller.count());
+        self.metrics.samples(&Present { clients, users, subscriptions, channels, nodes, polled, version })
     }
 
     fn stats(&self) -> Stats {

@@ -19,7 +19,7 @@ use crate::grpc::{Asked, GrpcCaller, Incoming, failure};
 use crate::headers::{Forward, Origin};
 use crate::http1::HttpCaller;
 use crate::proto;
-use crate::stats::{Counters, ProxyStats};
+use crate::stats::{Counters, KeyCounters, KeyStats, ProxyStats};
 use crate::target::{Address, Target};
 
 /// What came of a question.
@@ -85,6 +85,8 @@ pub struct Endpoint {
     pub(crate) binary: bool,
     pub(crate) with_meta: bool,
     counters: [Counters; Event::ALL.len()],
+    /// Of questions about keys, and of their answers.
+    pub(crate) keys: [KeyCounters; 2],
     clock: SystemClock,
 }
 
@@ -142,6 +144,7 @@ impl Endpoint {
             binary: config.binary_encoding,
             with_meta: config.include_connection_meta,
             counters: Default::default(),
+            keys: Default::default(),
             clock: SystemClock::new(),
         })
     }
@@ -164,6 +167,14 @@ impl Endpoint {
         let protocol = if self.is_http() { "http" } else { "grpc" };
         let each = Event::ALL.iter().zip(&self.counters);
         each.filter_map(|(event, counters)| counters.read(&self.name, protocol, *event)).collect()
+    }
+
+    /// How many keys of polled channels questions were about, and how many answers told of; `None` while there were
+    /// none.
+    #[must_use]
+    pub fn key_stats(&self) -> [Option<KeyStats>; 2] {
+        let [asked, told] = &self.keys;
+        [asked.read(), told.read()]
     }
 
     /// Asks, within the time that there is. A future on the heap: a hook that asks nobody, as most calls do, is to be

@@ -65,4 +65,4 @@ pub use endpoint::{CallError, Endpoint};
 pub use event::Event;
 pub use hooks::{Capability, ProxyHooks, Rules};
 pub use polls::ProxyBackend;
-pub use stats::{BUCKETS, ProxyStats};
+pub use stats::{BUCKETS, KeyStats, ProxyStats, SIZES};

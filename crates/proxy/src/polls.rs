@@ -38,6 +38,8 @@ impl<R: Rules> Backend for ProxyBackend<R> {
             .items
             .iter()
             .map(|item| proto::SharedPollRefreshItem { key: item.key.to_string(), version: item.version });
+        let [asked, told] = &endpoint.keys;
+        asked.add(refresh.items.len());
         let question =
             proto::SharedPollRefreshRequest { channel: refresh.channel.to_string(), items: items.collect() };
         let Envelope { result, error, .. } = endpoint.ask(question, None).await.map_err(failed)?;
@@ -45,6 +47,7 @@ impl<R: Rules> Backend for ProxyBackend<R> {
             return Err(failed(format!("the backend answered with error {}", error.code)));
         }
         let proto::SharedPollRefreshResult { items, epoch } = result.unwrap_or_default();
+        told.add(items.len());
         let values = items.into_iter().map(|item| value(&endpoint, item));
         Ok(Refreshed { values: values.collect(), epoch: Epoch::from(epoch.as_str()) })
     }

@@ -45,6 +45,44 @@ pub struct ProxyStats {
     pub durations: [u64; BUCKETS.len() + 1],
 }
 
+/// The upper ends of the intervals that numbers of keys are sorted into; beyond the last there is one more.
+pub const SIZES: [usize; 11] = [1, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000];
+
+/// How many keys of polled channels one endpoint was asked about at once, or told of (MET-57).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyStats {
+    /// All of them together.
+    pub total: u64,
+    /// How many questions or answers have up to each of [`SIZES`] and more than the one before; the last one, more than
+    /// all.
+    pub sizes: [u64; SIZES.len() + 1],
+}
+
+/// Counts keys.
+#[derive(Debug, Default)]
+pub(crate) struct KeyCounters {
+    total: AtomicU64,
+    sizes: [AtomicU64; SIZES.len() + 1],
+}
+
+impl KeyCounters {
+    pub(crate) fn add(&self, keys: usize) {
+        self.total.fetch_add(u64::try_from(keys).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let at = SIZES.iter().position(|end| keys <= *end).unwrap_or(SIZES.len());
+        if let Some(counter) = self.sizes.get(at) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// `None` while there was nothing to count.
+    pub(crate) fn read(&self) -> Option<KeyStats> {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let sizes: [u64; SIZES.len() + 1] = std::array::from_fn(|at| self.sizes.get(at).map_or(0, read));
+        sizes.iter().any(|count| *count > 0).then(|| KeyStats { total: read(&self.total), sizes })
+    }
+}
+
 /// Counts calls of one kind.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -123,5 +161,14 @@ mod tests {
         let stats = counters.read("x", "http", Event::Rpc).expect("counted");
         assert_eq!((stats.calls, stats.errors, stats.inflight), (2, 1, 0));
         assert_eq!(stats.durations[BUCKETS.len()], 1);
+    }
+
+    #[test]
+    fn met_57_keys_are_counted_by_how_many_there_are_at_once() {
+        let counters = KeyCounters::default();
+        assert_eq!(counters.read(), None);
+        [1, 2, 5, 5_000, 6_000].into_iter().for_each(|keys| counters.add(keys));
+        let stats = counters.read().expect("counted");
+        assert_eq!((stats.total, stats.sizes), (11_008, [1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]));
     }
 }

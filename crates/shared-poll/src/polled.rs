@@ -136,6 +136,7 @@ pub enum TrackError {
 pub struct Ask {
     pub(crate) asked: Vec<Asked>,
     trigger: Trigger,
+    pub(crate) waited: Duration,
 }
 
 /// A key that is asked about.
@@ -162,10 +163,22 @@ impl Ask {
         self.asked.iter().map(|asked| Item { key: asked.key.clone(), version: asked.version }).collect()
     }
 
+    /// How many there are; never none.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.asked.len()
+    }
+
     /// Why they are asked about.
     #[must_use]
     pub const fn trigger(&self) -> Trigger {
         self.trigger
+    }
+
+    /// How long it could have been asked before it was taken by [`Polls::next`](crate::Polls::next).
+    #[must_use]
+    pub const fn waited(&self) -> Duration {
+        self.waited
     }
 }
 
@@ -490,7 +503,7 @@ impl<S: Clone> Polled<S> {
             return None;
         }
         self.unanswered += 1;
-        Some(Ask { asked, trigger })
+        Some(Ask { asked, trigger, waited: Duration::ZERO })
     }
 
     /// Nobody tracks this key any more.

@@ -166,13 +166,13 @@ impl<S: Clone> Polls<S> {
     /// The next question that is due. Channels that nobody has had for long enough are forgotten on the way.
     pub fn next(&self, now: Now) -> Option<(Channel, Ask)> {
         loop {
-            let channel = {
+            let (due, channel) = {
                 let mut schedule = self.schedule.lock();
                 let (at, _) = schedule.first()?;
                 if *at > now.instant {
                     return None;
                 }
-                schedule.pop_first()?.1
+                schedule.pop_first()?
             };
             let Some(kept) = self.channels.lock().get(&channel).cloned() else { continue };
             let mut locked = kept.lock();
@@ -187,7 +187,8 @@ impl<S: Clone> Polls<S> {
             }
             let ask = locked.polled.ask(now);
             self.schedule(&channel, &mut locked);
-            if let Some(ask) = ask {
+            if let Some(mut ask) = ask {
+                ask.waited = now.instant - due;
                 return Some((channel, ask));
             }
         }

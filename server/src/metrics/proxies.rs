@@ -1,7 +1,7 @@
-//! What proxies counted (MET-60, MET-61).
+//! What proxies counted (MET-57, MET-60, MET-61).
 
 use tourbillon::node::{Distribution, DistributionFamily, Family, Sample, SampleKind, Shape};
-use tourbillon::proxy::{BUCKETS, ProxyStats};
+use tourbillon::proxy::{BUCKETS, Endpoint, KeyStats, ProxyStats, SIZES};
 use tourbillon_access::Live;
 use tourbillon_config::Backends;
 
@@ -16,13 +16,29 @@ static DURATIONS: DistributionFamily = DistributionFamily::summarized(
 static ERRORS: Family =
     Family::new(SampleKind::Counter, "proxy", "errors", "Questions to backends that failed.");
 
+static ASKED: DistributionFamily = DistributionFamily::numbers(
+    "shared_poll_proxy",
+    "request_items",
+    "How many keys of polled channels questions to backends are about.",
+    &[],
+);
+
+static TOLD: DistributionFamily = DistributionFamily::numbers(
+    "shared_poll_proxy",
+    "response_items",
+    "How many keys of polled channels answers of backends tell of.",
+    &[],
+);
+
 static INFLIGHT: Family =
     Family::new(SampleKind::Gauge, "proxy", "inflight_requests", "Questions to backends under way.");
 
 #[expect(clippy::cast_precision_loss, reason = "counts are exact up to 2^53")]
 pub(super) fn read(backends: &Live<Backends>) -> (Vec<Sample>, Vec<Distribution>) {
     let (mut samples, mut distributions) = (Vec::new(), Vec::new());
-    let stats = backends.with(|backends| backends.each().flat_map(|one| one.stats()).collect::<Vec<_>>());
+    let all = backends.with(|backends| backends.each().cloned().collect::<Vec<_>>());
+    distributions.extend(all.iter().flat_map(|one| keys(one)));
+    let stats = all.iter().flat_map(|one| one.stats());
     for stats in stats {
         let labels = || {
             vec![
@@ -39,6 +55,24 @@ pub(super) fn read(backends: &Live<Backends>) -> (Vec<Sample>, Vec<Distribution>
         }
     }
     (samples, distributions)
+}
+
+/// How many keys a backend is asked about, and tells of.
+#[expect(clippy::cast_precision_loss, reason = "counts are exact up to 2^53")]
+fn keys(endpoint: &Endpoint) -> impl Iterator<Item = Distribution> {
+    let name = endpoint.name().to_owned();
+    let told = [&ASKED, &TOLD].into_iter().zip(endpoint.key_stats());
+    told.filter_map(move |(family, stats)| {
+        let KeyStats { total, sizes, .. } = stats?;
+        let mut up_to = 0;
+        let bounds = SIZES.iter().zip(&sizes).map(|(bound, count)| {
+            up_to += count;
+            (*bound as f64, up_to)
+        });
+        let shape = Shape::Classic(bounds.collect());
+        let count = sizes.iter().sum();
+        Some(Distribution::new(family, vec![("name", name.clone().into())], (count, total as f64), shape))
+    })
 }
 
 /// How many took up to each bound.

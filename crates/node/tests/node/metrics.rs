@@ -17,7 +17,7 @@ use crate::scripted::ByName;
 
 /// The value of a metric with just these labels; 0 if it has not been counted.
 #[track_caller]
-fn value(node: &Node, name: &str, labels: &[(&str, &str)]) -> f64 {
+pub(crate) fn value(node: &Node, name: &str, labels: &[(&str, &str)]) -> f64 {
     let same = |sample: &&Sample| {
         sample.family.full_name() == name
             && sample.labels.iter().map(|(label, value)| (*label, &**value)).eq(labels.iter().copied())
@@ -288,7 +288,7 @@ fn an_interval_too_short_is_refused() {
 }
 
 /// How many values a metric has, with these labels.
-fn measured(node: &Node, name: &str, labels: &[(&str, &str)]) -> (u64, f64) {
+pub(crate) fn measured(node: &Node, name: &str, labels: &[(&str, &str)]) -> (u64, f64) {
     let all = node.distributions();
     let found = all.iter().find(|one| {
         one.name == name

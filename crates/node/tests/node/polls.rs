@@ -11,12 +11,13 @@ use tourbillon_broker_memory::MemoryEngine;
 use tourbillon_node::hooks::{PollMode, PollRules, TrackDecision, TrackRequest};
 use tourbillon_node::shared_poll::{Refresh, Refreshed, Value as Held};
 use tourbillon_node::{
-    Backend, BackendError, ChannelOptions, Hooks, Node, NodeConfig, Refusal, SharedPollUpdate,
-    SubscribeDecision, SubscribeRequest, SubscriptionKind,
+    Backend, BackendError, ChannelOptions, Form, Hooks, Measures, Node, NodeConfig, Refusal,
+    SharedPollUpdate, SubscribeDecision, SubscribeRequest, SubscriptionKind,
 };
 use tourbillon_types::{Channel, Epoch, ReplyError};
 
 use crate::harness::{Client, TestNode};
+use crate::metrics::{measured, value};
 
 /// The application: what its keys hold, and how it behaves.
 #[derive(Clone, Debug, Default)]
@@ -418,5 +419,74 @@ async fn api_40_a_published_value_is_sent_to_whoever_tracks_the_key() {
     let published = test.node.shared_poll_publish(channel(), &update("gold", 1, "e1")).await;
     assert_eq!(published, Ok(()));
     assert_eq!(client.message().await["push"]["unsubscribe"]["code"], 2500);
+    test.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn met_50_to_56_polling_is_counted_and_measured() {
+    const CHANNEL: &str = "polled_versioned_direct";
+    let mut config = NodeConfig::default();
+    config.ping_interval = None;
+    config.measures = Some(Measures::new(Form::Classic));
+    config.shared_poll_concurrency = 1;
+    let (test, shop) = start(config);
+    let node = test.node.clone();
+    let count =
+        |name: &str, labels: &[(&str, &str)]| value(&node, &format!("centrifugo_shared_poll_{name}"), labels);
+    let items = |trigger, result| count("items_count", &[("result", result), ("trigger", trigger)]);
+    let took = |name: &str, labels: &[(&str, &str)]| {
+        measured(&node, &format!("centrifugo_shared_poll_{name}_duration_seconds"), labels)
+    };
+    assert_eq!((count("num_channels", &[]), count("num_keys", &[])), (0.0, 0.0));
+
+    shop.hold(Held::versioned("gold", "12".into(), 5));
+    let mut client = subscribed(&test, CHANNEL).await;
+    track(&mut client, CHANNEL, &[("gold", 0), ("lead", 0)]).await;
+    assert_eq!(pushed(&mut client).await["version"], 5);
+    assert_eq!((count("num_channels", &[]), count("num_keys", &[])), (1.0, 2.0));
+    assert_eq!(
+        ["polled", "changed", "unchanged"].map(|result| items("notification", result)),
+        [2.0, 1.0, 0.0]
+    );
+    assert_eq!((count("notify_count", &[]), count("dropped_notify_count", &[])), (2.0, 0.0));
+    let notification = [("trigger", "notification")];
+    assert_eq!(took("handler", &notification), (1, 0.0));
+
+    // A cycle without news, one that fails, and one in which a key is no more.
+    pass(11).await;
+    assert_eq!(["polled", "changed", "unchanged"].map(|result| items("timer", result)), [2.0, 0.0, 1.0]);
+    let timer = [("trigger", "timer")];
+    assert_eq!(count("handler_error_count", &timer), 0.0);
+    shop.behave(Behaviour::Fails);
+    pass(10).await;
+    assert_eq!((count("handler_error_count", &timer), items("timer", "unchanged")), (1.0, 1.0));
+    shop.behave(Behaviour::Answers);
+    shop.hold(Held::removed("lead"));
+    pass(10).await;
+    assert_eq!((items("timer", "removed"), count("num_keys", &[])), (1.0, 1.0));
+    assert_eq!((took("cycle", &[]), took("cycle_work", &[]).0), ((3, 0.0), 3));
+
+    // What is published is newer or not, or of a key that nobody tracks.
+    for (key, version) in [("gold", 6), ("gold", 6), ("lead", 9)] {
+        let update = update(key, version, "");
+        node.shared_poll_publish(Channel::from(CHANNEL), &update).await.expect("published");
+    }
+    pass(1).await;
+    let published = |result| count("publish_count", &[("result", result)]);
+    assert_eq!((published("applied"), published("skipped")), (1.0, 1.0));
+
+    // One hangs for a while, and the one behind it waits. What was just published is left out of the first cycle.
+    shop.behave(Behaviour::Hangs);
+    pass(20).await;
+    let mut other = subscribed(&test, "polled").await;
+    track(&mut other, "polled", &[("gold", 0)]).await;
+    pass(4).await;
+    shop.behave(Behaviour::Answers);
+    shop.0.go_on.notify_one();
+    assert_eq!(pushed(&mut other).await["data"], 12);
+    let (calls, waited) = took("sem_wait", &notification);
+    assert!(calls == 2 && (3.9..5.0).contains(&waited), "{calls} {waited}");
+    let (calls, longest) = took("handler", &timer);
+    assert!(calls == 4 && longest > 3.9, "{calls} {longest}");
     test.end().await;
 }
