@@ -281,6 +281,8 @@ pub struct MapAttach {
     pub granted: Granted,
     /// What it has; `None` for a channel without a stream.
     pub since: Option<StreamPosition>,
+    /// Whether it comes back, and asks for what it missed.
+    pub recovers: bool,
     /// Whether it takes deltas.
     pub delta: bool,
     /// Whether it takes a number for the channel's name.

@@ -265,7 +265,7 @@ impl Session {
         let channel = asked.channel.clone();
         match asked.phase {
             STATE if !positioned && !loading.attached => {
-                let call = loading.attach(&asked, None);
+                let call = loading.attach(&asked, None, false);
                 self.map_call(call, asked, Step::Hold, out);
             }
             STATE => {
@@ -373,7 +373,8 @@ impl Session {
             let granted = std::mem::take(&mut loading.granted);
             return self.map_live(now, &asked, granted, beginning, out);
         }
-        let call = loading.attach(&asked, Some(since));
+        let recovers = beginning.recovering && asked.recover;
+        let call = loading.attach(&asked, Some(since), recovers);
         self.map_call(call, asked, Step::Live(beginning), out);
     }
 
@@ -447,11 +448,12 @@ impl Loading {
         }
     }
 
-    fn attach(&self, asked: &MapAsked, since: Option<StreamPosition>) -> MapCall {
+    fn attach(&self, asked: &MapAsked, since: Option<StreamPosition>, recovers: bool) -> MapCall {
         MapCall::Attach(Box::new(MapAttach {
             channel: asked.channel.clone(),
             granted: self.granted.clone(),
             since: since.filter(|_| self.terms.positioned),
+            recovers,
             delta: asked.delta,
             compact: asked.compact && self.terms.compact,
             filter: self.matcher(),

@@ -13,6 +13,7 @@ use tourbillon_types::{
 
 use crate::harness::{Client, TestNode, start, start_on};
 use crate::keeper::{Keeper, Phase};
+use crate::metrics::value;
 use crate::scripted::ByName;
 
 const BOTH: [Encoding; 2] = [Encoding::Json, Encoding::Protobuf];
@@ -503,5 +504,29 @@ async fn map_38_what_the_server_subscribes_to_is_a_stream_of_changes() {
     assert_eq!(push["push"]["subscribe"], json!({}), "without state and position");
     set(&test, "map", "b", "2").await;
     assert_eq!(client.message().await["push"]["pub"]["key"], "b");
+    test.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn met_24_recoveries_of_keyed_channels_are_counted() {
+    let (test, ..) = start_maps();
+    for number in 0..2 {
+        set(&test, "map", "a", &number.to_string()).await;
+    }
+    let mut first = test.client().await;
+    let loaded = first.call(&load("map", 1)).await;
+    let epoch = loaded["subscribe"]["epoch"].as_str().expect("an epoch").to_owned();
+    let counted = |publications: &str, recovered: &str| {
+        let labels = [("has_recovered_publications", publications), ("recovered", recovered)];
+        value(&test.node, "centrifugo_client_recover", &labels)
+    };
+    assert_eq!((counted("yes", "yes"), counted("no", "yes"), counted("no", "no")), (0.0, 0.0, 0.0));
+    for (epoch, offset) in [(&*epoch, 1), (&*epoch, 2), ("other", 1)] {
+        let mut client = test.client().await;
+        let place = format!(r#""recover":true,"epoch":"{epoch}","offset":{offset}"#);
+        client.call(&format!(r#""subscribe":{{"channel":"map","type":1,{place}}}"#)).await;
+    }
+    assert_eq!((counted("yes", "yes"), counted("no", "yes"), counted("no", "no")), (1.0, 1.0, 1.0));
+    drop(first);
     test.end().await;
 }
