@@ -82,6 +82,7 @@ function asking(backend) {
         { name: "asked", subscribe_proxy_enabled: true, publish_proxy_enabled: true, sub_refresh_proxy_enabled: true, allow_user_limited_channels: true, history_size: 10, history_ttl: "60s" },
         { name: "subscribed", subscribe_proxy_enabled: true },
         { name: "keyed", subscription_type: "map", allow_subscribe_for_client: true, allow_tags_filter: true, map: { mode: "recoverable", key_ttl: "60s", publish_proxy_enabled: true, remove_proxy_enabled: true, remove_proxy_name: "remover" } },
+        { name: "board", subscription_type: "map", subscribe_proxy_enabled: true, map: { mode: "recoverable", key_ttl: "60s" } },
         { name: "server" },
         { name: "closed" },
         { name: "cache", allow_subscribe_for_client: true, history_size: 1, history_ttl: "60s", force_recovery: true, force_recovery_mode: "cache", cache_empty_proxy_enabled: true, cache_empty_proxy_name: "named", auto_cache_recover: true },
@@ -237,6 +238,26 @@ for (const protocol of ["http", "grpc"]) {
         assert.deepEqual(entries.map(({ key: kept }) => kept).sort(), ["b", "named"]);
         await assert.rejects(subscription.remove("out"));
         assert.equal((await client.events.next("disconnected")).code, 4502);
+      });
+
+      test("a subscribe proxy decides about keyed channels too (HID-39)", async (t) => {
+        const client = await enter(t, wire, used.server, "ann");
+        const channel = `board:${crypto.randomUUID()}`;
+        await used.server.api("map_publish", { channel, key: "a", data: { n: 1 } });
+        const keyed = (name) => {
+          const subscription = client.newMapSubscription(name);
+          subscription.events = Recorder.of(subscription, "subscribed", "unsubscribed", "sync", "update");
+          subscription.subscribe();
+          return subscription;
+        };
+        const subscription = keyed(channel);
+        const { entries } = await subscription.events.next("sync");
+        assert.deepEqual(entries.map(({ key, data }) => [key, wire.fromPayload(data)]), [["a", { n: 1 }]]);
+        const asked = await used.backend.asked.next("subscribe", ({ client: id }) => id === client.id);
+        assert.deepEqual([asked.user, asked.channel], ["ann", channel]);
+        await used.server.api("map_publish", { channel, key: "b", data: 2 });
+        assert.equal((await subscription.events.next("update")).key, "b");
+        assert.equal((await keyed(`${channel}-refused`).events.next("unsubscribed")).code, 4103);
       });
 
       test("calls are answered by the backend, by ping, or not", async (t) => {

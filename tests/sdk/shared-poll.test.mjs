@@ -4,7 +4,7 @@ import { test } from "node:test";
 import assert from "node:assert/strict";
 import { startServer } from "./lib/server.mjs";
 import { Backend } from "./lib/backend.mjs";
-import { connect, inEveryEncoding } from "./lib/sdk.mjs";
+import { connect, inEveryEncoding, JSON_WIRE } from "./lib/sdk.mjs";
 import { openRaw } from "./lib/raw.mjs";
 import { Recorder, until } from "./lib/wait.mjs";
 import { secondsFromNow } from "./lib/token.mjs";
@@ -28,6 +28,7 @@ async function polling(t, values, rules = {}, client = {}) {
   const shared_poll = { refresh_interval: "200ms", ...rules };
   const server = await startServer(t, {
     client: { allow_anonymous_connect_without_token: true, ...client },
+    prometheus: { enabled: true },
     shared_poll: { hmac_secret_key: SECRET },
     channel: {
       proxy: { shared_poll_refresh: backend.proxy("shared_poll_refresh") },
@@ -35,6 +36,13 @@ async function polling(t, values, rules = {}, client = {}) {
     },
   });
   return { backend, server };
+}
+
+/** The value of a metric. */
+async function metric(server, name) {
+  const metrics = await (await fetch(`${server.http}/metrics`)).text();
+  const line = metrics.split("\n").find((one) => one.startsWith(`centrifugo_${name} `));
+  return line && Number(line.split(" ").at(-1));
 }
 
 /** Subscribes to the channel and records what comes of its keys. */
@@ -83,6 +91,21 @@ inEveryEncoding((wire) => {
     assert.equal((await events.next("update")).removed, true);
   });
 
+  test(`a value that is published comes at once, unless it is old`, async (t) => {
+    const { server } = await polling(t, {}, { mode: "versioned", publish_enabled: true, refresh_interval: "60s" });
+    const client = await connect(t, wire, server);
+    const { subscription, events } = await follow(client);
+    subscription.track([{ key: "gold", version: 3 }], sign("", ["gold"]));
+    const publish = (version, price) => server.api("shared_poll_publish", { channel: CHANNEL, key: "gold", version, data: { price } });
+    // Nobody tracks the key before that was answered, and what is old is not sent.
+    await until("the key to be tracked", 5000, async () => (await metric(server, "shared_poll_num_keys")) === 1);
+    for (const [version, price] of [[4, 40], [2, 20], [5, 50]]) assert.deepEqual(await publish(version, price), {});
+    const updates = [await events.next("update"), await events.next("update")];
+    assert.deepEqual(updates.map(({ data }) => held(data)), [{ price: 40 }, { price: 50 }]);
+    assert.deepEqual([await metric(server, 'shared_poll_publish_count{result="applied"}'), await metric(server, 'shared_poll_publish_count{result="skipped"}')], [2, 1]);
+    await assert.rejects(publish(0, 1), { code: 107 });
+  });
+
   test(`keys that nobody signed for the user are refused`, async (t) => {
     const { server } = await polling(t, {});
     const client = await connect(t, wire, server);
@@ -106,4 +129,20 @@ test("tracking and untracking have rates of their own (PRO-30)", async (t) => {
   const code = async (sub_refresh) => (await client.call({ sub_refresh })).error?.code;
   assert.deepEqual([await code(track), await code(track), await code(track)], [undefined, undefined, 111]);
   assert.deepEqual([await code(untrack), await code(untrack)], [undefined, 111]);
+});
+
+test("metrics tell how polling goes (MET-57)", async (t) => {
+  const values = { gold: { data: 1 }, lead: { data: 2 } };
+  const { server } = await polling(t, values);
+  const client = await connect(t, JSON_WIRE, server);
+  const { subscription, events } = await follow(client);
+  subscription.track([{ key: "gold", version: 0 }, { key: "lead", version: 0 }], sign("", ["gold", "lead"]));
+  await events.next("update");
+  values.gold = { data: 3 };
+  await events.next("update", ({ data }) => data === 3);
+  const asked = await metric(server, 'shared_poll_proxy_request_items_sum{name="default"}');
+  const told = await metric(server, 'shared_poll_proxy_response_items_count{name="default"}');
+  assert.ok(asked >= 4 && told >= 2, `${asked} ${told}`);
+  assert.ok((await metric(server, 'shared_poll_items_count{result="changed",trigger="timer"}')) >= 1);
+  assert.ok((await metric(server, "shared_poll_cycle_duration_seconds_count")) >= 1);
 });

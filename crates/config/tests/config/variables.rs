@@ -166,10 +166,7 @@ fn namespaces_can_be_given_as_a_list_and_are_judged_like_those_of_a_file() {
     assert!(namespaces[0].rules.allow_publish_for_client);
     assert_eq!(namespaces[1].rules.channel_regex, "^x");
     refused(
-        &[(
-            "CENTRIFUGO_CHANNEL_NAMESPACES",
-            r#"[{"name":"aa","map":{"mod":"x"},"histroy_size":1}]"#,
-        )],
+        &[("CENTRIFUGO_CHANNEL_NAMESPACES", r#"[{"name":"aa","map":{"mod":"x"},"histroy_size":1}]"#)],
         expect![[r#"
             channel.namespaces[0].histroy_size: no such option (by CENTRIFUGO_CHANNEL_NAMESPACES); did you mean channel.namespaces.history_size?
             channel.namespaces[0].map.mod: no such option (by CENTRIFUGO_CHANNEL_NAMESPACES); did you mean channel.namespaces.map.mode?"#]],
