@@ -29,7 +29,6 @@ pub use distribution::{Distribution, DistributionFamily, Labels, Measures, Shape
 pub use frame::Frame;
 pub use histogram::{Form, Histogram};
 pub use measured::Measured;
-pub use polls::{PollAnswer, PollTrigger};
 pub use samples::{Family, Present, Sample, SampleKind};
 pub use tally::Tally;
 
@@ -360,9 +359,12 @@ impl Metrics {
         self.actions[action as usize].add(1);
     }
 
-    /// A client asked for what it missed.
-    pub fn recovery(&self, recovered: bool, publications: bool) {
-        self.recovered[usize::from(recovered) * 2 + usize::from(publications)].add(1);
+    /// A client asked for what it missed: whether it got that back, and how many publications it got (MET-24, MET-25).
+    pub fn recovery(&self, recovered: bool, publications: usize) {
+        self.recovered[usize::from(recovered) * 2 + usize::from(publications > 0)].add(1);
+        if let Some(measured) = self.measured().filter(|_| recovered) {
+            measured.recovered(publications);
+        }
     }
 
     /// So many deliveries did not happen because of filters.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tourbillon_shared_poll::{Applied, Ask, CycleTimes, Published, Trigger};
 use tourbillon_types::Instant;
 
 use crate::distribution::Slots;
@@ -100,39 +101,7 @@ static CHANNELS: Family =
     Family::new(SampleKind::Gauge, "shared_poll", "num_channels", "Polled channels that are kept.");
 static KEYS: Family = Family::new(SampleKind::Gauge, "shared_poll", "num_keys", "Keys tracked in them.");
 
-/// Why the application is asked about keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PollTrigger {
-    /// It is time to.
-    Timer,
-    /// Somebody waits for them.
-    Notification,
-}
-
-const TRIGGERS: [(PollTrigger, &str); 2] =
-    [(PollTrigger::Timer, "timer"), (PollTrigger::Notification, "notification")];
-
-/// What became of a question about keys.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PollAnswer {
-    /// How many keys were asked about.
-    pub polled: usize,
-    /// How many have another value.
-    pub changed: usize,
-    /// How many were told of and have not.
-    pub unchanged: usize,
-    /// How many are no more.
-    pub removed: usize,
-    /// The application did not answer.
-    pub failed: bool,
-    /// How long the question waited to be asked.
-    pub waited: Duration,
-    /// How long the application took.
-    pub took: Duration,
-    /// The question was the last one of a cycle, which took so long, and so long without the waits that spread its
-    /// questions.
-    pub cycle: Option<(Duration, Duration)>,
-}
+const TRIGGERS: [(Trigger, &str); 2] = [(Trigger::Timer, "timer"), (Trigger::Notification, "notification")];
 
 /// What is counted of polled channels.
 #[derive(Debug, Default)]
@@ -159,15 +128,16 @@ impl PollTimes {
         Self { cycles: Slots::new(), work: Slots::new(), calls: Slots::new(), waits: Slots::new() }
     }
 
-    fn note(&self, trigger: PollTrigger, answer: &PollAnswer, form: Form) {
+    fn note(&self, ask: &Ask, took: Duration, cycle: Option<CycleTimes>, form: Form) {
         let put = |slot: Option<&crate::Histogram>, duration| {
             if let Some(histogram) = slot {
                 histogram.observe(duration);
             }
         };
-        put(self.calls.get(trigger as usize, &CALLS, form), answer.took);
-        put(self.waits.get(trigger as usize, &WAITS, form), answer.waited);
-        if let Some((whole, work)) = answer.cycle {
+        let trigger = ask.trigger() as usize;
+        put(self.calls.get(trigger, &CALLS, form), took);
+        put(self.waits.get(trigger, &WAITS, form), ask.waited());
+        if let Some(CycleTimes { whole, work }) = cycle {
             put(self.cycles.get(0, &CYCLES, form), whole);
             put(self.work.get(0, &WORK, form), work);
         }
@@ -195,7 +165,7 @@ impl PollCounts {
                 samples.put_if_any(&ITEMS, count.get(), labels);
             }
         }
-        let [polled, ..] = &self.items[PollTrigger::Notification as usize];
+        let [polled, ..] = &self.items[Trigger::Notification as usize];
         samples.put_if_any(&NOTIFIED, polled.get(), []);
         samples.put(&DROPPED, 0, []);
         for (count, result) in [(&self.applied, "applied"), (&self.skipped, "skipped")] {
@@ -207,24 +177,25 @@ impl PollCounts {
 }
 
 impl Metrics {
-    /// The application was asked what keys hold.
-    pub fn polled(&self, trigger: PollTrigger, answer: &PollAnswer) {
-        let counts = &self.polls;
-        let PollAnswer { polled, changed, unchanged, removed, failed, .. } = *answer;
-        counts.errors[trigger as usize].add(u64::from(failed));
-        for (counter, count) in
-            counts.items[trigger as usize].iter().zip([polled, changed, unchanged, removed])
-        {
+    /// The application was asked what keys hold, and took so long; what became of its answer, or `failed`.
+    pub fn polled(&self, ask: &Ask, took: Duration, applied: &Applied, failed: bool) {
+        let (counts, trigger) = (&self.polls, ask.trigger() as usize);
+        counts.errors[trigger].add(u64::from(failed));
+        let Applied { changed, unchanged, removed, cycle } = *applied;
+        for (counter, count) in counts.items[trigger].iter().zip([ask.count(), changed, unchanged, removed]) {
             counter.add(crate::wide(count));
         }
         if let Some(measured) = self.measured() {
-            measured.polls.note(trigger, answer, measured.form());
+            measured.polls.note(ask, took, cycle, measured.form());
         }
     }
 
-    /// A value of a tracked key was published, which is newer than what was known or not.
-    pub fn poll_published(&self, newer: bool) {
-        let counts = &self.polls;
-        if newer { &counts.applied } else { &counts.skipped }.add(1);
+    /// A value of a polled channel was published: what became of it, if somebody has the channel here.
+    pub fn poll_published(&self, published: Option<Published>) {
+        match published {
+            Some(Published::Applied) => self.polls.applied.add(1),
+            Some(Published::Stale) => self.polls.skipped.add(1),
+            Some(Published::Untracked) | None => {}
+        }
     }
 }

@@ -520,10 +520,7 @@ async fn attach(
         let resumed = shared.hub.resume(channel, conn, plan, page).ok_or(ReplyError::INTERNAL)?;
         let mut resumed = resumed.map_err(|error| not_resumed(&error))?;
         if recovers {
-            shared.metrics.recovery(resumed.recovered, !resumed.publications.is_empty());
-            if let Some(measured) = shared.metrics.measured().filter(|_| resumed.recovered) {
-                measured.recovered(resumed.publications.len());
-            }
+            shared.metrics.recovery(resumed.recovered, resumed.publications.len());
         }
         if granted.delta {
             resumed.publications = chain(conn.variant.encoding, &resumed.publications)?;

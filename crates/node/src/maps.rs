@@ -267,7 +267,7 @@ pub(crate) async fn answer(
         MapCall::Stream { channel, query, show } => {
             stream(shared, conn, &channel, &query, &show).await.map(Box::new).map(MapAnswer::Stream)
         }
-        MapCall::Attach(attach) => match attached(shared, conn, &client, *attach).await {
+        MapCall::Attach(attach) => match join(shared, conn, &client, *attach).await {
             Ok((granted, attachment)) => {
                 let answer = MapAnswer::Attached(Box::new(granted));
                 return (Answer::Map(Ok(answer)), Effect::Attached(attachment));
@@ -355,31 +355,6 @@ async fn stream(
     Ok(MapChanges { publications, offsets, position })
 }
 
-/// Attaches a connection to a keyed channel, and counts it where it asked for what it missed (MET-24, MET-25).
-async fn attached(
-    shared: &Arc<Shared>,
-    conn: &Arc<Conn>,
-    client: &Client,
-    attach: MapAttach,
-) -> Result<(Granted, Attachment), Refusal> {
-    let recovers = attach.recovers;
-    let joined = join(shared, conn, client, attach).await;
-    match &joined {
-        Ok((granted, _)) if recovers => {
-            let missed = granted.resumed.as_ref().map_or(0, |resumed| resumed.publications.len());
-            shared.metrics.recovery(true, missed > 0);
-            if let Some(measured) = shared.metrics.measured() {
-                measured.recovered(missed);
-            }
-        }
-        Err(Refusal::Error(error)) if recovers && *error == ReplyError::UNRECOVERABLE_POSITION => {
-            shared.metrics.recovery(false, false);
-        }
-        _ => {}
-    }
-    joined
-}
-
 /// Attaches a connection to a keyed channel, gate closed, and finds what it missed (MAP-27).
 async fn join(
     shared: &Arc<Shared>,
@@ -387,7 +362,7 @@ async fn join(
     client: &Client,
     attach: MapAttach,
 ) -> Result<(Granted, Attachment), Refusal> {
-    let MapAttach { channel, mut granted, since, delta, compact, filter, .. } = attach;
+    let MapAttach { channel, mut granted, since, recovers, delta, compact, filter } = attach;
     let rules = shared.hooks.channel_options(&channel)?;
     let (maps, map) = shared.map_of(&rules)?;
     granted.delta &= delta;
@@ -416,12 +391,14 @@ async fn join(
         let query = plan.query();
         let page = maps.stream(&channel, &query, &map.policy);
         let page = call(shared, "map_stream", page).await.map_err(|error| refusal(&error))?;
-        // Of an unknown epoch it is not known whether there was anything before (MAP-25).
-        if page.position.epoch != epoch {
-            return Err(ReplyError::UNRECOVERABLE_POSITION.into());
+        // Of an unknown epoch it is not known whether there was anything before (MAP-25). The channel was attached above:
+        // if the place is lost again, it is not there any more.
+        let known = page.position.epoch == epoch;
+        let resumed = known.then(|| shared.hub.resume(&channel, conn, plan, page)).flatten();
+        if recovers {
+            let missed = resumed.as_ref().and_then(|resumed| Some(resumed.as_ref().ok()?.publications.len()));
+            shared.metrics.recovery(missed.is_some(), missed.unwrap_or_default());
         }
-        // The channel was attached above. If the place is lost again, it is not there any more.
-        let resumed = shared.hub.resume(&channel, conn, plan, page);
         let mut resumed =
             resumed.ok_or(ReplyError::UNRECOVERABLE_POSITION)?.map_err(|error| not_resumed(&error))?;
         if granted.delta {

@@ -10,11 +10,9 @@ use tokio::sync::Notify;
 use tourbillon_broker::Publish;
 use tourbillon_fanout::deltas::in_text;
 use tourbillon_hub::Fanout;
-use tourbillon_metrics::{PollAnswer, PollTrigger};
 use tourbillon_session::{Granted, Refusal, TrackCall, Tracked};
 use tourbillon_shared_poll::{
-    Applied, Ask, BackendError, DynBackend, PollMode, Polls, Published, Refresh, Refreshed, Track, TrackItem,
-    Trigger, Update, Wants,
+    Ask, BackendError, DynBackend, PollMode, Polls, Refresh, Refreshed, Track, TrackItem, Update, Wants,
 };
 use tourbillon_types::{Channel, Instant, Publication, PushKinds, ReplyError, SubscriptionKind};
 
@@ -73,11 +71,10 @@ impl Poller {
             return false;
         }
         match Update::from_payload(&publication.data) {
-            Ok(update) => match self.polls.publish(shared.clock.now(), channel, update, &mut Fanout(&shared.hub)) {
-                Some(Published::Applied) => shared.metrics.poll_published(true),
-                Some(Published::Stale) => shared.metrics.poll_published(false),
-                Some(Published::Untracked) | None => {}
-            },
+            Ok(update) => {
+                let published = self.polls.publish(shared.clock.now(), channel, update, &mut Fanout(&shared.hub));
+                shared.metrics.poll_published(published);
+            }
             Err(error) => tracing::warn!(%channel, %error, "a publication is ignored"),
         }
         true
@@ -105,24 +102,13 @@ impl Poller {
         }
     }
 
-    fn answered(&self, shared: &Shared, answered: Answered) {
-        let Answered { channel, ask, answer, took } = answered;
+    fn answered(&self, shared: &Shared, (channel, ask, answer, took): Answered) {
         if let Err(error) = &answer {
             tracing::warn!(%channel, %error, "a polled channel is not refreshed");
         }
         let failed = answer.is_err();
-        let now = shared.clock.now();
-        let applied = self.polls.answer(now, &channel, &ask, answer, &mut Fanout(&shared.hub));
-        let Applied { changed, unchanged, removed, cycle } = applied;
-        tracing::trace!(%channel, changed, removed, "refreshed");
-        let (polled, waited) = (ask.count(), ask.waited());
-        let cycle = cycle.map(|times| (times.whole, times.work));
-        let counted = PollAnswer { polled, changed, unchanged, removed, failed, waited, took, cycle };
-        let trigger = match ask.trigger() {
-            Trigger::Timer => PollTrigger::Timer,
-            Trigger::Notification => PollTrigger::Notification,
-        };
-        shared.metrics.polled(trigger, &counted);
+        let applied = self.polls.answer(shared.clock.now(), &channel, &ask, answer, &mut Fanout(&shared.hub));
+        shared.metrics.polled(&ask, took, &applied, failed);
     }
 }
 
@@ -133,13 +119,8 @@ async fn wait_until(shared: &Shared, due: Instant) {
     }
 }
 
-/// What became of a question.
-struct Answered {
-    channel: Channel,
-    ask: Ask,
-    answer: Result<Refreshed, BackendError>,
-    took: Duration,
-}
+/// What was asked of which channel, the answer, and how long it took.
+type Answered = (Channel, Ask, Result<Refreshed, BackendError>, Duration);
 
 /// Asks one question, within a deadline. Whoever answers may fail in any way.
 async fn call(shared: &Shared, backend: &dyn DynBackend, channel: Channel, ask: Ask) -> Answered {
@@ -151,7 +132,7 @@ async fn call(shared: &Shared, backend: &dyn DynBackend, channel: Channel, ask: 
         Ok(Err(_)) => Err(BackendError("the backend panicked".to_owned())),
         Err(_) => Err(BackendError("no answer in time".to_owned())),
     };
-    Answered { channel, ask, answer, took: shared.clock.now().instant - begun }
+    (channel, ask, answer, shared.clock.now().instant - begun)
 }
 
 /// Attaches a connection to a polled channel that it was granted (SP-02).

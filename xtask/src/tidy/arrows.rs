@@ -28,7 +28,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("transport-http", TRANSPORT),
     ("transport-webtransport", TRANSPORT),
     ("transport-grpc", TRANSPORT),
-    ("metrics", &["protocol", "transport", "types"]),
+    ("metrics", &["protocol", "shared-poll", "transport", "types"]),
     ("control", &["hooks", "metrics", "types"]),
     ("hooks", &["session", "protocol", "recovery", "shared-poll", "broker", "transport", "types"]),
     ("hub", &["hooks", "protocol", "recovery", "shared-poll", "fanout", "transport", "metrics", "types"]),
