@@ -72,7 +72,8 @@ impl Poller {
         }
         match Update::from_payload(&publication.data) {
             Ok(update) => {
-                let published = self.polls.publish(shared.clock.now(), channel, update, &mut Fanout(&shared.hub));
+                let published =
+                    self.polls.publish(shared.clock.now(), channel, update, &mut Fanout(&shared.hub));
                 shared.metrics.poll_published(published);
             }
             Err(error) => tracing::warn!(%channel, %error, "a publication is ignored"),
