@@ -33,8 +33,7 @@ pub fn start(level: &str, file: &str) -> io::Result<()> {
         _ => LevelFilter::INFO,
     };
     let builder = tracing_subscriber::fmt().with_max_level(level);
-    let others =
-        Targets::new().with_default(LevelFilter::TRACE).with_targets(SILENT.map(|it| (it, LevelFilter::OFF)));
+    let others = all_but_silent();
     // A second call, in a test's process, keeps the first one's.
     if !file.is_empty() {
         let file = OpenOptions::new().create(true).append(true).open(file)?;
@@ -47,6 +46,10 @@ pub fn start(level: &str, file: &str) -> io::Result<()> {
         let _ = subscriber.with(others).try_init();
     }
     Ok(())
+}
+
+fn all_but_silent() -> Targets {
+    Targets::new().with_default(LevelFilter::TRACE).with_targets(SILENT.map(|it| (it, LevelFilter::OFF)))
 }
 
 /// One object a line: `level`, `time`, the event's fields, `message`.
@@ -113,5 +116,19 @@ impl Visit for Fields<'_> {
 
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.0.insert(field.name().to_owned(), Value::from(value));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_whose_events_hold_payloads_are_silent() {
+        let filter = all_but_silent();
+        for level in [Level::ERROR, Level::TRACE] {
+            assert!(!filter.would_enable("async_nats::connection", &level));
+            assert!(filter.would_enable("tourbillon_broker_nats::client", &level));
+        }
     }
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::{
-    Auth, AuthError, Client, ConnectErrorKind, ConnectOptions, Event, PublishErrorKind, Subscriber,
+    Auth, AuthError, Client, ConnectErrorKind, ConnectOptions, Event, PublishErrorKind, Statistics,
+    Subscriber,
 };
 use bytes::Bytes;
 use futures_util::stream::{AbortHandle, Abortable, Repeat, SelectAll, Zip, repeat};
@@ -26,6 +27,9 @@ use crate::config::NatsConfig;
 
 /// After this time without a word the library asks whether the server is there, and after three times that it is gone.
 const HEARTBEAT: Duration = Duration::from_secs(8);
+
+/// Bytes that may wait for the library before publishers wait with them. It bounds only how many messages wait.
+const ROOM: u64 = 1024 * 1024;
 
 /// Subscriptions that wait to be listened to.
 const FRESH: usize = 256;
@@ -77,6 +81,9 @@ pub(crate) struct Line {
     client: Client,
     /// A subject of which only this connection gets messages: its own.
     inbox: String,
+    /// Bytes that the library was given to send, and what it did with them.
+    given: AtomicU64,
+    statistics: Arc<Statistics>,
     asked: AtomicU64,
     /// The highest number that has come back.
     answered: watch::Receiver<u64>,
@@ -130,10 +137,18 @@ impl Line {
                 _ => Broken::by(error),
             })?;
         used.store(true, Ordering::Relaxed);
-        let inbox = client.new_inbox();
         let (answers, answered) = watch::channel(0);
         let (fresh, fresh_ears) = mpsc::channel(FRESH);
-        let line = Self { client, inbox, asked: AtomicU64::new(0), answered, fresh, stuck: Notify::new() };
+        let line = Self {
+            inbox: client.new_inbox(),
+            given: AtomicU64::new(0),
+            statistics: client.statistics(),
+            client,
+            asked: AtomicU64::new(0),
+            answered,
+            fresh,
+            stuck: Notify::new(),
+        };
         let mut ears = Ears { messages: SelectAll::new(), answers, fresh: fresh_ears, events };
         ears.messages.push(ear(None, line.subscribe(line.inbox.clone()).await?).0);
         Ok((line, ears))
@@ -155,19 +170,35 @@ impl Line {
 
     /// Sends a message if there is room for it; `None` if there is none now.
     pub(crate) fn try_publish(&self, message: Outgoing) -> Option<Result<(), BrokerError>> {
+        if self.is_full() {
+            return None;
+        }
         // Whether there is room has nothing to do with how much the caller's task has done.
         unconstrained(self.send(message)).now_or_never()
     }
 
     /// Sends a message, and waits for room if there is none. Without room for so long, the connection is given up.
     pub(crate) async fn publish(&self, message: Outgoing, limit: Duration) -> Result<(), BrokerError> {
-        timeout(limit, self.send(message)).await.unwrap_or_else(|_| {
+        let sent = async {
+            if self.is_full() {
+                self.client.flush().await.map_err(|_| NO_CONNECTION)?;
+            }
+            self.send(message).await
+        };
+        timeout(limit, sent).await.unwrap_or_else(|_| {
             self.stuck.notify_one();
             Err(BrokerError::unavailable("NATS takes nothing"))
         })
     }
 
+    fn is_full(&self) -> bool {
+        let taken = self.statistics.out_bytes.load(Ordering::Relaxed);
+        self.given.load(Ordering::Relaxed).saturating_sub(taken) >= ROOM
+    }
+
     async fn send(&self, Outgoing { subject, reply, payload }: Outgoing) -> Result<(), BrokerError> {
+        // As the library counts.
+        let length = subject.len() + reply.as_ref().map_or(0, String::len) + payload.len();
         let sent = match reply {
             None => self.client.publish(subject, payload).await,
             Some(reply) => self.client.publish_with_reply(subject, reply, payload).await,
@@ -178,7 +209,9 @@ impl Line {
             }
             PublishErrorKind::InvalidSubject => BrokerError::invalid("NATS has no such subject"),
             PublishErrorKind::Send => NO_CONNECTION,
-        })
+        })?;
+        self.given.fetch_add(u64::try_from(length).unwrap_or(u64::MAX), Ordering::Relaxed);
+        Ok(())
     }
 
     /// A subscription, of which the server is told soon.
@@ -195,7 +228,8 @@ impl Line {
     pub(crate) async fn barrier(&self) -> Result<(), Broken> {
         let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
         let payload = Bytes::copy_from_slice(&number.to_be_bytes());
-        self.client.publish(self.inbox.clone(), payload).await.map_err(Broken::by)?;
+        let question = Outgoing { subject: self.inbox.clone(), reply: None, payload };
+        self.send(question).await.map_err(Broken::by)?;
         // A higher number was asked for later, so what was told before this one was told before that, too.
         let mut answered = self.answered.clone();
         answered.wait_for(|answered| *answered >= number).await.map(drop).map_err(|_| Broken::Closed)

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,7 +12,7 @@ use tourbillon_broker::{Attempt, Broker, BrokerError, BrokerEvents, EventSink, P
 use tourbillon_broker_nats::{NatsBroker, NatsServer, RawMode};
 use tourbillon_types::{Channel, ClientInfo, Payload, Publication};
 
-use crate::server::{Foreigner, NatsProcess, Running, block_on, free_port, prefix};
+use crate::server::{Foreigner, NatsProcess, Running, block_on, free_port, prefix, until};
 
 fn publish(running: &Running, data: &'static str) -> Result<(), BrokerError> {
     match running.broker.publish_now(Publish::new(Channel::from("a"), Payload::from(data))) {
@@ -147,6 +148,33 @@ fn what_was_said_before_the_end_is_still_said() {
     });
 }
 
+#[test]
+fn a_server_that_takes_nothing_is_given_up_in_time() {
+    block_on(async {
+        let server = NatsProcess::start(&[]);
+        let mut config = server.config();
+        config.write_timeout = Duration::from_millis(200);
+        let running = Running::with(config, &["a"]).await;
+        server.signal("-STOP");
+        // More than sockets hold and this node keeps.
+        let large = || Publish::new(Channel::from("b"), Payload::from(vec![b'x'; 64 * 1024]));
+        let mut taken = 0;
+        let error = loop {
+            match running.broker.publish(large()).await {
+                Ok(_) => taken += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(error.is_transient() && taken < 500, "{error}, after {taken}");
+        server.signal("-CONT");
+        until(&running.heard.came, || running.heard.lost.load(Ordering::Relaxed) == 1).await;
+        running.broker.connected().await;
+        publish(&running, "after").expect("published");
+        running.settled(1).await;
+        assert_eq!(running.log.data("a"), ["after"]);
+    });
+}
+
 /// Takes nothing until the gate opens.
 struct Slow {
     gate: Mutex<Option<mpsc::Receiver<()>>>,
@@ -211,6 +239,6 @@ fn messages_that_are_dropped_because_too_many_wait_are_told_as_lost() {
         drop::<mpsc::Sender<()>>(open);
         slow.lost.notified().await;
     };
-    let limited = async { tokio::time::timeout(std::time::Duration::from_secs(60), test).await };
+    let limited = async { tokio::time::timeout(Duration::from_secs(60), test).await };
     runtime.expect("a runtime").block_on(limited).expect("nothing is told");
 }

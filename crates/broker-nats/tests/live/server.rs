@@ -50,6 +50,12 @@ impl NatsProcess {
         self.child.wait().expect("gone");
     }
 
+    /// Has it stand still, or go on.
+    pub(crate) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill").success());
+    }
+
     /// Another one in its place.
     pub(crate) fn restart(&mut self) {
         *self = Self::start_at(self.port, std::mem::take(&mut self.arguments));
@@ -116,6 +122,7 @@ impl BrokerEvents for Heard {
     fn position_lost(&self, channel: Option<&Channel>) {
         assert_eq!(channel, None);
         self.lost.fetch_add(1, Ordering::Relaxed);
+        self.came.notify_waiters();
     }
 }
 
