@@ -72,7 +72,7 @@ macro_rules! forward {
             client: &tourbillon_node::Client,
             command: tourbillon_node::ClientCommand<'_>,
             now: tourbillon_types::Now,
-        ) -> Result<(), tourbillon_node::Refusal> {
+        ) -> Result<Option<tourbillon_node::hooks::Judgement>, tourbillon_node::Refusal> {
             self.$inner.command(client, command, now)
         }
     };

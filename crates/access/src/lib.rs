@@ -32,6 +32,7 @@ mod polled;
 mod revocations;
 mod revoked;
 mod route;
+mod stored;
 mod tokens;
 mod told;
 
@@ -47,7 +48,7 @@ pub use grammar::{Grammar, Name};
 pub use ladder::{Asked, Attributes, Features, PublishQuery, ReadQuery, SubscribeQuery, TokenCheck};
 pub use limits::{
     Bucket, BucketProblem, Buckets, CommandBuckets, CommandLimits, ErrorLimits, Limits, LimitsConfig,
-    LimitsError, Operation, RateLimiter,
+    LimitsError, Operation, RateLimiter, SharedBucket, SharedBuckets, SharedBucketsError,
 };
 pub use live::Live;
 pub use maps::{ClientKey, MapAccess, MapChange, MapChangeQuery, MapConfig};
@@ -55,8 +56,9 @@ pub use namespaced::Namespaced;
 pub use namespaces::{ChannelRules, Namespaces, Resolved};
 pub use polled::{PollConfig, TrackQuery};
 pub use revocations::{
-    BoxFuture, Change, MemoryRevocations, Revocation, RevocationError, Revocations, TokenUse,
+    BoxFuture, Change, MemoryRevocations, Revocation, RevocationError, RevocationKind, Revocations, TokenUse,
 };
 pub use revoked::Revoked;
+pub use stored::{Kept, RevocationStore, StoreVersion, StoredRevocations};
 pub use tokens::{PersonalChannel, Tokens, TokensConfig};
 pub use told::{REVOCATIONS, notices};

@@ -1,7 +1,7 @@
 //! Limits of what clients may do in which time, as a decorator.
 //!
-//! Three layers, asked in this order: what a connection does, what a user does on this node, and how many errors a
-//! connection causes. Each is off by default and then takes no memory; where it is on, only whoever used something up
+//! Four layers, asked in this order: what a connection does, what a user does on this node, what a user does on all nodes,
+//! and how many errors a connection causes. Each is off by default and then takes no memory; where it is on, only whoever used something up
 //! takes some, until it has come back. What each layer found to be too much is told in the log every ten seconds.
 //!
 //! Commands are judged before anything is done for them, by [`Hooks::command`]. A user's `connect` is judged once the
@@ -10,16 +10,20 @@
 mod bucket;
 mod config;
 mod layer;
+mod shared;
 mod tally;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tourbillon_node::hooks::Judgement;
 use tourbillon_node::{Client, ClientCommand, ConnectDecision, ConnectRequest, Hooks, Refusal};
 use tourbillon_types::{ClientId, Disconnect, ErrorCode, Instant, Now, ReplyError, UserId};
 
 use self::bucket::{Meter, Set};
 use self::layer::{Layer, Verdict, Wanted};
+use self::shared::Shared;
 use crate::forward::forward;
 use crate::{Live, Namespaces};
 
@@ -28,6 +32,7 @@ pub use self::config::{
     Bucket, BucketProblem, Buckets, CommandBuckets, CommandLimits, ErrorLimits, LimitsConfig, LimitsError,
     Operation,
 };
+pub use self::shared::{SharedBucket, SharedBuckets, SharedBucketsError};
 
 /// The most connections that are followed by each layer at once.
 const CONNECTIONS: usize = 1 << 20;
@@ -50,6 +55,7 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 pub struct Limits<H> {
     connections: Option<Followed<ClientId>>,
     users: Option<Followed<UserId>>,
+    shared: Option<Arc<Shared>>,
     errors: Option<Errors>,
     namespaces: Live<Namespaces>,
     told: AtomicU64,
@@ -85,17 +91,13 @@ impl<K: std::hash::Hash + Eq + Clone> Followed<K> {
         self.layer.tally.count(wanted.operation);
         if self.layer.dry_run { Verdict::Within } else { verdict }
     }
+}
 
+impl Layer {
     fn tell(&self, name: &'static str) {
-        for (operation, hits) in self.layer.tally.take() {
-            let dry_run = self.layer.dry_run;
-            tracing::warn!(
-                layer = name,
-                command = operation.name(),
-                hits,
-                dry_run,
-                "a rate limit was exceeded"
-            );
+        for (operation, hits) in self.tally.take() {
+            let (command, dry_run) = (operation.name(), self.dry_run);
+            tracing::warn!(layer = name, command, hits, dry_run, "a rate limit was exceeded");
         }
     }
 }
@@ -145,6 +147,17 @@ impl LimitsConfig {
     }
 }
 
+impl CommandLimits {
+    /// Looks whether limits can be made of it. `path` is that of its options below `client.rate_limit`.
+    ///
+    /// # Errors
+    ///
+    /// The first bucket that cannot be used, of a layer that is off, too.
+    pub fn check(&self, path: &str) -> Result<(), LimitsError> {
+        Layer::new(path, self).map(drop)
+    }
+}
+
 impl<H> Limits<H> {
     /// Puts limits before `inner`. The namespaces tell those of channels apart.
     ///
@@ -159,11 +172,27 @@ impl<H> Limits<H> {
         Ok(Self {
             connections: Followed::new("client_command", &config.client_command, CONNECTIONS)?,
             users: Followed::new("user_command", &config.user_command, USERS)?,
+            shared: None,
             errors: Errors::new(&config.client_error)?,
             namespaces: namespaces.into(),
             told: AtomicU64::new(0),
             inner,
         })
+    }
+
+    /// Holds limits of users on all nodes together besides, by buckets that these share. While those cannot be asked,
+    /// everything is let pass, which the log tells every ten seconds.
+    ///
+    /// # Errors
+    ///
+    /// The first bucket that cannot be used, of a layer that is off, too.
+    pub fn with_shared(
+        mut self,
+        config: &CommandLimits,
+        buckets: Arc<dyn SharedBuckets>,
+    ) -> Result<Self, LimitsError> {
+        self.shared = Shared::new(config, buckets)?.map(Arc::new);
+        Ok(self)
     }
 
     /// How many connections and users take memory: those that used something up which has not come back yet.
@@ -174,36 +203,50 @@ impl<H> Limits<H> {
             + self.errors.as_ref().map_or(0, |errors| errors.meter.len())
     }
 
-    fn judge(&self, client: &Client, command: ClientCommand<'_>, now: Instant) -> Result<(), Refusal> {
-        let Some(operation) = Operation::of(command) else { return Ok(()) };
-        let judge = |namespace: &str| {
-            let method = if let ClientCommand::Rpc(method) = command { method } else { "" };
-            let wanted = Wanted { operation, namespace, method };
-            if let Some(connections) = &self.connections {
-                match connections.ask(&client.id, wanted, now) {
-                    Verdict::Over => return Err(ReplyError::TOO_MANY_REQUESTS.into()),
-                    Verdict::OverButDone if connections.layer.disconnect_on_accounted_limit => {
-                        return Err(Disconnect::FORCE_DISCONNECT.into());
-                    }
-                    Verdict::Within | Verdict::OverButDone => {}
+    /// Asks about a command, if it is limited at all.
+    fn with<R>(&self, command: ClientCommand<'_>, ask: impl FnOnce(Wanted<'_>) -> R) -> Option<R> {
+        let operation = Operation::of(command)?;
+        let method = if let ClientCommand::Rpc(method) = command { method } else { "" };
+        Some(match command.channel() {
+            Some(channel) => self.namespaces.with(|namespaces| {
+                let namespace = namespaces.grammar().parse(channel).namespace;
+                ask(Wanted { operation, namespace, method })
+            }),
+            None => ask(Wanted { operation, namespace: "", method }),
+        })
+    }
+
+    fn judge(&self, client: &Client, wanted: Wanted<'_>, now: Instant) -> Result<(), Refusal> {
+        if let Some(connections) = &self.connections {
+            match connections.ask(&client.id, wanted, now) {
+                Verdict::Over => return Err(ReplyError::TOO_MANY_REQUESTS.into()),
+                Verdict::OverButDone if connections.layer.disconnect_on_accounted_limit => {
+                    return Err(Disconnect::FORCE_DISCONNECT.into());
                 }
+                Verdict::Within | Verdict::OverButDone => {}
             }
-            match &self.users {
-                Some(users)
-                    if !client.user.is_anonymous()
-                        && users.ask(&client.user, wanted, now) == Verdict::Over =>
-                {
-                    Err(ReplyError::TOO_MANY_REQUESTS.into())
-                }
-                _ => Ok(()),
-            }
-        };
-        match command.channel() {
-            Some(channel) => {
-                self.namespaces.with(|namespaces| judge(namespaces.grammar().parse(channel).namespace))
-            }
-            None => judge(""),
         }
+        match &self.users {
+            Some(users)
+                if !client.user.is_anonymous() && users.ask(&client.user, wanted, now) == Verdict::Over =>
+            {
+                Err(ReplyError::TOO_MANY_REQUESTS.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What the nodes together say, once they have been asked.
+    fn judge_later(&self, user: &UserId, command: ClientCommand<'_>, now: Instant) -> Option<Judgement> {
+        let shared = self.shared.as_ref().filter(|_| !user.is_anonymous())?;
+        let question = self.with(command, |wanted| shared.question(wanted, now))??;
+        let (shared, user) = (shared.clone(), user.clone());
+        Some(Box::pin(async move {
+            match shared.ask(&user, question, now).await {
+                Verdict::Over => Err(ReplyError::TOO_MANY_REQUESTS.into()),
+                Verdict::Within | Verdict::OverButDone => Ok(()),
+            }
+        }))
     }
 }
 
@@ -222,15 +265,35 @@ impl<H: Hooks> Hooks for Limits<H> {
                     return Err(ReplyError::TOO_MANY_REQUESTS.into());
                 }
             }
+            if let Some(shared) = self.shared.as_ref().filter(|_| !decision.user.is_anonymous()) {
+                let wanted = Wanted { operation: Operation::Connect, namespace: "", method: "" };
+                if let Some(question) = shared.question(wanted, now)
+                    && Box::pin(shared.ask(&decision.user, question, now)).await == Verdict::Over
+                {
+                    return Err(ReplyError::TOO_MANY_REQUESTS.into());
+                }
+            }
             Ok(decision)
         }
     }
 
-    fn command(&self, client: &Client, command: ClientCommand<'_>, now: Now) -> Result<(), Refusal> {
+    fn command(
+        &self,
+        client: &Client,
+        command: ClientCommand<'_>,
+        now: Now,
+    ) -> Result<Option<Judgement>, Refusal> {
         if self.connections.is_some() || self.users.is_some() {
-            self.judge(client, command, now.instant)?;
+            self.with(command, |wanted| self.judge(client, wanted, now.instant)).unwrap_or(Ok(()))?;
         }
-        self.inner.command(client, command, now)
+        let inner = self.inner.command(client, command, now)?;
+        Ok(match (self.judge_later(&client.user, command, now.instant), inner) {
+            (Some(ours), Some(inner)) => Some(Box::pin(async move {
+                ours.await?;
+                inner.await
+            })),
+            (ours, inner) => ours.or(inner),
+        })
     }
 
     fn erred(&self, client: &Client, error: &ReplyError, now: Now) -> Result<(), Disconnect> {
@@ -249,14 +312,17 @@ impl<H: Hooks> Hooks for Limits<H> {
         if let Some(connections) = &self.connections {
             connections.meter.sweep(now.instant);
             if tell {
-                connections.tell("client_command");
+                connections.layer.tell("client_command");
             }
         }
         if let Some(users) = &self.users {
             users.meter.sweep(now.instant);
             if tell {
-                users.tell("user_command");
+                users.layer.tell("user_command");
             }
+        }
+        if let Some(shared) = self.shared.as_ref().filter(|_| tell) {
+            shared.tell();
         }
         if let Some(errors) = &self.errors {
             errors.meter.sweep(now.instant);

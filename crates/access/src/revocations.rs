@@ -42,6 +42,23 @@ pub enum TokenUse<'a> {
     Subscription(&'a UserId, &'a Channel),
 }
 
+/// Which sort a revocation is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum RevocationKind {
+    /// [`Revocation::User`]
+    User,
+    /// [`Revocation::Token`]
+    Token,
+    /// [`Revocation::TokensOf`]
+    TokensOf,
+}
+
+impl RevocationKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::User, Self::Token, Self::TokensOf];
+}
+
 /// Something that became of a revocation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -179,30 +196,38 @@ impl MemoryRevocations {
     /// [`RevocationError::Full`].
     pub fn keep_now(&self, revocation: Revocation, expire_at: Option<i64>) -> Result<(), RevocationError> {
         let mut kept = self.kept.write();
-        let before = kept.until(&revocation);
-        if before.is_none() && kept.len() >= self.limit {
+        if kept.until(&revocation).is_none() && kept.len() >= self.limit {
             return Err(RevocationError::Full(self.limit));
         }
-        let until = before.map_or(expire_at, |before| later(before, expire_at));
-        kept.unschedule(&revocation, before.flatten());
-        if let Some(until) = until {
-            kept.schedule.insert((until, revocation.key()));
-        }
-        match revocation {
-            Revocation::User(user) => drop(kept.users.insert(user, until)),
-            Revocation::Token(id) => drop(kept.tokens.insert(id, until)),
-            Revocation::TokensOf { user, channel, issued_before } => {
-                let place = match channel {
-                    None => kept.of_users.entry(user).or_insert((issued_before, until)),
-                    Some(channel) => {
-                        kept.of_subscribers.entry((user, channel)).or_insert((issued_before, until))
-                    }
-                };
-                *place = (place.0.max(issued_before), until);
-            }
-        }
+        kept.keep(revocation, expire_at);
         self.count.store(kept.len(), Ordering::Release);
         Ok(())
+    }
+
+    /// Keeps these revocations of a kind and no others. Whether anything is stricter than before.
+    ///
+    /// # Errors
+    ///
+    /// [`RevocationError::Full`]: then nothing is changed.
+    pub(crate) fn settle(
+        &self,
+        kind: RevocationKind,
+        all: Vec<(Revocation, Option<i64>)>,
+    ) -> Result<bool, RevocationError> {
+        let mut kept = self.kept.write();
+        if kept.len() - kept.of(kind).count() + all.len() > self.limit {
+            return Err(RevocationError::Full(self.limit));
+        }
+        let is_stricter = all.iter().any(|(revocation, until)| kept.lacks(revocation, *until));
+        kept.clear(kind);
+        all.into_iter().for_each(|(revocation, until)| kept.keep(revocation, until));
+        self.count.store(kept.len(), Ordering::Release);
+        Ok(is_stricter)
+    }
+
+    /// The revocations of a kind.
+    pub(crate) fn of(&self, kind: RevocationKind) -> Vec<(Revocation, Option<i64>)> {
+        self.kept.read().of(kind).collect()
     }
 
     /// Forgets a revocation: what [`Revocations::forget`] does, at once.
@@ -216,6 +241,16 @@ impl MemoryRevocations {
 }
 
 impl Revocation {
+    /// Which sort it is of.
+    #[must_use]
+    pub const fn kind(&self) -> RevocationKind {
+        match self {
+            Self::User(_) => RevocationKind::User,
+            Self::Token(_) => RevocationKind::Token,
+            Self::TokensOf { .. } => RevocationKind::TokensOf,
+        }
+    }
+
     /// The same for all revocations that replace each other.
     fn key(&self) -> Self {
         match self {
@@ -259,17 +294,67 @@ impl Kept {
         }
     }
 
-    fn all(&self) -> Vec<Change> {
-        let users = self.users.iter().map(|(user, until)| (Revocation::User(user.clone()), *until));
-        let tokens = self.tokens.iter().map(|(id, until)| (Revocation::Token(id.clone()), *until));
+    fn of(&self, kind: RevocationKind) -> impl Iterator<Item = (Revocation, Until)> + '_ {
+        let is = move |of: RevocationKind| kind == of;
+        let users = self.users.iter().filter(move |_| is(RevocationKind::User));
+        let users = users.map(|(user, until)| (Revocation::User(user.clone()), *until));
+        let tokens = self.tokens.iter().filter(move |_| is(RevocationKind::Token));
+        let tokens = tokens.map(|(id, until)| (Revocation::Token(id.clone()), *until));
         let of_users = self.of_users.iter().map(|(user, older)| (user, None, older));
         let of_subscribers =
             self.of_subscribers.iter().map(|((user, channel), older)| (user, Some(channel.clone()), older));
-        let older = of_users.chain(of_subscribers).map(|(user, channel, (issued_before, until))| {
+        let older = of_users.chain(of_subscribers).filter(move |_| is(RevocationKind::TokensOf));
+        let older = older.map(|(user, channel, (issued_before, until))| {
             let (user, issued_before) = (user.clone(), *issued_before);
             (Revocation::TokensOf { user, channel, issued_before }, *until)
         });
-        users.chain(tokens).chain(older).map(|(what, until)| Change::Keep(what, until)).collect()
+        users.chain(tokens).chain(older)
+    }
+
+    /// Whether a revocation is not kept, or not as strictly.
+    fn lacks(&self, revocation: &Revocation, until: Until) -> bool {
+        let is_longer = self.until(revocation).is_none_or(|before| later(before, until) != before);
+        let is_later = match revocation {
+            Revocation::TokensOf { user, channel, issued_before } => {
+                self.issued_before(user, channel.as_ref()).is_none_or(|(before, _)| before < *issued_before)
+            }
+            Revocation::User(_) | Revocation::Token(_) => false,
+        };
+        is_longer || is_later
+    }
+
+    fn keep(&mut self, revocation: Revocation, expire_at: Until) {
+        let before = self.until(&revocation);
+        let until = before.map_or(expire_at, |before| later(before, expire_at));
+        self.unschedule(&revocation, before.flatten());
+        if let Some(until) = until {
+            self.schedule.insert((until, revocation.key()));
+        }
+        match revocation {
+            Revocation::User(user) => drop(self.users.insert(user, until)),
+            Revocation::Token(id) => drop(self.tokens.insert(id, until)),
+            Revocation::TokensOf { user, channel, issued_before } => {
+                let place = match channel {
+                    None => self.of_users.entry(user).or_insert((issued_before, until)),
+                    Some(channel) => {
+                        self.of_subscribers.entry((user, channel)).or_insert((issued_before, until))
+                    }
+                };
+                *place = (place.0.max(issued_before), until);
+            }
+        }
+    }
+
+    fn clear(&mut self, kind: RevocationKind) {
+        match kind {
+            RevocationKind::User => self.users.clear(),
+            RevocationKind::Token => self.tokens.clear(),
+            RevocationKind::TokensOf => {
+                self.of_users.clear();
+                self.of_subscribers.clear();
+            }
+        }
+        self.schedule.retain(|(_, revocation)| revocation.kind() != kind);
     }
 
     fn remove(&mut self, revocation: &Revocation) {
@@ -339,7 +424,8 @@ impl Revocations for MemoryRevocations {
     }
 
     fn all(&self) -> Vec<Change> {
-        if self.is_empty() { Vec::new() } else { self.kept.read().all() }
+        let all = RevocationKind::ALL.into_iter().flat_map(|kind| self.of(kind));
+        all.map(|(revocation, until)| Change::Keep(revocation, until)).collect()
     }
 
     fn tick(&self, unix_seconds: i64) {

@@ -1,7 +1,14 @@
 //! What is known of a command before anything is done for it.
 
+use tourbillon_broker::BoxFuture;
 use tourbillon_protocol::{Command, Request};
 use tourbillon_types::SubscriptionKind;
+
+use crate::Refusal;
+
+/// Says in a while whether a command is worked on. What takes longer than `NodeConfig::call_timeout` is error 100. It may
+/// be dropped at any `.await`.
+pub type Judgement = BoxFuture<'static, Result<(), Refusal>>;
 
 /// A command of an accepted client, before anything was done for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe};
 
 use crate::pool::{HookCall, Pool};
 use crate::{
-    ChannelOptions, Client, ClientCommand, ConnectDecision, ConnectRequest, HistoryRequest, Hooks,
+    ChannelOptions, Client, ClientCommand, ConnectDecision, ConnectRequest, HistoryRequest, Hooks, Judgement,
     MapPublishDecision, MapPublishRequest, MapRemoveDecision, MapRemoveRequest, MessageRequest,
     PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision,
     RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest, TokenMark, TrackDecision,
@@ -69,7 +69,12 @@ pub trait DynHooks: Send + Sync + 'static {
     /// See [`Hooks::channel_options`].
     fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError>;
     /// See [`Hooks::command`].
-    fn command(&self, client: &Client, command: ClientCommand<'_>, now: Now) -> Result<(), Refusal>;
+    fn command(
+        &self,
+        client: &Client,
+        command: ClientCommand<'_>,
+        now: Now,
+    ) -> Result<Option<Judgement>, Refusal>;
     /// See [`Hooks::erred`].
     fn erred(&self, client: &Client, error: &ReplyError, now: Now) -> Result<(), Disconnect>;
     /// See [`Hooks::stays`].
@@ -167,7 +172,12 @@ impl<H: Hooks> DynHooks for H {
         Hooks::channel_options(self, channel)
     }
 
-    fn command(&self, client: &Client, command: ClientCommand<'_>, now: Now) -> Result<(), Refusal> {
+    fn command(
+        &self,
+        client: &Client,
+        command: ClientCommand<'_>,
+        now: Now,
+    ) -> Result<Option<Judgement>, Refusal> {
         Hooks::command(self, client, command, now)
     }
 

@@ -24,7 +24,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use channel::{Batching, ChannelOptions, OverflowPolicy};
-pub use command::ClientCommand;
+pub use command::{ClientCommand, Judgement};
 pub use dynamic::DynHooks;
 pub use map::{
     MapPublishDecision, MapPublishRequest, MapRemoveDecision, MapRemoveOptions, MapRemoveRequest, MapRules,
@@ -172,14 +172,20 @@ pub trait Hooks: Send + Sync + 'static {
     /// A client sent a command: asked before anything is done for it, so that refusing costs next to nothing. A
     /// refused command is answered by the error, or ends the connection. Not asked about pongs and messages, which
     /// have no answer, nor about the first command, which is [`connect`](Self::connect)'s. Called from the
-    /// connection's own task, which waits: it must not block. Default: every command is worked on.
+    /// connection's own task, which waits: it must not block. Where it cannot be said at once, a future is to say it: the
+    /// command waits for that, and so do those that come after it. Default: every command is worked on.
     ///
     /// # Errors
     ///
     /// Why the command is refused.
-    fn command(&self, client: &Client, command: ClientCommand<'_>, now: Now) -> Result<(), Refusal> {
+    fn command(
+        &self,
+        client: &Client,
+        command: ClientCommand<'_>,
+        now: Now,
+    ) -> Result<Option<Judgement>, Refusal> {
         let _ = (client, command, now);
-        Ok(())
+        Ok(None)
     }
 
     /// A command of a client is about to be answered by an error. Called like [`command`](Self::command). Default:

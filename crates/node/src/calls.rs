@@ -16,7 +16,7 @@ use tourbillon_broker::{BrokerError, Publish};
 use tourbillon_fanout::TagFilters;
 use tourbillon_fanout::deltas::chain;
 use tourbillon_hub::{FlowRules, Place, Source};
-use tourbillon_protocol::command;
+use tourbillon_protocol::{Command, command};
 use tourbillon_recovery::{Ask, Plan, REJECT_UNRECOVERED, RecoveryMode, ResumeError, Terms};
 use tourbillon_session::{
     Accepted, Answer, CHANNEL_COMPACTION, Call, CallId, FOSSIL, Further, Granted, Refreshed, Refusal,
@@ -32,9 +32,9 @@ use crate::boot::{Boot, Known};
 use crate::conn::{Conn, Done};
 use crate::hooks::pool::{self, Pool};
 use crate::hooks::{
-    ChannelOptions, Client, ClientRights, ClientTerms, ConnectDecision, MessageRequest, PublishDecision,
-    PublishRequest, RefreshDecision, RefreshRequest, RpcRequest, SubRefreshRequest, SubscribeDecision,
-    SubscribeRequest, SubscriptionOptions, TokenMark,
+    ChannelOptions, Client, ClientRights, ClientTerms, ConnectDecision, Judgement, MessageRequest,
+    PublishDecision, PublishRequest, RefreshDecision, RefreshRequest, RpcRequest, SubRefreshRequest,
+    SubscribeDecision, SubscribeRequest, SubscriptionOptions, TokenMark,
 };
 use crate::maps;
 use crate::polls;
@@ -54,6 +54,7 @@ thread_local! {
     static CONNECTS: Pool<Completed> = const { RefCell::new(Vec::new()) };
     static ATTACHES: Pool<Completed> = const { RefCell::new(Vec::new()) };
     static OTHERS: Pool<Completed> = const { RefCell::new(Vec::new()) };
+    static JUDGEMENTS: Pool<Completed> = const { RefCell::new(Vec::new()) };
     static UNSUBSCRIBES: Pool<Completed> = const { RefCell::new(Vec::new()) };
 }
 
@@ -100,6 +101,8 @@ pub(crate) enum Effect {
         info: Option<Payload>,
         token: Option<Box<TokenMark>>,
     },
+    /// It is known whether a command is worked on.
+    Judged(Box<Command>, Result<(), Refusal>),
 }
 
 impl Calls {
@@ -206,6 +209,18 @@ impl Caller<'_> {
             Completed { answer: None, asked, effect, began, done: None, kind }
         };
         pool::take(&UNSUBSCRIBES, told)
+    }
+
+    /// The future that says whether a command is worked on.
+    pub(crate) fn judge(&self, command: Box<Command>, judgement: Judgement) -> Running {
+        let (limit, began) = (self.shared.config.call_timeout, self.now.instant);
+        let judging = async move {
+            let judged = Box::pin(tokio::time::timeout(limit, judgement)).await;
+            let verdict = judged.unwrap_or_else(|_| Err(ReplyError::INTERNAL.into()));
+            let (asked, effect, kind) = (Frame::Unknown, Effect::Judged(command, verdict), &JUDGEMENTS);
+            Completed { answer: None, asked, effect, began, done: None, kind }
+        };
+        pool::take(&JUDGEMENTS, judging)
     }
 }
 

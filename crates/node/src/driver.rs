@@ -19,7 +19,7 @@ use crate::boot::Boot;
 use crate::calls::{Caller, Calls, Completed, Effect};
 use crate::close::Closing;
 use crate::conn::{Conn, Done, Told, Wish};
-use crate::hooks::{Client, ClientCommand};
+use crate::hooks::{Client, ClientCommand, Judgement};
 use crate::members::Memberships;
 use crate::sources::Sourced;
 use tourbillon_metrics::{Frame, Tally};
@@ -44,11 +44,20 @@ pub(crate) struct Driver<R> {
     memberships: Memberships,
     suppressed: PushKinds,
     native_ping: bool,
+    /// Whether the last command is worked on is not known yet: those behind it wait.
+    judging: bool,
     unflushed: Unflushed,
     /// Boxed again: one word in every connection that is not about to end.
     closing: Option<Box<BoxFuture<'static, ()>>>,
     /// Ends with the connection.
     _held: Option<Held>,
+}
+
+/// What the application says of a command.
+enum Admission {
+    Granted,
+    Refused,
+    Later(Judgement),
 }
 
 /// What was queued since the last flush.
@@ -88,6 +97,7 @@ impl<R: TransportReader> Driver<R> {
             memberships: Memberships::default(),
             suppressed: info.suppressed,
             native_ping: init.native_ping,
+            judging: false,
             unflushed: Unflushed::Nothing,
             closing: None,
             _held: held,
@@ -112,7 +122,7 @@ impl<R: TransportReader> Driver<R> {
                 progress = true;
                 self.deliver(now, sourced)?;
             }
-            if self.session.ready() {
+            if self.session.ready() && !self.judging {
                 if budget == 0 {
                     cx.waker().wake_by_ref();
                     return Ok(());
@@ -121,8 +131,12 @@ impl<R: TransportReader> Driver<R> {
                     budget -= 1;
                     progress = true;
                     let (asked, calls) = (asked_by(&input), self.calls.len());
-                    if self.admit(now, &input)? {
-                        self.handle(now, input, None)?;
+                    match (self.admit(now, &input)?, input) {
+                        (Admission::Granted, input) => self.handle(now, input, None)?,
+                        (Admission::Later(judgement), Input::Command(command)) => {
+                            self.judge(now, command, judgement);
+                        }
+                        _ => {}
                     }
                     if self.calls.len() == calls {
                         // Answered without anybody being asked.
@@ -207,17 +221,36 @@ impl<R: TransportReader> Driver<R> {
     /// Whether the application lets a command of an accepted client pass. If not, it is answered here, and the session
     /// does not hear of it. A decorator of the other hooks could not do this: it is asked only about what the session
     /// found to be in order, not at all about the end of a subscription, and never hears of errors.
-    fn admit(&mut self, now: Now, input: &Input) -> Result<bool, Disconnect> {
-        let (Some(client), Input::Command(command)) = (&self.client, input) else { return Ok(true) };
+    fn admit(&mut self, now: Now, input: &Input) -> Result<Admission, Disconnect> {
+        let (Some(client), Input::Command(command)) = (&self.client, input) else {
+            return Ok(Admission::Granted);
+        };
         // What a unidirectional client says is ignored.
         let Some(asked) =
             ClientCommand::of(command).filter(|_| client.direction != Direction::Unidirectional)
         else {
-            return Ok(true);
+            return Ok(Admission::Granted);
         };
         match self.conn.shared.hooks.command(client, asked, now) {
-            Ok(()) => Ok(true),
-            Err(Refusal::Error(error)) => self.refuse(now, command, error).map(|()| false),
+            Ok(judgement) => Ok(judgement.map_or(Admission::Granted, Admission::Later)),
+            Err(Refusal::Error(error)) => self.refuse(now, command, error).map(|()| Admission::Refused),
+            Err(Refusal::Disconnect(why)) => Err(why),
+        }
+    }
+
+    /// It takes a while to say whether a command is worked on. Those behind it wait.
+    fn judge(&mut self, now: Now, command: Command, judgement: Judgement) {
+        let caller = Caller { shared: &self.conn.shared, conn: &self.conn, client: None, now };
+        self.calls.push(caller.judge(Box::new(command), judgement));
+        self.judging = true;
+    }
+
+    /// Whether a command is worked on has been said after a while.
+    fn judged(&mut self, now: Now, command: Command, verdict: Result<(), Refusal>) -> Result<(), Disconnect> {
+        self.judging = false;
+        match verdict {
+            Ok(()) => self.handle(now, Input::Command(command), None),
+            Err(Refusal::Error(error)) => self.refuse(now, &command, error),
             Err(Refusal::Disconnect(why)) => Err(why),
         }
     }
@@ -285,7 +318,7 @@ impl<R: TransportReader> Driver<R> {
 
     /// A call came to its end.
     fn complete(&mut self, now: Now, completed: Completed) -> Result<(), Disconnect> {
-        let Completed { answer, asked, effect, done, .. } = completed;
+        let Completed { answer, asked, effect, began, done, .. } = completed;
         let (mut attached, mut all_attached) = (None, Vec::new());
         let (mut changed, mut by_token) = (false, false);
         match effect {
@@ -314,6 +347,13 @@ impl<R: TransportReader> Driver<R> {
                 if let Some(token) = token.filter(|_| self.session.is_subscribed(&channel)) {
                     self.memberships.add_token(&channel, token);
                     by_token = true;
+                }
+            }
+            Effect::Judged(command, verdict) => {
+                let (asked, calls) = (Frame::of_request(&command.request), self.calls.len());
+                self.judged(now, *command, verdict)?;
+                if self.calls.len() == calls {
+                    self.measure(asked, began, now);
                 }
             }
             Effect::Accepted { client, registration, attached } => {

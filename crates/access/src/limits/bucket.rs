@@ -45,6 +45,16 @@ impl Rate {
         Ok(Self { step, span: step.saturating_mul(u64::from(rate)) })
     }
 
+    /// How long one token takes to come back.
+    pub(crate) const fn step(self) -> Duration {
+        Duration::from_nanos(self.step)
+    }
+
+    /// How many tokens it holds.
+    pub(crate) fn holds(self) -> u32 {
+        u32::try_from(self.span / self.step).unwrap_or(u32::MAX)
+    }
+
     /// When the bucket will be full once a token is taken; `None` while it has none.
     fn taken(self, full_at: u64, now: u64) -> Option<u64> {
         let after = full_at.max(now).saturating_add(self.step);
@@ -77,7 +87,8 @@ impl Set {
         Ok(Self { first, rates })
     }
 
-    fn numbered(&self) -> impl Iterator<Item = (u16, Rate)> + '_ {
+    /// The buckets with their numbers.
+    pub(crate) fn numbered(&self) -> impl Iterator<Item = (u16, Rate)> + '_ {
         (self.first..).zip(self.rates.iter().copied())
     }
 }

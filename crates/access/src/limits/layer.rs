@@ -42,7 +42,7 @@ impl Operation {
 
     /// Whether it gives up what the server holds for a client. To refuse that would cost more than to do it: an SDK
     /// answers it with a new connection.
-    const fn is_release(self) -> bool {
+    pub(crate) const fn is_release(self) -> bool {
         matches!(self, Self::Unsubscribe)
     }
 }
@@ -149,7 +149,7 @@ impl Layer {
     }
 
     /// The buckets that count for a command besides those for all.
-    fn set(&self, wanted: Wanted<'_>) -> Option<&Set> {
+    pub(crate) fn set(&self, wanted: Wanted<'_>) -> Option<&Set> {
         let at = Operation::ALL.iter().position(|operation| *operation == wanted.operation)?;
         let sets = self.operations.get(at)?;
         let instead = match wanted.operation {

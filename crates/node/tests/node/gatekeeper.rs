@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tourbillon_node::hooks::Judgement;
 use tourbillon_node::{
     Client as Connection, ClientCommand, ConnectDecision, ConnectRequest, Hooks, NodeConfig, RefreshDecision,
     RefreshRequest, Refusal, SubRefreshRequest, SubscribeDecision, SubscribeRequest, Target, TokenMark,
@@ -29,6 +30,9 @@ struct State {
     /// Whoever has a token with this identifier may not stay.
     banned: Option<String>,
     ticks: usize,
+    /// Commands from now on are judged after this long, and get `verdict`.
+    after: Option<Duration>,
+    verdict: Option<Refusal>,
 }
 
 impl Keeper {
@@ -66,11 +70,23 @@ impl Hooks for Keeper {
         Ok(decision)
     }
 
-    fn command(&self, client: &Connection, command: ClientCommand<'_>, _: Now) -> Result<(), Refusal> {
+    fn command(
+        &self,
+        client: &Connection,
+        command: ClientCommand<'_>,
+        _: Now,
+    ) -> Result<Option<Judgement>, Refusal> {
         assert_eq!(client.user, UserId::from("ann"));
         let mut state = self.0.lock();
         state.asked.push(format!("{command:?}"));
-        state.answer.clone().map_or(Ok(()), Err)
+        state.answer.clone().map_or(Ok(()), Err)?;
+        let Some(after) = state.after else { return Ok(None) };
+        let state = self.0.clone();
+        Ok(Some(Box::pin(async move {
+            // tidy: allow-sleep the clock is paused
+            tokio::time::sleep(after).await;
+            state.lock().verdict.clone().map_or(Ok(()), Err)
+        })))
     }
 
     fn erred(&self, _: &Connection, error: &ReplyError, _: Now) -> Result<(), Disconnect> {
@@ -140,6 +156,44 @@ async fn a_refused_command_costs_nothing_but_its_answer() {
     test.publish("a", "1").await;
     assert_eq!(client.publication("a").await, 1);
     client.subscribe("b").await;
+    test.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_judged_after_a_while_is_worked_on_then_and_in_order() {
+    let keeper = Keeper::default();
+    let test = start(keeper.clone(), NodeConfig::default());
+    let mut client = test.client().await;
+    client.subscribe("a").await;
+    keeper.0.lock().after = Some(Duration::from_secs(1));
+    keeper.asked();
+    client.send(concat!(
+        r#"{"id":11,"subscribe":{"channel":"b"}}"#,
+        "\n",
+        r#"{"id":12,"unsubscribe":{"channel":"b"}}"#
+    ));
+    client.silence().await;
+    assert_eq!(keeper.asked(), ["Subscribe(\"b\")"], "the next one waits, and nothing has been done");
+    // What does not come from the client does not wait.
+    test.publish("a", "1").await;
+    assert_eq!(client.publication("a").await, 1);
+    let (first, second) = (client.message().await, client.message().await);
+    assert_eq!((&first["id"], first["subscribe"].is_object()), (&11.into(), true), "{first}");
+    assert_eq!((&second["id"], second["unsubscribe"].is_object()), (&12.into(), true), "{second}");
+    assert_eq!(keeper.asked(), ["decided", "Unsubscribe(\"b\")"]);
+    keeper.0.lock().verdict = Some(ReplyError::TOO_MANY_REQUESTS.into());
+    let refused = client.call(r#""subscribe":{"channel":"b"}"#).await;
+    assert_eq!(refused["error"]["code"], 111, "{refused}");
+    assert_eq!(keeper.asked(), ["Subscribe(\"b\")"], "and nobody else is asked");
+    assert_eq!(keeper.0.lock().errors, [111]);
+    // Longer than any call may take.
+    keeper.0.lock().after = Some(Duration::from_secs(3_600));
+    let late = client.call(r#""subscribe":{"channel":"b"}"#).await;
+    assert_eq!(late["error"]["code"], 100, "{late}");
+    keeper.0.lock().after = Some(Duration::from_secs(1));
+    keeper.0.lock().verdict = Some(Disconnect::FORCE_DISCONNECT.into());
+    client.send(r#"{"id":13,"subscribe":{"channel":"b"}}"#);
+    assert_eq!(client.closed().await.code, 3503);
     test.end().await;
 }
 
