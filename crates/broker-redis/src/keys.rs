@@ -63,6 +63,17 @@ impl Keys {
         format!("{}:cleanup:channels", self.prefix)
     }
 
+    /// The token buckets of somebody.
+    pub(crate) fn rates(&self, owner: &str) -> String {
+        self.of("rate", owner)
+    }
+
+    /// What the scripts of records work on, in their order: on one node, in a cluster.
+    pub(crate) fn of_records(&self, kind: &str) -> Vec<String> {
+        let ends = format!("{}.{{{kind}}}.ends", self.prefix);
+        vec![ends.clone(), format!("{ends}.numbers"), format!("{ends}.about")]
+    }
+
     /// Where publications of a channel are handed on.
     pub(crate) fn pubsub(&self, channel: &str) -> String {
         self.of("client", channel)

@@ -32,6 +32,8 @@ mod maps;
 mod payload;
 mod presence;
 mod pubsub;
+mod rates;
+mod records;
 mod scripts;
 mod shard;
 mod sharding;
@@ -42,5 +44,7 @@ pub use client::ConnectError;
 pub use config::{Connection, HostPort, PresenceConfig, RedisConfig, RedisTls, Servers, ShardConfig};
 pub use engine::{RedisEngine, RedisPresence};
 pub use maps::{MapsConfig, RedisMaps};
+pub use rates::{RedisBucket, RedisRates};
+pub use records::{Record, RecordsVersion, RedisRecords};
 #[cfg(doc)]
 use tourbillon_broker::{BrokerError, Control};

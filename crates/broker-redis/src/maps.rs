@@ -53,6 +53,8 @@ pub struct MapsConfig {
     pub cleanup_interval: Option<Duration>,
     /// How many keys of a channel are ended at once.
     pub cleanup_batch_size: usize,
+    /// How long an idempotency key is remembered where nobody says.
+    pub idempotent_result_ttl: Duration,
 }
 
 impl MapsConfig {
@@ -64,6 +66,7 @@ impl MapsConfig {
             prefix: "centrifugo".to_owned(),
             cleanup_interval: Some(Duration::from_secs(1)),
             cleanup_batch_size: BATCH,
+            idempotent_result_ttl: PublishOptions::IDEMPOTENCY_TTL,
         }
     }
 }
@@ -77,6 +80,7 @@ pub struct RedisMaps {
     events: OnceLock<EventSink>,
     cleanup_interval: Option<Duration>,
     cleanup_batch_size: usize,
+    idempotent_result_ttl: Duration,
 }
 
 /// What a script said of a change.
@@ -108,8 +112,9 @@ impl RedisMaps {
             shards,
             subscriptions,
             events: OnceLock::new(),
-            cleanup_interval: config.cleanup_interval,
+            cleanup_interval: config.cleanup_interval.map(|interval| interval.max(Duration::from_millis(1))),
             cleanup_batch_size: config.cleanup_batch_size.max(1),
+            idempotent_result_ttl: config.idempotent_result_ttl,
         })
     }
 
@@ -127,6 +132,13 @@ impl RedisMaps {
             vec![channel.into(), meta_ttl, Epoch::random().as_str().into(), keys.pubsub(channel).into()];
         all.extend(args);
         run(commands, script, keys.of_map(channel, idempotency), all).await
+    }
+
+    fn result_ttl(&self, key: &str, ttl: Option<Duration>) -> Value {
+        if key.is_empty() {
+            return flag(false);
+        }
+        millis(ttl.unwrap_or(self.idempotent_result_ttl).max(Duration::from_millis(1)))
     }
 
     fn removal(&self, key: &Arc<str>, tags: Option<Arc<Tags>>) -> Value {
@@ -212,7 +224,7 @@ impl RedisMaps {
             Value::Bytes(encode_publication(&publication).into()),
             size,
             ttl,
-            result_ttl(&options.idempotency_key, options.idempotency_ttl),
+            self.result_ttl(&options.idempotency_key, options.idempotency_ttl),
             flag(options.delta),
             options.version.to_string().into(),
             options.version_epoch.as_str().into(),
@@ -237,7 +249,7 @@ impl RedisMaps {
         };
         let [size, ttl] = stream(policy);
         let [offset, epoch] = expected(remove.expected.as_ref());
-        let result = result_ttl(&remove.idempotency_key, remove.idempotency_ttl);
+        let result = self.result_ttl(&remove.idempotency_key, remove.idempotency_ttl);
         let args = vec![key.as_ref().into(), removal, size, ttl, result, seen, offset, epoch];
         let about = (lifetime(policy), remove.idempotency_key.as_str());
         answer(self.ask(channel, &MAP_REMOVE, about, args).await?)
@@ -401,13 +413,6 @@ fn expected(position: Option<&StreamPosition>) -> [Value; 2] {
         Some(position) => [position.offset.to_string().into(), position.epoch.as_str().into()],
         None => ["".into(), "".into()],
     }
-}
-
-fn result_ttl(key: &str, ttl: Option<Duration>) -> Value {
-    if key.is_empty() {
-        return flag(false);
-    }
-    millis(ttl.unwrap_or(PublishOptions::IDEMPOTENCY_TTL).max(Duration::from_millis(1)))
 }
 
 fn answer(answer: Value) -> Result<Answer, BrokerError> {

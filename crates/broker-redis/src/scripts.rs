@@ -23,8 +23,6 @@ impl Script {
     }
 }
 
-pub(crate) static PUBLISH_STREAM: Script = Script::new(include_str!("lua/publish_stream.lua"));
-pub(crate) static PUBLISH_LIST: Script = Script::new(include_str!("lua/publish_list.lua"));
 pub(crate) static PUBLISH_ONCE: Script = Script::new(include_str!("lua/publish_once.lua"));
 pub(crate) static HISTORY_STREAM: Script = Script::new(include_str!("lua/history_stream.lua"));
 pub(crate) static HISTORY_LIST: Script = Script::new(include_str!("lua/history_list.lua"));
@@ -32,22 +30,29 @@ pub(crate) static PRESENCE_ADD: Script = Script::new(include_str!("lua/presence_
 pub(crate) static PRESENCE_REMOVE: Script = Script::new(include_str!("lua/presence_remove.lua"));
 pub(crate) static PRESENCE: Script = Script::new(include_str!("lua/presence.lua"));
 pub(crate) static PRESENCE_STATS: Script = Script::new(include_str!("lua/presence_stats.lua"));
+pub(crate) static RATES_TAKE: Script = Script::new(include_str!("lua/rates_take.lua"));
 
-/// A script about keyed channels, behind what these have in common.
-macro_rules! of_maps {
-    ($name:ident, $file:literal) => {
+/// A script behind what several have in common.
+macro_rules! behind {
+    ($common:literal: $name:ident, $file:literal) => {
         pub(crate) static $name: Script = Script::new(concat!(
-            include_str!("lua/map_common.lua"),
+            include_str!(concat!("lua/", $common, ".lua")),
             include_str!(concat!("lua/", $file, ".lua"))
         ));
     };
 }
 
-of_maps!(MAP_SET, "map_set");
-of_maps!(MAP_REMOVE, "map_remove");
-of_maps!(MAP_DUE, "map_due");
-of_maps!(MAP_END, "map_end");
-of_maps!(MAP_STATE, "map_state");
-of_maps!(MAP_STREAM, "map_stream");
-of_maps!(MAP_STATS, "map_stats");
-of_maps!(MAP_CLEAR, "map_clear");
+behind!("publish_common": PUBLISH_STREAM, "publish_stream");
+behind!("publish_common": PUBLISH_LIST, "publish_list");
+behind!("records_common": RECORDS_KEEP, "records_keep");
+behind!("records_common": RECORDS_FORGET, "records_forget");
+behind!("records_common": RECORDS_PAGE, "records_page");
+
+behind!("map_common": MAP_SET, "map_set");
+behind!("map_common": MAP_REMOVE, "map_remove");
+behind!("map_common": MAP_DUE, "map_due");
+behind!("map_common": MAP_END, "map_end");
+behind!("map_common": MAP_STATE, "map_state");
+behind!("map_common": MAP_STREAM, "map_stream");
+behind!("map_common": MAP_STATS, "map_stats");
+behind!("map_common": MAP_CLEAR, "map_clear");

@@ -16,4 +16,6 @@ mod outages;
 #[cfg(test)]
 mod servers;
 #[cfg(test)]
+mod shared;
+#[cfg(test)]
 mod wire;
