@@ -15,8 +15,7 @@ use tourbillon::proxy::{ProxyBackend, ProxyHooks};
 use tourbillon::websocket::{UniWebSocketService, WebSocketService};
 use tourbillon::webtransport::Http3;
 use tourbillon_access::{
-    Limits, LimitsConfig, LimitsError, Live, MemoryRevocations, Namespaced, Namespaces, Patterns,
-    Revocations, Revoked, Tokens, TokensConfig,
+    Limits, LimitsConfig, LimitsError, Live, Namespaced, Namespaces, Patterns, Revoked, Tokens, TokensConfig,
 };
 use tourbillon_admin::{AdminService, NoRandomness};
 use tourbillon_api::{ApiPages, ApiService, GrpcApi, HttpApi};
@@ -37,6 +36,7 @@ use crate::operators::{Admin, Operators};
 use crate::ports::{Ports, TlsHandles};
 use crate::revoke::Revoker;
 use crate::router::{HttpRoutes, Router};
+use crate::shared::{Shared, SharedError};
 use tourbillon_tls::{Tls, TlsError};
 
 fn http_routes(node: &Node, settings: HttpTransports) -> HttpRoutes {
@@ -104,11 +104,7 @@ impl Reload {
 
     /// Who decides: what is too much first, which costs nothing else, then who is blocked, then tokens, the rules of
     /// channels, and backends.
-    fn hooks(
-        &self,
-        revocations: &Arc<dyn Revocations>,
-        limits: &LimitsConfig,
-    ) -> Result<impl Hooks, LimitsError> {
+    fn hooks(&self, shared: &Shared, limits: &LimitsConfig) -> Result<impl Hooks, LimitsError> {
         let Self { namespaces, tokens, backends, .. } = self;
         let mut hooks = ProxyHooks::new(self.backend_rules());
         if let Some(method) = backends.with(|backends| backends.ping.clone()) {
@@ -116,8 +112,12 @@ impl Reload {
         }
         let hooks = Namespaced::new(namespaces.clone(), hooks);
         let hooks = Tokens::new(tokens.clone(), namespaces.clone(), hooks);
-        let hooks = Revoked::new(revocations.clone(), hooks);
-        Limits::new(limits, namespaces.clone(), hooks)
+        let hooks = Revoked::new(shared.revocations.clone(), hooks);
+        let hooks = Limits::new(limits, namespaces.clone(), hooks)?;
+        match shared.limits() {
+            Some((limits, buckets)) => hooks.with_shared(limits, buckets),
+            None => Ok(hooks),
+        }
     }
 }
 
@@ -151,6 +151,9 @@ pub enum StartError {
     /// There is no engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// What nodes share is not there.
+    #[error(transparent)]
+    Shared(#[from] SharedError),
 }
 
 /// HTTP/3, which is with TLS or not at all.
@@ -193,6 +196,7 @@ pub struct App {
     grpc_api: Option<(TcpListener, GrpcPort<GrpcApi>)>,
     quic: Option<QuicPort>,
     reload: Reload,
+    shared: Shared,
     acme: Option<Acme>,
     shutdown_timeout: Duration,
 }
@@ -225,8 +229,8 @@ impl App {
             tls: speaks.tls,
             dev: is_dev,
         };
-        let revocations: Arc<dyn Revocations> = Arc::new(MemoryRevocations::default());
-        let hooks = reload.hooks(&revocations, &settings.limits)?;
+        let shared = Shared::connect(settings.revocations, settings.shared_limits).await?;
+        let hooks = reload.hooks(&shared, &settings.limits)?;
         let engine = engine::connect(settings.engine).await?;
         let polled = ProxyBackend::new(reload.backend_rules());
         let builder = Node::builder(engine).hooks(hooks).shared_poll(polled).config(settings.node);
@@ -253,7 +257,7 @@ impl App {
             prometheus.map(|settings| Scrape::new(settings, node.clone(), reload.backends.clone()));
         let explainer =
             Arc::new(Explainer { namespaces: reload.namespaces.clone(), tokens: reload.tokens.clone() });
-        let revoker = Arc::new(Revoker::new(node.clone(), revocations));
+        let revoker = Arc::new(Revoker::new(node.clone(), shared.revocations.clone()));
         let service = ApiService::new(node.clone()).with_explanations(explainer).with_revocations(revoker);
         let service = Scrape::watch(prometheus.as_ref(), service);
         let trusted = settings.trusted_proxies;
@@ -307,6 +311,7 @@ impl App {
             grpc_api,
             quic,
             reload,
+            shared,
             acme: speaks.acme,
             shutdown_timeout: settings.shutdown_timeout,
         })
@@ -333,6 +338,7 @@ impl App {
     pub async fn run(self, stop: CancellationToken) -> bool {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.driver);
+        tasks.spawn(self.shared.run(self.node.clone(), stop.clone()));
         for tls in self.reload.tls.each() {
             tasks.spawn(tls.clone().watch(stop.clone()));
         }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use tourbillon::broker::Engine;
 use tourbillon::memory::{MemoryEngine, MemoryMaps, OpenError, Persistence};
 use tourbillon::nats::NatsBroker;
-use tourbillon::redis::{ConnectError, RedisEngine, RedisPresence};
+use tourbillon::redis::{ConnectError, RedisEngine, RedisMaps, RedisPresence};
 use tourbillon::types::SystemClock;
 
-use crate::config::{BrokerSettings, EngineSettings, PresenceSettings};
+use crate::config::{BrokerSettings, EngineSettings, MapsSettings, PresenceSettings};
 
 /// Why there is no engine.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,9 @@ pub enum EngineError {
     /// Redis is not there, or not as it has to be (RED-17).
     #[error(transparent)]
     Redis(#[from] ConnectError),
+    /// The Redis of keyed channels is not.
+    #[error("map_broker.redis: {0}")]
+    Maps(#[source] ConnectError),
 }
 
 /// An error with what caused it, in one line.
@@ -36,7 +39,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// Connects to what is elsewhere, and reads what is in files.
 pub(crate) async fn connect(settings: EngineSettings) -> Result<Engine, EngineError> {
-    let EngineSettings { broker, presence } = settings;
+    let EngineSettings { broker, presence, maps } = settings;
     let engine = match broker {
         BrokerSettings::Memory(persistence) => Engine::new(memory(persistence)?),
         BrokerSettings::Redis(config) => Engine::new(RedisEngine::connect(config).await?),
@@ -50,8 +53,12 @@ pub(crate) async fn connect(settings: EngineSettings) -> Result<Engine, EngineEr
             engine.with_presence(RedisPresence::connect(place.shards, &place.prefix, place.config).await?)
         }
     };
-    // `map_broker.type`: there is no other yet.
-    Ok(engine.with_maps(MemoryMaps::default()))
+    Ok(match maps {
+        MapsSettings::Memory => engine.with_maps(MemoryMaps::default()),
+        MapsSettings::Redis(config) => {
+            engine.with_maps(RedisMaps::connect(config).await.map_err(EngineError::Maps)?)
+        }
+    })
 }
 
 /// The embedded engine, with what is in its file, if it has one.

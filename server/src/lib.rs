@@ -23,6 +23,7 @@ mod operators;
 mod ports;
 mod revoke;
 mod router;
+mod shared;
 mod signals;
 pub mod tools;
 
@@ -30,6 +31,7 @@ pub use app::{App, Reload, StartError};
 pub use descriptors::raise_descriptor_limit;
 pub use engine::EngineError;
 pub use listen::Listeners;
+pub use shared::SharedError;
 pub use signals::signals;
 pub use tourbillon_config as config;
 pub use tourbillon_config::lines;

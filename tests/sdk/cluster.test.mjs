@@ -1,9 +1,9 @@
 /** Two servers on one Redis: ENG-01, ENG-02, ENG-03, ENG-06, CTL-03, CTL-05, EMU-09, NET-11, PRO-36, RED-17. */
 import { describe, test } from "node:test";
 import assert from "node:assert/strict";
-import { Server, useServer } from "./lib/server.mjs";
+import { Server } from "./lib/server.mjs";
 import { JSON_WIRE, connect, inEveryEncoding, newClient, nextValue, overEveryHttpTransport, subscribe } from "./lib/sdk.mjs";
-import { missing, useRedis } from "./lib/redis.mjs";
+import { missing, useRedis, useServersOn } from "./lib/redis.mjs";
 import { PATIENCE, until } from "./lib/wait.mjs";
 
 const open = { allow_subscribe_for_client: true, allow_publish_for_client: true };
@@ -16,18 +16,9 @@ const CHANNELS = {
   ],
 };
 
-/** Both on the same Redis, whose address is known when it runs. */
-function useServers(redis, config = (address) => ({ engine: { type: "redis", redis: { address } } })) {
-  return ["one", "two"].map((name) => {
-    const server = useServer({});
-    const start = server.start.bind(server);
-    server.start = () => {
-      server.config = { channel: CHANNELS, node: { name }, http_stream: { enabled: true }, sse: { enabled: true }, ...config(redis.address) };
-      return start();
-    };
-    return server;
-  });
-}
+/** Both on the same Redis. */
+const useServers = (redis, config = (address) => ({ engine: { type: "redis", redis: { address } } })) =>
+  useServersOn(redis, (address) => ({ channel: CHANNELS, http_stream: { enabled: true }, sse: { enabled: true }, ...config(address) }));
 
 const fresh = (namespace) => `${namespace}:${crypto.randomUUID()}`;
 

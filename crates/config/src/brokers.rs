@@ -6,9 +6,10 @@ use tourbillon::nats::NatsConfig;
 use tourbillon::redis::RedisConfig;
 
 use crate::check::Checker;
+use crate::maps::MapsSettings;
 use crate::model::{BrokerNats, BrokerRedis, EngineRedis, Options, PresenceRedis};
 use crate::nats;
-use crate::redis::{self, PresencePlace};
+use crate::redis::{self, MapsRedis, PresencePlace};
 use crate::streams;
 
 /// What carries publications, and who keeps presence.
@@ -18,6 +19,8 @@ pub struct EngineSettings {
     pub broker: BrokerSettings,
     /// Who keeps presence.
     pub presence: PresenceSettings,
+    /// What keeps keyed channels.
+    pub maps: MapsSettings,
 }
 
 /// What carries publications.
@@ -78,6 +81,7 @@ pub(crate) fn engine(check: &mut Checker, options: &Options) -> Option<EngineSet
         kind(check, "broker.type", &broker.r#type, &["memory", "redis", "nats", "redisnats", "postgres"]);
     let of_presence = kind(check, "presence_manager.type", &presence_manager.r#type, &["memory", "redis"]);
     let persistence = streams::persistence(check, &broker.memory.persistence);
+    let maps = options.map_broker.settings(check);
     let (of_engine, of_broker, of_presence) = (of_engine?, of_broker?, of_presence?);
     let carries = if broker.enabled { of_broker } else { of_engine };
     let keeps = if presence_manager.enabled { of_presence } else { of_engine };
@@ -102,7 +106,7 @@ pub(crate) fn engine(check: &mut Checker, options: &Options) -> Option<EngineSet
         Kind::Redis => BrokerSettings::Redis(redis::engine(check, &engine.redis)),
         Kind::Nats => BrokerSettings::Nats(nats::config(check, options)?),
     };
-    Some(EngineSettings { broker, presence })
+    Some(EngineSettings { broker, presence, maps: maps? })
 }
 
 /// What is said of presence that nodes keep for themselves, and of a product where it is not asked.
@@ -121,7 +125,15 @@ pub(crate) fn warnings(options: &Options) -> Vec<String> {
     let to_value = serde_json::to_value::<&PresenceRedis>;
     let of_presence = !(presence_manager.enabled && presence_manager.r#type == "redis")
         && is_set(to_value(&presence_manager.redis), to_value(&PresenceRedis::default()));
-    let parts = [(of_engine, "engine"), (of_broker, "broker"), (of_presence, "presence_manager")];
+    let to_value = serde_json::to_value::<&MapsRedis>;
+    let of_maps = options.map_broker.r#type != "redis"
+        && is_set(to_value(&options.map_broker.redis), to_value(&MapsRedis::default()));
+    let parts = [
+        (of_engine, "engine"),
+        (of_broker, "broker"),
+        (of_presence, "presence_manager"),
+        (of_maps, "map_broker"),
+    ];
     let idle = parts.into_iter().filter(|(is_set, _)| *is_set);
     let mut warnings: Vec<_> =
         idle.map(|(_, part)| format!("{part}.redis has no effect: {part} is not on Redis")).collect();

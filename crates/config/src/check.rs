@@ -9,7 +9,7 @@ use tourbillon::node::NodeConfig;
 use tourbillon::websocket::{UniWebSocketConfig, WebSocketConfig};
 use tourbillon::webtransport::WebTransportConfig;
 use tourbillon_access::{
-    ChannelConfig, LimitsConfig, NamespaceConfig, Namespaces, NamespacesConfig, TokensConfig,
+    ChannelConfig, LimitsConfig, NamespaceConfig, Namespaces, NamespacesConfig, RevocationKind, TokensConfig,
 };
 use tourbillon_api::{GrpcApiConfig, HttpApiConfig};
 
@@ -19,7 +19,7 @@ use crate::backends::{self, Backends, Known};
 use crate::brokers::{self, EngineSettings};
 use crate::duration::GoDuration;
 use crate::grpc_api;
-use crate::limits;
+use crate::limits::{self, SharedLimits};
 use crate::listeners::{self, ListenerConfig, PortSettings};
 use crate::load::{ConfigError, Problem, Source};
 use crate::maps;
@@ -27,6 +27,7 @@ use crate::model::{ChannelRules, Options};
 use crate::observe::{self, AdminSettings, PrometheusSettings};
 use crate::personal;
 use crate::polls;
+use crate::redis::{self, RedisPlace};
 use crate::streams;
 use crate::tokens;
 use crate::transports::{self, HttpTransports};
@@ -82,6 +83,10 @@ pub struct Settings {
     pub connection_rate_limit: Option<u32>,
     /// What clients may do in which time.
     pub limits: LimitsConfig,
+    /// What users may do on all nodes together in which time; `None` for as they like.
+    pub shared_limits: Option<SharedLimits>,
+    /// Where revocations are kept beside the memory of each node, by their kinds.
+    pub revocations: Vec<(RevocationKind, RedisPlace)>,
     /// How often and how many times at once an address may connect; `None` for as it likes.
     pub ip_limits: Option<IpLimits>,
     /// Who is believed in naming the address of others.
@@ -178,8 +183,8 @@ impl Settings {
         let limits = limits::limits(&mut check, options);
         let trusted_proxies = limits::trusted_proxies(&mut check, options);
         let ip_limits = limits::ip_limits(&mut check, options, trusted_proxies.clone());
-        revocations(&mut check, options);
-        options.map_broker.check(&mut check);
+        let shared_limits = limits::shared(&mut check, options);
+        let revocations = revocations(&mut check, options);
         let health = &options.health;
         let health = health.enabled.then(|| check.prefix("health.handler_prefix", &health.handler_prefix));
         if let (Some(path), Some((other, _))) = (&health, &websocket)
@@ -232,6 +237,8 @@ impl Settings {
             connection_limit: Some(client.connection_limit).filter(|limit| *limit > 0),
             connection_rate_limit: Some(client.connection_rate_limit).filter(|limit| *limit > 0),
             limits,
+            shared_limits,
+            revocations,
             ip_limits,
             trusted_proxies,
             half_open_limit: Some(client.half_open_limit).filter(|limit| *limit > 0),
@@ -242,19 +249,28 @@ impl Settings {
     }
 }
 
-/// Where revocations are kept.
-fn revocations(check: &mut Checker, options: &Options) {
-    let types = [
-        ("user_block", &options.user_block.storage_type),
-        ("token_revoke", &options.token_revoke.storage_type),
-        ("user_tokens_invalidate", &options.user_tokens_invalidate.storage_type),
+/// Where revocations of each kind are kept that are kept in Redis (PRO-34 to PRO-36).
+fn revocations(check: &mut Checker, options: &Options) -> Vec<(RevocationKind, RedisPlace)> {
+    let kinds = [
+        (RevocationKind::User, "user_block", &options.user_block),
+        (RevocationKind::Token, "token_revoke", &options.token_revoke),
+        (RevocationKind::TokensOf, "user_tokens_invalidate", &options.user_tokens_invalidate),
     ];
-    for (feature, storage) in types {
-        if storage != "memory" {
-            let message = format!("{storage:?} is not implemented yet: only \"memory\" is");
-            check.error(&format!("{feature}.storage_type"), message);
+    let mut places = Vec::new();
+    for (kind, feature, options) in kinds {
+        let path = format!("{feature}.storage_type");
+        match options.storage_type.as_str() {
+            "memory" => {}
+            "redis" => {
+                places.push((kind, redis::revocations(check, &format!("{feature}.redis"), &options.redis)));
+            }
+            "database" => {
+                check.error(&path, "\"database\" is not implemented yet: \"memory\" and \"redis\" are")
+            }
+            other => check.error(&path, format!("{other:?} must be \"memory\", \"redis\" or \"database\"")),
         }
     }
+    places
 }
 
 /// UNI-07.

@@ -14,6 +14,7 @@ use crate::check::Checker;
 use crate::describe::{Describe, Texts, path_of};
 use crate::duration::GoDuration;
 use crate::model::{Options, options};
+use crate::redis::{self, RatesRedis, RedisPlace};
 
 options! {
     /// `client.rate_limit`.
@@ -22,6 +23,9 @@ options! {
         client_command: ClientCommand = ClientCommand::default(),
         /// What each user may do on this node, by all its connections.
         user_command: UserCommand = UserCommand::default(),
+        /// What each user may do on all nodes that take from the same buckets, by all its connections. While Redis cannot be
+        /// asked, everything passes and the log tells how much. A command waits for Redis, a second at most.
+        redis_user_command: RedisUserCommand = RedisUserCommand::default(),
         /// How many errors a connection may cause.
         client_error: ClientError = ClientError::default(),
         /// How often an address may connect.
@@ -29,87 +33,103 @@ options! {
     }
 }
 
-options! {
+/// Options of a layer of limits of commands: what all have, and more.
+macro_rules! command_options {
+    ($(#[$doc:meta])* $name:ident { $($more:tt)* }) => {
+        options! {
+            $(#[$doc])*
+            $name {
+                /// Switches the layer on.
+                enabled: bool = false,
+                /// Counts and tells what is too much, and refuses nothing.
+                dry_run: bool = false,
+                $($more)*
+                /// Each command without buckets of its own.
+                default: Plain = Plain::default(),
+                /// Subscribe.
+                subscribe: InChannel = InChannel::default(),
+                /// Unsubscribe; is counted and never refused.
+                unsubscribe: InChannel = InChannel::default(),
+                /// Publish.
+                publish: InChannel = InChannel::default(),
+                /// Setting a key.
+                map_publish: InChannel = InChannel::default(),
+                /// Removing a key.
+                map_remove: InChannel = InChannel::default(),
+                /// Tracking keys of a polled channel.
+                track: InChannel = InChannel::default(),
+                /// Tracking them no more.
+                untrack: InChannel = InChannel::default(),
+                /// History.
+                history: InChannel = InChannel::default(),
+                /// Presence.
+                presence: InChannel = InChannel::default(),
+                /// Numbers of those present.
+                presence_stats: InChannel = InChannel::default(),
+                /// Refresh of the connection.
+                refresh: Plain = Plain::default(),
+                /// Refresh of a subscription.
+                sub_refresh: InChannel = InChannel::default(),
+                /// Calls.
+                rpc: OfMethods = OfMethods::default(),
+            }
+        }
+
+        impl From<&$name> for CommandLimits {
+            fn from(option: &$name) -> Self {
+                Self {
+                    enabled: option.enabled,
+                    dry_run: option.dry_run,
+                    default: buckets(option.default.enabled, &option.default.buckets),
+                    commands: vec![
+                        (Operation::Subscribe, (&option.subscribe).into()),
+                        (Operation::Unsubscribe, (&option.unsubscribe).into()),
+                        (Operation::Publish, (&option.publish).into()),
+                        (Operation::MapPublish, (&option.map_publish).into()),
+                        (Operation::MapRemove, (&option.map_remove).into()),
+                        (Operation::Track, (&option.track).into()),
+                        (Operation::Untrack, (&option.untrack).into()),
+                        (Operation::History, (&option.history).into()),
+                        (Operation::Presence, (&option.presence).into()),
+                        (Operation::PresenceStats, (&option.presence_stats).into()),
+                        (Operation::Refresh, (&option.refresh).into()),
+                        (Operation::SubRefresh, (&option.sub_refresh).into()),
+                        (Operation::Rpc, (&option.rpc).into()),
+                    ],
+                    ..Self::default()
+                }
+            }
+        }
+    };
+}
+
+command_options! {
     /// `client.rate_limit.client_command`.
     ClientCommand {
-        /// Switches the layer on.
-        enabled: bool = false,
-        /// Counts and tells what is too much, and refuses nothing.
-        dry_run: bool = false,
         /// Disconnects for good with 3503 who exceeds what is counted and never refused.
         disconnect_on_accounted_limit: bool = false,
         /// All commands together.
         total: Plain = Plain::default(),
-        /// Each command without buckets of its own.
-        default: Plain = Plain::default(),
-        /// Subscribe.
-        subscribe: InChannel = InChannel::default(),
-        /// Unsubscribe; is counted and never refused.
-        unsubscribe: InChannel = InChannel::default(),
-        /// Publish.
-        publish: InChannel = InChannel::default(),
-        /// Setting a key.
-        map_publish: InChannel = InChannel::default(),
-        /// Removing a key.
-        map_remove: InChannel = InChannel::default(),
-        /// Tracking keys of a polled channel.
-        track: InChannel = InChannel::default(),
-        /// Tracking them no more.
-        untrack: InChannel = InChannel::default(),
-        /// History.
-        history: InChannel = InChannel::default(),
-        /// Presence.
-        presence: InChannel = InChannel::default(),
-        /// Numbers of those present.
-        presence_stats: InChannel = InChannel::default(),
-        /// Refresh of the connection.
-        refresh: Plain = Plain::default(),
-        /// Refresh of a subscription.
-        sub_refresh: InChannel = InChannel::default(),
-        /// Calls.
-        rpc: OfMethods = OfMethods::default(),
     }
 }
 
-options! {
+command_options! {
     /// `client.rate_limit.user_command`.
     UserCommand {
-        /// Switches the layer on.
-        enabled: bool = false,
-        /// Counts and tells what is too much, and refuses nothing.
-        dry_run: bool = false,
         /// All commands together.
         total: Plain = Plain::default(),
-        /// Each command without buckets of its own.
-        default: Plain = Plain::default(),
         /// Connections.
         connect: Plain = Plain::default(),
-        /// Subscribe.
-        subscribe: InChannel = InChannel::default(),
-        /// Unsubscribe; is counted and never refused.
-        unsubscribe: InChannel = InChannel::default(),
-        /// Publish.
-        publish: InChannel = InChannel::default(),
-        /// Setting a key.
-        map_publish: InChannel = InChannel::default(),
-        /// Removing a key.
-        map_remove: InChannel = InChannel::default(),
-        /// Tracking keys of a polled channel.
-        track: InChannel = InChannel::default(),
-        /// Tracking them no more.
-        untrack: InChannel = InChannel::default(),
-        /// History.
-        history: InChannel = InChannel::default(),
-        /// Presence.
-        presence: InChannel = InChannel::default(),
-        /// Numbers of those present.
-        presence_stats: InChannel = InChannel::default(),
-        /// Refresh of the connection.
-        refresh: Plain = Plain::default(),
-        /// Refresh of a subscription.
-        sub_refresh: InChannel = InChannel::default(),
-        /// Calls.
-        rpc: OfMethods = OfMethods::default(),
+    }
+}
+
+command_options! {
+    /// `client.rate_limit.redis_user_command`.
+    RedisUserCommand {
+        /// Where the buckets are.
+        redis: RatesRedis = RatesRedis::default(),
+        /// Connections.
+        connect: Plain = Plain::default(),
     }
 }
 
@@ -256,92 +276,81 @@ impl From<&OfMethods> for CommandBuckets {
     }
 }
 
-fn client_commands(option: &ClientCommand) -> CommandLimits {
-    CommandLimits {
-        enabled: option.enabled,
-        dry_run: option.dry_run,
-        disconnect_on_accounted_limit: option.disconnect_on_accounted_limit,
-        total: buckets(option.total.enabled, &option.total.buckets),
-        default: buckets(option.default.enabled, &option.default.buckets),
-        commands: vec![
-            (Operation::Subscribe, (&option.subscribe).into()),
-            (Operation::Unsubscribe, (&option.unsubscribe).into()),
-            (Operation::Publish, (&option.publish).into()),
-            (Operation::MapPublish, (&option.map_publish).into()),
-            (Operation::MapRemove, (&option.map_remove).into()),
-            (Operation::Track, (&option.track).into()),
-            (Operation::Untrack, (&option.untrack).into()),
-            (Operation::History, (&option.history).into()),
-            (Operation::Presence, (&option.presence).into()),
-            (Operation::PresenceStats, (&option.presence_stats).into()),
-            (Operation::Refresh, (&option.refresh).into()),
-            (Operation::SubRefresh, (&option.sub_refresh).into()),
-            (Operation::Rpc, (&option.rpc).into()),
-        ],
-    }
-}
-
-fn user_commands(option: &UserCommand) -> CommandLimits {
-    CommandLimits {
-        enabled: option.enabled,
-        dry_run: option.dry_run,
-        // One connection must not end the others of its user.
-        disconnect_on_accounted_limit: false,
-        total: buckets(option.total.enabled, &option.total.buckets),
-        default: buckets(option.default.enabled, &option.default.buckets),
-        commands: vec![
-            (Operation::Connect, (&option.connect).into()),
-            (Operation::Subscribe, (&option.subscribe).into()),
-            (Operation::Unsubscribe, (&option.unsubscribe).into()),
-            (Operation::Publish, (&option.publish).into()),
-            (Operation::MapPublish, (&option.map_publish).into()),
-            (Operation::MapRemove, (&option.map_remove).into()),
-            (Operation::Track, (&option.track).into()),
-            (Operation::Untrack, (&option.untrack).into()),
-            (Operation::History, (&option.history).into()),
-            (Operation::Presence, (&option.presence).into()),
-            (Operation::PresenceStats, (&option.presence_stats).into()),
-            (Operation::Refresh, (&option.refresh).into()),
-            (Operation::SubRefresh, (&option.sub_refresh).into()),
-            (Operation::Rpc, (&option.rpc).into()),
-        ],
-    }
+/// The limits of a user: one connection must not end the others.
+fn user_commands(limits: CommandLimits, connect: &Plain) -> CommandLimits {
+    let mut limits = limits;
+    limits.commands.insert(0, (Operation::Connect, connect.into()));
+    limits
 }
 
 /// What the options say of commands and errors. Whether buckets make sense, is found by who makes limits of them.
 pub(crate) fn limits(check: &mut Checker, options: &Options) -> LimitsConfig {
     let option = &options.client.rate_limit;
+    let (client, user) = (&option.client_command, &option.user_command);
     let config = LimitsConfig {
-        client_command: client_commands(&option.client_command),
-        user_command: user_commands(&option.user_command),
+        client_command: CommandLimits {
+            disconnect_on_accounted_limit: client.disconnect_on_accounted_limit,
+            total: buckets(client.total.enabled, &client.total.buckets),
+            ..client.into()
+        },
+        user_command: CommandLimits {
+            total: buckets(user.total.enabled, &user.total.buckets),
+            ..user_commands(user.into(), &user.connect)
+        },
         client_error: ErrorLimits {
             enabled: option.client_error.enabled,
             dry_run: option.client_error.dry_run,
             total: buckets(option.client_error.total.enabled, &option.client_error.total.buckets),
         },
     };
-    for (layer, limits) in
-        [("client_command", &config.client_command), ("user_command", &config.user_command)]
-    {
-        for (operation, buckets) in &limits.commands {
-            let path = format!("client.rate_limit.{layer}.{}", operation.name());
-            for (at, (name, _)) in buckets.namespaces.iter().enumerate() {
-                if !options.channel.namespaces.iter().any(|namespace| namespace.name == *name) {
-                    let path = format!("{path}.namespace_overrides[{at}].namespace_name");
-                    check.error(&path, format!("{name:?} is no namespace"));
-                }
-            }
-            for (at, (name, _)) in buckets.methods.iter().enumerate() {
-                if name.is_empty() {
-                    check.error(&format!("{path}.method_overrides[{at}].method"), "must be set");
-                }
-            }
-        }
-    }
+    overrides(check, options, "client_command", &config.client_command);
+    overrides(check, options, "user_command", &config.user_command);
     if let Err(error) = config.check() {
         check.error(&format!("client.rate_limit.{}", error.path), error.problem.to_string());
     }
     config
+}
+
+/// Whether what is limited otherwise is there.
+fn overrides(check: &mut Checker, options: &Options, layer: &str, limits: &CommandLimits) {
+    for (operation, buckets) in &limits.commands {
+        let path = format!("client.rate_limit.{layer}.{}", operation.name());
+        for (at, (name, _)) in buckets.namespaces.iter().enumerate() {
+            if !options.channel.namespaces.iter().any(|namespace| namespace.name == *name) {
+                let path = format!("{path}.namespace_overrides[{at}].namespace_name");
+                check.error(&path, format!("{name:?} is no namespace"));
+            }
+        }
+        for (at, (name, _)) in buckets.methods.iter().enumerate() {
+            if name.is_empty() {
+                check.error(&format!("{path}.method_overrides[{at}].method"), "must be set");
+            }
+        }
+    }
+}
+
+/// Limits of users on all nodes together, and where their buckets are.
+#[derive(Clone, Debug)]
+pub struct SharedLimits {
+    /// The limits.
+    pub commands: CommandLimits,
+    /// Where the buckets are.
+    pub place: RedisPlace,
+}
+
+/// What the options say of users on all nodes together; `None` where the layer is off.
+pub(crate) fn shared(check: &mut Checker, options: &Options) -> Option<SharedLimits> {
+    let option = &options.client.rate_limit.redis_user_command;
+    let commands = user_commands(option.into(), &option.connect);
+    overrides(check, options, "redis_user_command", &commands);
+    if let Err(error) = commands.check("redis_user_command") {
+        check.error(&format!("client.rate_limit.{}", error.path), error.problem.to_string());
+    }
+    if !option.enabled {
+        return None;
+    }
+    let place = redis::rates(check, &option.redis, &options.engine)?;
+    Some(SharedLimits { commands, place })
 }
 
 /// What the options say of addresses; `None` where the layer is off.

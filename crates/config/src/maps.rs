@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tourbillon::redis::MapsConfig;
 use tourbillon_access::MapConfig;
 
 use crate::check::Checker;
 use crate::describe::{Describe, Texts, path_of};
 use crate::duration::GoDuration;
 use crate::model::{ChannelRules, options};
+use crate::redis::{self, MapsRedis};
 
 options! {
     /// `map` of a namespace.
@@ -65,18 +67,30 @@ options! {
 options! {
     /// `map_broker`.
     MapBroker {
-        /// Where keyed channels are kept; `memory` is the only one so far.
+        /// Where keyed channels are kept: `memory`, by each node for itself, or `redis`.
         r#type: String = "memory".to_owned(),
+        /// Redis, with type `redis`; no cluster.
+        redis: MapsRedis = MapsRedis::default(),
     }
 }
 
+/// What keeps keyed channels.
+#[derive(Debug)]
+pub enum MapsSettings {
+    /// Each node for itself.
+    Memory,
+    /// Redis.
+    Redis(MapsConfig),
+}
+
 impl MapBroker {
-    /// Whether keyed channels can be kept there.
-    pub(crate) fn check(&self, check: &mut Checker) {
+    /// Where keyed channels are kept; `None` with an error.
+    pub(crate) fn settings(&self, check: &mut Checker) -> Option<MapsSettings> {
         match self.r#type.as_str() {
-            "memory" => {}
-            "redis" | "postgres" => {
-                let message = format!("{:?} is not implemented yet: only \"memory\" is", self.r#type);
+            "memory" => return Some(MapsSettings::Memory),
+            "redis" => return Some(MapsSettings::Redis(redis::maps(check, &self.redis))),
+            "postgres" => {
+                let message = "\"postgres\" is not implemented yet: \"memory\" and \"redis\" are";
                 check.error("map_broker.type", message);
             }
             other => {
@@ -84,6 +98,7 @@ impl MapBroker {
                 check.error("map_broker.type", message);
             }
         }
+        None
     }
 }
 

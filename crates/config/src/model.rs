@@ -17,7 +17,10 @@ pub use crate::namespace::Namespace;
 pub use crate::nats::{BrokerNats, NatsTlsOptions, NoReplacements, RawModeOptions, Replacements};
 pub use crate::observe::{Admin, Debugging, Prometheus};
 pub use crate::polls::{SharedPoll, SharedPollRules};
-pub use crate::redis::{Addresses, BrokerRedis, EngineRedis, PresenceRedis, RedisTlsOptions};
+pub use crate::redis::{
+    Addresses, BrokerRedis, EngineRedis, MapsRedis, PresenceRedis, RatesRedis, RedisTlsOptions,
+    RevocationsRedis,
+};
 
 macro_rules! options {
     ($(#[$doc:meta])* $name:ident { $($(#[doc = $text:literal])+ $field:ident: $type:ty = $default:expr,)* }) => {
@@ -106,11 +109,11 @@ options! {
         /// Pages about the process.
         debug: Debugging = Debugging::default(),
         /// Blocked users.
-        user_block: UserBlock = UserBlock::default(),
+        user_block: RevocationsOptions = RevocationsOptions::default(),
         /// Revoked tokens.
-        token_revoke: TokenRevoke = TokenRevoke::default(),
+        token_revoke: RevocationsOptions = RevocationsOptions::default(),
         /// Older tokens of users that are revoked together.
-        user_tokens_invalidate: UserTokensInvalidate = UserTokensInvalidate::default(),
+        user_tokens_invalidate: RevocationsOptions = RevocationsOptions::default(),
         /// This node.
         node: Node = Node::default(),
         /// Graceful stop.
@@ -918,26 +921,13 @@ options! {
 }
 
 options! {
-    /// `user_block`.
-    UserBlock {
-        /// Only `memory`: who is blocked is forgotten when the process ends, and known to this node alone.
+    /// `user_block`, `token_revoke` and `user_tokens_invalidate`.
+    RevocationsOptions {
+        /// `memory`: nodes tell each other, and all is forgotten when the last one ends. `redis`: it is kept there, too, and
+        /// every node knows it within about a second.
         storage_type: String = "memory".to_owned(),
-    }
-}
-
-options! {
-    /// `token_revoke`.
-    TokenRevoke {
-        /// Only `memory`: what is revoked is forgotten when the process ends, and known to this node alone.
-        storage_type: String = "memory".to_owned(),
-    }
-}
-
-options! {
-    /// `user_tokens_invalidate`.
-    UserTokensInvalidate {
-        /// Only `memory`: what is revoked is forgotten when the process ends, and known to this node alone.
-        storage_type: String = "memory".to_owned(),
+        /// Redis, with type `redis`. One shard.
+        redis: RevocationsRedis = RevocationsRedis::default(),
     }
 }
 

@@ -1,17 +1,20 @@
-//! Where Redis is, for each part that can be kept there: `engine.redis`, `broker.redis` and `presence_manager.redis`.
+//! Where Redis is, for each part that can be kept there: `engine.redis`, `broker.redis`, `presence_manager.redis`,
+//! `map_broker.redis`, limits of users and revocations.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tourbillon::redis::{Connection, PresenceConfig, RedisConfig, RedisTls, Servers, ShardConfig};
+use tourbillon::redis::{
+    Connection, MapsConfig, PresenceConfig, RedisConfig, RedisTls, Servers, ShardConfig,
+};
 use tourbillon_tls::TlsClient;
 
 use crate::check::Checker;
 use crate::describe::{Describe, Texts, path_of};
 use crate::duration::GoDuration;
-use crate::model::options;
+use crate::model::{Engine, options};
 use crate::secret::SecretText;
 
 /// Addresses: a list, or a text in which commas divide them. There may be passwords in them.
@@ -175,6 +178,40 @@ redis_options! {
     }
 }
 
+redis_options! {
+    /// `map_broker.redis`.
+    MapsRedis {
+        /// How often it is looked for keys that have ended; negative for never, where other nodes do it.
+        cleanup_interval: GoDuration = GoDuration::from_secs(1),
+        /// How many keys of a channel are ended at once.
+        cleanup_batch_size: usize = 100,
+        /// How long an idempotency key is remembered.
+        idempotent_result_ttl: GoDuration = GoDuration::from_secs(300),
+    }
+}
+
+redis_options! {
+    /// `client.rate_limit.redis_user_command.redis`.
+    RatesRedis {
+        /// The servers of `engine.redis`, with its prefix, and none of the other options here.
+        reuse_from_engine: bool = false,
+    }
+}
+
+redis_options! {
+    /// `redis` of `user_block`, `token_revoke` and `user_tokens_invalidate`.
+    RevocationsRedis {}
+}
+
+/// Where something is kept in Redis.
+#[derive(Clone, Debug)]
+pub struct RedisPlace {
+    /// The servers.
+    pub shards: Vec<ShardConfig>,
+    /// What all names begin with.
+    pub prefix: String,
+}
+
 /// Where presence is kept, if it is in Redis of its own.
 #[derive(Clone, Debug)]
 pub struct PresencePlace {
@@ -230,6 +267,48 @@ pub(crate) fn presence(check: &mut Checker, options: &PresenceRedis) -> Presence
     let PresenceRedis { presence_ttl, presence_hash_field_ttl, presence_user_mapping, .. } = options;
     let switches = [*presence_hash_field_ttl, *presence_user_mapping];
     PresencePlace { shards, prefix, config: presence_config(check, PATH, *presence_ttl, switches) }
+}
+
+/// Keyed channels, which must not be in a cluster (MAPB-05).
+pub(crate) fn maps(check: &mut Checker, options: &MapsRedis) -> MapsConfig {
+    const PATH: &str = "map_broker.redis";
+    let mut config = MapsConfig::new(shards(check, PATH, &options.place()));
+    config.prefix.clone_from(&options.prefix);
+    if config.shards.iter().any(|shard| matches!(shard.servers, Servers::Cluster(_))) {
+        check.error(PATH, "keyed channels cannot be in a Redis Cluster");
+    }
+    // Negative is never.
+    config.cleanup_interval = options.cleanup_interval.to_std();
+    config.cleanup_batch_size = options.cleanup_batch_size;
+    config.idempotent_result_ttl =
+        check.duration(&format!("{PATH}.idempotent_result_ttl"), options.idempotent_result_ttl);
+    config
+}
+
+/// Token buckets of users.
+pub(crate) fn rates(check: &mut Checker, options: &RatesRedis, engine: &Engine) -> Option<RedisPlace> {
+    const PATH: &str = "client.rate_limit.redis_user_command.redis";
+    if !options.reuse_from_engine {
+        return Some(place(check, PATH, &options.place()));
+    }
+    if engine.r#type != "redis" {
+        check.error(&format!("{PATH}.reuse_from_engine"), "needs engine.type \"redis\"");
+        return None;
+    }
+    Some(place(check, "engine.redis", &engine.redis.place()))
+}
+
+/// Revocations of one kind, which have one shard: with another one, some would not be found any more.
+pub(crate) fn revocations(check: &mut Checker, path: &str, options: &RevocationsRedis) -> RedisPlace {
+    let place = place(check, path, &options.place());
+    if place.shards.len() > 1 {
+        check.error(path, "has several shards, and must have one");
+    }
+    place
+}
+
+fn place(check: &mut Checker, path: &str, options: &Place<'_>) -> RedisPlace {
+    RedisPlace { shards: shards(check, path, options), prefix: options.prefix.to_owned() }
 }
 
 fn presence_config(

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePort } from "./server.mjs";
+import { freePort, useServer } from "./server.mjs";
 import { until, within } from "./wait.mjs";
 
 const LIMIT = 20_000;
@@ -21,6 +21,19 @@ export function useRedis() {
     after(() => redis.close());
   }
   return redis;
+}
+
+/** Two servers, called one and two, with a configuration that is made of the address of a Redis, which is known when it runs. */
+export function useServersOn(redis, config) {
+  return ["one", "two"].map((name) => {
+    const server = useServer({});
+    const start = server.start.bind(server);
+    server.start = () => {
+      server.config = { node: { name }, ...config(redis.address) };
+      return start();
+    };
+    return server;
+  });
 }
 
 export class Redis {
@@ -43,6 +56,11 @@ export class Redis {
   async close() {
     await this.kill();
     rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  /** What redis-cli says to a command. */
+  cli(...args) {
+    return spawnSync("redis-cli", ["-p", this.port, ...args].map(String), { encoding: "utf8" }).stdout.trim();
   }
 
   get address() {

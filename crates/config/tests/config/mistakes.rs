@@ -391,8 +391,20 @@ fn what_is_not_there_yet_is_refused() {
                 channel.namespaces[0].subscription_type: needs `shared_poll.hmac_secret_key`"#]],
         ),
         (
-            r#"{"map_broker":{"type":"redis"}}"#,
-            expect![[r#"map_broker.type: "redis" is not implemented yet: only "memory" is"#]],
+            r#"{"map_broker":{"type":"postgres"}}"#,
+            expect![[r#"map_broker.type: "postgres" is not implemented yet: "memory" and "redis" are"#]],
+        ),
+        (
+            r#"{"map_broker":{"type":"redis","redis":{"cluster_address":"a:1","idempotent_result_ttl":"-1s"}}}"#,
+            expect![[r#"
+                map_broker.redis: keyed channels cannot be in a Redis Cluster
+                map_broker.redis.idempotent_result_ttl: must not be negative"#]],
+        ),
+        (
+            r#"{"map_broker":{"type":"redis","redis":{"skip_pub_sub":true}}}"#,
+            expect![
+                "map_broker.redis.skip_pub_sub: an option of Centrifugo that is not implemented yet (in FILE)"
+            ],
         ),
         (
             r#"{"map_broker":{"type":"mongo"}}"#,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tourbillon::redis::Servers;
-use tourbillon_config::{BrokerSettings, EngineSettings, PresenceSettings, Settings};
+use tourbillon_config::{BrokerSettings, EngineSettings, MapsSettings, PresenceSettings, Settings};
 
 use crate::harness::Sources;
 
@@ -13,7 +13,7 @@ fn engine(text: &str) -> EngineSettings {
 
 /// The database tells where it comes from.
 fn told(text: &str) -> (String, String) {
-    let EngineSettings { broker, presence } = engine(text);
+    let EngineSettings { broker, presence, .. } = engine(text);
     let broker = match broker {
         BrokerSettings::Memory(_) => "memory".to_owned(),
         BrokerSettings::Redis(config) => format!("redis {}", config.shards[0].connection.database),
@@ -53,6 +53,21 @@ fn eng_01_to_03_broker_and_presence_are_the_engines_unless_they_are_elsewhere() 
         let (broker, presence) = told(&text);
         assert_eq!((broker.as_str(), presence.as_str()), expected, "{text}");
     }
+}
+
+#[test]
+fn mapb_04_keyed_channels_have_a_redis_of_their_own() {
+    let MapsSettings::Memory = engine("{}").maps else { panic!("memory") };
+    let text = r#"{"map_broker":{"type":"redis","redis":{"prefix":"p","address":"a:1,b:1","cleanup_interval":"-1s",
+        "cleanup_batch_size":7,"idempotent_result_ttl":"1m"}}}"#;
+    let MapsSettings::Redis(maps) = engine(text).maps else { panic!("Redis") };
+    assert_eq!((maps.prefix.as_str(), maps.shards.len(), maps.cleanup_batch_size), ("p", 2, 7));
+    assert_eq!((maps.cleanup_interval, maps.idempotent_result_ttl), (None, Duration::from_secs(60)));
+    let MapsSettings::Redis(maps) = engine(r#"{"map_broker":{"type":"redis"}}"#).maps else {
+        panic!("Redis")
+    };
+    assert_eq!((maps.cleanup_interval, maps.cleanup_batch_size), (Some(Duration::from_secs(1)), 100));
+    assert_eq!(maps.idempotent_result_ttl, Duration::from_secs(300));
 }
 
 #[test]
