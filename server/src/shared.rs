@@ -240,7 +240,13 @@ mod tests {
             channel: channel.map(Channel::from),
             issued_before: 7,
         };
-        let all = [of("", None), of("s:1:a", None), of("ann", Some("a:b")), of("an", Some("na:b")), of("ünd:", Some(""))];
+        let all = [
+            of("", None),
+            of("s:1:a", None),
+            of("ann", Some("a:b")),
+            of("an", Some("na:b")),
+            of("ünd:", Some("")),
+        ];
         let mut names: Vec<_> = all.iter().map(|revocation| name_of(revocation).0).collect();
         for (revocation, name) in all.iter().zip(&names) {
             let record = Record::new(name.clone(), Some(9), 7);
@@ -249,7 +255,10 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), all.len());
         for strange in ["", "ann", "s:", "s:9:ann", "s:1:ü", "s:x:ann"] {
-            assert_eq!(revocation_of(RevocationKind::TokensOf, Record::new(strange.to_owned(), None, 7)), None);
+            assert_eq!(
+                revocation_of(RevocationKind::TokensOf, Record::new(strange.to_owned(), None, 7)),
+                None
+            );
         }
     }
 }
