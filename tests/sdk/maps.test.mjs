@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import assert from "node:assert/strict";
 import { useServer } from "./lib/server.mjs";
 import { PATIENCE, Recorder, until } from "./lib/wait.mjs";
-import { connect, inEveryEncoding, JSON_WIRE, PROTOBUF_WIRE } from "./lib/sdk.mjs";
+import { connect, inEveryEncoding, JSON_WIRE } from "./lib/sdk.mjs";
 import { openRaw } from "./lib/raw.mjs";
 
 const open = { allow_subscribe_for_client: true };
@@ -178,6 +178,33 @@ describe("keyed channels", () => {
       assert.deepEqual(updates.map(({ key, removed }) => [key, removed === true]), [["a", false], ["a", true]]);
     });
 
+    test("values come as differences from the one before of their key", async (t) => {
+      const channel = fresh("delta");
+      await set(server, channel, "a", document(1));
+      const client = await connect(t, wire, server, { user: "ann" });
+      const subscription = await keep(wire, client.newMapSubscription(channel, { delta: "fossil" }));
+      for (let n = 2; n < 6; n += 1) {
+        await set(server, channel, "a", document(n));
+        await set(server, channel, "b", document(n));
+      }
+      await expectSame(server, subscription);
+      assert.equal(subscription.deltaStats().numDeltaPayloads, 7, "the first of b is whole");
+      await server.api("map_remove", { channel, key: "b" });
+      await set(server, channel, "b", document(7));
+      await expectSame(server, subscription);
+      assert.equal(subscription.deltaStats().numDeltaPayloads, 7, "after a removal it is whole again");
+      await goAway(server, client, channel);
+      for (let n = 8; n < 10; n += 1) {
+        await set(server, channel, "a", document(n));
+        await set(server, channel, "b", document(n));
+      }
+      client.connect();
+      await subscription.events.next("subscribed");
+      await expectSame(server, subscription);
+      await set(server, channel, "a", document(11));
+      await expectSame(server, subscription);
+    });
+
     test("who is in a room shows in the channels of its clients and of its users", async (t) => {
       const room = fresh("room");
       const watcher = await connect(t, wire, server, { user: "watcher" });
@@ -196,33 +223,6 @@ describe("keyed channels", () => {
       await until("the client to be gone", PATIENCE, () => clients.values.size === 0);
       assert.deepEqual([...users.values.keys()], ["ann"], "a user's key ends by itself only");
     });
-  });
-
-  test("values come as differences from the one before of their key", async (t) => {
-    const channel = fresh("delta");
-    await set(server, channel, "a", document(1));
-    const client = await connect(t, PROTOBUF_WIRE, server, { user: "ann" });
-    const subscription = await keep(PROTOBUF_WIRE, client.newMapSubscription(channel, { delta: "fossil" }));
-    for (let n = 2; n < 6; n += 1) {
-      await set(server, channel, "a", document(n));
-      await set(server, channel, "b", document(n));
-    }
-    await expectSame(server, subscription);
-    assert.equal(subscription.deltaStats().numDeltaPayloads, 7, "the first of b is whole");
-    await server.api("map_remove", { channel, key: "b" });
-    await set(server, channel, "b", document(7));
-    await expectSame(server, subscription);
-    assert.equal(subscription.deltaStats().numDeltaPayloads, 7, "after a removal it is whole again");
-    await goAway(server, client, channel);
-    for (let n = 8; n < 10; n += 1) {
-      await set(server, channel, "a", document(n));
-      await set(server, channel, "b", document(n));
-    }
-    client.connect();
-    await subscription.events.next("subscribed");
-    await expectSame(server, subscription);
-    await set(server, channel, "a", document(11));
-    await expectSame(server, subscription);
   });
 
   test("on the wire: pages, their sizes and the way to live", async (t) => {
