@@ -7,7 +7,7 @@ import { makeCertificate } from "./lib/certificate.mjs";
 import { JSON_WIRE, beginSubscription, connect, inEveryEncoding, newClient, subscribe } from "./lib/sdk.mjs";
 import { openRaw } from "./lib/raw.mjs";
 import { secondsFromNow } from "./lib/token.mjs";
-import { Recorder } from "./lib/wait.mjs";
+import { PATIENCE, Recorder, until } from "./lib/wait.mjs";
 
 /** Answers of a backend that lets people in by a header or by what they say. */
 const answers = {
@@ -68,7 +68,7 @@ const answers = {
 function asking(backend) {
   const headers = { http_headers: ["X-User"], emulated_headers: ["Authorization"] };
   return {
-    prometheus: { enabled: true },
+    prometheus: { enabled: true, client_labels: ["tier", "region"] },
     client: {
       expired_sub_close_delay: "1s",
       proxy: {
@@ -276,6 +276,16 @@ for (const protocol of ["http", "grpc"]) {
         await subscribe(client, "closed:x");
         const answer = await client.rpc("labels", wire.toPayload({}));
         assert.deepEqual(wire.fromPayload(answer.data).labels, { tier: "gold" });
+        const golden = async () => {
+          const metrics = await (await fetch(`${used.server.http}/metrics`)).text();
+          const lines = metrics.split("\n").filter((line) => line.startsWith('centrifugo_client_connections_inflight{app_region="",app_tier="gold",'));
+          assert.match(metrics, /centrifugo_client_connections_inflight\{app_region="",app_tier="",client_name="/);
+          return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
+        };
+        const before = await golden();
+        assert.ok(before >= 1, `${before}`);
+        client.disconnect();
+        await until("the connection to be gone", PATIENCE, async () => (await golden()) === before - 1);
       });
     });
 

@@ -162,6 +162,7 @@ impl Settings {
         let prometheus = observe::prometheus(&mut check, &options.prometheus);
         let mut node = node(&mut check, options);
         node.measures = prometheus.as_ref().map(|prometheus| prometheus.measures);
+        node.metrics_client_labels.clone_from(&options.prometheus.client_labels);
         let backends = backends::backends(&mut check, options);
         backends.prepare(&mut node);
         polls::node(&mut node, options);

@@ -22,6 +22,9 @@ options! {
         instrument_http_handlers: bool = false,
         /// Measures how many publications subscriptions recover.
         recovered_publications_histogram: bool = false,
+        /// Connections are told apart by these of their labels, too, as `app_<label>`: labels with few values. An option of
+        /// Centrifugo PRO.
+        client_labels: Vec<String> = Vec::new(),
         /// Native histograms instead of classic ones and summaries. Prometheus has to ask for them.
         native_histograms: bool = false,
     }
@@ -42,6 +45,11 @@ pub struct PrometheusSettings {
 /// OBS-01.
 pub(crate) fn prometheus(check: &mut Checker, options: &Prometheus) -> Option<PrometheusSettings> {
     let path = check.prefix("prometheus.handler_prefix", &options.handler_prefix);
+    for label in &options.client_labels {
+        if label.is_empty() || !label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            check.error("prometheus.client_labels", format!("{label:?} must be of letters, digits and _"));
+        }
+    }
     let form = if options.native_histograms { Form::Native } else { Form::Classic };
     let mut measures = Measures::new(form);
     measures.recovered_publications = options.recovered_publications_histogram;

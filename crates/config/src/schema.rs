@@ -92,6 +92,7 @@ const EXTENSIONS: &[&str] = &[
     "http_server.tls.min_version",
     "http_server.tls_autocert.directory_ca_pem",
     "http_server.tls_autocert.directory_url",
+    "prometheus.client_labels",
     "ticket",
     "token_revoke",
     "uni_grpc.tls.min_version",

@@ -11,6 +11,7 @@ mod aggregate;
 mod distribution;
 mod frame;
 mod histogram;
+mod labelled;
 mod measured;
 mod polls;
 pub mod prometheus;
@@ -23,6 +24,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use tourbillon_types::Tags;
 
 pub use aggregate::{Aggregator, Latest, NodeMetrics};
 pub use distribution::{Distribution, DistributionFamily, Labels, Measures, Shape, Timings, Unit};
@@ -245,6 +247,7 @@ pub struct Metrics {
     connection_limit: Counter,
     suppressed: [Counter; 2],
     polls: polls::PollCounts,
+    labelled: Option<labelled::Labelled>,
     aggregate: Latest,
     measured: Option<Box<Measured>>,
 }
@@ -273,9 +276,16 @@ impl Metrics {
             connection_limit: Counter::default(),
             suppressed: Default::default(),
             polls: polls::PollCounts::default(),
+            labelled: None,
             aggregate: Latest::default(),
             measured: measures.map(|measures| Box::new(Measured::new(measures))),
         }
+    }
+
+    /// Connections are told apart by these of their labels, too (PRO-44).
+    #[must_use]
+    pub fn labelled(self, keys: &[String]) -> Self {
+        Self { labelled: labelled::Labelled::new(keys), ..self }
     }
 
     /// The number that stands for a transport from now on.
@@ -315,15 +325,21 @@ impl Metrics {
         self.of(kind.transport)?.connections.get(kind.named.index())
     }
 
-    /// A connection was accepted.
-    pub fn connected(&self, kind: Kind) {
+    /// A connection with these labels was accepted.
+    pub fn connected(&self, kind: Kind, labels: Option<&Tags>) {
+        if let Some(labelled) = &self.labelled {
+            labelled.begun(kind, labels);
+        }
         if let Some(connections) = self.connections(kind) {
             connections.begun.add(1);
         }
     }
 
-    /// One that was accepted ended.
-    pub fn disconnected(&self, kind: Kind) {
+    /// One that was accepted with these labels ended.
+    pub fn disconnected(&self, kind: Kind, labels: Option<&Tags>) {
+        if let Some(labelled) = &self.labelled {
+            labelled.ended(kind, labels);
+        }
         if let Some(connections) = self.connections(kind) {
             connections.ended.add(1);
         }

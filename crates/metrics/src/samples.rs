@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::{Action, Frame, Labels, Metrics, NAMESPACE, Named, Suppressed, Told, TransportCounts};
+use crate::{Action, Frame, Kind, Labels, Metrics, NAMESPACE, Named, Suppressed, Told, TransportCounts};
 
 /// One metric: what its samples have in common.
 #[derive(Debug, PartialEq, Eq)]
@@ -158,6 +158,25 @@ impl Samples {
     }
 }
 
+impl Samples {
+    /// Connections of one kind and with labels of their own: how many were accepted, and how many are there.
+    #[expect(clippy::cast_precision_loss, reason = "counts are exact as far as they matter")]
+    pub(crate) fn connections(
+        &mut self,
+        mut labels: Labels,
+        kind: Kind,
+        transport: &'static str,
+        (begun, present): (u64, u64),
+    ) {
+        labels.push(("client_name", name_label(kind.named.name)));
+        labels.push(("client_version", version_label(kind.named.version)));
+        labels.push(("transport", transport.into()));
+        for (family, value) in [(&CONNECTIONS_ACCEPTED, begun), (&CONNECTIONS_PRESENT, present)] {
+            self.0.push(Sample { family, labels: labels.clone(), value: value as f64 });
+        }
+    }
+}
+
 pub(crate) const TOLD: [(Told, &str); 4] = [
     (Told::Publication, "publication"),
     (Told::Join, "join"),
@@ -215,7 +234,10 @@ impl Metrics {
         let (channels, keys) = present.polled;
         self.polls.samples(channels, keys, &mut samples);
         for transport in self.transports.iter().filter_map(|transport| transport.get()) {
-            transport.samples(&mut samples);
+            transport.samples(self.labelled.is_none(), &mut samples);
+        }
+        if let Some(labelled) = &self.labelled {
+            labelled.samples(|at| self.of(at).map_or(crate::OTHER, |counts| counts.name), &mut samples);
         }
         samples.0
     }
@@ -288,22 +310,15 @@ impl Metrics {
 }
 
 impl TransportCounts {
-    fn samples(&self, samples: &mut Samples) {
-        for named in NAMED {
+    /// `connections`: nobody else tells of those.
+    fn samples(&self, connections: bool, samples: &mut Samples) {
+        for named in NAMED.into_iter().filter(|_| connections) {
             let Some(connections) = self.connections.get(named.index()) else { continue };
             let begun = connections.begun.get();
-            if begun == 0 {
-                continue;
+            if begun > 0 {
+                let counts = (begun, connections.present());
+                samples.connections(Labels::new(), Kind::new(0, named), self.name, counts);
             }
-            let labels = || {
-                [
-                    ("client_name", name_label(named.name)),
-                    ("client_version", version_label(named.version)),
-                    ("transport", self.name.into()),
-                ]
-            };
-            samples.put(&CONNECTIONS_ACCEPTED, begun, labels());
-            samples.put(&CONNECTIONS_PRESENT, connections.present(), labels());
         }
         for frame in Frame::ALL {
             let labels = || [("frame_type", frame.name().into()), ("transport", self.name.into())];

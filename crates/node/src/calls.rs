@@ -138,6 +138,7 @@ pub(crate) struct Registration {
     shared: Arc<Shared>,
     conn: Arc<Conn>,
     user: UserId,
+    terms: ClientTerms,
     kept: bool,
 }
 
@@ -152,7 +153,7 @@ impl Drop for Registration {
     fn drop(&mut self) {
         if !self.kept {
             self.shared.registry.leave(&self.user, &self.conn);
-            self.shared.metrics.disconnected(self.conn.kind());
+            self.shared.metrics.disconnected(self.conn.kind(), self.terms.labels());
         }
     }
 }
@@ -717,9 +718,14 @@ async fn try_connect(
     } else if !shared.registry.accept(&user, conn, limit) {
         return Err(Disconnect::CONNECTION_LIMIT.into());
     }
-    shared.metrics.connected(conn.kind());
-    let registration =
-        Registration { shared: shared.clone(), conn: conn.clone(), user: user.clone(), kept: false };
+    shared.metrics.connected(conn.kind(), terms.labels());
+    let registration = Registration {
+        shared: shared.clone(),
+        conn: conn.clone(),
+        user: user.clone(),
+        terms: terms.clone(),
+        kept: false,
+    };
     let known = Known { user, info, meta, terms, token };
     let client = Arc::new(known.into_client(conn, &transport, kept));
     // All at once; one that fails fails the connect (HID-21), and the rest are detached by their guards.

@@ -52,6 +52,9 @@ pub struct NodeConfig {
     /// measures nothing, and saves a look at the clock for every command and three for every publication. Default
     /// `None`.
     pub measures: Option<Measures>,
+    /// Connections are told apart in metrics by these of their labels, too, as `app_<label>` (PRO-44). Their values have to
+    /// be few. Default none.
+    pub metrics_client_labels: Vec<String>,
     /// How often entries of presence are renewed (`client.presence_update_interval`). Default 27 s.
     pub presence_update_interval: Duration,
     /// The most publications that a client may read at once (CMD-10). Default 300.
@@ -105,6 +108,7 @@ impl Default for NodeConfig {
             connect_include_server_time: false,
             info_metrics_aggregate_interval: Duration::from_secs(60),
             measures: None,
+            metrics_client_labels: Vec::new(),
             presence_update_interval: Duration::from_secs(27),
             history_max_publication_limit: 300,
             recovery_max_publication_limit: 300,

@@ -615,7 +615,7 @@ impl<R> Driver<R> {
     fn end_entry(&self) {
         if let Some(client) = &self.client {
             self.conn.shared.registry.leave(&client.user, &self.conn);
-            self.conn.shared.metrics.disconnected(self.conn.kind());
+            self.conn.shared.metrics.disconnected(self.conn.kind(), client.terms.labels());
         }
     }
 

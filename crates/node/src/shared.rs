@@ -114,7 +114,7 @@ impl Shared {
             cluster,
             members: Lanes::new(),
             poller: Poller::new(polled),
-            metrics: Metrics::measuring(config.measures),
+            metrics: Metrics::measuring(config.measures).labelled(&config.metrics_client_labels),
             connections: TaskTracker::new(),
             stopped: CancellationToken::new(),
             half_open: AtomicUsize::new(0),

@@ -138,6 +138,10 @@ fn values_that_make_no_sense_are_named() {
             expect![[r#"debug.handler_prefix: "debug" must begin with a slash"#]],
         ),
         (
+            r#"{"prometheus":{"client_labels":["tier","app-version"]}}"#,
+            expect![[r#"prometheus.client_labels: "app-version" must be of letters, digits and _"#]],
+        ),
+        (
             r#"{"client":{"ping_interval":"8s"}}"#,
             expect!["client.ping_interval: 8s must be longer than client.pong_timeout, 8s"],
         ),
