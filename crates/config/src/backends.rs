@@ -9,12 +9,10 @@ use tourbillon::node::{NodeConfig, Refusal};
 use tourbillon::proxy::{Endpoint, EndpointConfig, Event, StatusTransform};
 use tourbillon::types::{Disconnect, ReplyError};
 use tourbillon_access::ChannelProxies;
-use tourbillon_tls::TlsClient;
-use tourbillon_tls::rustls::ClientConfig;
 
 use crate::check::Checker;
 use crate::model::{ChannelRules, Options};
-use crate::proxies::{ClientTls, NamedProxy, Proxy, SecretMap, StatusToCode};
+use crate::proxies::{NamedProxy, Proxy, SecretMap, StatusToCode};
 
 /// The name by which namespaces mean the proxy of an event.
 const DEFAULT: &str = "default";
@@ -313,13 +311,13 @@ fn endpoint(
     config.binary_encoding = proxy.binary_encoding;
     config.include_connection_meta = proxy.include_connection_meta;
     let http = &proxy.http;
-    config.http.tls = tls(check, &at("http.tls"), &http.tls);
+    config.http.tls = http.tls.config(check, &at("http.tls"));
     config.http.server_name.clone_from(&http.tls.server_name);
     config.http.static_headers = texts(check, &at("http.static_headers"), &http.static_headers);
     config.http.status_transforms =
         transforms(check, &at("http.status_to_code_transforms"), &http.status_to_code_transforms);
     let grpc = &proxy.grpc;
-    config.grpc.tls = tls(check, &at("grpc.tls"), &grpc.tls);
+    config.grpc.tls = grpc.tls.config(check, &at("grpc.tls"));
     config.grpc.server_name.clone_from(&grpc.tls.server_name);
     config.grpc.static_metadata = texts(check, &at("grpc.static_metadata"), &grpc.static_metadata);
     config.grpc.compression = grpc.compression;
@@ -367,25 +365,6 @@ fn texts(check: &mut Checker, path: &str, map: &SecretMap) -> Vec<(HeaderName, H
         }
     }
     all
-}
-
-fn tls(check: &mut Checker, path: &str, tls: &ClientTls) -> Option<ClientConfig> {
-    if !tls.enabled {
-        return None;
-    }
-    let client = TlsClient {
-        cert: &tls.cert_pem,
-        key: tls.key_pem.expose(),
-        server_ca: &tls.server_ca_pem,
-        insecure_skip_verify: tls.insecure_skip_verify,
-    };
-    match client.config() {
-        Ok(config) => Some(config),
-        Err(error) => {
-            check.error(&format!("{path}.{}", error.option), error.problem);
-            None
-        }
-    }
 }
 
 fn transforms(check: &mut Checker, path: &str, list: &[StatusToCode]) -> Vec<StatusTransform> {

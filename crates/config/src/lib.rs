@@ -7,6 +7,7 @@ mod addresses;
 mod backends;
 mod brokers;
 mod check;
+mod client_tls;
 mod describe;
 pub mod dotenv;
 mod duration;

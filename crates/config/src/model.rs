@@ -12,14 +12,14 @@ use crate::maps::{MapBroker, MapOptions};
 use crate::proxies::{ChannelProxies, ClientProxies, NamedProxy, Rpc};
 use crate::secret::SecretText;
 
+pub use crate::client_tls::ClientTls;
 pub use crate::grpc_api::GrpcApi;
 pub use crate::namespace::Namespace;
-pub use crate::nats::{BrokerNats, NatsTlsOptions, NoReplacements, RawModeOptions, Replacements};
+pub use crate::nats::{BrokerNats, NoReplacements, RawModeOptions, Replacements};
 pub use crate::observe::{Admin, Debugging, Prometheus};
 pub use crate::polls::{SharedPoll, SharedPollRules};
 pub use crate::redis::{
-    Addresses, BrokerRedis, EngineRedis, MapsRedis, PresenceRedis, RatesRedis, RedisTlsOptions,
-    RevocationsRedis,
+    Addresses, BrokerRedis, EngineRedis, MapsRedis, PresenceRedis, RatesRedis, RevocationsRedis,
 };
 
 macro_rules! options {

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tourbillon::nats::{NatsConfig, NatsServer, NatsTls, RawMode};
-use tourbillon_tls::TlsClient;
-use tourbillon_tls::rustls::pki_types::ServerName;
 
 use crate::check::Checker;
+use crate::client_tls::ClientTls;
 use crate::describe::{Describe, Texts, path_of};
 use crate::duration::GoDuration;
 use crate::model::{ChannelRules, Options, options};
@@ -33,29 +32,11 @@ options! {
         /// Time to wait for a server that takes nothing of what it is sent.
         write_timeout: GoDuration = GoDuration::from_secs(1),
         /// TLS.
-        tls: NatsTlsOptions = NatsTlsOptions::default(),
+        tls: ClientTls = ClientTls::default(),
         /// Clients may subscribe to channels with `*` and `>`, for what NATS makes of them.
         allow_wildcards: bool = false,
         /// Publications are bare data.
         raw_mode: RawModeOptions = RawModeOptions::default(),
-    }
-}
-
-options! {
-    /// `broker.nats.tls`.
-    NatsTlsOptions {
-        /// Whether the others count; without them a server that insists on TLS must have a certificate that browsers trust.
-        enabled: bool = false,
-        /// Our own certificate and those between it and its root: PEM, base64 of it or a file.
-        cert_pem: String = String::new(),
-        /// Its private key, likewise.
-        key_pem: SecretText = SecretText::default(),
-        /// Roots of the server's certificate, likewise, instead of those that browsers trust.
-        server_ca_pem: String = String::new(),
-        /// Whether any certificate will do.
-        insecure_skip_verify: bool = false,
-        /// The name that the server must have, instead of its host.
-        server_name: String = String::new(),
     }
 }
 
@@ -124,7 +105,7 @@ pub(crate) fn config(check: &mut Checker, options: &Options) -> Option<NatsConfi
     prefix(check, &format!("{PATH}.prefix"), &nats.prefix);
     let dial_timeout = check.duration(&format!("{PATH}.dial_timeout"), nats.dial_timeout);
     let write_timeout = check.duration(&format!("{PATH}.write_timeout"), nats.write_timeout);
-    let tls = tls(check, &nats.tls);
+    let tls = nats.tls.config_for_name(check, &format!("{PATH}.tls"));
     let raw = raw_mode(check, &nats.raw_mode);
     no_streams(check, options);
     let mut config = NatsConfig::at(URL).ok()?;
@@ -132,7 +113,7 @@ pub(crate) fn config(check: &mut Checker, options: &Options) -> Option<NatsConfi
     config.prefix.clone_from(&nats.prefix);
     config.dial_timeout = dial_timeout;
     config.write_timeout = write_timeout;
-    config.tls = tls;
+    config.tls = tls.map(|config| NatsTls { config: Arc::new(config) });
     config.allow_wildcards = nats.allow_wildcards;
     config.raw = raw;
     Some(config)
@@ -143,31 +124,6 @@ fn prefix(check: &mut Checker, path: &str, prefix: &str) {
     let odd = |byte: u8| byte.is_ascii_whitespace() || byte.is_ascii_control() || b"*>".contains(&byte);
     if prefix.bytes().any(odd) || prefix.starts_with('.') || prefix.contains("..") {
         check.error(path, format!("{prefix:?} cannot be the beginning of a subject"));
-    }
-}
-
-fn tls(check: &mut Checker, options: &NatsTlsOptions) -> Option<NatsTls> {
-    if !options.enabled {
-        return None;
-    }
-    let client = TlsClient {
-        cert: &options.cert_pem,
-        key: options.key_pem.expose(),
-        server_ca: &options.server_ca_pem,
-        insecure_skip_verify: options.insecure_skip_verify,
-    };
-    let config = if options.server_name.is_empty() {
-        client.config()
-    } else {
-        let name = ServerName::try_from(options.server_name.clone());
-        client.config_for(check.ok(&format!("{PATH}.tls.server_name"), name)?)
-    };
-    match config {
-        Ok(config) => Some(NatsTls { config: Arc::new(config) }),
-        Err(error) => {
-            check.error(&format!("{PATH}.tls.{}", error.option), error.problem);
-            None
-        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::client_tls::ClientTls;
 use crate::describe::{Describe, Texts, path_of};
 use crate::duration::GoDuration;
 use crate::model::{ToldDisconnect, options};
@@ -106,24 +107,6 @@ options! {
         compression: bool = false,
         /// Metadata of every call: an object of texts. What is sent along wins.
         static_metadata: SecretMap = SecretMap::default(),
-    }
-}
-
-options! {
-    /// TLS towards a backend.
-    ClientTls {
-        /// Whether the others count; without them the server's certificate must be one that browsers trust.
-        enabled: bool = false,
-        /// Our own certificate and those between it and its root: PEM, base64 of it or a file.
-        cert_pem: String = String::new(),
-        /// Its private key, likewise.
-        key_pem: SecretText = SecretText::default(),
-        /// Roots of the server's certificate, likewise, instead of those that browsers trust.
-        server_ca_pem: String = String::new(),
-        /// Any certificate will do.
-        insecure_skip_verify: bool = false,
-        /// The name that the server must have, instead of the host of the endpoint.
-        server_name: String = String::new(),
     }
 }
 

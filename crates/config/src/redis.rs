@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use tourbillon::redis::{
     Connection, MapsConfig, PresenceConfig, RedisConfig, RedisTls, Servers, ShardConfig,
 };
-use tourbillon_tls::TlsClient;
 
 use crate::check::Checker;
+use crate::client_tls::ClientTls;
 use crate::describe::{Describe, Texts, path_of};
 use crate::duration::GoDuration;
 use crate::model::{Engine, options};
@@ -79,7 +79,7 @@ macro_rules! redis_options {
                 /// Clusters instead of `address`: `host:port` of some of their nodes, joined by commas.
                 cluster_address: Addresses = Addresses::default(),
                 /// TLS.
-                tls: RedisTlsOptions = RedisTlsOptions::default(),
+                tls: ClientTls = ClientTls::default(),
                 /// Sentinels instead of `address`: `host:port` of some, joined by commas.
                 sentinel_address: Addresses = Addresses::default(),
                 /// The user that sentinels want.
@@ -89,7 +89,7 @@ macro_rules! redis_options {
                 /// What sentinels call the server.
                 sentinel_master_name: String = String::new(),
                 /// TLS towards sentinels; must be the same as `tls`.
-                sentinel_tls: RedisTlsOptions = RedisTlsOptions::default(),
+                sentinel_tls: ClientTls = ClientTls::default(),
                 $($more)*
             }
         }
@@ -114,34 +114,6 @@ macro_rules! redis_options {
             }
         }
     };
-}
-
-options! {
-    /// TLS towards Redis.
-    RedisTlsOptions {
-        /// Switches it on. Without the others, the server's certificate must be one that browsers trust.
-        enabled: bool = false,
-        /// Our own certificate and those between it and its root: PEM, base64 of it or a file.
-        cert_pem: String = String::new(),
-        /// Its private key, likewise.
-        key_pem: SecretText = SecretText::default(),
-        /// Roots of the server's certificate, likewise, instead of those that browsers trust.
-        server_ca_pem: String = String::new(),
-        /// Any certificate will do.
-        insecure_skip_verify: bool = false,
-        /// The name that the server must have, instead of the one that was connected to.
-        server_name: String = String::new(),
-    }
-}
-
-impl RedisTlsOptions {
-    fn is_like(&self, other: &Self) -> bool {
-        let Self { enabled, cert_pem, key_pem, server_ca_pem, insecure_skip_verify, server_name } = self;
-        let same = *enabled == other.enabled && *insecure_skip_verify == other.insecure_skip_verify;
-        let texts = [cert_pem, server_ca_pem, server_name];
-        let others = [&other.cert_pem, &other.server_ca_pem, &other.server_name];
-        same && *key_pem == other.key_pem && texts == others
-    }
 }
 
 redis_options! {
@@ -232,11 +204,11 @@ struct Place<'a> {
     client_name: &'a str,
     force_resp2: bool,
     cluster_address: &'a [String],
-    tls: &'a RedisTlsOptions,
+    tls: &'a ClientTls,
     sentinel_address: &'a [String],
     sentinel_credentials: [&'a str; 2],
     sentinel_master_name: &'a str,
-    sentinel_tls: &'a RedisTlsOptions,
+    sentinel_tls: &'a ClientTls,
 }
 
 pub(crate) fn engine(check: &mut Checker, options: &EngineRedis) -> RedisConfig {
@@ -387,28 +359,7 @@ fn connection(check: &mut Checker, path: &str, place: &Place<'_>) -> Connection 
     connection.database = place.db;
     place.client_name.clone_into(&mut connection.client_name);
     connection.force_resp2 = place.force_resp2;
-    connection.tls = tls(check, &format!("{path}.tls"), place.tls);
+    let tls = place.tls.config(check, &format!("{path}.tls"));
+    connection.tls = tls.map(|tls| RedisTls::new(Arc::new(tls), place.tls.name().map(str::to_owned)));
     connection
-}
-
-fn tls(check: &mut Checker, path: &str, options: &RedisTlsOptions) -> Option<RedisTls> {
-    if !options.enabled {
-        return None;
-    }
-    let client = TlsClient {
-        cert: &options.cert_pem,
-        key: options.key_pem.expose(),
-        server_ca: &options.server_ca_pem,
-        insecure_skip_verify: options.insecure_skip_verify,
-    };
-    match client.config() {
-        Ok(config) => {
-            let name = Some(options.server_name.clone()).filter(|name| !name.is_empty());
-            Some(RedisTls::new(Arc::new(config), name))
-        }
-        Err(error) => {
-            check.error(&format!("{path}.{}", error.option), error.problem);
-            None
-        }
-    }
 }

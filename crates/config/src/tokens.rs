@@ -11,9 +11,9 @@ use tourbillon::auth::{
 use tourbillon_access::TokensConfig;
 
 use crate::check::Checker;
+use crate::client_tls;
 use crate::model::{self, KeyValue, Options, SubscriptionToken, Token};
 use tourbillon_tls::TlsClient;
-use tourbillon_tls::rustls::pki_types::ServerName;
 
 /// The two kinds of tokens are checked by the same options.
 fn token_of(subscription: &SubscriptionToken) -> Token {
@@ -177,27 +177,20 @@ fn own_fetch(
     if !provider.endpoint.to_ascii_lowercase().starts_with("https://") {
         check.error(&format!("{path}.tls.enabled"), "its endpoint must begin with https://");
     }
-    let client = TlsClient {
+    let terms = TlsClient {
         cert: &options.cert_pem,
         key: options.key_pem.expose(),
         server_ca: &options.server_ca_pem,
         insecure_skip_verify: options.insecure_skip_verify,
     };
-    let made = match client.config() {
-        Ok(config) => HttpJwksFetch::with_tls(Arc::new(config))
-            .allow_private_addresses(allow_private)
-            .identified(BuildHasherDefault::<DefaultHasher>::default().hash_one((options, allow_private))),
-        Err(error) => {
-            check.error(&format!("{path}.tls.{}", error.option), error.problem);
-            return None;
-        }
-    };
+    let path = format!("{path}.tls");
+    let config = client_tls::config(check, &path, &terms, None)?;
+    let made = HttpJwksFetch::with_tls(Arc::new(config))
+        .allow_private_addresses(allow_private)
+        .identified(BuildHasherDefault::<DefaultHasher>::default().hash_one((options, allow_private)));
     let made = match options.server_name.as_str() {
         "" => made,
-        name => {
-            let name = ServerName::try_from(name.to_owned());
-            made.server_name(check.ok(&format!("{path}.tls.server_name"), name)?)
-        }
+        name => made.server_name(client_tls::server_name(check, &path, name)?),
     };
     Some(Arc::new(made))
 }
