@@ -1,4 +1,4 @@
-//! The command line (features.md section 11).
+//! The command line (CLI-01 to CLI-12).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

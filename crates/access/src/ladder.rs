@@ -1,4 +1,4 @@
-//! The permission ladders (features.md 4.3): rules in a fixed order, of which the first that speaks decides.
+//! The permission ladders (PERM-01 to PERM-08): rules in a fixed order, of which the first that speaks decides.
 
 use tourbillon_auth::{FetchError, InvalidToken, Overrides, SubscribeClaims, TokenError};
 use tourbillon_node::{Client, ClientRights, Refusal, SubscribeRequest, SubscriptionKind};

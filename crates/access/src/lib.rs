@@ -2,7 +2,8 @@
 //!
 //! * [`Namespaces`] knows the rules of every channel: it is made of a [`NamespacesConfig`], checked once.
 //! * [`Namespaces::check_subscribe`], [`Namespaces::check_publish`], [`Namespaces::check_map_change`],
-//!   [`Namespaces::check_presence`] and [`Namespaces::check_history`] decide about one request, as pure functions. Their [`Decision`] carries every rule that was looked at with its outcome, so it can say why.
+//!   [`Namespaces::check_presence`] and [`Namespaces::check_history`] decide about one request, as pure functions. Their
+//!   [`Decision`] carries every rule that was looked at with its outcome, so it can say why.
 //! * [`explain`](explain()) says for a tool or an API what would be decided, by which rules.
 //! * [`Namespaced`] and [`Tokens`] are decorators of [`Hooks`](tourbillon_node::Hooks) that ask them. They compose:
 //!   `Tokens<Namespaced<Inner>>`, where `Inner` is the application, or [`DenyAll`] where there is none.
@@ -10,6 +11,30 @@
 //!   `Limits<Revoked<Tokens<Namespaced<Inner>>>>`.
 //!
 //! What is in force can be replaced while connections go on: see [`Live`].
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use tourbillon_access::{
+//!     ChannelConfig, DenyAll, NamespaceConfig, Namespaced, Namespaces, NamespacesConfig, Tokens, TokensConfig,
+//! };
+//! use tourbillon_auth::{Verifier, VerifierConfig};
+//!
+//! let news = NamespaceConfig {
+//!     name: "news".to_owned(),
+//!     channel: ChannelConfig { allow_subscribe_for_client: true, ..ChannelConfig::default() },
+//!     ..NamespaceConfig::default()
+//! };
+//! let config = NamespacesConfig { namespaces: vec![news], ..NamespacesConfig::default() };
+//! let namespaces = Arc::new(Namespaces::new(&config)?);
+//! let hmac_secret_key = "a long random text".into();
+//! let verifier = Verifier::new(VerifierConfig { hmac_secret_key, ..VerifierConfig::default() })?;
+//! // What `NodeBuilder::hooks` takes.
+//! let hooks =
+//!     Tokens::new(TokensConfig::new(verifier), namespaces.clone(), Namespaced::new(namespaces, DenyAll));
+//! # drop(hooks);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod caps;
 mod config;

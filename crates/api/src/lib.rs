@@ -6,7 +6,7 @@
 //! * `GrpcApi` is its GRPC front, with the feature `grpc`: the same commands as Protobuf messages.
 //! * [`ApiPages`] describes it: an OpenAPI document, and a page to try the methods.
 //!
-//! Source: features.md section 5.
+//! Methods, fields and errors are Centrifugo's (API-01 to API-42).
 
 pub mod command;
 mod decode;

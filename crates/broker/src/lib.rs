@@ -2,9 +2,10 @@
 //!
 //! A [`Broker`] carries publications between nodes and, where it can, keeps a channel's stream, which is read through
 //! [`History`]; a [`Presence`] keeps who is in which channel; a [`Control`] carries messages between the nodes
-//! themselves. An [`Engine`] bundles a broker with these optional parts; a configuration that needs a part that the engine lacks fails at start. Implementers write `async fn`s
-//! against the traits; the node holds their object-safe mirrors ([`DynBroker`], [`DynHistory`], [`DynPresence`]),
-//! which every implementation has for free.
+//! themselves; a [`MapStore`] keeps keyed channels. An [`Engine`] bundles a broker with these optional parts; a
+//! configuration that needs a part that the engine lacks fails at start. Implementers write `async fn`s against the
+//! traits; the node holds their object-safe mirrors ([`DynBroker`], [`DynHistory`], [`DynPresence`]), which every
+//! implementation has for free.
 //!
 //! # What an implementer may get wrong
 //!

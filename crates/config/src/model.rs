@@ -669,7 +669,7 @@ options! {
         /// Only the newest of those that were collected is delivered; needs one of the two.
         batch_flush_latest: bool = false,
         /// What kind of subscriptions there are: empty or `stream`, or a value for each key: `map`, `map_clients` (the keys
-        /// are clients that are there) or `map_users` (users).
+        /// are clients that are there) or `map_users` (users), or `shared_poll` (a backend is asked for keys).
         subscription_type: String = String::new(),
         /// Channels with keys.
         map: MapOptions = MapOptions::default(),

@@ -1,6 +1,6 @@
 //! Deltas between byte strings, in the format of the version control system Fossil
 //! (<https://fossil-scm.org/home/doc/trunk/www/delta_format.wiki>), which is what clients that negotiate delta
-//! compression read (features.md DELTA-01, DELTA-02).
+//! compression read (DELTA-01, DELTA-02).
 //!
 //! A delta is text around pieces of the target: its length and a newline; copies `length@offset,` of ranges of the
 //! source and literals `length:bytes`, in the target's order; a checksum of the target and a semicolon. Numbers are

@@ -2,7 +2,25 @@
 //!
 //! A program implements [`Hooks`] as it likes; every method has a default. The defaults let anybody connect
 //! without a name and refuse everything else, so a forgotten method never opens a door. [`AllowAll`] is the
-//! opposite, for experiments. Decorators hold an inner `Hooks` and decide some questions themselves.
+//! opposite, for experiments. Decorators hold an inner `Hooks` and decide some questions themselves; a question that
+//! one does not pass on has the default, not the inner answer.
+//!
+//! ```
+//! use tourbillon_hooks::{Hooks, Refusal, SubscribeDecision, SubscribeRequest};
+//! use tourbillon_types::ReplyError;
+//!
+//! /// Everybody has a channel of their own, and no other.
+//! struct OwnChannel;
+//!
+//! impl Hooks for OwnChannel {
+//!     async fn subscribe(&self, request: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
+//!         match request.channel.as_str().strip_prefix("own:") {
+//!             Some(user) if user == request.client.user.as_str() => Ok(SubscribeDecision::default()),
+//!             _ => Err(ReplyError::PERMISSION_DENIED.into()),
+//!         }
+//!     }
+//! }
+//! ```
 //!
 //! Every call has a deadline (`NodeConfig::call_timeout` of the node); a call that misses
 //! it is dropped where it stands and the client gets error 100, so an implementation must tolerate being dropped

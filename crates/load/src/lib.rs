@@ -1,10 +1,11 @@
 //! Load for servers that speak the Centrifugo client protocol.
 //!
-//! One thread drives thousands of WebSocket clients: [`fleet`] is the poll loop, [`wire`] the protocol's commands and
-//! a glance at what comes back, [`mode`] the loads: idle connections, arrivals, fan-out, many channels, calls, storms
-//! and publishing over HTTP; [`streams`] those of channels that keep something, [`football`] those of deltas and filters;
-//! [`command`] is all of it from a command line. [`floor`] is a server that does next to nothing: what it costs, nothing
-//! can undercut with the same system calls. A [`Process`](process::Process) tells what the server under load uses.
+//! One thread drives thousands of clients, over WebSocket or HTTP: [`fleet`] is the poll loop, [`wire`] the protocol's
+//! commands and a glance at what comes back, [`mode`] the loads: idle connections, arrivals, fan-out, many channels,
+//! calls, storms and publishing over HTTP; [`siege`] that of a crowd that wants in; [`streams`] those of channels that
+//! keep something, [`football`] those of deltas and filters; [`command`] is all of it from a command line. [`floor`]
+//! is a server that does next to nothing: what it costs, nothing can undercut with the same system calls. A
+//! [`Process`](process::Process) tells what the server under load uses.
 //!
 //! ```no_run
 //! use tourbillon_load::mode::{FanOut, fan_out};

@@ -1,5 +1,5 @@
-//! Reading what was counted: the seam to whatever shows it. Names, labels and what they mean are Centrifugo's
-//! (features.md 12.2), so that dashboards go on working; labels that Centrifugo leaves empty are left out.
+//! Reading what was counted: the seam to whatever shows it. Names, labels and what they mean are Centrifugo's,
+//! so that dashboards go on working; labels that Centrifugo leaves empty are left out.
 
 use std::borrow::Cow;
 

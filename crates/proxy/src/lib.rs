@@ -1,4 +1,4 @@
-//! What a program's backend decides, asked over HTTP or GRPC (features.md section 6).
+//! What a program's backend decides, asked over HTTP or GRPC (PRX-01 to PRX-54).
 //!
 //! [`ProxyHooks`] are [`Hooks`](tourbillon_hooks::Hooks) that leave the decision about connections, subscriptions,
 //! publications and calls to an application somewhere else. [`Rules`] says which [`Endpoint`] is asked about what, and how

@@ -1,5 +1,5 @@
 //! Channels whose keys are polled: clients track keys, and a node asks the application for all keys of a channel
-//! together, once in an interval, and tells whoever tracks a key when it changed (features.md 9.3).
+//! together, once in an interval, and tells whoever tracks a key when it changed (SP-01 to SP-17).
 //!
 //! * [`Backend`] is the seam to the application: one question about keys of one channel. Whoever asks an application
 //!   over HTTP or gRPC implements it, and so does a program that embeds a node.

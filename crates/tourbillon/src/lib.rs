@@ -1,7 +1,8 @@
 //! Tourbillon: real-time messaging for Rust programs and, through its server, for everybody else.
 //!
 //! This crate re-exports the parts that make up a node. Each is a crate of its own and can be used alone; their
-//! features here are additive and change nothing but what is there.
+//! features here are additive and change nothing but what is there. Not here, but made for programs too, are
+//! `tourbillon-delta`, `tourbillon-tls` and `tourbillon-admin`.
 //!
 //! | feature | brings | default |
 //! |---|---|---|
@@ -14,6 +15,7 @@
 //! | `grpc` | [`grpc`]: the unidirectional GRPC stream | |
 //! | `webtransport` | [`webtransport`]: HTTP/3, and connections over WebTransport | |
 //! | `auth` | [`auth`]: connection and subscription tokens | |
+//! | `jwks` | fetching the key sets of tokens' issuers (JWKS) | |
 //! | `access` | [`access`]: namespaces and permissions as hooks | |
 //! | `api` | [`api`]: the server API as a tower service | |
 //! | `api-grpc` | the server API over GRPC | |
@@ -44,6 +46,9 @@
 //! # #[cfg(not(all(feature = "memory", feature = "websocket")))]
 //! # fn main() {}
 //! ```
+//!
+//! [`AllowAll`] lets everybody in. A program's own rules are an `impl` of [`Hooks`]; tokens and namespaces as Centrifugo
+//! has them are ready-made ones, in `access`. `examples/embed_axum.rs` is a whole program.
 
 #[cfg(feature = "access")]
 pub use tourbillon_access as access;

@@ -5,9 +5,9 @@
 //! [`Accept`](tourbillon_transport::Accept). It runs in a plain hyper server that serves connections *with upgrades*,
 //! and as a route of an axum router. [`UniWebSocketService`] is the same for clients that only listen.
 //!
-//! Only the mask of frames is fastwebsockets'. Handshakes and frames are our own: the reader is strict, can be polled and abandoned at any
-//! point and holds no buffer at rest; the writer sends any number of queued messages with one system call, and
-//! shares a message's compressed form among all connections.
+//! Only the mask of frames is fastwebsockets'. Handshakes and frames are our own: the reader is strict, can be polled
+//! and abandoned at any point and holds no buffer at rest; the writer sends any number of queued messages with one
+//! system call, and shares a message's compressed form among all connections.
 
 mod config;
 mod control;

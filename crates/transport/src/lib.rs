@@ -14,6 +14,8 @@
 //! 2. Implement [`TransportWriter::poll_write`] and [`TransportWriter::poll_close`].
 //! 3. Hand the transport to an `impl Accept`: `node.accept(transport, context)`.
 //! 4. Run the conformance suite (module and feature `conformance`) in your tests.
+//!
+//! `examples/custom_transport.rs` of the repository is one: lines over TCP.
 
 mod context;
 mod emulation;

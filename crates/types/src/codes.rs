@@ -1,6 +1,6 @@
 //! The numeric codes of the client protocol: reply errors, disconnects and unsubscribes.
 //!
-//! Sources: features.md 1.6, 1.7 and 1.8 (Centrifugo v6). The numbers and texts are part of the wire contract.
+//! Numbers and texts are those of Centrifugo v6, and part of the wire contract.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The filter on publication tags that a subscriber may ask for (features.md TF-01, TF-02).
+//! The filter on publication tags that a subscriber may ask for (TF-01, TF-02).
 //!
 //! [`TagFilter`] is what somebody asks for, in the words of the wire. [`TagMatcher`] is made of it once, when it is
 //! valid, and then tells for each publication whether it is wanted.

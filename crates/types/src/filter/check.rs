@@ -30,7 +30,7 @@ pub struct FilterError {
     pub problem: FilterProblem,
 }
 
-/// What is wrong with a node (features.md TF-02).
+/// What is wrong with a node (TF-02).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FilterProblem {

@@ -58,7 +58,7 @@ impl TagMatcher {
     ///
     /// # Errors
     ///
-    /// The filter is malformed (features.md TF-02) or larger than the limits.
+    /// The filter is malformed (TF-02) or larger than the limits.
     pub fn new(filter: &TagFilter, limits: FilterLimits) -> Result<Self, FilterError> {
         rule(&mut Walk::new(limits), filter).map(Self)
     }

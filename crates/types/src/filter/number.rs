@@ -1,4 +1,4 @@
-//! Decimal numbers in tags, as Centrifugo reads them (features.md TF-01).
+//! Decimal numbers in tags, as Centrifugo reads them (TF-01).
 
 use std::cmp::Ordering;
 use std::fmt;
