@@ -8,6 +8,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use h3::error::Code;
@@ -20,6 +21,7 @@ use h3::stream::BufRecvStream;
 pub(crate) use h3::webtransport::SessionId;
 use http::{Request, Response};
 use http_body::{Body, Frame as BodyFrame};
+use tokio::time::timeout;
 use tourbillon_types::Disconnect;
 
 type Bidi = h3_quinn::BidiStream<Bytes>;
@@ -28,6 +30,9 @@ type Send = h3_quinn::SendStream<Bytes>;
 
 /// The largest head of a request, in bytes as RFC 9114 section 4.2.2 counts them.
 const HEAD_LIMIT: u64 = 16 * 1024;
+
+/// Time within which what is sent of an answer must be taken (HTTP-01).
+pub(crate) const WRITE: Duration = Duration::from_secs(10);
 
 /// The type of the capsule that ends a session with code and reason.
 const CLOSE_SESSION: u64 = 0x2843;
@@ -62,7 +67,7 @@ impl Server {
 
     /// Tells the peer that requests which it has not sent yet are not served.
     pub(crate) async fn leave(&mut self) -> Result<(), BodyError> {
-        self.0.shutdown(0).await.map_err(BodyError::new)
+        taken(WRITE, self.0.shutdown(0)).await
     }
 }
 
@@ -167,16 +172,22 @@ impl Answering {
         self.0.send_id().into()
     }
 
+    /// Sends the head, which must be taken in time.
     pub(crate) async fn head(&mut self, head: Response<()>) -> Result<(), BodyError> {
-        self.0.send_response(head).await.map_err(BodyError::new)
+        let sent = taken(WRITE, self.0.send_response(head)).await;
+        self.or_give_up(sent)
     }
 
-    pub(crate) async fn data(&mut self, data: Bytes) -> Result<(), BodyError> {
-        self.0.send_data(data).await.map_err(BodyError::new)
+    /// Sends a part of the body, which must be taken within `limit`.
+    pub(crate) async fn data(&mut self, data: Bytes, limit: Duration) -> Result<(), BodyError> {
+        let sent = taken(limit, self.0.send_data(data)).await;
+        self.or_give_up(sent)
     }
 
+    /// The answer is whole, which must be taken in time.
     pub(crate) async fn finish(&mut self) -> Result<(), BodyError> {
-        self.0.finish().await.map_err(BodyError::new)
+        let sent = taken(WRITE, self.0.finish()).await;
+        self.or_give_up(sent)
     }
 
     /// What was sent is not all: whoever reads it is not to take it for the whole (RFC 9114 section 4.1.1).
@@ -184,10 +195,28 @@ impl Answering {
         self.0.stop_stream(Code::H3_INTERNAL_ERROR);
     }
 
+    fn or_give_up(&mut self, sent: Result<(), BodyError>) -> Result<(), BodyError> {
+        if sent.is_err() {
+            self.give_up();
+        }
+        sent
+    }
+
     /// Ends the session that the request began, and tells why.
     pub(crate) async fn end_session(&mut self, why: &Disconnect) -> Result<(), BodyError> {
-        self.data(close_capsule(why.code, &why.reason)).await?;
+        self.data(close_capsule(why.code, &why.reason), WRITE).await?;
         self.finish().await
+    }
+}
+
+/// Waits for the peer to take what is sent: it gives credit for that as it likes, and may give none for ever.
+async fn taken<E: fmt::Display>(
+    limit: Duration,
+    sent: impl Future<Output = Result<(), E>>,
+) -> Result<(), BodyError> {
+    match timeout(limit, sent).await {
+        Ok(sent) => sent.map_err(BodyError::new),
+        Err(_) => Err(BodyError::new("what was sent was not taken in time")),
     }
 }
 

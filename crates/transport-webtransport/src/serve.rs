@@ -23,7 +23,7 @@ use tower_service::Service;
 
 use crate::WebTransportConfig;
 use crate::framing::Framing;
-use crate::h3::{self, Answering, BodyError, Exchange, Purpose, RequestBody, SessionId, Stream};
+use crate::h3::{self, Answering, BodyError, Exchange, Purpose, RequestBody, SessionId, Stream, WRITE};
 use crate::transport::{WebTransport, WebTransportReader, WebTransportWriter};
 
 /// Time within which a connection is set up.
@@ -31,9 +31,6 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Time within which a stream says what it is for, as for the head of a request over TCP (HTTP-01).
 const HEAD: Duration = Duration::from_secs(10);
-
-/// Time within which what is sent of an answer must be taken (HTTP-01).
-const WRITE: Duration = Duration::from_secs(10);
 
 /// The same for a piece of an answer whose length is not known before: a stream, of which every piece counts (EMU-06).
 const PIECE: Duration = Duration::from_secs(1);
@@ -150,13 +147,18 @@ impl<A: Accept<WebTransport>> Http3<A> {
         B::Error: fmt::Display,
     {
         let mut stop = pin!(stop);
-        let quic = tokio::select! {
-            quic = timeout(HANDSHAKE, connecting) => quic.map_err(|_| ServeError::Late)??,
+        let sessions = if self.sessions.is_some() { SESSIONS } else { 0 };
+        // The settings are part of it: a peer that has no room for them has not let us begin.
+        let set_up = async {
+            let quic = connecting.await?;
+            let peer =
+                SocketAddr::new(quic.remote_address().ip().to_canonical(), quic.remote_address().port());
+            Ok::<_, ServeError>((peer, h3::Server::begin(quic, sessions).await?))
+        };
+        let (peer, mut server) = tokio::select! {
+            set_up = timeout(HANDSHAKE, set_up) => set_up.map_err(|_| ServeError::Late)??,
             () = &mut stop => return Ok(()),
         };
-        let peer = SocketAddr::new(quic.remote_address().ip().to_canonical(), quic.remote_address().port());
-        let sessions = if self.sessions.is_some() { SESSIONS } else { 0 };
-        let mut server = h3::Server::begin(quic, sessions).await?;
         let waiting = Waiting::default();
         let mut work = FuturesUnordered::new();
         let mut strays = 0;
@@ -303,7 +305,7 @@ async fn refuse(answer: &mut Answering, status: StatusCode, text: &'static str) 
     *head.status_mut() = status;
     head.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     answer.head(head).await?;
-    answer.data(Bytes::from_static(text.as_bytes())).await?;
+    answer.data(Bytes::from_static(text.as_bytes()), WRITE).await?;
     answer.finish().await
 }
 
@@ -334,14 +336,7 @@ where
     let mut body = pin!(body);
     while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
         match frame.map(http_body::Frame::into_data) {
-            Ok(Ok(data)) => {
-                let Ok(sent) = timeout(limit, answer.data(data)).await else {
-                    tracing::debug!(%peer, "an answer over HTTP/3 was not taken");
-                    answer.give_up();
-                    return Ok(());
-                };
-                sent?;
-            }
+            Ok(Ok(data)) => answer.data(data, limit).await?,
             // Trailers, of which we send none.
             Ok(Err(_)) => {}
             Err(error) => {

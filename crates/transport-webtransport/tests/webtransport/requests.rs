@@ -6,13 +6,18 @@ use bytes::{Buf, Bytes};
 use http::{Request, StatusCode};
 use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
-use tourbillon_transport_webtransport::WebTransportConfig;
 use tourbillon_transport_webtransport::quinn::{self, crypto::rustls::QuicClientConfig};
+use tourbillon_transport_webtransport::{ServeError, WebTransportConfig};
 
 use crate::support::{Server, block_on};
 
 /// A QUIC connection.
 async fn connect(server: &Server) -> quinn::Connection {
+    connect_with(server, quinn::TransportConfig::default()).await
+}
+
+/// The same, of a client with other limits for what it is sent.
+async fn connect_with(server: &Server, limits: quinn::TransportConfig) -> quinn::Connection {
     let mut roots = RootCertStore::empty();
     roots.add(server.certificate.clone()).expect("a certificate");
     let mut tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
@@ -21,7 +26,8 @@ async fn connect(server: &Server) -> quinn::Connection {
         .with_root_certificates(roots)
         .with_no_client_auth();
     tls.alpn_protocols = vec![b"h3".to_vec()];
-    let config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).expect("TLS 1.3")));
+    let mut config = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).expect("TLS 1.3")));
+    config.transport_config(Arc::new(limits));
     let mut endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().expect("an address")).expect("a client");
     endpoint.set_default_client_config(config);
     endpoint.connect(server.address, "localhost").expect("begun").await.expect("connected")
@@ -101,5 +107,60 @@ fn a_stream_that_is_not_taken_ends_alone() {
         let mut stream = requests.send_request(request).await.expect("sent");
         stream.finish().await.expect("sent");
         assert_eq!(stream.recv_response().await.expect("an answer").status(), StatusCode::OK);
+    });
+}
+
+/// Whoever gives no room for the server's settings would otherwise be a connection that is set up for ever, and as many of
+/// these as may be half open would shut everybody else out.
+#[test]
+fn a_peer_without_room_for_settings_is_not_waited_for() {
+    block_on(async {
+        let mut server = Server::start(WebTransportConfig::default());
+        let mut limits = quinn::TransportConfig::default();
+        limits.max_concurrent_uni_streams(0_u32.into());
+        let stingy = connect_with(&server, limits).await;
+        tokio::time::pause();
+        let since = tokio::time::Instant::now();
+        assert!(matches!(server.ended.recv().await, Some(Err(ServeError::Late))));
+        assert!((8..12).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
+        stingy.closed().await;
+    });
+}
+
+/// The same at a stop: it has no need to wait.
+#[test]
+fn a_stop_does_not_wait_for_a_peer_without_room_for_settings() {
+    block_on(async {
+        let mut server = Server::start(WebTransportConfig::default());
+        let mut limits = quinn::TransportConfig::default();
+        limits.max_concurrent_uni_streams(0_u32.into());
+        let _stingy = connect_with(&server, limits).await;
+        server.stop.send_replace(true);
+        tokio::time::pause();
+        let since = tokio::time::Instant::now();
+        assert!(matches!(server.ended.recv().await, Some(Ok(()))));
+        assert!(since.elapsed().as_secs() < 8, "{:?}", since.elapsed());
+    });
+}
+
+/// Nor has a head to be waited for that there is no room for: the request is over, and then nothing is under way.
+#[test]
+fn a_head_that_is_not_taken_ends_its_request() {
+    block_on(async {
+        let mut server = Server::start(WebTransportConfig::default());
+        let mut limits = quinn::TransportConfig::default();
+        limits.stream_receive_window(256_u32.into());
+        let (_connection, mut requests) =
+            h3::client::new(h3_quinn::Connection::new(connect_with(&server, limits).await))
+                .await
+                .expect("HTTP/3");
+        let request = Request::get("https://localhost/long-head").body(()).expect("a request");
+        let mut stream = requests.send_request(request).await.expect("sent");
+        stream.finish().await.expect("sent");
+        tokio::time::pause();
+        let since = tokio::time::Instant::now();
+        // Ten seconds for the head, thirty in which nothing is under way.
+        assert!(matches!(server.ended.recv().await, Some(Ok(()))));
+        assert!((35..45).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
     });
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::{Either, Full};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
@@ -64,7 +64,13 @@ impl Body for Endless {
     }
 }
 
-/// Tells what was asked for; `/endless` is a stream.
+/// A header's value of 600 bytes, which no code makes short.
+const LONG: &str = match std::str::from_utf8(&[b'~'; 600]) {
+    Ok(text) => text,
+    Err(_) => "",
+};
+
+/// Tells what was asked for; `/endless` is a stream, `/long-head` has a long header.
 #[derive(Clone)]
 struct Echo(Arc<Notify>);
 
@@ -80,6 +86,11 @@ impl Service<Request<RequestBody>> for Echo {
     fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         if request.uri().path() == "/endless" {
             return ready(Ok(Response::new(Either::Right(Endless(self.0.clone())))));
+        }
+        if request.uri().path() == "/long-head" {
+            let mut answer = Response::new(Either::Left(Full::default()));
+            answer.headers_mut().insert("x-long", HeaderValue::from_static(LONG));
+            return ready(Ok(answer));
         }
         let peer = request.extensions().get::<SocketAddr>().is_some();
         let text = format!("{} {} peer: {peer}", request.method(), request.uri().path());
