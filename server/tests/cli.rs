@@ -80,6 +80,14 @@ fn cli_03_a_generated_configuration_is_sound_private_and_never_overwritten() {
     assert!(!place.0.join("config.ini").exists());
 }
 
+/// What people take pieces from has to start.
+#[test]
+fn the_example_of_a_configuration_is_right() {
+    let place = Place::new("example");
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/server.yaml");
+    assert_eq!(place.run(&["checkconfig", "-c", example], &[]), (true, String::new(), String::new()));
+}
+
 #[test]
 fn cli_04_checkconfig_says_what_is_wrong() {
     let place = Place::new("checkconfig");

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use aws_lc_rs::hmac;
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, LOCATION, ORIGIN, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, Limited};
@@ -225,9 +225,7 @@ impl Inner {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         // Without a password, the page of another site could ask through its visitor's browser.
-        let elsewhere =
-            headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site" || site == "same-site");
-        if elsewhere {
+        if is_from_elsewhere(headers) {
             return plain(StatusCode::FORBIDDEN, TEXT, "not for pages of other sites\n");
         }
         if !self.config.insecure && !self.authenticated(headers) {
@@ -253,6 +251,19 @@ impl Inner {
 }
 
 /// Reads a body. An error is the answer to one that cannot be read.
+/// Whether a browser asks for the page of another site. Browsers say so themselves, but not over plain HTTP to other hosts
+/// than their own; what is left then is the page's origin, which has to be the host that is asked.
+fn is_from_elsewhere(headers: &HeaderMap) -> bool {
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return site != "same-origin" && site != "none";
+    }
+    let Some(origin) = headers.get(ORIGIN) else { return false };
+    let origin = origin.as_bytes();
+    let of_origin = [&b"http://"[..], b"https://"].into_iter().find_map(|scheme| origin.strip_prefix(scheme));
+    let host = headers.get(HOST).map(HeaderValue::as_bytes);
+    !of_origin.zip(host).is_some_and(|(one, other)| one.eq_ignore_ascii_case(other))
+}
+
 async fn read<B>(body: B, limit: usize) -> Result<Bytes, Box<Answer>>
 where
     B: Body,

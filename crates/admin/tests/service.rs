@@ -168,8 +168,23 @@ async fn an_insecure_one_asks_for_no_token_but_answers_no_other_site() {
     let service = service(|config| config.insecure = true);
     let info = r#"{"method":"info"}"#;
     assert_eq!(ask(&service, ("POST", "/admin/api"), &[], info).await.0, 200);
-    let elsewhere = [("sec-fetch-site", "cross-site")];
-    assert_eq!(ask(&service, ("POST", "/admin/api"), &elsewhere, info).await.0, 403);
+    let host = ("host", "10.0.0.5:8000");
+    for (headers, status) in [
+        (vec![("sec-fetch-site", "same-origin")], 200),
+        (vec![("sec-fetch-site", "none")], 200),
+        (vec![("sec-fetch-site", "same-site")], 403),
+        (vec![("sec-fetch-site", "cross-site")], 403),
+        // Over plain HTTP browsers tell the page's origin alone.
+        (vec![host, ("origin", "http://10.0.0.5:8000")], 200),
+        (vec![host, ("origin", "http://10.0.0.5")], 403),
+        (vec![host, ("origin", "http://elsewhere.example")], 403),
+        (vec![host, ("origin", "null")], 403),
+        (vec![("origin", "http://10.0.0.5:8000")], 403),
+        // A proxy in front may have a host of its own: what the browser says of the site is enough.
+        (vec![host, ("origin", "https://admin.example"), ("sec-fetch-site", "same-origin")], 200),
+    ] {
+        assert_eq!(ask(&service, ("POST", "/admin/api"), &headers, info).await.0, status, "{headers:?}");
+    }
     let (_, init) = ask(&service, ("GET", "/admin/init"), &[], "").await;
     assert!(init.contains(r#""insecure":true"#), "{init}");
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::Uri;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -17,6 +18,9 @@ use tourbillon_tls::rustls::ClientConfig;
 use tourbillon_tls::rustls::pki_types::ServerName;
 
 use crate::target::Address;
+
+/// How long nothing may be heard of a backend until TCP asks whether it is still there.
+const QUIET: Duration = Duration::from_secs(15);
 
 /// Connects to one place, whatever is asked for there.
 #[derive(Clone)]
@@ -40,7 +44,7 @@ impl Connector {
         let plain = match &*self.address {
             Address::Tcp { host, port } => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await?;
-                stream.set_nodelay(true)?;
+                look_after(&stream)?;
                 Stream(Box::new(stream))
             }
             #[cfg(unix)]
@@ -51,6 +55,20 @@ impl Connector {
         let Some((connector, name)) = self.tls else { return Ok(plain) };
         Ok(Stream(Box::new(connector.connect(name, plain).await?)))
     }
+}
+
+/// A backend that vanished without a word is noticed in about half a minute, whether something is sent to it or not: else
+/// its connection would be asked again and again, and its streams would be silent for ever.
+fn look_after(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    let asks = TcpKeepalive::new().with_time(QUIET).with_interval(QUIET / 3);
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple", windows))]
+    let asks = asks.with_retries(3);
+    socket.set_tcp_keepalive(&asks)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_user_timeout(Some(QUIET * 2))?;
+    Ok(())
 }
 
 impl tower_service::Service<Uri> for Connector {
@@ -106,5 +124,22 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn tcp_looks_after_a_backend_that_vanishes() -> io::Result<()> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let stream = TcpStream::connect(listener.local_addr()?).await?;
+        assert!(!SockRef::from(&stream).keepalive()?);
+        look_after(&stream)?;
+        assert!(SockRef::from(&stream).keepalive()?);
+        #[cfg(target_os = "linux")]
+        assert_eq!(SockRef::from(&stream).tcp_user_timeout()?, Some(QUIET * 2));
+        Ok(())
     }
 }

@@ -1,7 +1,5 @@
 //! Questions as calls of GRPC.
 
-use std::time::Duration;
-
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Uri};
 use hyper_util::client::legacy::Client;
@@ -20,10 +18,6 @@ use crate::event::Question;
 use crate::proto;
 use crate::stream::outgoing;
 
-/// How often a connection with calls is asked whether it is still there, and how long that may take. Without it, one
-/// whose backend vanished would be asked again and again.
-const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
-
 /// A backend that is asked over GRPC.
 pub(crate) struct GrpcCaller {
     client: Client<Connector, Body>,
@@ -41,9 +35,9 @@ impl GrpcCaller {
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .http2_only(true)
-            .http2_adaptive_window(true)
-            .http2_keep_alive_interval(KEEP_ALIVE.0)
-            .http2_keep_alive_timeout(KEEP_ALIVE.1);
+            // No pings: GRPC servers take them for an attack if they come more often than every five minutes, and end
+            // the connection with all streams on it. The connector has TCP look after a backend that vanishes.
+            .http2_adaptive_window(true);
         let (client, streams) = (builder.build(connector.clone()), builder.build(connector));
         Self { client, streams, origin, max_answer, compression }
     }

@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tonic::codec::CompressionEncoding;
@@ -172,6 +172,40 @@ async fn backends_that_are_away_or_silent_are_errors() {
     drop(listener);
     config.timeout = Duration::from_secs(30);
     assert_eq!(rpc(&config).await, Err(ReplyError::INTERNAL.into()), "nobody listens");
+}
+
+/// GRPC servers end connections on which they are pinged more often than every five minutes, and with them all streams.
+#[tokio::test(flavor = "current_thread")]
+async fn a_backend_that_takes_its_time_is_not_pinged() {
+    const PREFACE: usize = 24;
+    const HEADERS: u8 = 1;
+    const PING: u8 = 6;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let mut config = EndpointConfig::new("backend", listener.local_addr().expect("its address").to_string());
+    config.timeout = Duration::from_secs(240);
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let backend = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        stream.read_exact(&mut [0; PREFACE]).await.expect("a preface");
+        stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.expect("settings");
+        let mut head = [0; 9];
+        while stream.read_exact(&mut head).await.is_ok() {
+            let [a, b, c, kind, ..] = head;
+            let mut payload = vec![0; usize::try_from(u32::from_be_bytes([0, a, b, c])).expect("a length")];
+            stream.read_exact(&mut payload).await.expect("a frame");
+            let _ = tell.send(kind);
+        }
+    });
+    let asked = tokio::spawn(async move { rpc(&config).await });
+    while told.recv().await.expect("a frame") != HEADERS {}
+    tokio::time::pause();
+    assert_eq!(asked.await.expect("asked"), Err(ReplyError::INTERNAL.into()), "the time is over");
+    backend.await.expect("the connection is closed");
+    let mut later = Vec::new();
+    while let Ok(kind) = told.try_recv() {
+        later.push(kind);
+    }
+    assert!(!later.contains(&PING), "{later:?}");
 }
 
 #[tokio::test]
