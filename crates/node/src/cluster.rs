@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::timeout;
 use tourbillon_broker::{BrokerError, ControlEvents, Receiver, SharedControl};
 use tourbillon_transport::InjectError;
@@ -38,8 +38,18 @@ const PARTS: usize = 64;
 /// How much longer than the node that is asked somebody waits for its answer, which has to come back.
 const WAY_BACK: Duration = Duration::from_secs(1);
 
-/// Questions of other nodes that are worked on at once. Each holds a frame and waits for room in a session.
+/// Frames for sessions of this node that wait for room there. What comes beyond is answered with [`code::BUSY`].
+const EMULATIONS: usize = 1024;
+
+/// Other questions of other nodes that are worked on at once. What comes beyond is answered with [`code::BUSY`].
 const QUESTIONS: usize = 1024;
+
+/// Such answers that are being sent. With more, the way to the other nodes is stuck, and whoever asks learns it by its
+/// deadline.
+const REFUSALS: usize = 1024;
+
+/// Nodes that have just come and are being told of this one. Others are heard when they say again that they are there.
+const INTRODUCTIONS: usize = 1024;
 
 /// What a node knows of its cluster.
 #[derive(Debug)]
@@ -307,16 +317,42 @@ async fn introduce(shared: &Shared, cluster: &Cluster, to: Receiver, info: NodeI
     false
 }
 
-/// Looks at what other nodes say.
+/// Room for what is done for other nodes, by what it waits for: none keeps another from being done.
+struct Rooms {
+    introductions: Semaphore,
+    emulations: Semaphore,
+    questions: Semaphore,
+    refusals: Semaphore,
+}
+
+impl Rooms {
+    fn new() -> Self {
+        Self {
+            introductions: Semaphore::new(INTRODUCTIONS),
+            emulations: Semaphore::new(EMULATIONS),
+            questions: Semaphore::new(QUESTIONS),
+            refusals: Semaphore::new(REFUSALS),
+        }
+    }
+}
+
+/// Looks at what other nodes say. Whatever is worked on, their next message is read: it may say that they are alive.
 async fn listen(shared: &Shared, cluster: &Cluster, mut inbox: Inbox) {
+    let rooms = Rooms::new();
     let mut answers = FuturesUnordered::new();
     loop {
         tokio::select! {
-            message = inbox.0.recv(), if answers.len() < QUESTIONS => {
+            message = inbox.0.recv() => {
                 let Some(message) = message else { return };
                 match Message::decode(message) {
                     Ok(Message { from, .. }) if from == cluster.id => {}
-                    Ok(Message { from, what }) => answers.extend(take(shared, cluster, from, what)),
+                    Ok(Message { from, what }) => {
+                        let reply = take(shared, cluster, &rooms, (from, what));
+                        answers.extend(reply.map(|(reply, room)| async move {
+                            respond(shared, cluster, from, reply).await;
+                            drop(room);
+                        }));
+                    }
                     // A later release, perhaps.
                     Err(error) => tracing::debug!(%error, "a message of another node is passed over"),
                 }
@@ -326,17 +362,22 @@ async fn listen(shared: &Shared, cluster: &Cluster, mut inbox: Inbox) {
     }
 }
 
-/// Takes note of a message; what is left to do for it.
+/// Takes note of a message; what is left to do for it, and the room that it has.
 fn take<'a>(
-    shared: &'a Shared,
-    cluster: &'a Cluster,
-    from: NodeId,
-    what: What,
-) -> Option<impl Future<Output = ()> + 'a> {
-    let reply = match what {
+    shared: &Shared,
+    cluster: &Cluster,
+    rooms: &'a Rooms,
+    (from, what): (NodeId, What),
+) -> Option<(Reply, SemaphorePermit<'a>)> {
+    match what {
         What::Alive(info) => {
             let now = shared.clock.now().instant;
-            match cluster.peers.lock().hear(now, from, *info) {
+            let room = rooms.introductions.try_acquire().ok();
+            let mut peers = cluster.peers.lock();
+            if room.is_none() && !peers.has(from) {
+                return None;
+            }
+            match peers.hear(now, from, *info) {
                 Heard::First => tracing::info!(node = %from, "another node is there"),
                 Heard::Again => return None,
                 Heard::Surplus => {
@@ -344,21 +385,31 @@ fn take<'a>(
                     return None;
                 }
             }
-            Reply::Introduction
+            room.map(|room| (Reply::Introduction, room))
         }
         What::Leaving => {
             cluster.peers.lock().leave(from);
             cluster.lose(from);
             tracing::info!(node = %from, "another node leaves");
-            return None;
+            None
         }
-        What::Question { id, op, data } => Reply::Answer { id, op, data },
+        What::Question { id, op, data } => {
+            let room = if op == EMULATION { &rooms.emulations } else { &rooms.questions };
+            if let Ok(room) = room.try_acquire() {
+                return Some((Reply::Answer { id, op, data }, room));
+            }
+            let Ok(room) = rooms.refusals.try_acquire() else {
+                tracing::warn!(node = %from, op, "a question of another node is lost: too many wait");
+                return None;
+            };
+            tracing::debug!(node = %from, op, "a question of another node is refused: too many wait");
+            Some((Reply::Busy { id }, room))
+        }
         What::Answer { id, code, data, more } => {
             cluster.answered(from, id, code, (data, more));
-            return None;
+            None
         }
-    };
-    Some(respond(shared, cluster, from, reply))
+    }
 }
 
 /// What a message is followed by.
@@ -369,6 +420,10 @@ enum Reply {
         id: u64,
         op: String,
         data: Bytes,
+    },
+    /// There is no room for the question.
+    Busy {
+        id: u64,
     },
 }
 
@@ -386,23 +441,34 @@ async fn respond(shared: &Shared, cluster: &Cluster, to: NodeId, reply: Reply) {
                 CHANNELS => listed(shared, data),
                 _ => (code::UNKNOWN_QUESTION, Vec::new()),
             };
-            let answer = async {
-                let mut parts = parts.into_iter();
-                let mut next = parts.next();
-                loop {
-                    let data = next.unwrap_or_default();
-                    next = parts.next();
-                    let what = What::Answer { id, code, data, more: next.is_some() };
-                    cluster.send(shared, Receiver::Node(to), what).await?;
-                    if next.is_none() {
-                        return Ok::<_, BrokerError>(());
-                    }
-                }
-            };
-            if !matches!(timeout(shared.config.call_timeout, answer).await, Ok(Ok(()))) {
-                tracing::warn!(node = %to, "another node cannot be answered");
+            answer(shared, cluster, to, (id, code, parts)).await;
+        }
+        Reply::Busy { id } => answer(shared, cluster, to, (id, code::BUSY, Vec::new())).await,
+    }
+}
+
+/// Answers a question: the code, and what belongs to it in parts.
+async fn answer(
+    shared: &Shared,
+    cluster: &Cluster,
+    to: NodeId,
+    (id, code, parts): (u64, u32, Vec<Bytes>),
+) {
+    let answer = async {
+        let mut parts = parts.into_iter();
+        let mut next = parts.next();
+        loop {
+            let data = next.unwrap_or_default();
+            next = parts.next();
+            let what = What::Answer { id, code, data, more: next.is_some() };
+            cluster.send(shared, Receiver::Node(to), what).await?;
+            if next.is_none() {
+                return Ok::<_, BrokerError>(());
             }
         }
+    };
+    if !matches!(timeout(shared.config.call_timeout, answer).await, Ok(Ok(()))) {
+        tracing::warn!(node = %to, "another node cannot be answered");
     }
 }
 

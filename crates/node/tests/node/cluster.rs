@@ -177,6 +177,42 @@ async fn a_busy_session_is_only_its_own_senders_affair() {
     b.end().await;
 }
 
+/// However many wait for a session that takes nothing: what other nodes say is read, and what they ask is answered.
+#[tokio::test(start_paused = true)]
+async fn requests_that_wait_for_a_session_keep_no_message_of_another_node_waiting() {
+    let bus = ControlBus::default();
+    let (a, b) = (node_on(&bus, Silent, "a"), node_on(&bus, AllowAll, "b"));
+    know_each_other(&[&a, &b]).await;
+    let (mut ann, _) = emulated(&a).await;
+    let (busy, session) = emulated(&a).await;
+    let large = format!(r#"{{"id":2,"rpc":{{"data":"{}"}}}}"#, "x".repeat(60_000));
+    assert_eq!(inject(&b, &a, session, &large).await, Ok(()), "being worked on");
+    tokio::task::yield_now().await;
+    assert_eq!(inject(&b, &a, session, &large).await, Ok(()), "in the mailbox");
+    let waiting = format!(r#"{{"id":3,"rpc":{{"data":"{}"}}}}"#, "x".repeat(6_000));
+    // For longer than a node may be silent.
+    let (begun, everybody) = (tokio::time::Instant::now(), tourbillon_node::Target::everybody());
+    while begun.elapsed() < Duration::from_secs(10) {
+        let wave = tokio::time::Instant::now();
+        let flood = futures_util::future::join_all((0..1_100).map(|_| async {
+            let injected = inject(&b, &a, session, &waiting).await;
+            injected == Err(InjectError::Unavailable) && wave.elapsed().is_zero()
+        }));
+        let order = async {
+            tokio::task::yield_now().await;
+            assert_eq!(b.node.send(&everybody, "1".into()).await, Ok(()));
+            assert_eq!(wave.elapsed(), Duration::ZERO, "an order is carried out at once");
+            assert_eq!(ann.message().await["push"]["message"]["data"], 1);
+        };
+        let (refused, ()) = tokio::join!(flood, order);
+        assert!(refused.contains(&true), "what has no room is told at once");
+    }
+    assert_eq!((a.node.nodes().await.len(), b.node.nodes().await.len()), (2, 2), "both are known still");
+    drop((busy, ann));
+    a.end().await;
+    b.end().await;
+}
+
 /// What is no message of a node, or of a node that nobody needs, does no harm.
 #[tokio::test(start_paused = true)]
 async fn noise_is_passed_over() {
