@@ -448,12 +448,7 @@ async fn respond(shared: &Shared, cluster: &Cluster, to: NodeId, reply: Reply) {
 }
 
 /// Answers a question: the code, and what belongs to it in parts.
-async fn answer(
-    shared: &Shared,
-    cluster: &Cluster,
-    to: NodeId,
-    (id, code, parts): (u64, u32, Vec<Bytes>),
-) {
+async fn answer(shared: &Shared, cluster: &Cluster, to: NodeId, (id, code, parts): (u64, u32, Vec<Bytes>)) {
     let answer = async {
         let mut parts = parts.into_iter();
         let mut next = parts.next();
