@@ -12,7 +12,7 @@ use tourbillon_fanout::deltas::in_text;
 use tourbillon_hub::Fanout;
 use tourbillon_session::{Granted, Refusal, TrackCall, Tracked};
 use tourbillon_shared_poll::{
-    Ask, BackendError, DynBackend, PollMode, Polls, Refresh, Refreshed, Track, TrackItem, Update, Wants,
+    Ask, BackendError, Detached, DynBackend, PollMode, Polls, Refresh, Refreshed, Track, TrackItem, Update, Wants,
 };
 use tourbillon_types::{Channel, Instant, Publication, PushKinds, ReplyError, SubscriptionKind};
 
@@ -57,10 +57,10 @@ impl Poller {
         self.polls.untrack(channel, conn.key, keys);
     }
 
-    /// `None`: the channel is not polled. `true`: nobody has it any more.
-    pub(crate) fn detach(&self, shared: &Shared, channel: &Channel, conn: &Conn) -> Option<bool> {
+    /// A connection has this channel no more, whether it had it as a polled one or not.
+    pub(crate) fn detach(&self, shared: &Shared, channel: &Channel, conn: &Conn) -> Detached {
         if self.polls.is_empty() {
-            return None;
+            return Detached::default();
         }
         self.polls.detach(shared.clock.now(), channel, conn.key)
     }

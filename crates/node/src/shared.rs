@@ -175,12 +175,14 @@ impl Shared {
 
     /// Detaches a connection from a channel.
     pub(crate) fn detach(&self, channel: &Channel, conn: &Conn) {
-        if let Some(unused) = self.poller.detach(self, channel, conn) {
-            if let (true, Some(interest)) = (unused, &self.interest) {
-                interest.release(channel.clone());
-            }
+        let polled = self.poller.detach(self, channel, conn);
+        if let (true, Some(interest)) = (polled.unused, &self.interest) {
+            interest.release(channel.clone());
+        }
+        if polled.was_subscriber {
             return;
         }
+        // Not as a polled one, or not any more. What the server subscribes to is a stream in these channels, too.
         let Some(sources) = self.hub.detach(channel, conn) else { return };
         for source in [Source::Broker, Source::Maps] {
             if sources.has(source)

@@ -67,7 +67,7 @@ pub use backend::{Backend, BackendError, BoxFuture, DynBackend, Item, Refresh, R
 pub use cycle::CycleTimes;
 pub use direct::{NotAnUpdate, Update};
 pub use keys::{Delivery, Receives, Recipients, Sink};
-pub use polled::{Ask, Polled, Ticket, Track, TrackError, TrackItem, Tracked, Trigger, Wants};
+pub use polled::{Ask, Detached, Polled, Ticket, Track, TrackError, TrackItem, Tracked, Trigger, Wants};
 pub use polls::Polls;
 pub use rules::{PollMode, PollRules};
 

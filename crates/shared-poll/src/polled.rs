@@ -60,6 +60,15 @@ struct Member<S> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ticket(u32);
 
+/// What became of a subscriber that was to be removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Detached {
+    /// It was one. Otherwise nothing was changed: it never was, or has lost the channel to another epoch already.
+    pub was_subscriber: bool,
+    /// The channel is there, and nobody has it.
+    pub unused: bool,
+}
+
 /// How a subscriber wants values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wants {
@@ -248,14 +257,18 @@ impl<S: Clone> Polled<S> {
         ticket
     }
 
-    /// Removes a subscriber and all that it tracks. `true`: nobody has the channel any more.
-    pub fn detach(&mut self, now: Now, who: u64) -> bool {
-        let Some(member) = self.members.remove(&who) else { return false };
-        for key in &member.keys {
-            self.drop_holder(key, who);
+    /// Removes a subscriber and all that it tracks, if it is one.
+    pub fn detach(&mut self, now: Now, who: u64) -> Detached {
+        let member = self.members.remove(&who);
+        let was_subscriber = member.is_some();
+        if let Some(member) = member {
+            for key in &member.keys {
+                self.drop_holder(key, who);
+            }
+            self.kept_until = self.kept_until.max(now.instant + self.rules.shutdown_delay);
+            self.trim_expiries();
         }
-        self.kept_until = self.kept_until.max(now.instant + self.rules.shutdown_delay);
-        self.members.is_empty()
+        Detached { was_subscriber, unused: self.members.is_empty() }
     }
 
     /// The subscription of this subscriber.
@@ -335,8 +348,18 @@ impl<S: Clone> Polled<S> {
         if due < member.due {
             member.due = due;
             self.expiries.push(Reverse((due, who)));
+            self.trim_expiries();
         }
         (key, kept)
+    }
+
+    /// Forgets expiries of subscribers that are gone, and those that an earlier one has replaced, before they outnumber
+    /// the others.
+    fn trim_expiries(&mut self) {
+        if self.expiries.len() > 2 * self.members.len() {
+            let members = self.members.iter().filter(|(_, member)| member.due < Instant::MAX);
+            self.expiries = members.map(|(who, member)| Reverse((member.due, *who))).collect();
+        }
     }
 
     /// When a key ceases to be tracked whose right ends at this second.
@@ -537,5 +560,34 @@ impl<S: Clone> Polled<S> {
     /// What stands for a value.
     pub(crate) fn print(&self, data: &[u8]) -> (usize, u64) {
         (data.len(), self.hasher.hash_one(data))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expiries_end_with_their_subscribers() {
+        let now = Now { instant: Instant::ZERO, unix_millis: 1_000_000 };
+        let mut polled = Polled::new(Channel::from("prices"), PollRules::default(), Epoch::from("made"), now);
+        polled.attach(0, (), Wants::default());
+        for who in 1..=100 {
+            let ticket = polled.attach(who, (), Wants::default());
+            // Each ends earlier than the one before.
+            for end in [1_900, 1_800, 1_700] {
+                let items = vec![TrackItem { expire_at: Some(end), ..TrackItem::new(end.to_string(), 0) }];
+                polled.track(now, who, &Track { items, ..Track::new(ticket, 1) }).unwrap();
+            }
+            if who > 10 {
+                polled.detach(now, who);
+            }
+            assert!(polled.expiries.len() <= 2 * polled.members.len(), "{}", polled.expiries.len());
+        }
+        // Of those that are still there nothing was forgotten.
+        polled.tick(Now { instant: now.instant + Duration::from_secs(725), ..now });
+        assert_eq!(polled.len(), 2, "all but the first keys");
+        polled.tick(Now { instant: now.instant + Duration::from_secs(925), ..now });
+        assert!(polled.is_empty() && polled.expiries.is_empty());
     }
 }

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tourbillon_types::{Channel, Epoch, Instant, Now};
 
 use crate::keys::Sink;
-use crate::polled::{Ask, Polled, Ticket, Track, TrackError, Tracked, Wants};
+use crate::polled::{Ask, Detached, Polled, Ticket, Track, TrackError, Tracked, Wants};
 use crate::{Applied, BackendError, PollRules, Published, Refreshed, Update};
 
 /// The polled channels of a node. Each is held while it is worked on, so that all that is sent of it is in one order.
@@ -110,9 +110,9 @@ impl<S: Clone> Polls<S> {
         }
     }
 
-    /// Removes a subscriber from a channel. `None`: the channel is none of these. `true`: nobody has it any more.
-    pub fn detach(&self, now: Now, channel: &str, who: u64) -> Option<bool> {
-        self.with(channel, |polled| polled.detach(now, who))
+    /// Removes a subscriber from a channel, if it is one of its subscribers.
+    pub fn detach(&self, now: Now, channel: &str, who: u64) -> Detached {
+        self.with(channel, |polled| polled.detach(now, who)).unwrap_or_default()
     }
 
     /// See [`Polled::ticket`].

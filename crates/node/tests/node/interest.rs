@@ -13,7 +13,7 @@ use crate::scripted::ByName;
 
 /// Notes what it is asked for.
 #[derive(Clone, Debug, Default)]
-struct Asked(Arc<Mutex<Vec<String>>>);
+pub(crate) struct Asked(Arc<Mutex<Vec<String>>>);
 
 impl Asked {
     fn note(&self, what: &str, channels: &[Channel]) {
@@ -21,7 +21,7 @@ impl Asked {
         self.0.lock().extend(names);
     }
 
-    fn take(&self) -> Vec<String> {
+    pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock())
     }
 }

@@ -7,16 +7,18 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
+use tourbillon_broker::Engine;
 use tourbillon_broker_memory::MemoryEngine;
 use tourbillon_node::hooks::{PollMode, PollRules, TrackDecision, TrackRequest};
 use tourbillon_node::shared_poll::{Refresh, Refreshed, Value as Held};
 use tourbillon_node::{
     Backend, BackendError, ChannelOptions, Form, Hooks, Measures, Node, NodeConfig, Refusal,
-    SharedPollUpdate, SubscribeDecision, SubscribeRequest, SubscriptionKind,
+    SharedPollUpdate, SubscribeDecision, SubscribeRequest, SubscriptionKind, SubscriptionOptions, Target,
 };
 use tourbillon_types::{Channel, Epoch, ReplyError};
 
 use crate::harness::{Client, TestNode};
+use crate::interest::Asked;
 use crate::metrics::{measured, value};
 
 /// The application: what its keys hold, and how it behaves.
@@ -132,8 +134,12 @@ impl Hooks for ByName {
 }
 
 fn start(config: NodeConfig) -> (TestNode, Shop) {
+    start_on(MemoryEngine::default(), config)
+}
+
+fn start_on(engine: impl Into<Engine>, config: NodeConfig) -> (TestNode, Shop) {
     let shop = Shop::default();
-    let builder = Node::builder(MemoryEngine::default()).hooks(ByName).shared_poll(shop.clone());
+    let builder = Node::builder(engine).hooks(ByName).shared_poll(shop.clone());
     let (node, driver) = builder.config(config).build().expect("a valid configuration");
     tokio::spawn(driver);
     (TestNode { node }, shop)
@@ -252,6 +258,51 @@ async fn sp_10_another_epoch_ends_all_subscriptions_with_2500() {
     assert_eq!(reply["subscribe"]["epoch"], "e1");
     track(&mut client, "polled_versioned", &[("gold", 0)]).await;
     assert_eq!(pushed(&mut client).await, json!({"data": 12, "key": "gold", "version": 5}));
+    test.end().await;
+}
+
+/// HID-25.
+#[tokio::test(start_paused = true)]
+async fn sp_16_the_broker_is_asked_for_a_channel_no_more_once_another_epoch_ended_all_subscriptions() {
+    const CHANNEL: &str = "polled_versioned_direct";
+    let (broker, mut config) = (Asked::default(), NodeConfig::default());
+    config.ping_interval = None;
+    let (test, shop) = start_on(broker.clone(), config);
+    shop.hold(Held::versioned("gold", "12".into(), 5));
+    let mut client = subscribed(&test, CHANNEL).await;
+    assert_eq!(broker.take(), [format!("subscribe {CHANNEL}")]);
+    shop.0.shelf.lock().epoch = "e1".to_owned();
+    track(&mut client, CHANNEL, &[("gold", 0)]).await;
+    assert_eq!(client.message().await["push"]["unsubscribe"]["code"], 2500);
+    pass(2).await;
+    assert_eq!(broker.take(), [format!("unsubscribe {CHANNEL}")]);
+    // Who comes again gets what is published.
+    client.call(&format!(r#""subscribe":{{"channel":"{CHANNEL}","type":4}}"#)).await;
+    assert_eq!(broker.take(), [format!("subscribe {CHANNEL}")]);
+    test.end().await;
+}
+
+/// As in keyed channels: what the server subscribes to is what is published.
+#[tokio::test(start_paused = true)]
+async fn map_38_what_the_server_subscribes_to_is_a_stream_in_a_polled_channel_too_and_ends() {
+    let (test, shop) = rig();
+    shop.hold(Held::new("gold", "12".into()));
+    let mut reader = test.client().await;
+    let options = SubscriptionOptions::default();
+    test.node.subscribe(&Target::everybody(), Channel::from("polled"), options).await.expect("subscribed");
+    assert_eq!(reader.message().await["push"]["subscribe"], json!({}));
+    let mut tracker = subscribed(&test, "polled").await;
+    track(&mut tracker, "polled", &[("gold", 0)]).await;
+    assert_eq!(pushed(&mut tracker).await["data"], 12);
+    test.publish("polled", "1").await;
+    assert_eq!(pushed(&mut reader).await, json!({"data": 1}));
+    tracker.silence().await;
+    drop(reader);
+    tracker.silence().await;
+    assert_eq!((test.node.stats().connections, test.node.stats().subscriptions), (1, 0), "nothing is left");
+    // The other is as it was.
+    shop.hold(Held::new("gold", "13".into()));
+    assert_eq!(pushed(&mut tracker).await["data"], 13);
     test.end().await;
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tourbillon_shared_poll::{
-    PollRules, Published, Receives, TrackError, TrackItem, Trigger, Update, Value, Wants,
+    Detached, PollRules, Published, Receives, TrackError, TrackItem, Trigger, Update, Value, Wants,
 };
 use tourbillon_types::{Epoch, Instant, Payload};
 
@@ -129,6 +129,8 @@ fn sp_10_another_epoch_ends_all_subscriptions_and_begins_versions_anew() {
     rig.notes.lost.sort_unstable();
     assert_eq!((std::mem::take(&mut rig.notes.lost), applied.changed), (vec![1, 2], 0));
     assert!(rig.sent().is_empty() && rig.polled.is_empty());
+    let detached = rig.polled.detach(rig.now, 1);
+    assert_eq!(detached, Detached { was_subscriber: false, unused: true }, "whoever leaves then finds nobody");
     assert!(!rig.polled.is_over(rig.now), "those who come again find the epoch that is known");
 
     rig.join(1);
@@ -346,14 +348,14 @@ fn sp_15_a_channel_is_kept_for_a_while_after_everybody_left() {
     rig.track(1, &[("a", 0)]);
     let ask = rig.next().unwrap();
     rig.answer(&ask, vec![]);
-    assert!(rig.polled.detach(rig.now, 1));
+    assert!(rig.polled.detach(rig.now, 1).unused);
     assert!(rig.polled.is_empty());
     assert!(rig.pass(Duration::from_millis(900)).is_empty());
     assert!(!rig.polled.is_over(rig.now));
     rig.join(2);
     rig.pass(5 * SECOND);
     assert!(!rig.polled.is_over(rig.now), "somebody has it");
-    assert!(rig.polled.detach(rig.now, 2));
+    assert!(rig.polled.detach(rig.now, 2).unused);
     assert!(!rig.polled.is_over(rig.now));
     rig.now.instant += SECOND;
     assert!(rig.polled.is_over(rig.now));
