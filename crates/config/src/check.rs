@@ -536,6 +536,7 @@ fn warnings(options: &Options) -> Vec<String> {
     let no_way_in = no_key
         && !client.insecure
         && !client.allow_anonymous_connect_without_token
+        && !client.proxy.connect.enabled
         && client.user_id_http_header.is_empty();
     warn(no_way_in, "client.token has no key, and nothing else lets clients in: every connection is refused");
     let http = &options.http_server;

@@ -136,6 +136,8 @@ fn warnings_tell_what_is_insecure_or_useless() {
         http_api.key is not set: every API request is refused
         client.token has no key, and nothing else lets clients in: every connection is refused"#]]
     .assert_eq(&warnings(r#"{"log":{"level":"WARN"}}"#));
+    let proxy = r#"{"client":{"proxy":{"connect":{"enabled":true,"endpoint":"http://a"}}}}"#;
+    assert!(!warnings(proxy).contains("every connection is refused"), "the backend lets clients in");
     let debug = "debug.enabled: whoever reaches the port for clients sees";
     assert!(warnings(r#"{"debug":{"enabled":true}}"#).contains(debug));
     assert!(
