@@ -201,11 +201,15 @@ impl Caller<'_> {
         }
     }
 
-    /// The future that tells the application of a subscription's end.
+    /// The future that tells the application of a subscription's end, within the deadline for calls.
     pub(crate) fn unsubscribed(&self, client: Arc<Client>, channel: Channel, why: Unsubscribe) -> Running {
         let (hooks, began) = (self.shared.hooks.clone(), self.now.instant);
+        let time = self.shared.config.call_timeout;
         let told = async move {
-            hooks.unsubscribed(client, channel, why).await;
+            let taken = hooks.unsubscribed(client, channel, why);
+            if within(time, pin!(taken)).await.is_none() {
+                tracing::warn!("the application did not take the end of a subscription in time");
+            }
             let (asked, effect, kind) = (Frame::Unknown, Effect::None, &UNSUBSCRIBES);
             Completed { answer: None, asked, effect, began, done: None, kind }
         };
