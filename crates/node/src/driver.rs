@@ -311,7 +311,7 @@ impl<R: TransportReader> Driver<R> {
         self.session.handle(now, input, &mut outputs);
         let carried_out = self.carry_out(now, &mut outputs, asked, done);
         if self.settle_loading() && carried_out.is_ok() {
-            return self.recheck_tokens(now);
+            return self.recheck_begun(now);
         }
         carried_out
     }
@@ -320,7 +320,7 @@ impl<R: TransportReader> Driver<R> {
     fn complete(&mut self, now: Now, completed: Completed) -> Result<(), Disconnect> {
         let Completed { answer, asked, effect, began, done, .. } = completed;
         let (mut attached, mut all_attached) = (None, Vec::new());
-        let (mut changed, mut by_token) = (false, false);
+        let (mut accepted, mut changed, mut begun) = (false, false, false);
         match effect {
             Effect::None => {}
             Effect::Attached(attachment) => attached = Some(attachment),
@@ -341,12 +341,14 @@ impl<R: TransportReader> Driver<R> {
                 }
             }
             Effect::Prolonged { channel, info, token } => {
-                if let Some(info) = info {
+                // A subscription that followed the one that was asked about is left alone.
+                let goes_on = answer.as_ref().is_some_and(|(id, _)| self.session.prolongs(*id));
+                if let Some(info) = info.filter(|_| goes_on) {
                     self.memberships.change_channel_info(&channel, &info);
                 }
-                if let Some(token) = token.filter(|_| self.session.is_subscribed(&channel)) {
+                if let Some(token) = token.filter(|_| goes_on) {
                     self.memberships.add_token(&channel, token);
-                    by_token = true;
+                    begun = true;
                 }
             }
             Effect::Judged(command, verdict) => {
@@ -361,6 +363,7 @@ impl<R: TransportReader> Driver<R> {
                     target: "tourbillon::_events::connect",
                     client = %client.id, user = %client.user, transport = client.transport,
                 );
+                accepted = true;
                 self.client = Some(client);
                 registration.keep();
                 all_attached = attached;
@@ -373,30 +376,37 @@ impl<R: TransportReader> Driver<R> {
         for attachment in attached.into_iter().chain(all_attached) {
             // A channel that the session did not take over is detached by the attachment's end.
             if self.session.is_subscribed(&attachment.channel) {
-                by_token |= self.take_over(attachment);
+                self.take_over(attachment);
+                begun = true;
             } else if self.session.holds(&attachment.channel) {
                 self.memberships.load(attachment);
             }
         }
-        if !self.session.is_connected() {
+        if accepted && !self.session.is_connected() {
             // The session turned down what the application accepted, such as a token that has expired meanwhile.
             self.end_entry();
             self.client = None;
         }
         drop(done);
         handled?;
-        if by_token {
-            // It may have been revoked since the application was asked.
-            self.recheck_tokens(now)?;
+        if begun {
+            self.recheck_begun(now)
+        } else if changed {
+            self.revoke(now)
+        } else {
+            Ok(())
         }
-        if changed { self.revoke(now) } else { Ok(()) }
     }
 
-    /// The session has a channel from now on, until it says otherwise. Whether it has it by a token.
-    fn take_over(&mut self, mut attachment: Attachment) -> bool {
-        let token = attachment.token.take();
-        let by_token = token.is_some();
-        if let Some(token) = token {
+    /// Ends subscriptions that were granted by what has been revoked or lost since the application was asked.
+    fn recheck_begun(&mut self, now: Now) -> Result<(), Disconnect> {
+        self.recheck_tokens(now)?;
+        self.revoke(now)
+    }
+
+    /// The session has a channel from now on, until it says otherwise.
+    fn take_over(&mut self, mut attachment: Attachment) {
+        if let Some(token) = attachment.token.take() {
             self.memberships.add_token(&attachment.channel, token);
         }
         if let Some(begun) = attachment.begun.take() {
@@ -408,7 +418,6 @@ impl<R: TransportReader> Driver<R> {
         if let Some(membership) = attachment.keep() {
             self.memberships.add(membership);
         }
-        by_token
     }
 
     /// Carries out what came of the application's source for a subscription.
@@ -426,13 +435,14 @@ impl<R: TransportReader> Driver<R> {
         }
     }
 
-    /// Takes over what was loaded, and detaches what the session holds no more. Whether any of it came by a token.
+    /// Takes over what was loaded, and detaches what the session holds no more. Whether anything was taken over.
     fn settle_loading(&mut self) -> bool {
-        let mut by_token = false;
-        for attachment in self.memberships.loaded(&self.session) {
-            by_token |= self.take_over(attachment);
+        let loaded = self.memberships.loaded(&self.session);
+        let any = !loaded.is_empty();
+        for attachment in loaded {
+            self.take_over(attachment);
         }
-        by_token
+        any
     }
 
     /// Ends subscriptions that the connection's rights do not hold any more.

@@ -206,6 +206,19 @@ impl Session {
         revocable.map(|(channel, _)| channel)
     }
 
+    /// Whether the answer to this call prolongs a subscription: it is still awaited, and the subscription that it is for
+    /// has not ended meanwhile. There may be a later one to the same channel, which has nothing to do with it.
+    #[must_use]
+    pub fn prolongs(&self, call: CallId) -> bool {
+        let awaited = self.pending.iter().find(|pending| pending.call == call);
+        awaited.is_some_and(|pending| {
+            matches!(
+                pending.purpose,
+                Purpose::SubRefresh { channel: Some(_), .. } | Purpose::ServerSubRefresh { channel: Some(_) }
+            )
+        })
+    }
+
     /// Whether the session holds this channel, subscribed or being subscribed.
     #[must_use]
     pub fn holds(&self, channel: &str) -> bool {

@@ -9,6 +9,7 @@ mod cluster;
 mod compaction;
 mod deltas;
 mod emulation;
+mod endings;
 mod filters;
 mod flow;
 mod follower;

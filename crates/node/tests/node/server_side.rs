@@ -4,16 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::sync::Notify;
+use tourbillon_broker::Engine;
+use tourbillon_broker_memory::{MemoryEngine, MemoryMaps};
 use tourbillon_node::{
-    ChannelPattern, ClientRights, ConnectDecision, ConnectRequest, Hooks, NodeConfig, PublishDecision,
-    PublishRequest, RefreshDecision, RefreshRequest, Refusal, Rights, SubscribeDecision, SubscribeRequest,
+    ChannelOptions, ChannelPattern, ClientRights, ConnectDecision, ConnectRequest, Hooks, MapPublishOptions,
+    NodeConfig, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest, Refusal, Rights, SubscribeDecision, SubscribeRequest,
     SubscriptionOptions, Target,
 };
 use tourbillon_types::{
     Channel, Disconnect, Epoch, Payload, Permissions, ReplyError, StreamPosition, Unsubscribe, UserId,
 };
 
-use crate::harness::{Client, TestNode, start};
+use crate::harness::{Client, TestNode, start, start_on};
 use crate::scripted::ByName;
 
 /// The token is the user's name; channels that the client names are subscribed to by the server. A user named `only`
@@ -294,8 +297,9 @@ impl Rights for Listed {
     }
 }
 
-/// Tokens list channels; a subscription to one of them depends on that.
-struct Lists;
+/// Tokens list channels; a subscription to one of them depends on that. About `slow` it has to think.
+#[derive(Default)]
+struct Lists(Arc<Notify>);
 
 impl Hooks for Lists {
     async fn connect(&self, request: ConnectRequest) -> Result<ConnectDecision, Refusal> {
@@ -308,10 +312,14 @@ impl Hooks for Lists {
 
     async fn subscribe(&self, request: SubscribeRequest) -> Result<SubscribeDecision, Refusal> {
         let mut decision = SubscribeDecision::default();
+        decision.options = self.channel_options(&request.channel)?.subscription();
         assert!(request.client.terms.labels().is_some_and(|labels| labels["tier"] == "pro"));
         let listed = request.client.terms.rights().and_then(ClientRights::get::<Listed>);
         decision.options.revocable = listed.is_some_and(|listed| listed.holds(&request.channel));
         decision.options.allow = Permissions::PUBLISH;
+        if &*request.channel == "slow" {
+            self.0.notified().await;
+        }
         Ok(decision)
     }
 
@@ -328,12 +336,16 @@ impl Hooks for Lists {
         decision.rights = Some(ClientRights::new(Listed(request.token)));
         Ok(decision)
     }
+
+    fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {
+        ByName.channel_options(channel)
+    }
 }
 
 /// PRO-40: what a connection loses by a refresh ends, and nothing else does.
 #[tokio::test(start_paused = true)]
 async fn subscriptions_end_with_the_rights_that_they_depend_on() {
-    let test = start(Lists, NodeConfig::default());
+    let test = start(Lists::default(), NodeConfig::default());
     let mut client = test.open(1 << 20, |_| {});
     client.call(r#""connect":{"token":"kept,lost"}"#).await;
     for channel in ["kept", "lost", "own"] {
@@ -352,5 +364,63 @@ async fn subscriptions_end_with_the_rights_that_they_depend_on() {
     let refused = client.call(r#""publish":{"channel":"lost","data":1}"#).await;
     assert_eq!(refused["error"]["code"], 103);
     drop(client);
+    test.end().await;
+}
+
+/// PRO-40: the rights that count are those when the subscription begins.
+#[tokio::test(start_paused = true)]
+async fn a_subscription_ends_whose_rights_were_lost_while_it_was_decided_about() {
+    let lists = Lists::default();
+    let decides = lists.0.clone();
+    let mut config = NodeConfig::default();
+    config.concurrency = 2;
+    let test = start(lists, config);
+    let mut client = test.open(1 << 20, |_| {});
+    client.call(r#""connect":{"token":"kept,slow"}"#).await;
+    for (token, lost) in [("kept,slow", false), ("kept", true)] {
+        client.send(r#"{"id":90,"subscribe":{"channel":"slow"}}"#);
+        assert!(client.call(&format!(r#""refresh":{{"token":"{token}"}}"#)).await["refresh"].is_object());
+        client.silence().await;
+        decides.notify_one();
+        let reply = client.message().await;
+        assert_eq!((&reply["id"], reply["subscribe"].is_object()), (&json!(90), true), "{reply}");
+        if lost {
+            assert_eq!(client.message().await["push"]["unsubscribe"]["code"], 2000);
+        }
+        client.silence().await;
+        assert_eq!(test.node.stats().subscriptions, usize::from(!lost));
+        client.call(r#""unsubscribe":{"channel":"slow"}"#).await;
+    }
+    test.end().await;
+}
+
+/// PRO-40: likewise of a keyed channel, whether it is attached at its end or from the beginning.
+#[tokio::test(start_paused = true)]
+async fn a_keyed_channel_ends_whose_rights_were_lost_while_it_was_loaded() {
+    let engine = Engine::new(MemoryEngine::default()).with_maps(MemoryMaps::default());
+    let test = start_on(engine, Lists::default(), NodeConfig::default());
+    for channel in ["map", "map_ephemeral"] {
+        for key in ["a", "b", "c", "d"] {
+            let options = MapPublishOptions::default();
+            let set = test.node.map_publish(Channel::from(channel), key, Payload::from("1"), options).await;
+            assert_eq!(set.expect("set").suppressed, None);
+        }
+        let mut client = test.open(1 << 20, |_| {});
+        client.call(r#""connect":{"token":"map,map_ephemeral"}"#).await;
+        let asked = json!({"channel": channel, "type": 1, "phase": 2});
+        let page = client.call(&format!(r#""subscribe":{asked}"#)).await["subscribe"].take();
+        assert_eq!((&page["phase"], page["cursor"].is_string()), (&json!(2), true), "{page}");
+        assert!(client.call(r#""refresh":{"token":"other"}"#).await["refresh"].is_object());
+        let mut asked = json!({"channel": channel, "type": 1, "phase": 2, "cursor": page["cursor"]});
+        for place in ["offset", "epoch"] {
+            asked[place] = page[place].clone();
+        }
+        let live = client.call(&format!(r#""subscribe":{asked}"#)).await["subscribe"].take();
+        assert_eq!(live["phase"], serde_json::Value::Null, "{live}");
+        let end = json!({"channel": channel, "unsubscribe": {"code": 2000, "reason": "server unsubscribe"}});
+        assert_eq!(client.message().await["push"], end);
+        client.silence().await;
+        assert_eq!(test.node.stats().subscriptions, 0, "{channel}");
+    }
     test.end().await;
 }
