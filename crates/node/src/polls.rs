@@ -12,7 +12,8 @@ use tourbillon_fanout::deltas::in_text;
 use tourbillon_hub::Fanout;
 use tourbillon_session::{Granted, Refusal, TrackCall, Tracked};
 use tourbillon_shared_poll::{
-    Ask, BackendError, Detached, DynBackend, PollMode, Polls, Refresh, Refreshed, Track, TrackItem, Update, Wants,
+    Ask, BackendError, Detached, DynBackend, PollMode, Polls, Refresh, Refreshed, Track, TrackItem, Update,
+    Wants,
 };
 use tourbillon_types::{Channel, Instant, Publication, PushKinds, ReplyError, SubscriptionKind};
 

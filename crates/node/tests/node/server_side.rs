@@ -9,8 +9,8 @@ use tourbillon_broker::Engine;
 use tourbillon_broker_memory::{MemoryEngine, MemoryMaps};
 use tourbillon_node::{
     ChannelOptions, ChannelPattern, ClientRights, ConnectDecision, ConnectRequest, Hooks, MapPublishOptions,
-    NodeConfig, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest, Refusal, Rights, SubscribeDecision, SubscribeRequest,
-    SubscriptionOptions, Target,
+    NodeConfig, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest, Refusal, Rights,
+    SubscribeDecision, SubscribeRequest, SubscriptionOptions, Target,
 };
 use tourbillon_types::{
     Channel, Disconnect, Epoch, Payload, Permissions, ReplyError, StreamPosition, Unsubscribe, UserId,

@@ -130,7 +130,11 @@ fn sp_10_another_epoch_ends_all_subscriptions_and_begins_versions_anew() {
     assert_eq!((std::mem::take(&mut rig.notes.lost), applied.changed), (vec![1, 2], 0));
     assert!(rig.sent().is_empty() && rig.polled.is_empty());
     let detached = rig.polled.detach(rig.now, 1);
-    assert_eq!(detached, Detached { was_subscriber: false, unused: true }, "whoever leaves then finds nobody");
+    assert_eq!(
+        detached,
+        Detached { was_subscriber: false, unused: true },
+        "whoever leaves then finds nobody"
+    );
     assert!(!rig.polled.is_over(rig.now), "those who come again find the epoch that is known");
 
     rig.join(1);
