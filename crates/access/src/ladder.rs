@@ -122,9 +122,9 @@ pub struct Features {
 /// Who asks about a channel.
 #[derive(Clone, Copy)]
 pub(crate) struct Asking<'a> {
-    channel: &'a str,
-    user: &'a str,
-    attributes: Attributes<'a>,
+    pub(crate) channel: &'a str,
+    pub(crate) user: &'a str,
+    pub(crate) attributes: Attributes<'a>,
     subscribed: bool,
 }
 

@@ -10,7 +10,7 @@ use tourbillon_node::{
 use tourbillon_types::{Channel, ReplyError};
 
 use crate::forward::forward;
-use crate::ladder::{Asked, Attributes, PublishQuery, ReadQuery, SubscribeQuery, TokenCheck};
+use crate::ladder::{Asked, Asking, Attributes, PublishQuery, ReadQuery, SubscribeQuery, TokenCheck};
 use crate::polled::TrackQuery;
 use crate::{Decision, Live, MapChange, MapChangeQuery, Namespaces, Rule};
 
@@ -49,16 +49,12 @@ impl<H: Hooks> Hooks for Namespaced<H> {
             return self.inner.subscribe(request).await;
         }
         let mut granted = SubscribeDecision::default();
-        granted.client_side_refresh = client_refreshes(&self.namespaces, &request.channel);
-        granted.options = self.namespaces.with(|namespaces| {
-            let asked = Asked::from(&request);
-            namespaces.subscription_options(
-                &request.channel,
-                &request.client.user,
-                Attributes::from(&*request.client),
-                asked,
-                Overrides::default(),
-            )
+        (granted.options, granted.client_side_refresh) = self.namespaces.with(|namespaces| {
+            let rules = namespaces.find(&request.channel)?.rules;
+            let attributes = Attributes::from(&*request.client);
+            let who = Asking::new(&request.channel, &request.client.user, attributes, true);
+            let options = namespaces.options_by(rules, who, Asked::from(&request), Overrides::default());
+            Ok::<_, ReplyError>((options, rules.proxies.sub_refresh.is_none()))
         })?;
         granted.options.revocable = by == Rule::Capabilities;
         Ok(granted)

@@ -283,6 +283,7 @@ impl Namespaces {
     pub fn channel_options(&self, channel: &str) -> Result<ChannelOptions, ReplyError> {
         Ok(self.find(channel)?.rules.channel_options())
     }
+
     /// How a subscription of this user behaves, by its [features](Self::features). Subscriptions that the server makes
     /// ask for nothing.
     ///
@@ -299,6 +300,18 @@ impl Namespaces {
     ) -> Result<SubscriptionOptions, ReplyError> {
         let rules = self.find(channel)?.rules;
         let who = Asking::new(channel, user, attributes, true);
+        Ok(self.options_by(rules, who, asked, token))
+    }
+
+    /// The same by rules that were found.
+    pub(crate) fn options_by(
+        &self,
+        rules: &ChannelRules,
+        who: Asking<'_>,
+        asked: Asked,
+        token: Overrides,
+    ) -> SubscriptionOptions {
+        let Asking { channel, user, attributes, .. } = who;
         let features = self.features_by(rules, who, asked, token);
         let mut options = rules.channel_options().subscription();
         options.positioned = features.positioned;
@@ -308,7 +321,7 @@ impl Namespaces {
         options.push_join_leave = features.push_join_leave;
         options.allow = attributes.allow;
         options.map_presence = rules.map_presence(channel, user);
-        Ok(options)
+        options
     }
 
     /// The channel that is a user's own, in a namespace or, with an empty name, in none (HID-57).
