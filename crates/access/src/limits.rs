@@ -17,6 +17,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::Either;
 use tourbillon_node::hooks::Judgement;
 use tourbillon_node::{Client, ClientCommand, ConnectDecision, ConnectRequest, Hooks, Refusal};
 use tourbillon_types::{ClientId, Disconnect, ErrorCode, Instant, Now, ReplyError, UserId};
@@ -251,30 +253,33 @@ impl<H> Limits<H> {
 }
 
 impl<H: Hooks> Hooks for Limits<H> {
-    #[expect(clippy::manual_async_fn, reason = "the future of an async fn has room for the request twice")]
+    // Not an async fn: its future would have room for the request and for the one inside.
     fn connect(
         &self,
         request: ConnectRequest,
     ) -> impl Future<Output = Result<ConnectDecision, Refusal>> + Send {
-        async move {
-            let now = request.instant;
-            let decision = self.inner.connect(request).await?;
-            if let Some(users) = self.users.as_ref().filter(|_| !decision.user.is_anonymous()) {
-                let wanted = Wanted { operation: Operation::Connect, namespace: "", method: "" };
-                if users.ask(&decision.user, wanted, now) == Verdict::Over {
-                    return Err(ReplyError::TOO_MANY_REQUESTS.into());
-                }
-            }
-            if let Some(shared) = self.shared.as_ref().filter(|_| !decision.user.is_anonymous()) {
-                let wanted = Wanted { operation: Operation::Connect, namespace: "", method: "" };
-                if let Some(question) = shared.question(wanted, now)
-                    && Box::pin(shared.ask(&decision.user, question, now)).await == Verdict::Over
-                {
-                    return Err(ReplyError::TOO_MANY_REQUESTS.into());
-                }
+        let now = request.instant;
+        let wanted = Wanted { operation: Operation::Connect, namespace: "", method: "" };
+        let decided = self.inner.connect(request).map(move |decision| {
+            let decision = decision?;
+            if let Some(users) = self.users.as_ref().filter(|_| !decision.user.is_anonymous())
+                && users.ask(&decision.user, wanted, now) == Verdict::Over
+            {
+                return Err(ReplyError::TOO_MANY_REQUESTS.into());
             }
             Ok(decision)
-        }
+        });
+        let Some(shared) = self.shared.as_ref() else { return Either::Left(decided) };
+        Either::Right(Box::pin(async move {
+            let decision = decided.await?;
+            if !decision.user.is_anonymous()
+                && let Some(question) = shared.question(wanted, now)
+                && shared.ask(&decision.user, question, now).await == Verdict::Over
+            {
+                return Err(ReplyError::TOO_MANY_REQUESTS.into());
+            }
+            Ok(decision)
+        }))
     }
 
     fn command(

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::Either;
 use tourbillon_node::{
     Client, ConnectDecision, ConnectRequest, Hooks, RefreshDecision, RefreshRequest, Refusal,
     SubRefreshRequest, SubscribeDecision, SubscribeRequest, TokenMark,
@@ -38,14 +40,14 @@ impl<H> Revoked<H> {
 }
 
 impl<H: Hooks> Hooks for Revoked<H> {
-    #[expect(clippy::manual_async_fn, reason = "the future of an async fn has room for the request twice")]
+    // Not async fns: their futures would have room for the request and for the one inside.
     fn connect(
         &self,
         request: ConnectRequest,
     ) -> impl Future<Output = Result<ConnectDecision, Refusal>> + Send {
-        async move {
-            let (client, now) = (request.client, request.unix_seconds);
-            let decision = self.inner.connect(request).await?;
+        let (client, now) = (request.client, request.unix_seconds);
+        self.inner.connect(request).map(move |decision| {
+            let decision = decision?;
             if self.store.is_blocked(&decision.user, now) {
                 tracing::debug!(%client, user = %decision.user, "connection refused: the user is blocked");
                 return Err(Disconnect::PERMISSION_DENIED.into());
@@ -57,29 +59,27 @@ impl<H: Hooks> Hooks for Revoked<H> {
                 return Err(ReplyError::TOKEN_EXPIRED.into());
             }
             Ok(decision)
-        }
+        })
     }
 
-    #[expect(clippy::manual_async_fn, reason = "the future of an async fn has room for the request twice")]
     fn subscribe(
         &self,
         request: SubscribeRequest,
     ) -> impl Future<Output = Result<SubscribeDecision, Refusal>> + Send {
-        async move {
-            // Most subscriptions need no token.
-            if request.token.is_empty() {
-                return self.inner.subscribe(request).await;
-            }
-            let (client, channel, now) =
-                (request.client.clone(), request.channel.clone(), request.unix_seconds);
-            let decision = self.inner.subscribe(request).await?;
+        // Most subscriptions need no token.
+        if request.token.is_empty() {
+            return Either::Left(self.inner.subscribe(request));
+        }
+        let (client, channel, now) = (request.client.clone(), request.channel.clone(), request.unix_seconds);
+        Either::Right(self.inner.subscribe(request).map(move |decision| {
+            let decision = decision?;
             match &decision.token {
                 Some(token) if self.is_sub_revoked(token, &client, &channel, now) => {
                     Err(ReplyError::TOKEN_EXPIRED.into())
                 }
                 _ => Ok(decision),
             }
-        }
+        }))
     }
 
     async fn refresh(&self, request: RefreshRequest) -> Result<RefreshDecision, Refusal> {

@@ -12,12 +12,12 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use smallvec::SmallVec;
 use tokio_util::sync::ReusableBoxFuture;
-use tourbillon_broker::{BrokerError, Publish};
+use tourbillon_broker::{BrokerError, Publish, SharedHistory};
 use tourbillon_fanout::TagFilters;
 use tourbillon_fanout::deltas::chain;
 use tourbillon_hub::{FlowRules, Place, Source};
 use tourbillon_protocol::{Command, command};
-use tourbillon_recovery::{Ask, Plan, REJECT_UNRECOVERED, RecoveryMode, ResumeError, Terms};
+use tourbillon_recovery::{Ask, Plan, REJECT_UNRECOVERED, RecoveryMode, ResumeError, Resumed, Terms};
 use tourbillon_session::{
     Accepted, Answer, CHANNEL_COMPACTION, Call, CallId, FOSSIL, Further, Granted, Refreshed, Refusal,
     ServerOp,
@@ -32,9 +32,9 @@ use crate::boot::{Boot, Known};
 use crate::conn::{Conn, Done};
 use crate::hooks::pool::{self, Pool};
 use crate::hooks::{
-    ChannelOptions, Client, ClientRights, ClientTerms, ConnectDecision, Judgement, MessageRequest,
-    PublishDecision, PublishRequest, RefreshDecision, RefreshRequest, RpcRequest, SubRefreshRequest,
-    SubscribeDecision, SubscribeRequest, SubscriptionOptions, TokenMark,
+    Client, ClientRights, ClientTerms, ConnectDecision, Judgement, MessageRequest, PublishDecision,
+    PublishRequest, RefreshDecision, RefreshRequest, RpcRequest, SubRefreshRequest, SubscribeDecision,
+    SubscribeRequest, SubscriptionOptions, TokenMark,
 };
 use crate::maps;
 use crate::polls;
@@ -281,8 +281,8 @@ fn attaching(
         let answer = match call {
             Call::Subscribe(subscribe) => split(subscribe_call(&shared, &conn, client, subscribe, now).await),
             Call::Attach { channel, mut granted } => {
-                let wish = Wish::default();
-                let attached = attach(&shared, &conn, (&client, &channel), &mut granted, wish, None).await;
+                let (rules, wish) = (Rules::of(&shared, &channel), Wish::default());
+                let attached = attach(&shared, &conn, (&client, &channel), &mut granted, wish, &rules).await;
                 split(attached.map(|attachment| (granted, attachment)))
             }
             // Boxed, as they are larger than most and rarer.
@@ -459,15 +459,39 @@ pub(crate) struct Wish {
     kind: Option<i32>,
 }
 
-/// Attaches a connection to a channel that it was granted, gate closed, and finds out where it begins. `rules`: the
-/// channel's, if they were looked up already.
+/// What of a channel's rules counts for whoever is attached to it.
+struct Rules {
+    kind: SubscriptionKind,
+    flow: FlowRules,
+    history_meta_ttl: Result<Duration, ReplyError>,
+}
+
+impl Rules {
+    fn of(shared: &Shared, channel: &str) -> Self {
+        match shared.hooks.channel_options(channel) {
+            Ok(rules) => Self {
+                kind: rules.kind,
+                flow: FlowRules::from(rules),
+                history_meta_ttl: Ok(rules.history_meta_ttl),
+            },
+            // Of a channel without rules, nothing is collected and nothing missed.
+            Err(error) => Self {
+                kind: SubscriptionKind::default(),
+                flow: FlowRules::default(),
+                history_meta_ttl: Err(error),
+            },
+        }
+    }
+}
+
+/// Attaches a connection to a channel that it was granted, gate closed, and finds out where it begins.
 async fn attach(
     shared: &Arc<Shared>,
     conn: &Arc<Conn>,
     (client, channel): (&Client, &Channel),
     granted: &mut Granted,
     wish: Wish,
-    rules: Option<Result<ChannelOptions, ReplyError>>,
+    rules: &Rules,
 ) -> Result<Attachment, Refusal> {
     let Wish { mut ask, delta, compact, filter, kind: kind_asked } = wish;
     granted.recovering = ask.recover;
@@ -475,8 +499,7 @@ async fn attach(
     if let (false, Some(position)) = (ask.recover, since) {
         ask = Ask { recover: true, position, ..ask };
     }
-    let rules = rules.unwrap_or_else(|| shared.hooks.channel_options(channel));
-    let kind = rules.as_ref().map(|rules| rules.kind).unwrap_or_default();
+    let kind = rules.kind;
     if let Some(asked) = kind_asked {
         kind.check(asked)?;
     }
@@ -509,9 +532,7 @@ async fn attach(
         keeps_latest: granted.keep_latest_publication,
         filter,
     };
-    // Of a channel without rules, nothing is collected and nothing missed.
-    let flow = rules.as_ref().map_or_else(|_| FlowRules::default(), |rules| FlowRules::from(*rules));
-    let flow = if kind.is_map() { FlowRules::default() } else { flow };
+    let flow = if kind.is_map() { FlowRules::default() } else { rules.flow };
     let mut attachment = Attachment::make(shared, conn, channel, &place, (flow, source)).await?;
     if compact {
         granted.id = shared.hub.number(channel);
@@ -519,26 +540,14 @@ async fn attach(
     let recovers = ask.recover;
     let plan = Plan::new(&terms, ask, shared.config.recovery_max_publication_limit);
     if let (Some(plan), Some(streams)) = (plan, shared.engine.history()) {
-        let meta_ttl = rules?.history_meta_ttl;
-        let query = plan.query();
-        let read = || {
-            shared.metrics.act(match terms.mode {
-                _ if !recovers => Action::HistoryStreamTop,
-                RecoveryMode::Stream => Action::HistoryRecover,
-                RecoveryMode::Cache => Action::HistoryRecoverCache,
-            });
-            queries::call(shared, "history", streams.history(channel, &query, meta_ttl))
+        let action = match terms.mode {
+            _ if !recovers => Action::HistoryStreamTop,
+            RecoveryMode::Stream => Action::HistoryRecover,
+            RecoveryMode::Cache => Action::HistoryRecoverCache,
         };
-        let mut page = read().await.map_err(|error| refusal(&error))?;
-        if plan.finds_cache_empty(&page)
-            && shared.deadline(shared.hooks.clone().cache_empty(channel.clone())).await?
-        {
-            // Once: what is published later reaches it anyway.
-            page = read().await.map_err(|error| refusal(&error))?;
-        }
-        // The channel was attached above and is still.
-        let resumed = shared.hub.resume(channel, conn, plan, page).ok_or(ReplyError::INTERNAL)?;
-        let mut resumed = resumed.map_err(|error| not_resumed(&error))?;
+        let streams = (streams, rules.history_meta_ttl.clone()?, action);
+        // Boxed, as it takes more room than what most subscribes need.
+        let mut resumed = Box::pin(resume(shared, conn, channel, plan, streams)).await?;
         if recovers {
             shared.metrics.recovery(resumed.recovered, resumed.publications.len());
         }
@@ -549,6 +558,30 @@ async fn attach(
     }
     attachment.enter(client, granted).await?;
     Ok(attachment)
+}
+
+/// Reads what a subscription with a position begins with. The connection is attached.
+async fn resume(
+    shared: &Shared,
+    conn: &Conn,
+    channel: &Channel,
+    plan: Plan,
+    (streams, meta_ttl, action): (&SharedHistory, Duration, Action),
+) -> Result<Resumed, Refusal> {
+    let query = plan.query();
+    let read = || {
+        shared.metrics.act(action);
+        queries::call(shared, "history", streams.history(channel, &query, meta_ttl))
+    };
+    let mut page = read().await.map_err(|error| refusal(&error))?;
+    if plan.finds_cache_empty(&page)
+        && shared.deadline(shared.hooks.clone().cache_empty(channel.clone())).await?
+    {
+        // Once: what is published later reaches it anyway.
+        page = read().await.map_err(|error| refusal(&error))?;
+    }
+    let resumed = shared.hub.resume(channel, conn, plan, page).ok_or(ReplyError::INTERNAL)?;
+    resumed.map_err(|error| not_resumed(&error))
 }
 
 /// What a client is told whose subscription cannot begin.
@@ -580,11 +613,10 @@ async fn subscribe_call(
 ) -> Result<(Granted, Attachment), Refusal> {
     let (request, mut wish) = asked(client.clone(), *subscribe, now);
     let (channel, filter) = (request.channel.clone(), request.filter.clone());
-    let rules = shared.hooks.channel_options(&channel);
-    let kind = rules.as_ref().map_or(SubscriptionKind::Stream, |rules| rules.kind);
-    let polled = kind == SubscriptionKind::SharedPoll;
+    let rules = Rules::of(shared, &channel);
+    let polled = rules.kind == SubscriptionKind::SharedPoll;
     if polled || request.kind == SubscriptionKind::SharedPoll.number() {
-        kind.check(request.kind)?;
+        rules.kind.check(request.kind)?;
     }
     let mut decision = shared.deadline(shared.hooks.clone().subscribe(request)).await?;
     let source = decision.source.take();
@@ -592,7 +624,7 @@ async fn subscribe_call(
     let mut attachment = if polled {
         Box::pin(polls::attach(shared, conn, &client, &channel, &mut granted, wish.delta)).await?
     } else {
-        attach(shared, conn, (&client, &channel), &mut granted, wish, Some(rules)).await?
+        attach(shared, conn, (&client, &channel), &mut granted, wish, &rules).await?
     };
     let source = source.and_then(|source| source.take());
     attachment.begun = source.map(|source| Begun { source, number: granted.id });
@@ -739,7 +771,8 @@ async fn try_connect(
         let mut granted = granted(options, false);
         let client = &client;
         async move {
-            let attachment = attach(shared, conn, (client, &channel), &mut granted, wish, None).await?;
+            let rules = Rules::of(shared, &channel);
+            let attachment = attach(shared, conn, (client, &channel), &mut granted, wish, &rules).await?;
             Ok::<_, Refusal>((channel, granted, attachment))
         }
     });
