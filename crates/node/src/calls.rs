@@ -787,19 +787,6 @@ async fn try_connect(
     Ok((accepted, Effect::Accepted { client, registration, attached }))
 }
 
-impl Shared {
-    /// Waits for the application, but not for ever.
-    pub(crate) async fn deadline<T>(
-        &self,
-        call: impl Future<Output = Result<T, Refusal>>,
-    ) -> Result<T, Refusal> {
-        within(self.config.call_timeout, pin!(call)).await.unwrap_or_else(|| {
-            tracing::warn!("the application did not answer in time");
-            Err(ReplyError::INTERNAL.into())
-        })
-    }
-}
-
 /// What comes within a time. What is there at once, as most answers are, costs no look at a clock.
 pub(crate) async fn within<T>(time: Duration, mut call: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     match poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await {

@@ -1,5 +1,6 @@
 //! What all parts of a node share.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -8,12 +9,13 @@ use tokio_util::task::TaskTracker;
 use tourbillon_broker::{self as broker, Attempt, BrokerError, BrokerEvents, Engine, Publish, Published};
 use tourbillon_hub::{Attached, Base, FlowRules, Hub, Manner, Place, Source, Variant};
 use tourbillon_protocol::{Limits, PushEvent, encode_ping};
-use tourbillon_session::SessionConfig;
+use tourbillon_session::{Refusal, SessionConfig};
 use tourbillon_shared_poll::DynBackend;
 use tourbillon_transport::Message;
-use tourbillon_types::{Channel, ClientInfo, Clock, Instant, NodeId, Publication, Text};
+use tourbillon_types::{Channel, ClientInfo, Clock, Instant, NodeId, Publication, ReplyError, Text};
 
 use crate::NodeConfig;
+use crate::calls::within;
 use crate::checks::Checks;
 use crate::cluster::Cluster;
 use crate::conn::Conn;
@@ -242,6 +244,19 @@ impl Shared {
             .channel_position_max_time_lag
             .is_some_and(|lag| tourbillon_recovery::is_late(publication, self.clock.now().unix_millis, lag));
         self.hub.broadcast(channel, publication, Manner { pass: self.flushers.pass(), late, base });
+    }
+}
+
+impl Shared {
+    /// Waits for the application, but not for ever.
+    pub(crate) async fn deadline<T>(
+        &self,
+        call: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        within(self.config.call_timeout, pin!(call)).await.unwrap_or_else(|| {
+            tracing::warn!("the application did not answer in time");
+            Err(ReplyError::INTERNAL.into())
+        })
     }
 }
 
