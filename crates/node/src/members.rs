@@ -4,7 +4,9 @@
 //! connection nothing overtakes anything, so that a client that leaves and comes again is in the channel afterwards.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Context;
 
 use parking_lot::Mutex;
@@ -16,6 +18,7 @@ use tourbillon_types::{
 };
 
 use crate::attachment::Attachment;
+use crate::calls::within;
 use crate::conn::Conn;
 use crate::queries;
 use crate::shared::Shared;
@@ -24,7 +27,7 @@ use tourbillon_metrics::{self as metrics, Action};
 
 const LANES: u64 = 8;
 
-/// With this much to tell in a lane, entries are not renewed: what is already there will be told first.
+/// With this much to tell in a lane, entries are not renewed and nobody enters: what is already there will be told first.
 const BACKLOG: usize = 16_384;
 
 /// What is to be told, in lanes.
@@ -49,7 +52,7 @@ struct Told {
 #[derive(Debug)]
 enum What {
     /// It is in the channel, and somebody may wait to hear that this is known.
-    Add(Option<oneshot::Sender<Result<(), BrokerError>>>),
+    Add(Option<Entry>),
     Remove,
     Join,
     Leave,
@@ -57,6 +60,24 @@ enum What {
     Show(Key, Option<oneshot::Sender<()>>),
     /// The key of the client in this keyed channel ends.
     Hide,
+}
+
+/// What somebody waits for who enters a channel.
+#[derive(Debug)]
+struct Entry {
+    answer: oneshot::Sender<Result<(), BrokerError>>,
+    turn: Turn,
+}
+
+/// Who has an entry: the lane, which begins to tell it, or whoever waited and gave it up before. It is had by one of them.
+#[derive(Clone, Debug, Default)]
+struct Turn(Arc<AtomicBool>);
+
+impl Turn {
+    /// Whether this was the first to take it.
+    fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
 }
 
 /// Under which key a connection shows itself.
@@ -122,13 +143,16 @@ impl Told {
     async fn tell(self, shared: &Shared) {
         let Self { channel, client, info, what } = self;
         match what {
-            What::Add(answer) => {
+            What::Add(entry) => {
+                if entry.as_ref().is_some_and(|entry| !entry.turn.take()) {
+                    return;
+                }
                 let Some(members) = shared.engine.presence() else { return };
                 shared.metrics.act(Action::AddPresence);
                 let added = members.add_presence(&channel, client, info);
                 let added = queries::call(shared, "presence", added).await;
-                if let Some(answer) = answer {
-                    let _ = answer.send(added);
+                if let Some(entry) = entry {
+                    let _ = entry.answer.send(added);
                 }
             }
             What::Remove => {
@@ -196,7 +220,7 @@ pub(crate) struct Membership {
     client: ClientId,
     channel: Channel,
     info: Arc<ClientInfo>,
-    /// Whether it is counted among those present.
+    /// Whether it is counted among those present, or may be, so that it has to be removed.
     presence: bool,
     /// Whether its beginning and end are told.
     join_leave: bool,
@@ -209,7 +233,9 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    /// Enters a channel: when this returns, the connection is counted. `None`: nobody is to know of it.
+    /// Enters a channel: when this returns, the connection is counted. `None`: nobody is to know of it. Waits no longer
+    /// than a call may take, for being counted and for being shown; and is refused where so much is to be told that it
+    /// would wait in vain, and those who try again would be ever more.
     ///
     /// Given up half way, nothing is left behind.
     pub(crate) async fn enter(
@@ -228,30 +254,44 @@ impl Membership {
         if !presence && !join_leave && shown.is_none() && !removes {
             return Ok(None);
         }
-        let membership = Self {
+        if shared.members.is_behind(conn.key) {
+            return Err(BrokerError::unavailable("too much is to be told of others"));
+        }
+        let mut membership = Self {
             shared: shared.clone(),
             key: conn.key,
             client: conn.client,
             channel: channel.clone(),
             info: Arc::new(info),
-            presence,
+            presence: false,
             join_leave,
             joined: false,
             shown,
             removes,
         };
         if presence {
-            let (answer, answered) = oneshot::channel();
-            membership.push(What::Add(Some(answer)));
-            answered.await.unwrap_or_else(|_| Err(BrokerError::unavailable("the node stops")))?;
+            membership.be_counted().await?;
         }
         if membership.shown.is_some() {
             let (answer, answered) = oneshot::channel();
             membership.show(Some(answer));
-            // Nothing is sent: it is over when the other side is gone.
-            let _ = answered.await;
+            // Nothing is sent: it is over when the other side is gone. What takes longer is done later.
+            let _ = within(shared.config.call_timeout, pin!(answered)).await;
         }
         Ok(Some(membership))
+    }
+
+    /// Has the connection counted among those present, and waits for it. Given up before it was begun with, it is not
+    /// done at all.
+    async fn be_counted(&mut self) -> Result<(), BrokerError> {
+        let (answer, answered) = oneshot::channel();
+        let turn = Turn::default();
+        self.push(What::Add(Some(Entry { answer, turn: turn.clone() })));
+        let _waiting = Waiting { presence: &mut self.presence, turn };
+        match within(self.shared.config.call_timeout, pin!(answered)).await {
+            Some(answer) => answer.unwrap_or_else(|_| Err(BrokerError::unavailable("the node stops"))),
+            None => Err(BrokerError::unavailable("no answer in time")),
+        }
     }
 
     fn push(&self, what: What) {
@@ -294,6 +334,18 @@ impl Membership {
             self.push(What::Add(None));
         }
         self.show(None);
+    }
+}
+
+/// While somebody waits to be counted. Once it was begun with, there may be something to remove.
+struct Waiting<'a> {
+    presence: &'a mut bool,
+    turn: Turn,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        *self.presence = !self.turn.take();
     }
 }
 

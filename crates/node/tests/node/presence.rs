@@ -191,6 +191,74 @@ async fn a_presence_that_fails_fails_the_subscription_and_leaves_nothing() {
     assert_eq!(forgetful.removed(), 2, "the end of the node waits for it");
 }
 
+/// Nobody waits for longer than a call may take, whoever is before it. What somebody waited for who gave up is not done
+/// later; the end of whoever entered is.
+#[tokio::test(start_paused = true)]
+async fn a_presence_that_hangs_fails_subscriptions_in_time_and_loses_no_removal() {
+    let forgetful = Forgetful::default();
+    let engine = Engine::new(MemoryEngine::default()).with_presence(forgetful.clone());
+    let mut config = NodeConfig::default();
+    config.call_timeout = Duration::from_secs(2);
+    config.ping_interval = None;
+    let test = start_on(engine, ByName, config);
+    let (mut ann, _) = named(&test, "ann").await;
+    ann.subscribe("presence").await;
+    let mut clients = Vec::new();
+    for _ in 0..80 {
+        clients.push(named(&test, "bob").await.0);
+    }
+    forgetful.hang(true);
+    let begun = tokio::time::Instant::now();
+    for client in &clients {
+        client.send(r#"{"id":2,"subscribe":{"channel":"presence"}}"#);
+    }
+    for client in &mut clients {
+        assert_eq!(client.message().await["error"]["code"], 100);
+    }
+    assert!(begun.elapsed() < Duration::from_millis(2_100), "{:?}", begun.elapsed());
+    // One in each of the eight lanes, and the next.
+    assert!(forgetful.added() <= 1 + 16, "{}", forgetful.added());
+    drop(ann);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    forgetful.hang(false);
+    let last = clients.last_mut().expect("a client");
+    last.subscribe("presence").await;
+    test.end().await;
+    assert!(forgetful.added() <= 1 + 16 + 1, "{}", forgetful.added());
+    assert_eq!(forgetful.removed(), forgetful.added(), "who may have been counted was removed");
+}
+
+/// Those who come and go, and try again, do not queue up without end.
+#[tokio::test(start_paused = true)]
+async fn who_enters_is_refused_while_too_much_is_to_be_told() {
+    let forgetful = Forgetful::default();
+    let engine = Engine::new(MemoryEngine::default()).with_presence(forgetful.clone());
+    let mut config = NodeConfig::default();
+    config.call_timeout = Duration::from_secs(1_000);
+    config.ping_interval = None;
+    let test = start_on(engine, ByName, config);
+    let (mut ann, _) = named(&test, "ann").await;
+    ann.subscribe("presence").await;
+    forgetful.hang(true);
+    ann.call(r#""unsubscribe":{"channel":"presence"}"#).await;
+    // What is told of it waits behind that: that it came, and that it went.
+    for _ in 0..16_384 / 2 {
+        ann.subscribe("joins").await;
+        ann.call(r#""unsubscribe":{"channel":"joins"}"#).await;
+    }
+    for channel in ["joins", "presence"] {
+        let reply = ann.call(&format!(r#""subscribe":{{"channel":"{channel}"}}"#)).await;
+        assert_eq!(reply["error"]["code"], 100, "{channel}");
+    }
+    ann.subscribe("plain").await;
+    forgetful.hang(false);
+    ann.silence().await;
+    ann.subscribe("joins").await;
+    ann.subscribe("presence").await;
+    test.end().await;
+    assert_eq!((forgetful.added(), forgetful.removed()), (2, 2));
+}
+
 /// Subscriptions last a minute, and are refreshed with the token as what is told of the subscriber in the channel.
 struct Refreshed;
 

@@ -303,6 +303,7 @@ struct Counts {
     added: AtomicUsize,
     removed: AtomicUsize,
     fails: AtomicBool,
+    hangs: watch::Sender<bool>,
 }
 
 impl Forgetful {
@@ -317,16 +318,28 @@ impl Forgetful {
     pub(crate) fn fail(&self, fails: bool) {
         self.0.fails.store(fails, Ordering::SeqCst);
     }
+
+    /// Whether nothing is answered until further notice.
+    pub(crate) fn hang(&self, hangs: bool) {
+        self.0.hangs.send_replace(hangs);
+    }
+
+    async fn answers(&self) {
+        let mut hangs = self.0.hangs.subscribe();
+        let _ = hangs.wait_for(|hangs| !hangs).await;
+    }
 }
 
 impl Presence for Forgetful {
     async fn add_presence(&self, _: &Channel, _: ClientId, _: Arc<ClientInfo>) -> Result<(), BrokerError> {
         self.0.added.fetch_add(1, Ordering::SeqCst);
+        self.answers().await;
         if self.0.fails.load(Ordering::SeqCst) { Err(BrokerError::unavailable("presence")) } else { Ok(()) }
     }
 
     async fn remove_presence(&self, _: &Channel, _: ClientId, _: &UserId) -> Result<(), BrokerError> {
         self.0.removed.fetch_add(1, Ordering::SeqCst);
+        self.answers().await;
         Ok(())
     }
 
