@@ -29,8 +29,11 @@ impl Revoker {
             return Err(ApiError::BAD_REQUEST.with_message("expire_at is over already"));
         }
         self.store.keep(revocation.clone(), expire_at).await.map_err(refused)?;
-        self.tell(Change::Keep(revocation, expire_at)).await?;
-        Ok(self.node.recheck(user).await?)
+        let told = self.tell(Change::Keep(revocation, expire_at)).await;
+        // Where it is known it is in force, whatever has become of it elsewhere.
+        let rechecked = self.node.recheck(user).await;
+        told?;
+        Ok(rechecked?)
     }
 
     async fn forget(&self, revocation: Revocation) -> Result<(), ApiError> {
@@ -86,5 +89,81 @@ impl Revoke for Revoker {
             let revocation = Revocation::TokensOf { user: user.clone(), channel, issued_before };
             self.keep(revocation, expire_at, Some(&user)).await
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tourbillon::broker::{ControlBus, Engine};
+    use tourbillon::memory::MemoryEngine;
+    use tourbillon::node::{ConnectDecision, ConnectRequest, Hooks, Refusal};
+    use tourbillon::transport::memory::{MemoryPeer, Sent, pair};
+    use tourbillon::transport::{Accept, ConnContext, TransportInfo};
+    use tourbillon::types::{Disconnect, Encoding};
+    use tourbillon_access::{MemoryRevocations, Revoked};
+
+    use super::*;
+
+    /// Users are called as their tokens.
+    struct ByToken;
+
+    impl Hooks for ByToken {
+        async fn connect(&self, request: ConnectRequest) -> Result<ConnectDecision, Refusal> {
+            Ok(ConnectDecision::new(UserId::from(request.token)))
+        }
+    }
+
+    /// A node with room for so many revocations.
+    fn node_on(bus: &ControlBus, room: usize) -> (Node, Revoker) {
+        let store: Arc<dyn Revocations> = Arc::new(MemoryRevocations::new(room));
+        let engine = Engine::new(MemoryEngine::default()).with_control(bus.join());
+        let builder = Node::builder(engine).hooks(Revoked::new(store.clone(), ByToken));
+        let (node, driver) = builder.build().expect("a valid configuration");
+        tokio::spawn(driver);
+        (node.clone(), Revoker::new(node, store))
+    }
+
+    async fn know_each_other(nodes: &[&Node]) {
+        for node in nodes {
+            while node.nodes().await.len() < nodes.len() {
+                tokio::time::advance(Duration::from_millis(10)).await;
+            }
+        }
+    }
+
+    async fn connect(node: &Node, user: &str) -> MemoryPeer {
+        let (transport, mut peer) = pair(TransportInfo::new("memory", Encoding::Json), 1 << 16);
+        node.accept(transport, ConnContext::default());
+        peer.send(format!(r#"{{"id":1,"connect":{{"token":"{user}"}}}}"#));
+        assert!(matches!(peer.recv().await, Sent::Message(_)));
+        peer
+    }
+
+    async fn closed(peer: &mut MemoryPeer) -> Disconnect {
+        loop {
+            if let Sent::Closed(why) = peer.recv().await {
+                return why;
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pro_34_a_blocked_user_is_sent_away_though_another_node_does_not_keep_it() {
+        let bus = ControlBus::default();
+        let (a, revoker) = node_on(&bus, 1);
+        let (b, _) = node_on(&bus, 1);
+        let (c, _) = node_on(&bus, 0);
+        know_each_other(&[&a, &b, &c]).await;
+        let (mut here, mut there) = (connect(&a, "ann").await, connect(&b, "ann").await);
+        let told = revoker.block_user(UserId::from("ann"), None).await;
+        assert_eq!(told.map_err(|error| error.code), Err(ApiError::INTERNAL.code), "not all know it");
+        for peer in [&mut here, &mut there] {
+            assert_eq!(closed(peer).await, Disconnect::PERMISSION_DENIED);
+        }
+        for node in [a, b, c] {
+            node.shutdown().await;
+        }
     }
 }
