@@ -61,14 +61,21 @@ fn http_routes(node: &Node, settings: HttpTransports) -> HttpRoutes {
     }
 }
 
-/// What of a running server can be changed.
+/// What decides about clients, as far as it can be changed.
 #[derive(Clone, Debug)]
-pub struct Reload {
+struct Deciding {
     namespaces: Live<Namespaces>,
     tokens: Live<TokensConfig>,
     backends: Live<Backends>,
+}
+
+/// What of a running server can be changed.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    deciding: Deciding,
     connection_limit: Live<Option<usize>>,
     tls: TlsHandles,
+    node: Node,
     dev: bool,
 }
 
@@ -78,21 +85,29 @@ fn rules(namespaces: Namespaces, dev: bool) -> Namespaces {
 }
 
 impl Reload {
-    /// Puts the rules of channels, the keys of tokens, proxies, the limit of connections and the certificates of other
-    /// settings into force. Which headers connections keep for proxies stays.
+    /// Puts the rules of channels, the keys of tokens, proxies and how long they are waited for, the limit of connections
+    /// and the certificates of other settings into force. Which headers connections keep for proxies stays.
     /// Everything else stays (CONF-10). Key sets that were fetched are kept, as far as they come from the same
     /// addresses (KEY-09).
     pub fn apply(&self, settings: Settings) {
         self.tls.reload(&settings.ports);
-        settings.tokens.take_over(&self.tokens.load());
-        self.backends.replace(settings.backends);
-        self.namespaces.replace(rules(settings.namespaces, self.dev));
-        self.tokens.replace(settings.tokens);
+        let Deciding { namespaces, tokens, backends } = &self.deciding;
+        settings.tokens.take_over(&tokens.load());
+        // No proxy is asked that may take longer than it is waited for.
+        self.node.set_call_timeouts(settings.node.call_timeout, settings.node.shared_poll_call_timeout);
+        backends.replace(settings.backends);
+        namespaces.replace(rules(settings.namespaces, self.dev));
+        tokens.replace(settings.tokens);
         self.connection_limit.replace(settings.connection_limit);
     }
 }
 
-impl Reload {
+impl Deciding {
+    fn new(namespaces: Namespaces, tokens: TokensConfig, backends: Backends) -> Self {
+        let (namespaces, tokens) = (Live::new(namespaces), Live::new(tokens));
+        Self { namespaces, tokens, backends: Live::new(backends) }
+    }
+
     /// Which backend is asked about what.
     fn backend_rules(&self) -> BackendRules {
         BackendRules {
@@ -105,7 +120,7 @@ impl Reload {
     /// Who decides: what is too much first, which costs nothing else, then who is blocked, then tokens, the rules of
     /// channels, and backends.
     fn hooks(&self, shared: &Shared, limits: &LimitsConfig) -> Result<impl Hooks, LimitsError> {
-        let Self { namespaces, tokens, backends, .. } = self;
+        let Self { namespaces, tokens, backends } = self;
         let mut hooks = ProxyHooks::new(self.backend_rules());
         if let Some(method) = backends.with(|backends| backends.ping.clone()) {
             hooks = hooks.with_ping(method);
@@ -221,20 +236,21 @@ impl App {
         let is_dev = dev.is_some();
         let speaks = Ports::new(&settings.ports)?;
         let asked = challenges(&speaks)?;
-        let reload = Reload {
-            namespaces: Live::new(rules(settings.namespaces, is_dev)),
-            tokens: Live::new(settings.tokens),
-            backends: Live::new(settings.backends),
-            connection_limit: Live::new(settings.connection_limit),
-            tls: speaks.tls,
-            dev: is_dev,
-        };
+        let namespaces = rules(settings.namespaces, is_dev);
+        let deciding = Deciding::new(namespaces, settings.tokens, settings.backends);
         let shared = Shared::connect(settings.revocations, settings.shared_limits).await?;
-        let hooks = reload.hooks(&shared, &settings.limits)?;
+        let hooks = deciding.hooks(&shared, &settings.limits)?;
         let engine = engine::connect(settings.engine).await?;
-        let polled = ProxyBackend::new(reload.backend_rules());
+        let polled = ProxyBackend::new(deciding.backend_rules());
         let builder = Node::builder(engine).hooks(hooks).shared_poll(polled).config(settings.node);
         let (node, driver) = builder.build()?;
+        let reload = Reload {
+            deciding,
+            connection_limit: Live::new(settings.connection_limit),
+            tls: speaks.tls,
+            node: node.clone(),
+            dev: is_dev,
+        };
         let admission = Admission::new(
             node.clone(),
             Rules {
@@ -254,9 +270,9 @@ impl App {
             .map(|(path, config)| (path, UniWebSocketService::new(node.clone(), config)));
         let prometheus = settings.prometheus;
         let prometheus =
-            prometheus.map(|settings| Scrape::new(settings, node.clone(), reload.backends.clone()));
-        let explainer =
-            Arc::new(Explainer { namespaces: reload.namespaces.clone(), tokens: reload.tokens.clone() });
+            prometheus.map(|settings| Scrape::new(settings, node.clone(), reload.deciding.backends.clone()));
+        let Deciding { namespaces, tokens, .. } = reload.deciding.clone();
+        let explainer = Arc::new(Explainer { namespaces, tokens });
         let revoker = Arc::new(Revoker::new(node.clone(), shared.revocations.clone()));
         let service = ApiService::new(node.clone()).with_explanations(explainer).with_revocations(revoker);
         let service = Scrape::watch(prometheus.as_ref(), service);

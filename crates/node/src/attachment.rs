@@ -40,7 +40,7 @@ impl Attachment {
         // Made first, so that giving up half way leaves nothing behind.
         let attachment = Self::of(shared, conn, channel);
         let attached = pin!(shared.attach(channel, conn, place, from));
-        match within(shared.config.call_timeout, attached).await {
+        match within(shared.call_timeout(), attached).await {
             Some(Ok(())) => Ok(attachment),
             // Whoever asks for what is no channel of the broker's is told, and nobody else.
             Some(Err(error)) if error.is_invalid() => Err(refusal(&error)),

@@ -204,7 +204,7 @@ impl Caller<'_> {
     /// The future that tells the application of a subscription's end, within the deadline for calls.
     pub(crate) fn unsubscribed(&self, client: Arc<Client>, channel: Channel, why: Unsubscribe) -> Running {
         let (hooks, began) = (self.shared.hooks.clone(), self.now.instant);
-        let time = self.shared.config.call_timeout;
+        let time = self.shared.call_timeout();
         let told = async move {
             let taken = hooks.unsubscribed(client, channel, why);
             if within(time, pin!(taken)).await.is_none() {
@@ -218,7 +218,7 @@ impl Caller<'_> {
 
     /// The future that says whether a command is worked on.
     pub(crate) fn judge(&self, command: Box<Command>, judgement: Judgement) -> Running {
-        let (limit, began) = (self.shared.config.call_timeout, self.now.instant);
+        let (limit, began) = (self.shared.call_timeout(), self.now.instant);
         let judging = async move {
             let judged = Box::pin(tokio::time::timeout(limit, judgement)).await;
             let verdict = judged.unwrap_or_else(|_| Err(ReplyError::INTERNAL.into()));
@@ -372,7 +372,7 @@ fn answer(
             }
             Call::Message(data) => {
                 let taken = shared.hooks.clone().message(MessageRequest::new(client, data));
-                let taken = within(shared.config.call_timeout, pin!(taken)).await;
+                let taken = within(shared.call_timeout(), pin!(taken)).await;
                 (Answer::Message(taken.unwrap_or(Err(Disconnect::INTERNAL_SERVER_ERROR))), Effect::None)
             }
             Call::Refresh { token } => {

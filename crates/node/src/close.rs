@@ -65,7 +65,7 @@ impl Closing {
             }
             shared.hooks.clone().disconnected(client, why).await;
         };
-        if timeout(shared.config.call_timeout, farewell).await.is_err() {
+        if timeout(shared.call_timeout(), farewell).await.is_err() {
             tracing::warn!("the application did not take a disconnect in time");
         }
     }

@@ -173,7 +173,7 @@ impl State<'_> {
     }
 
     async fn call(&self, call: impl Future<Output = Result<(), BrokerError>>) -> bool {
-        match tokio::time::timeout(self.shared.config.call_timeout, call).await {
+        match tokio::time::timeout(self.shared.call_timeout(), call).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "broker refused a change of channels");

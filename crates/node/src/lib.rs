@@ -56,6 +56,7 @@ mod registry;
 mod server_api;
 mod shared;
 mod sources;
+mod timeouts;
 mod wheel;
 
 pub use config::NodeConfig;

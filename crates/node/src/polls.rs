@@ -129,7 +129,7 @@ async fn call(shared: &Shared, backend: &dyn DynBackend, channel: Channel, ask: 
     let begun = shared.clock.now().instant;
     let refresh = Refresh { channel: channel.clone(), items: ask.items() };
     let answer = AssertUnwindSafe(async { backend.refresh(refresh).await }).catch_unwind();
-    let answer = match tokio::time::timeout(shared.config.shared_poll_call_timeout, answer).await {
+    let answer = match tokio::time::timeout(shared.shared_poll_call_timeout(), answer).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(BackendError("the backend panicked".to_owned())),
         Err(_) => Err(BackendError("no answer in time".to_owned())),
@@ -160,7 +160,7 @@ pub(crate) async fn attach(
     granted.polled = Some(Box::new(epoch));
     if let (true, Some(interest)) = (rules.publish_enabled, &shared.interest) {
         let delivered = interest.ensure(channel.clone());
-        let delivered = tokio::time::timeout(shared.config.call_timeout, delivered).await;
+        let delivered = tokio::time::timeout(shared.call_timeout(), delivered).await;
         if !matches!(delivered, Ok(Ok(()))) {
             tracing::warn!(%channel, "the broker does not deliver a polled channel");
             return Err(ReplyError::INTERNAL.into());

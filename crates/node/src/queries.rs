@@ -109,7 +109,7 @@ pub(crate) async fn call<T>(
     what: &'static str,
     call: impl Future<Output = Result<T, BrokerError>>,
 ) -> Result<T, BrokerError> {
-    let answer = tokio::time::timeout(shared.config.call_timeout, call).await;
+    let answer = tokio::time::timeout(shared.call_timeout(), call).await;
     let answer = answer.unwrap_or_else(|_| Err(BrokerError::unavailable("no answer in time")));
     if let Err(error) = &answer {
         tracing::warn!(%error, what, "the engine failed");

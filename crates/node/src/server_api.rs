@@ -294,7 +294,7 @@ impl Shared {
             }
         }
         drop(done);
-        let _ = tokio::time::timeout(self.config.call_timeout, undone.recv()).await;
+        let _ = tokio::time::timeout(self.call_timeout(), undone.recv()).await;
         told
     }
 

@@ -26,6 +26,7 @@ use crate::interest::Interest;
 use crate::members::Lanes;
 use crate::polls::Poller;
 use crate::registry::Registry;
+use crate::timeouts::Timeouts;
 use crate::wheel::Wheel;
 use tourbillon_metrics::{Frame, Metrics, Suppressed, Told};
 
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) config: NodeConfig,
     /// Above so many bytes it is looked what can be done about a connection's queue.
     pub(crate) comfortable_queue: usize,
+    pub(crate) timeouts: Timeouts,
     pub(crate) session_config: Arc<SessionConfig>,
     pub(crate) limits: Limits,
     pub(crate) clock: Arc<dyn Clock>,
@@ -122,6 +124,7 @@ impl Shared {
             half_open: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             last_key: AtomicU64::new(0),
+            timeouts: Timeouts::new(&config),
             comfortable_queue: config.comfortable_queue(),
             config,
         }
@@ -203,7 +206,7 @@ impl Shared {
             Attempt::Later(publish) => publish,
         };
         let call = self.engine.broker().publish(publish);
-        tokio::time::timeout(self.config.call_timeout, call)
+        tokio::time::timeout(self.call_timeout(), call)
             .await
             .unwrap_or_else(|_| Err(BrokerError::unavailable("no answer to publish in time")))
             .inspect(|published| self.note_suppressed(published))
@@ -253,7 +256,7 @@ impl Shared {
         &self,
         call: impl Future<Output = Result<T, Refusal>>,
     ) -> Result<T, Refusal> {
-        within(self.config.call_timeout, pin!(call)).await.unwrap_or_else(|| {
+        within(self.call_timeout(), pin!(call)).await.unwrap_or_else(|| {
             tracing::warn!("the application did not answer in time");
             Err(ReplyError::INTERNAL.into())
         })

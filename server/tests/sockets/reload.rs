@@ -1,5 +1,7 @@
 //! Settings that change while the server runs (CONF-10). What a signal reads is shown where signals are handled.
 
+use std::time::Duration;
+
 use tourbillon_server::config::model::Namespace;
 use tourbillon_server::config::{SecretText, Settings};
 
@@ -47,6 +49,23 @@ async fn the_limit_of_connections_changes_and_paths_stay_as_they_were() {
     assert_eq!(server.get("/health").await.status, 200);
     assert!(client.call(r#"{"id":2,"subscribe":{"channel":"a"}}"#).await.contains(r#""subscribe""#));
     drop((client, second));
+    server.end().await;
+}
+
+/// A proxy that may take longer than before is waited for.
+#[tokio::test]
+async fn the_timeouts_of_proxies_change() {
+    let server = start(|_| ()).await;
+    let timeouts = || server.node.call_timeouts();
+    let before = (Duration::from_secs(10), Duration::from_secs(30));
+    assert_eq!(timeouts(), before);
+    let mut options = server.options.clone();
+    let proxy = r#"{"name":"slow","endpoint":"http://127.0.0.1:1","timeout":"45s"}"#;
+    options.proxies.push(serde_json::from_str(proxy).expect("a proxy"));
+    server.reload.apply(Settings::new(&options).expect("sound options"));
+    assert_eq!(timeouts(), (Duration::from_secs(46), Duration::from_secs(46)));
+    server.reload.apply(Settings::new(&server.options).expect("sound options"));
+    assert_eq!(timeouts(), before);
     server.end().await;
 }
 

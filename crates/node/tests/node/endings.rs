@@ -72,6 +72,9 @@ impl Hooks for Ends {
 
     async fn rpc(&self, request: RpcRequest) -> Result<RpcDecision, Refusal> {
         may_stay(&request.method)?;
+        if request.method == "late" {
+            self.0.go_on.notified().await;
+        }
         Ok(RpcDecision::default())
     }
 
@@ -229,6 +232,25 @@ async fn a_late_answer_about_a_subscription_does_not_change_the_one_that_followe
         assert_eq!(ends.heard(), by_token, "late: {late}");
         client.call(&unsubscribe).await;
         assert_eq!(leaver(&mut watcher).await, if late { 1 } else { 2 }, "late: {late}");
+    }
+    test.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_may_change_how_long_the_application_is_waited_for() {
+    let ends = Ends::default();
+    let mut config = NodeConfig::default();
+    config.ping_interval = None;
+    let test = start(ends.clone(), config);
+    let mut client = test.client().await;
+    let seconds = Duration::from_secs;
+    for (timeout, waited) in [(10, 9), (20, 19), (5, 4)] {
+        test.node.set_call_timeouts(seconds(timeout), seconds(30));
+        client.send(r#"{"id":90,"rpc":{"method":"late"}}"#);
+        let early = tokio::time::timeout(seconds(waited), client.peer.recv()).await;
+        assert!(early.is_err(), "{early:?}");
+        let late = tokio::time::timeout(seconds(2), client.message()).await.expect("it is given up");
+        assert_eq!((&late["id"], &late["error"]["code"]), (&90.into(), &100.into()));
     }
     test.end().await;
 }

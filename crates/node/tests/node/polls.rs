@@ -261,6 +261,21 @@ async fn sp_10_another_epoch_ends_all_subscriptions_with_2500() {
     test.end().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn sp_08_it_may_change_how_long_an_answer_is_waited_for() {
+    let (test, shop) = rig();
+    let seconds = Duration::from_secs;
+    test.node.set_call_timeouts(seconds(10), seconds(5));
+    shop.behave(Behaviour::Hangs);
+    let mut client = subscribed(&test, "polled").await;
+    track(&mut client, "polled", &[("gold", 0)]).await;
+    pass(1).await;
+    assert_eq!(shop.asked().len(), 1);
+    pass(10).await;
+    assert_eq!(shop.asked().len(), 1, "it was given up, and the cycle asks again");
+    test.end().await;
+}
+
 /// HID-25.
 #[tokio::test(start_paused = true)]
 async fn sp_16_the_broker_is_asked_for_a_channel_no_more_once_another_epoch_ended_all_subscriptions() {
