@@ -28,8 +28,8 @@ impl Revoker {
         if expire_at.is_some_and(|at| at <= now()) {
             return Err(ApiError::BAD_REQUEST.with_message("expire_at is over already"));
         }
-        self.store.keep(revocation.clone(), expire_at).await.map_err(refused)?;
-        let told = self.tell(Change::Keep(revocation, expire_at)).await;
+        let change = self.store.keep(revocation, expire_at).await.map_err(refused)?;
+        let told = self.tell(change).await;
         // Where it is known it is in force, whatever has become of it elsewhere.
         let rechecked = self.node.recheck(user).await;
         told?;
@@ -37,8 +37,8 @@ impl Revoker {
     }
 
     async fn forget(&self, revocation: Revocation) -> Result<(), ApiError> {
-        self.store.forget(&revocation).await.map_err(refused)?;
-        self.tell(Change::Forget(revocation)).await
+        let change = self.store.forget(&revocation).await.map_err(refused)?;
+        self.tell(change).await
     }
 
     /// Tells the other nodes, which then know it before their connections ask.
@@ -94,14 +94,18 @@ impl Revoke for Revoker {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
-    use tourbillon::broker::{ControlBus, Engine};
+    use bytes::Bytes;
+    use tourbillon::broker::{
+        BrokerError, BusControl, Control, ControlBus, ControlSink, Engine, Receiver, Stop,
+    };
     use tourbillon::memory::MemoryEngine;
     use tourbillon::node::{ConnectDecision, ConnectRequest, Hooks, Refusal};
     use tourbillon::transport::memory::{MemoryPeer, Sent, pair};
     use tourbillon::transport::{Accept, ConnContext, TransportInfo};
-    use tourbillon::types::{Disconnect, Encoding};
+    use tourbillon::types::{Disconnect, Encoding, NodeId};
     use tourbillon_access::{MemoryRevocations, Revoked};
 
     use super::*;
@@ -115,10 +119,32 @@ mod tests {
         }
     }
 
+    /// A place on a bus that is cut at times, with all others like it.
+    #[derive(Debug)]
+    struct Cut(BusControl, Arc<AtomicBool>);
+
+    impl Control for Cut {
+        fn attach(&self, node: NodeId, sink: ControlSink) {
+            Control::attach(&self.0, node, sink);
+        }
+
+        async fn send(&self, to: Receiver, message: Bytes) -> Result<(), BrokerError> {
+            if self.1.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            Control::send(&self.0, to, message).await
+        }
+
+        async fn run(&self, stop: Stop) -> Result<(), BrokerError> {
+            stop.await;
+            Ok(())
+        }
+    }
+
     /// A node with room for so many revocations.
-    fn node_on(bus: &ControlBus, room: usize) -> (Node, Revoker) {
+    fn node_on(control: impl Control, room: usize) -> (Node, Revoker) {
         let store: Arc<dyn Revocations> = Arc::new(MemoryRevocations::new(room));
-        let engine = Engine::new(MemoryEngine::default()).with_control(bus.join());
+        let engine = Engine::new(MemoryEngine::default()).with_control(control);
         let builder = Node::builder(engine).hooks(Revoked::new(store.clone(), ByToken));
         let (node, driver) = builder.build().expect("a valid configuration");
         tokio::spawn(driver);
@@ -152,9 +178,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn pro_34_a_blocked_user_is_sent_away_though_another_node_does_not_keep_it() {
         let bus = ControlBus::default();
-        let (a, revoker) = node_on(&bus, 1);
-        let (b, _) = node_on(&bus, 1);
-        let (c, _) = node_on(&bus, 0);
+        let (a, revoker) = node_on(bus.join(), 1);
+        let (b, _) = node_on(bus.join(), 1);
+        let (c, _) = node_on(bus.join(), 0);
         know_each_other(&[&a, &b, &c]).await;
         let (mut here, mut there) = (connect(&a, "ann").await, connect(&b, "ann").await);
         let told = revoker.block_user(UserId::from("ann"), None).await;
@@ -163,6 +189,36 @@ mod tests {
             assert_eq!(closed(peer).await, Disconnect::PERMISSION_DENIED);
         }
         for node in [a, b, c] {
+            node.shutdown().await;
+        }
+    }
+    /// Whoever is blocked while a node is cut off from the others is sent away there, too, when it hears of it; and whoever
+    /// is unblocked meanwhile is not blocked again by what that node knows.
+    #[tokio::test(start_paused = true)]
+    async fn pro_34_a_node_that_was_cut_off_catches_up_with_its_connections_and_brings_nothing_back() {
+        let (bus, cut) = (ControlBus::default(), Arc::new(AtomicBool::new(false)));
+        let [(a, revoker), (b, _)] = [0; 2].map(|_| node_on(Cut(bus.join(), cut.clone()), 9));
+        know_each_other(&[&a, &b]).await;
+        let (mut ann, mut eve) = (connect(&b, "ann").await, connect(&b, "eve").await);
+        assert_eq!(revoker.block_user(UserId::from("bob"), None).await, Ok(()));
+        cut.store(true, Ordering::Relaxed);
+        for node in [&a, &b] {
+            while node.nodes().await.len() > 1 {
+                tokio::time::advance(Duration::from_millis(10)).await;
+            }
+        }
+        assert_eq!(revoker.block_user(UserId::from("ann"), None).await, Ok(()));
+        assert_eq!(revoker.unblock_user(UserId::from("bob")).await, Ok(()));
+        assert_eq!((ann.try_recv(), eve.try_recv()), (None, None));
+        cut.store(false, Ordering::Relaxed);
+        know_each_other(&[&a, &b]).await;
+        assert_eq!(closed(&mut ann).await, Disconnect::PERMISSION_DENIED);
+        assert_eq!(eve.try_recv(), None);
+        for node in [&a, &b] {
+            let mut bob = connect(node, "bob").await;
+            assert_eq!(bob.try_recv(), None, "not closed");
+        }
+        for node in [a, b] {
             node.shutdown().await;
         }
     }

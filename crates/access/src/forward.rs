@@ -112,7 +112,7 @@ macro_rules! forward {
         }
     };
     (@ $inner:ident notified) => {
-        fn notified(&self, what: &str, data: &[u8]) -> bool {
+        fn notified(&self, what: &str, data: &[u8]) -> tourbillon_node::Noticed {
             self.$inner.notified(what, data)
         }
     };

@@ -54,6 +54,7 @@ mod maps;
 mod namespaced;
 mod namespaces;
 mod polled;
+mod recent;
 mod revocations;
 mod revoked;
 mod route;
@@ -81,7 +82,8 @@ pub use namespaced::Namespaced;
 pub use namespaces::{ChannelRules, Namespaces, Resolved};
 pub use polled::{PollConfig, TrackQuery};
 pub use revocations::{
-    BoxFuture, Change, MemoryRevocations, Revocation, RevocationError, RevocationKind, Revocations, TokenUse,
+    BoxFuture, Change, MemoryRevocations, Revocation, RevocationError, RevocationKind, Revocations, Stamp,
+    TokenUse,
 };
 pub use revoked::Revoked;
 pub use stored::{Kept, RevocationStore, StoreVersion, StoredRevocations};

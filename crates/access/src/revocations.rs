@@ -10,10 +10,12 @@ use parking_lot::RwLock;
 use tourbillon_node::TokenMark;
 use tourbillon_types::{Channel, Text, UserId};
 
+use crate::recent::Recent;
+
 pub use tourbillon_node::BoxFuture;
 
 /// Something that was allowed and is not any more.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Revocation {
     /// This user may not connect (PRO-34).
@@ -59,14 +61,37 @@ impl RevocationKind {
     pub const ALL: [Self; 3] = [Self::User, Self::Token, Self::TokensOf];
 }
 
-/// Something that became of a revocation.
+/// Something that became of a revocation, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Change {
     /// It is kept until a time, seconds since 1970 UTC; `None` for ever.
-    Keep(Revocation, Option<i64>),
+    Keep(Revocation, Option<i64>, Stamp),
     /// It is forgotten.
-    Forget(Revocation),
+    Forget(Revocation, Stamp),
+}
+
+/// When a change was made: of changes to the contrary, the one with the later stamp counts. About the time of day, but
+/// always later than those of the changes that were known where it was made, whatever the clocks say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp(i64);
+
+impl Stamp {
+    /// That of a time, in milliseconds since 1970 UTC. Zero is before all others.
+    #[must_use]
+    pub const fn from_millis(unix_millis: i64) -> Self {
+        Self(unix_millis)
+    }
+
+    /// The time, in milliseconds since 1970 UTC.
+    #[must_use]
+    pub const fn millis(self) -> i64 {
+        self.0
+    }
+
+    pub(crate) const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
 }
 
 /// Why a revocation is not kept.
@@ -95,7 +120,7 @@ pub trait Revocations: fmt::Debug + Send + Sync + 'static {
     fn is_revoked(&self, token: &TokenMark, by: TokenUse<'_>, unix_seconds: i64) -> bool;
 
     /// Keeps a revocation until `expire_at`, seconds since 1970 UTC; `None` for ever. Of what is there already, the
-    /// stricter counts. In force, on this node, when the future ends.
+    /// stricter counts. In force, on this node, when the future ends. Gives what other nodes are to be told.
     ///
     /// # Errors
     ///
@@ -104,24 +129,26 @@ pub trait Revocations: fmt::Debug + Send + Sync + 'static {
         &self,
         revocation: Revocation,
         expire_at: Option<i64>,
-    ) -> BoxFuture<'_, Result<(), RevocationError>>;
+    ) -> BoxFuture<'_, Result<Change, RevocationError>>;
 
     /// Forgets a revocation; which does nothing where there is none. Of [`Revocation::TokensOf`], the time is not looked
-    /// at.
+    /// at. Gives what other nodes are to be told.
     ///
     /// # Errors
     ///
     /// [`RevocationError::Unavailable`].
-    fn forget(&self, revocation: &Revocation) -> BoxFuture<'_, Result<(), RevocationError>>;
+    fn forget(&self, revocation: &Revocation) -> BoxFuture<'_, Result<Change, RevocationError>>;
 
-    /// Another node has changed this: it is in force here, too, from now on.
+    /// Another node has changed this: it is in force here, too, from now on, unless a later change is known that is to the
+    /// contrary. Whether something is refused now that was not: then connections are to be asked whether they may stay.
     ///
     /// # Errors
     ///
     /// [`RevocationError::Full`].
-    fn learn(&self, change: Change) -> Result<(), RevocationError>;
+    fn learn(&self, change: Change) -> Result<bool, RevocationError>;
 
-    /// All that a node which has just come has to learn. Nothing, where it finds out by itself.
+    /// All that a node has to learn which has just come, or comes back after a silence: what was forgotten lately, too.
+    /// Nothing, where it finds out by itself.
     fn all(&self) -> Vec<Change>;
 
     /// About a second has passed: the moment to forget what is over.
@@ -131,7 +158,8 @@ pub trait Revocations: fmt::Debug + Send + Sync + 'static {
 /// Keeps revocations in the memory of the process: they are gone when the last node of a cluster ends. Nodes tell each
 /// other of them, and a new node hears of all.
 ///
-/// Their number is bounded. Each is forgotten when it expires.
+/// Their number is bounded. Each is forgotten when it expires. Changes are remembered for a day, the last 65,536 of them:
+/// a node that was cut off for no longer does not bring back what was forgotten meanwhile.
 #[derive(Debug)]
 pub struct MemoryRevocations {
     kept: RwLock<Kept>,
@@ -150,6 +178,7 @@ struct Kept {
     of_subscribers: HashMap<(UserId, Channel), (i64, Until), RandomState>,
     /// What expires, by the time at which it does. The time in a [`Revocation::TokensOf`] is zero.
     schedule: BTreeSet<(i64, Revocation)>,
+    recent: Recent,
 }
 
 /// Until when something holds; `None` for ever.
@@ -194,14 +223,46 @@ impl MemoryRevocations {
     /// # Errors
     ///
     /// [`RevocationError::Full`].
-    pub fn keep_now(&self, revocation: Revocation, expire_at: Option<i64>) -> Result<(), RevocationError> {
+    pub fn keep_now(
+        &self,
+        revocation: Revocation,
+        expire_at: Option<i64>,
+    ) -> Result<Change, RevocationError> {
         let mut kept = self.kept.write();
-        if kept.until(&revocation).is_none() && kept.len() >= self.limit {
-            return Err(RevocationError::Full(self.limit));
-        }
-        kept.keep(revocation, expire_at);
+        let change = Change::Keep(revocation, expire_at, kept.recent.stamp());
+        self.carry_out(&mut kept, change.clone())?;
+        Ok(change)
+    }
+
+    /// Changes something, unless a later change is known. Whether anything is stricter than before.
+    fn carry_out(&self, kept: &mut Kept, change: Change) -> Result<bool, RevocationError> {
+        let is_stricter = match change {
+            Change::Keep(revocation, until, at) => {
+                let key = revocation.key();
+                if !kept.recent.counts_as_kept(&key, at) {
+                    return Ok(false);
+                }
+                if kept.until(&revocation).is_none() && kept.len() >= self.limit {
+                    return Err(RevocationError::Full(self.limit));
+                }
+                kept.recent.note_kept(key, at);
+                let is_stricter = kept.lacks(&revocation, until);
+                kept.keep(revocation, until);
+                is_stricter
+            }
+            Change::Forget(revocation, at) => {
+                let key = revocation.key();
+                if kept.recent.counts_as_forgotten(&key, at) {
+                    let until = kept.until(&revocation);
+                    kept.unschedule(&revocation, until.flatten());
+                    kept.remove(&revocation);
+                }
+                kept.recent.note_forgotten(key, at);
+                false
+            }
+        };
         self.count.store(kept.len(), Ordering::Release);
-        Ok(())
+        Ok(is_stricter)
     }
 
     /// Keeps these revocations of a kind and no others. Whether anything is stricter than before.
@@ -230,13 +291,24 @@ impl MemoryRevocations {
         self.kept.read().of(kind).collect()
     }
 
+    /// What other nodes have to learn of a kind.
+    pub(crate) fn changes_of(&self, kind: RevocationKind) -> Vec<Change> {
+        let kept = self.kept.read();
+        let forgotten = kept.recent.forgotten(kind).map(|(key, at)| Change::Forget(key.clone(), at));
+        let all = kept.of(kind).map(|(revocation, until)| {
+            let at = kept.recent.kept(&revocation.key());
+            Change::Keep(revocation, until, at)
+        });
+        forgotten.chain(all).collect()
+    }
+
     /// Forgets a revocation: what [`Revocations::forget`] does, at once.
-    pub fn forget_now(&self, revocation: &Revocation) {
+    pub fn forget_now(&self, revocation: &Revocation) -> Change {
         let mut kept = self.kept.write();
-        let until = kept.until(revocation);
-        kept.unschedule(revocation, until.flatten());
-        kept.remove(revocation);
-        self.count.store(kept.len(), Ordering::Release);
+        let change = Change::Forget(revocation.clone(), kept.recent.stamp());
+        // There is always room for less.
+        let _ = self.carry_out(&mut kept, change.clone());
+        change
     }
 }
 
@@ -248,6 +320,15 @@ impl Revocation {
             Self::User(_) => RevocationKind::User,
             Self::Token(_) => RevocationKind::Token,
             Self::TokensOf { .. } => RevocationKind::TokensOf,
+        }
+    }
+
+    /// Whom it concerns; `None` if that cannot be told from it.
+    #[must_use]
+    pub const fn user(&self) -> Option<&UserId> {
+        match self {
+            Self::User(user) | Self::TokensOf { user, .. } => Some(user),
+            Self::Token(_) => None,
         }
     }
 
@@ -375,6 +456,11 @@ impl Kept {
         {
             self.remove(&revocation);
         }
+        self.recent.expire(unix_seconds);
+    }
+
+    fn is_over(&self, unix_seconds: i64) -> bool {
+        self.schedule.first().is_some_and(|(at, _)| *at <= unix_seconds) || self.recent.is_over(unix_seconds)
     }
 }
 
@@ -404,32 +490,24 @@ impl Revocations for MemoryRevocations {
         &self,
         revocation: Revocation,
         expire_at: Option<i64>,
-    ) -> BoxFuture<'_, Result<(), RevocationError>> {
+    ) -> BoxFuture<'_, Result<Change, RevocationError>> {
         Box::pin(ready(self.keep_now(revocation, expire_at)))
     }
 
-    fn forget(&self, revocation: &Revocation) -> BoxFuture<'_, Result<(), RevocationError>> {
-        self.forget_now(revocation);
-        Box::pin(ready(Ok(())))
+    fn forget(&self, revocation: &Revocation) -> BoxFuture<'_, Result<Change, RevocationError>> {
+        Box::pin(ready(Ok(self.forget_now(revocation))))
     }
 
-    fn learn(&self, change: Change) -> Result<(), RevocationError> {
-        match change {
-            Change::Keep(revocation, expire_at) => self.keep_now(revocation, expire_at),
-            Change::Forget(revocation) => {
-                self.forget_now(&revocation);
-                Ok(())
-            }
-        }
+    fn learn(&self, change: Change) -> Result<bool, RevocationError> {
+        self.carry_out(&mut self.kept.write(), change)
     }
 
     fn all(&self) -> Vec<Change> {
-        let all = RevocationKind::ALL.into_iter().flat_map(|kind| self.of(kind));
-        all.map(|(revocation, until)| Change::Keep(revocation, until)).collect()
+        RevocationKind::ALL.into_iter().flat_map(|kind| self.changes_of(kind)).collect()
     }
 
     fn tick(&self, unix_seconds: i64) {
-        if self.is_empty() || self.kept.read().schedule.first().is_none_or(|(at, _)| *at > unix_seconds) {
+        if !self.kept.read().is_over(unix_seconds) {
             return;
         }
         let mut kept = self.kept.write();

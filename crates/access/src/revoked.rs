@@ -6,13 +6,13 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::Either;
 use tourbillon_node::{
-    Client, ConnectDecision, ConnectRequest, Hooks, RefreshDecision, RefreshRequest, Refusal,
+    Client, ConnectDecision, ConnectRequest, Hooks, Noticed, RefreshDecision, RefreshRequest, Refusal,
     SubRefreshRequest, SubscribeDecision, SubscribeRequest, TokenMark,
 };
 use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe};
 
 use crate::forward::forward;
-use crate::revocations::{Revocations, TokenUse};
+use crate::revocations::{Change, Revocations, TokenUse};
 use crate::told::{REVOCATIONS, changes, notices};
 
 /// Refuses users that are blocked and tokens that are revoked, and leaves the rest to `H`, which says by which token it
@@ -128,18 +128,27 @@ impl<H: Hooks> Hooks for Revoked<H> {
         self.inner.subscription_stays(client, channel, token, now)
     }
 
-    fn notified(&self, what: &str, data: &[u8]) -> bool {
+    fn notified(&self, what: &str, data: &[u8]) -> Noticed {
         if what != REVOCATIONS {
             return self.inner.notified(what, data);
         }
-        let Some(changes) = changes(data) else { return false };
-        let learned = changes.into_iter().map(|change| self.store.learn(change));
+        let Some(changes) = changes(data) else { return Noticed::NotUnderstood };
+        let (mut noticed, mut failed) = (Noticed::Noted, None);
         // All of them, whatever becomes of one.
-        let failed: Vec<_> = learned.filter_map(Result::err).collect();
-        if let Some(error) = failed.first() {
-            tracing::error!(%error, "a revocation by another node is not kept");
+        for change in changes {
+            let (Change::Keep(revocation, ..) | Change::Forget(revocation, _)) = &change;
+            let user = revocation.user().cloned();
+            match self.store.learn(change) {
+                Ok(true) => noticed = noticed.and_recheck(user),
+                Ok(false) => {}
+                Err(error) => failed = Some(error),
+            }
         }
-        failed.is_empty()
+        if let Some(error) = failed {
+            tracing::error!(%error, "a revocation by another node is not kept");
+            return Noticed::NotUnderstood;
+        }
+        noticed
     }
 
     fn welcome(&self) -> Vec<(&'static str, Bytes)> {

@@ -200,7 +200,7 @@ impl Revocations for StoredRevocations {
         &self,
         revocation: Revocation,
         expire_at: Option<i64>,
-    ) -> BoxFuture<'_, Result<(), RevocationError>> {
+    ) -> BoxFuture<'_, Result<Change, RevocationError>> {
         Box::pin(async move {
             let kind = revocation.kind();
             if let Some(place) = self.place(kind) {
@@ -210,28 +210,26 @@ impl Revocations for StoredRevocations {
         })
     }
 
-    fn forget(&self, revocation: &Revocation) -> BoxFuture<'_, Result<(), RevocationError>> {
+    fn forget(&self, revocation: &Revocation) -> BoxFuture<'_, Result<Change, RevocationError>> {
         let revocation = revocation.clone();
         Box::pin(async move {
             let kind = revocation.kind();
             if let Some(place) = self.place(kind) {
                 place.store.forget(&revocation).await?;
             }
-            self.change(kind, |memory| memory.forget_now(&revocation));
-            Ok(())
+            Ok(self.change(kind, |memory| memory.forget_now(&revocation)))
         })
     }
 
-    fn learn(&self, change: Change) -> Result<(), RevocationError> {
-        let (Change::Keep(revocation, _) | Change::Forget(revocation)) = &change;
+    fn learn(&self, change: Change) -> Result<bool, RevocationError> {
+        let (Change::Keep(revocation, ..) | Change::Forget(revocation, _)) = &change;
         self.change(revocation.kind(), |memory| memory.learn(change.clone()))
     }
 
     /// What is in stores, a node finds there.
     fn all(&self) -> Vec<Change> {
         let kinds = RevocationKind::ALL.into_iter().filter(|kind| self.place(*kind).is_none());
-        let all = kinds.flat_map(|kind| self.memory.of(kind));
-        all.map(|(revocation, until)| Change::Keep(revocation, until)).collect()
+        kinds.flat_map(|kind| self.memory.changes_of(kind)).collect()
     }
 
     fn tick(&self, unix_seconds: i64) {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tourbillon_types::{Channel, Text, UserId};
 
-use crate::revocations::{Change, Revocation};
+use crate::revocations::{Change, Revocation, Stamp};
 
 /// What such a notice is about, as by [`Node::notify`](tourbillon_node::Node::notify).
 pub const REVOCATIONS: &str = "revocations";
@@ -21,6 +21,9 @@ struct Wire {
     until: Option<i64>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     forget: bool,
+    /// Milliseconds since 1970 UTC.
+    #[serde(default)]
+    at: i64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -56,9 +59,9 @@ pub(crate) fn changes(notice: &[u8]) -> Option<Vec<Change>> {
 
 impl From<Change> for Wire {
     fn from(change: Change) -> Self {
-        let (revocation, until, forget) = match change {
-            Change::Keep(revocation, until) => (revocation, until, false),
-            Change::Forget(revocation) => (revocation, None, true),
+        let (revocation, until, forget, at) = match change {
+            Change::Keep(revocation, until, at) => (revocation, until, false, at),
+            Change::Forget(revocation, at) => (revocation, None, true, at),
         };
         let what = match revocation {
             Revocation::User(user) => WireRevocation::User(user.as_str().to_owned()),
@@ -71,7 +74,7 @@ impl From<Change> for Wire {
                 }
             }
         };
-        Self { what, until, forget }
+        Self { what, until, forget, at: at.millis() }
     }
 }
 
@@ -88,7 +91,8 @@ impl From<Wire> for Change {
                 Revocation::TokensOf { user: UserId::from(user), channel, issued_before }
             }
         };
-        if wire.forget { Self::Forget(revocation) } else { Self::Keep(revocation, wire.until) }
+        let at = Stamp::from_millis(wire.at);
+        if wire.forget { Self::Forget(revocation, at) } else { Self::Keep(revocation, wire.until, at) }
     }
 }
 
@@ -102,12 +106,13 @@ mod tests {
 
     #[test]
     fn what_is_told_is_understood() {
+        let at = Stamp::from_millis;
         let all = vec![
-            Change::Keep(Revocation::User(UserId::from("ann")), None),
-            Change::Keep(Revocation::Token(Text::from("t")), Some(7)),
-            Change::Keep(tokens_of(None), Some(9)),
-            Change::Keep(tokens_of(Some(Channel::from("a:b"))), Some(9)),
-            Change::Forget(Revocation::User(UserId::from("eve"))),
+            Change::Keep(Revocation::User(UserId::from("ann")), None, at(1)),
+            Change::Keep(Revocation::Token(Text::from("t")), Some(7), at(0)),
+            Change::Keep(tokens_of(None), Some(9), at(2)),
+            Change::Keep(tokens_of(Some(Channel::from("a:b"))), Some(9), at(3)),
+            Change::Forget(Revocation::User(UserId::from("eve")), at(i64::MAX)),
         ];
         let [notice] = notices(all.clone()).try_into().expect("one notice");
         assert_eq!(changes(&notice), Some(all));
@@ -117,7 +122,9 @@ mod tests {
 
     #[test]
     fn much_is_told_in_parts() {
-        let user = |number: usize| Change::Forget(Revocation::User(UserId::from(number.to_string())));
+        let user = |number: usize| {
+            Change::Forget(Revocation::User(UserId::from(number.to_string())), Stamp::from_millis(1))
+        };
         let all: Vec<_> = (0..TOGETHER * 2 + 1).map(user).collect();
         let parts = notices(all.clone());
         assert_eq!(parts.len(), 3);

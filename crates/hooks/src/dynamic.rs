@@ -11,7 +11,7 @@ use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe};
 use crate::pool::{HookCall, Pool};
 use crate::{
     ChannelOptions, Client, ClientCommand, ConnectDecision, ConnectRequest, HistoryRequest, Hooks, Judgement,
-    MapPublishDecision, MapPublishRequest, MapRemoveDecision, MapRemoveRequest, MessageRequest,
+    MapPublishDecision, MapPublishRequest, MapRemoveDecision, MapRemoveRequest, MessageRequest, Noticed,
     PresenceRequest, PublishDecision, PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision,
     RpcRequest, SubRefreshRequest, SubscribeDecision, SubscribeRequest, TokenMark, TrackDecision,
     TrackRequest,
@@ -90,7 +90,7 @@ pub trait DynHooks: Send + Sync + 'static {
     /// See [`Hooks::tick`].
     fn tick(&self, now: Now);
     /// See [`Hooks::notified`].
-    fn notified(&self, what: &str, data: &[u8]) -> bool;
+    fn notified(&self, what: &str, data: &[u8]) -> Noticed;
     /// See [`Hooks::welcome`].
     fn welcome(&self) -> Vec<(&'static str, Bytes)>;
     /// See [`Hooks::answered`].
@@ -203,7 +203,7 @@ impl<H: Hooks> DynHooks for H {
         Hooks::tick(self, now);
     }
 
-    fn notified(&self, what: &str, data: &[u8]) -> bool {
+    fn notified(&self, what: &str, data: &[u8]) -> Noticed {
         Hooks::notified(self, what, data)
     }
 

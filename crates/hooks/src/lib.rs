@@ -30,6 +30,7 @@ mod channel;
 mod command;
 mod dynamic;
 mod map;
+mod notice;
 mod poll;
 pub mod pool;
 mod request;
@@ -47,6 +48,7 @@ pub use dynamic::DynHooks;
 pub use map::{
     MapPublishDecision, MapPublishRequest, MapRemoveDecision, MapRemoveOptions, MapRemoveRequest, MapRules,
 };
+pub use notice::Noticed;
 pub use poll::{SignedKeys, TrackDecision, TrackRequest};
 pub use request::{
     Client, ConnectDecision, ConnectRequest, HistoryRequest, MessageRequest, PresenceRequest,
@@ -252,11 +254,10 @@ pub trait Hooks: Send + Sync + 'static {
         let _ = now;
     }
 
-    /// Another node of the cluster tells something (`Node::notify`). `false`: it is not understood, and whoever tells it
-    /// learns that. It must not block. Default: nothing is understood.
-    fn notified(&self, what: &str, data: &[u8]) -> bool {
+    /// Another node of the cluster tells something (`Node::notify`). It must not block. Default: nothing is understood.
+    fn notified(&self, what: &str, data: &[u8]) -> Noticed {
         let _ = (what, data);
-        false
+        Noticed::NotUnderstood
     }
 
     /// A node has come into the cluster, or back into it: what it is to be told, each as by `Node::notify`. It must not

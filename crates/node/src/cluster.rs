@@ -16,6 +16,8 @@ use tourbillon_broker::{BrokerError, ControlEvents, Receiver, SharedControl};
 use tourbillon_transport::InjectError;
 use tourbillon_types::{Channel, NodeId, ReplyError, SessionId};
 
+use crate::hooks::Noticed;
+use crate::server_api;
 use crate::shared::Shared;
 use tourbillon_control::{
     CHANNELS, ChannelPattern, EMULATION, Emulation, Heard, Message, NOTICE, NodeInfo, Notice, ORDER, Order,
@@ -437,7 +439,7 @@ async fn respond(shared: &Shared, cluster: &Cluster, to: NodeId, reply: Reply) {
             let (code, parts) = match op.as_str() {
                 EMULATION => (emulated(shared, data).await, Vec::new()),
                 ORDER => (ordered(shared, data).await, Vec::new()),
-                NOTICE => (noticed(shared, data), Vec::new()),
+                NOTICE => (noticed(shared, data).await, Vec::new()),
                 CHANNELS => listed(shared, data),
                 _ => (code::UNKNOWN_QUESTION, Vec::new()),
             };
@@ -471,7 +473,8 @@ async fn answer(shared: &Shared, cluster: &Cluster, to: NodeId, (id, code, parts
 async fn welcome(shared: &Shared, cluster: &Cluster, node: NodeId) {
     for (what, data) in shared.hooks.welcome() {
         let notice = Notice { what: what.to_owned(), data }.encode();
-        let told = timeout(shared.config.call_timeout, cluster.ask(shared, node, NOTICE, notice)).await;
+        let patience = shared.config.call_timeout + WAY_BACK;
+        let told = timeout(patience, cluster.ask(shared, node, NOTICE, notice)).await;
         if !matches!(told, Ok(Ok((code::DONE, _)))) {
             tracing::warn!(%node, what, "another node does not hear what it has missed");
         }
@@ -479,11 +482,15 @@ async fn welcome(shared: &Shared, cluster: &Cluster, node: NodeId) {
 }
 
 /// Tells the program of this node what that of another says.
-fn noticed(shared: &Shared, data: Bytes) -> u32 {
-    match Notice::decode(data) {
-        Some(Notice { what, data }) if shared.hooks.notified(&what, &data) => code::DONE,
-        Some(_) => code::UNKNOWN_QUESTION,
-        None => code::BAD_REQUEST,
+async fn noticed(shared: &Shared, data: Bytes) -> u32 {
+    let Some(Notice { what, data }) = Notice::decode(data) else { return code::BAD_REQUEST };
+    match shared.hooks.notified(&what, &data) {
+        Noticed::Noted => code::DONE,
+        Noticed::Recheck(user) => {
+            shared.carry_out(&server_api::recheck(user.as_ref())).await;
+            code::DONE
+        }
+        _ => code::UNKNOWN_QUESTION,
     }
 }
 

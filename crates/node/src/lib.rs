@@ -71,7 +71,7 @@ pub use tourbillon_hooks::{
     self as hooks, AllowAll, Batching, ChannelOptions, Client, ClientCommand, ClientRights, ClientTerms,
     ConnectDecision, ConnectRequest, DataFormat, HistoryRequest, Hooks, KeptHeaders, MapPublishDecision,
     MapPublishRequest, MapRemoveDecision, MapRemoveOptions, MapRemoveRequest, MapRules, MessageRequest,
-    OverflowPolicy, PresenceRequest, PublishDecision, PublishRequest, RecoveryMode, RefreshDecision,
+    Noticed, OverflowPolicy, PresenceRequest, PublishDecision, PublishRequest, RecoveryMode, RefreshDecision,
     RefreshRequest, Refusal, Rights, RpcDecision, RpcRequest, Source, SubRefreshRequest, SubscribeDecision,
     SubscribeRequest, SubscriptionKind, SubscriptionOptions, SubscriptionSource, TokenMark, TrackDecision,
     TrackRequest,

@@ -168,8 +168,8 @@ impl Node {
     ///
     /// Connections already told go on.
     pub async fn recheck(&self, user: Option<&UserId>) -> Result<(), ReplyError> {
-        let target = user.map_or_else(Target::everybody, |user| Target::user(user.clone()));
-        self.order(&target, &[], Wanted::Recheck).await
+        let Order { target, except, what } = recheck(user);
+        self.order(&target, &except, what).await
     }
 
     /// Tells the [hooks](crate::Hooks::notified) of all other nodes something, and waits until they have heard it (CTL-06).
@@ -325,6 +325,12 @@ impl Shared {
         stats.channels = channels;
         stats
     }
+}
+
+/// That connections of a user, or all, ask whether they may stay.
+pub(crate) fn recheck(user: Option<&UserId>) -> Order {
+    let target = user.map_or_else(Target::everybody, |user| Target::user(user.clone()));
+    Order { target, except: Vec::new(), what: Wanted::Recheck }
 }
 
 /// What a connection is told.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde_json::json;
 use tourbillon_access::{
     Change, MemoryRevocations, Namespaced, REVOCATIONS, Revocation, RevocationError, Revocations, Revoked,
-    Tokens, notices,
+    Stamp, Tokens, notices,
 };
-use tourbillon_node::{Client, Hooks, RefreshRequest, SubRefreshRequest, TokenMark};
+use tourbillon_node::{Client, Hooks, Noticed, RefreshRequest, SubRefreshRequest, TokenMark};
 use tourbillon_types::{Channel, ClientId, Now, Text, UserId};
 
 use crate::harness::{
@@ -196,7 +196,8 @@ fn pro_34_to_36_nodes_learn_of_each_others_revocations() {
     }
     // Who comes hears of all.
     for (what, notice) in here.welcome() {
-        assert!(there.notified(what, &notice));
+        assert_eq!(there.notified(what, &notice), Noticed::Recheck(None), "of several");
+        assert_eq!(there.notified(what, &notice), Noticed::Noted, "nothing new");
     }
     assert_eq!((other.len(), there.welcome().len()), (4, 1));
     assert_eq!(sub_stays(&there, ("bob", "a"), "", NOW - 1), Err(2502));
@@ -205,14 +206,57 @@ fn pro_34_to_36_nodes_learn_of_each_others_revocations() {
     assert_eq!(stays(&there, &with_token("eve", Some("t"), None), 49), Err(3014));
     assert_eq!(stays(&there, &with_token("eve", Some("t"), None), 50), Ok(()));
     assert_eq!(stays(&there, &with_token("bob", None, Some(8)), 0), Err(3014));
-    let [forget] = notices(vec![Change::Forget(user("ann"))]).try_into().expect("one notice");
-    assert!(there.notified(REVOCATIONS, &forget));
+    assert_eq!(tell(&there, store.forget_now(&user("ann"))), Noticed::Noted);
     assert_eq!(stays(&there, &with_token("ann", None, None), 0), Ok(()));
-    assert!(!there.notified(REVOCATIONS, b"{}"), "what is not understood is told");
-    assert!(!there.notified("something else", b"[]"));
+    for (what, notice) in [(REVOCATIONS, "{}"), ("something else", "[]")] {
+        assert_eq!(there.notified(what, notice.as_bytes()), Noticed::NotUnderstood, "which is told");
+    }
     // Where there is no room, whoever tells it learns that.
-    let full: Vec<_> = (0..100).map(|number| Change::Keep(user(&number.to_string()), None)).collect();
-    assert!(!notices(full).iter().all(|notice| there.notified(REVOCATIONS, notice)));
+    let at = Stamp::from_millis(1);
+    let full: Vec<_> = (0..100).map(|number| Change::Keep(user(&number.to_string()), None, at)).collect();
+    let full = notices(full).iter().map(|notice| there.notified(REVOCATIONS, notice)).collect::<Vec<_>>();
+    assert_eq!(full, [Noticed::NotUnderstood]);
+}
+
+/// What another node tells of one change.
+fn tell(there: &Chain, change: Change) -> Noticed {
+    let [notice] = notices(vec![change]).try_into().expect("one notice");
+    there.notified(REVOCATIONS, &notice)
+}
+
+fn welcome(from: &Chain, to: &Chain) -> Vec<Noticed> {
+    from.welcome().iter().map(|(what, notice)| to.notified(what, notice)).collect()
+}
+
+#[test]
+fn pro_34_to_36_of_what_was_changed_while_nodes_did_not_hear_of_each_other_the_later_counts() {
+    let ((here, store), (there, other)) = (chain(), chain());
+    let blocked = |name: &str| [&store, &other].map(|store| store.is_blocked(&UserId::from(name), NOW));
+    for name in ["ann", "bob"] {
+        tell(&there, store.keep_now(user(name), None).expect("kept"));
+    }
+    // A silence.
+    let early = store.forget_now(&user("bob"));
+    store.forget_now(&user("ann"));
+    let again = store.keep_now(user("bob"), Some(NOW + 9)).expect("kept");
+    other.keep_now(user("eve"), None).expect("kept");
+    assert_eq!((blocked("ann"), blocked("eve")), ([false, true], [false, true]));
+    // Whichever of them tells first.
+    assert_eq!(welcome(&there, &here), [Noticed::Recheck(Some(UserId::from("eve")))]);
+    assert_eq!(blocked("ann"), [false, true], "what was forgotten is not brought back");
+    assert_eq!(welcome(&here, &there), [Noticed::Recheck(Some(UserId::from("bob")))]);
+    assert_eq!(welcome(&there, &here), [Noticed::Noted]);
+    assert_eq!((blocked("ann"), blocked("bob"), blocked("eve")), ([false; 2], [true; 2], [true; 2]));
+    assert!(!other.is_blocked(&UserId::from("bob"), NOW + 9), "as it was kept the second time");
+    // What is late changes nothing.
+    assert_eq!((tell(&there, early), tell(&there, again)), (Noticed::Noted, Noticed::Noted));
+    assert_eq!((blocked("ann"), blocked("bob")), ([false; 2], [true; 2]));
+    // What is forgotten can be kept again.
+    assert_eq!(
+        tell(&here, other.keep_now(user("ann"), None).expect("kept")),
+        Noticed::Recheck(Some(UserId::from("ann")))
+    );
+    assert_eq!(blocked("ann"), [true; 2]);
 }
 
 #[test]
@@ -247,9 +291,9 @@ fn revocations_are_bounded_and_what_is_there_can_still_change() {
     store.keep_now(user("a"), Some(NOW)).expect("kept");
     store.keep_now(token("b"), Some(NOW)).expect("kept");
     assert_eq!(store.keep_now(tokens_of("c", 1), None), Err(RevocationError::Full(2)));
-    assert_eq!(store.keep_now(user("a"), None), Ok(()));
+    assert_eq!(store.keep_now(user("a"), None).map(drop), Ok(()));
     store.forget_now(&token("b"));
-    assert_eq!(now(store.keep(tokens_of("c", 1), None)), Ok(()));
+    assert_eq!(now(store.keep(tokens_of("c", 1), None)).map(drop), Ok(()));
     now(store.forget(&user("none"))).expect("nothing to forget");
     assert_eq!(store.len(), 2);
 }

@@ -8,9 +8,10 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tourbillon_broker::ControlBus;
 use tourbillon_node::{
-    ChannelPattern, Client as HookClient, ConnectDecision, ConnectRequest, Hooks, RefreshDecision, Refusal,
-    SubscribeDecision, SubscribeRequest, SubscriptionOptions, Target, TokenMark,
+    ChannelPattern, Client as HookClient, ConnectDecision, ConnectRequest, Hooks, Noticed, RefreshDecision,
+    Refusal, SubscribeDecision, SubscribeRequest, SubscriptionOptions, Target, TokenMark,
 };
+use tourbillon_transport::memory::Sent;
 use tourbillon_types::{
     Channel, ClientId, Disconnect, FilterLimits, Now, ReplyError, TagFilter, TagMatcher, Tags, Unsubscribe,
     UserId,
@@ -56,6 +57,12 @@ impl Hooks for Labels {
             true => Err(Unsubscribe::STATE_INVALIDATED),
             false => Ok(()),
         }
+    }
+
+    /// Nobody may stay any more, and connections of the user that it says are asked.
+    fn notified(&self, _: &str, user: &[u8]) -> Noticed {
+        self.closed.store(true, Ordering::SeqCst);
+        Noticed::Recheck(Some(UserId::from(String::from_utf8_lossy(user).into_owned())))
     }
 
     fn stays(&self, _: &HookClient, _: Now) -> Result<(), Disconnect> {
@@ -308,9 +315,12 @@ struct Gossip {
 }
 
 impl Hooks for Gossip {
-    fn notified(&self, what: &str, data: &[u8]) -> bool {
+    fn notified(&self, what: &str, data: &[u8]) -> Noticed {
         self.heard.lock().push(format!("{what} {}", String::from_utf8_lossy(data)));
-        what != "nonsense"
+        match what {
+            "nonsense" => Noticed::NotUnderstood,
+            _ => Noticed::Noted,
+        }
     }
 
     fn welcome(&self) -> Vec<(&'static str, Bytes)> {
@@ -346,4 +356,17 @@ async fn programs_of_nodes_tell_each_other() {
     for node in first.into_iter().chain([last]) {
         node.end().await;
     }
+}
+
+/// CTL-06.
+#[tokio::test(start_paused = true)]
+async fn connections_are_asked_whether_they_may_stay_before_a_notice_is_answered() {
+    let nodes = cluster(&Labels::default()).await;
+    let [a, b, _] = &nodes;
+    let (mut ann, mut bob) = (client(b, "ann").await, client(b, "bob").await);
+    assert_eq!(a.node.notify("closed for", "ann".into()).await, Ok(()));
+    assert_eq!(ann.client.peer.try_recv(), Some(Sent::Closed(Disconnect::PERMISSION_DENIED)));
+    bob.silence().await;
+    drop((ann, bob));
+    end(nodes).await;
 }
