@@ -68,7 +68,7 @@ impl Poller {
 
     /// A publication came. `true`: it was for a polled channel, and is a value of a key there.
     pub(crate) fn published(&self, shared: &Shared, channel: &Channel, publication: &Publication) -> bool {
-        if !self.polls.takes_updates() || !self.polls.has(channel) {
+        if !self.polls.takes_updates_of(channel) {
             return false;
         }
         match Update::from_payload(&publication.data) {

@@ -69,6 +69,13 @@ impl<S: Clone> Polls<S> {
         self.direct.load(Ordering::Relaxed) > 0
     }
 
+    /// Whether somebody has this channel, and values are published into it.
+    #[must_use]
+    pub fn takes_updates_of(&self, channel: &str) -> bool {
+        let takes = |polled: &mut Polled<S>| polled.rules().publish_enabled && polled.has_subscribers();
+        self.takes_updates() && self.with(channel, takes).unwrap_or_default()
+    }
+
     /// The numbers of channels and of keys that are tracked in them.
     #[must_use]
     pub fn count(&self) -> (usize, usize) {
