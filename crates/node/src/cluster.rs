@@ -175,7 +175,7 @@ impl Cluster {
         let asked = nodes.into_iter().map(|node| {
             let data = data.clone();
             async move {
-                let patience = shared.config.call_timeout + WAY_BACK;
+                let patience = shared.call_timeout() + WAY_BACK;
                 match timeout(patience, self.ask(shared, node, op, data)).await {
                     Ok(Ok((code::DONE, parts))) => Ok(parts),
                     _ if !self.peers.lock().has(node) => Ok(Vec::new()),
@@ -311,7 +311,7 @@ async fn announce(shared: &Shared, cluster: &Cluster) {
 /// Says what this node is. `false`: it was not said.
 async fn introduce(shared: &Shared, cluster: &Cluster, to: Receiver, info: NodeInfo) -> bool {
     let said = cluster.send(shared, to, What::Alive(Box::new(info)));
-    match timeout(shared.config.call_timeout, said).await {
+    match timeout(shared.call_timeout(), said).await {
         Ok(Ok(())) => return true,
         Ok(Err(error)) => tracing::warn!(%error, "other nodes cannot be told of this one"),
         Err(_) => tracing::warn!("other nodes cannot be told of this one in time"),
@@ -464,7 +464,7 @@ async fn answer(shared: &Shared, cluster: &Cluster, to: NodeId, (id, code, parts
             }
         }
     };
-    if !matches!(timeout(shared.config.call_timeout, answer).await, Ok(Ok(()))) {
+    if !matches!(timeout(shared.call_timeout(), answer).await, Ok(Ok(()))) {
         tracing::warn!(node = %to, "another node cannot be answered");
     }
 }
@@ -473,7 +473,7 @@ async fn answer(shared: &Shared, cluster: &Cluster, to: NodeId, (id, code, parts
 async fn welcome(shared: &Shared, cluster: &Cluster, node: NodeId) {
     for (what, data) in shared.hooks.welcome() {
         let notice = Notice { what: what.to_owned(), data }.encode();
-        let patience = shared.config.call_timeout + WAY_BACK;
+        let patience = shared.call_timeout() + WAY_BACK;
         let told = timeout(patience, cluster.ask(shared, node, NOTICE, notice)).await;
         if !matches!(told, Ok(Ok((code::DONE, _)))) {
             tracing::warn!(%node, what, "another node does not hear what it has missed");

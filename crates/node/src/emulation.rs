@@ -75,7 +75,7 @@ impl Inject for Node {
             return shared.inject_here(session, frame).await;
         }
         let cluster = shared.cluster.as_ref().ok_or(InjectError::NoNode)?;
-        cluster.emulate(shared, node, session, frame, shared.config.call_timeout).await
+        cluster.emulate(shared, node, session, frame, shared.call_timeout()).await
     }
 }
 
@@ -83,7 +83,7 @@ impl Shared {
     /// Hands a frame to a session of this node.
     pub(crate) async fn inject_here(&self, session: SessionId, frame: Bytes) -> Result<(), InjectError> {
         let mailbox = self.sessions.mailbox(&session).ok_or(InjectError::NoSession)?;
-        let delivered = timeout(self.config.call_timeout, mailbox.deliver(frame)).await;
+        let delivered = timeout(self.call_timeout(), mailbox.deliver(frame)).await;
         delivered.unwrap_or(Err(InjectError::Unavailable))
     }
 }

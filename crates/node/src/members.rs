@@ -276,7 +276,7 @@ impl Membership {
             let (answer, answered) = oneshot::channel();
             membership.show(Some(answer));
             // Nothing is sent: it is over when the other side is gone. What takes longer is done later.
-            let _ = within(shared.config.call_timeout, pin!(answered)).await;
+            let _ = within(shared.call_timeout(), pin!(answered)).await;
         }
         Ok(Some(membership))
     }
@@ -288,7 +288,7 @@ impl Membership {
         let turn = Turn::default();
         self.push(What::Add(Some(Entry { answer, turn: turn.clone() })));
         let _waiting = Waiting { presence: &mut self.presence, turn };
-        match within(self.shared.config.call_timeout, pin!(answered)).await {
+        match within(self.shared.call_timeout(), pin!(answered)).await {
             Some(answer) => answer.unwrap_or_else(|_| Err(BrokerError::unavailable("the node stops"))),
             None => Err(BrokerError::unavailable("no answer in time")),
         }

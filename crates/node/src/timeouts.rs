@@ -41,7 +41,7 @@ impl Shared {
 impl Node {
     /// Waits so long for answers from now on, instead of [`NodeConfig::call_timeout`] and
     /// [`NodeConfig::shared_poll_call_timeout`], which [`config`](Self::config) goes on to tell. What is waited for already
-    /// keeps its time, and so do entries of presence and what nodes of a cluster want of each other.
+    /// keeps its time.
     pub fn set_call_timeouts(&self, call: Duration, shared_poll_call: Duration) {
         let timeouts = &self.shared.timeouts;
         timeouts.call.store(nanoseconds(call), Ordering::Relaxed);
