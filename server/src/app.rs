@@ -223,7 +223,7 @@ impl App {
     /// # Errors
     ///
     /// Settings that the node or the limits refuse, certificates that cannot be loaded, a file of streams that cannot
-    /// be used, or a Redis that is not there.
+    /// be used, or a Redis or a database that is not there.
     ///
     /// # Cancel safety
     ///
@@ -238,7 +238,7 @@ impl App {
         let asked = challenges(&speaks)?;
         let namespaces = rules(settings.namespaces, is_dev);
         let deciding = Deciding::new(namespaces, settings.tokens, settings.backends);
-        let shared = Shared::connect(settings.revocations, settings.shared_limits).await?;
+        let shared = Shared::connect(settings.revocations, settings.database, settings.shared_limits).await?;
         let hooks = deciding.hooks(&shared, &settings.limits)?;
         let engine = engine::connect(settings.engine).await?;
         let polled = ProxyBackend::new(deciding.backend_rules());

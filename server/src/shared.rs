@@ -1,19 +1,23 @@
-//! What nodes keep together in Redis beside publications: revocations (PRO-34 to PRO-36), and the buckets of users (PRO-31).
+//! What nodes keep together beside publications: revocations, in Redis or a database (PRO-34 to PRO-36), and the buckets of
+//! users, in Redis (PRO-31).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
-use tourbillon::broker::BrokerError;
+use tourbillon::broker::{BrokerError, Record, RecordsVersion};
 use tourbillon::node::{BoxFuture, Node};
-use tourbillon::redis::{ConnectError, Record, RecordsVersion, RedisBucket, RedisRates, RedisRecords};
+use tourbillon::postgres::{self, Postgres, PostgresConfig, PostgresRecords};
+use tourbillon::redis::{ConnectError, RedisBucket, RedisRates, RedisRecords};
 use tourbillon::types::{Channel, SystemClock, Text, UserId};
 use tourbillon_access::{
     CommandLimits, Kept, Revocation, RevocationError, RevocationKind, RevocationStore, SharedBucket,
     SharedBuckets, SharedBucketsError, StoreVersion, StoredRevocations,
 };
-use tourbillon_config::{RedisPlace, SharedLimits};
+use tourbillon_config::{RedisPlace, RevocationPlace, SharedLimits};
+
+use crate::engine::chain;
 
 /// How often it is asked whether others have changed revocations.
 const POLL: Duration = Duration::from_secs(1);
@@ -33,6 +37,9 @@ pub enum SharedError {
         /// Why.
         source: ConnectError,
     },
+    /// The database is not there, or not as it has to be.
+    #[error("database.postgresql: {0}")]
+    Database(#[from] postgres::ConnectError),
     /// Revocations cannot be read.
     #[error("revocations cannot be read: {0}")]
     Revocations(#[from] RevocationError),
@@ -48,18 +55,30 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) async fn connect(
-        places: Vec<(RevocationKind, RedisPlace)>,
+        places: Vec<(RevocationKind, RevocationPlace)>,
+        database: Option<PostgresConfig>,
         limits: Option<SharedLimits>,
     ) -> Result<Self, SharedError> {
         let (mut revocations, mut connected) = (StoredRevocations::default(), Vec::new());
-        for (kind, RedisPlace { shards, prefix }) in places {
+        let database = match database {
+            Some(config) => Some(Postgres::connect(config).await?),
+            None => None,
+        };
+        for (kind, place) in places {
             let option = option_of(kind);
+            let RevocationPlace::Redis(RedisPlace { shards, prefix }) = place else {
+                if let Some(database) = &database {
+                    let records = Records::Postgres(database.records(option, LIMIT));
+                    revocations = revocations.with_store(kind, Arc::new(Store { kind, records }));
+                }
+                continue;
+            };
             for shard in shards {
                 let records = RedisRecords::connect(shard, &prefix, option, LIMIT).await;
                 let records = Arc::new(records.map_err(|source| SharedError::Connect { option, source })?);
-                revocations =
-                    revocations.with_store(kind, Arc::new(Store { kind, records: records.clone() }));
-                connected.push(records);
+                connected.push(records.clone());
+                let records = Records::Redis(records);
+                revocations = revocations.with_store(kind, Arc::new(Store { kind, records }));
             }
         }
         revocations.refresh().await?;
@@ -125,11 +144,48 @@ const fn option_of(kind: RevocationKind) -> &'static str {
 #[derive(Debug)]
 struct Store {
     kind: RevocationKind,
-    records: Arc<RedisRecords>,
+    records: Records,
+}
+
+/// Where records are.
+#[derive(Debug)]
+enum Records {
+    Redis(Arc<RedisRecords>),
+    Postgres(PostgresRecords),
+}
+
+impl Records {
+    async fn keep(&self, record: &Record, now: i64) -> Result<bool, BrokerError> {
+        match self {
+            Self::Redis(records) => records.keep(record, now).await,
+            Self::Postgres(records) => records.keep(record, now).await,
+        }
+    }
+
+    async fn forget(&self, name: &str) -> Result<(), BrokerError> {
+        match self {
+            Self::Redis(records) => records.forget(name).await,
+            Self::Postgres(records) => records.forget(name).await,
+        }
+    }
+
+    async fn version(&self) -> Result<RecordsVersion, BrokerError> {
+        match self {
+            Self::Redis(records) => records.version().await,
+            Self::Postgres(records) => records.version().await,
+        }
+    }
+
+    async fn all(&self) -> Result<(RecordsVersion, Vec<Record>), BrokerError> {
+        match self {
+            Self::Redis(records) => records.all().await,
+            Self::Postgres(records) => records.all().await,
+        }
+    }
 }
 
 fn failed(error: BrokerError) -> RevocationError {
-    RevocationError::Unavailable(error.to_string())
+    RevocationError::Unavailable(chain(&error))
 }
 
 fn version(RecordsVersion { life, number, .. }: RecordsVersion) -> StoreVersion {

@@ -1,8 +1,9 @@
-/** What servers keep together in Redis beside an engine: revocations, limits of users, keyed channels (PRO-31, PRO-34..36, MAPB-02..05). */
+/** What servers keep together in Redis or PostgreSQL beside an engine: revocations, limits of users, keyed channels (PRO-31, PRO-34..36, MAPB-02..05). */
 import { describe, test } from "node:test";
 import assert from "node:assert/strict";
 import { Server } from "./lib/server.mjs";
 import { connect, inEveryEncoding, JSON_WIRE, subscribe } from "./lib/sdk.mjs";
+import { missing as noPostgres, PASSWORD, usePostgres } from "./lib/postgres.mjs";
 import { missing, useRedis, useServersOn } from "./lib/redis.mjs";
 import { openRaw } from "./lib/raw.mjs";
 import { PATIENCE, Recorder, until } from "./lib/wait.mjs";
@@ -23,14 +24,13 @@ async function told(t, server, claims) {
 const comesTo = (t, server, claims, expected) =>
   until(`${JSON.stringify(claims)} to get ${expected}`, PATIENCE, async () => (await told(t, server, claims)) === expected);
 
-describe("revocations in Redis", { skip: missing }, () => {
-  const redis = useRedis();
-  // Each with an engine of its own: of each other they know nothing but what is in Redis.
-  const config = (address) => {
-    const kept = { storage_type: "redis", redis: { address, client_name: "revocations" } };
-    return { channel: CHANNEL, user_block: kept, token_revoke: kept, user_tokens_invalidate: kept };
-  };
-  const [one, two] = useServersOn(redis, config);
+/** Runs the tests of revocations that are kept in `use()`. Each server has an engine of its own: of each other they know nothing but what is there. */
+const revocations = (name, { skip, use, config, more }) => describe(`revocations in ${name}`, { skip }, () => {
+  const place = use();
+  const [one, two] = useServersOn(place, (address) => {
+    const { kept, ...rest } = config(address);
+    return { channel: CHANNEL, user_block: kept, token_revoke: kept, user_tokens_invalidate: kept, ...rest };
+  });
   const restart = async (...servers) => {
     await Promise.all(servers.map((server) => server.stop()));
     await Promise.all(servers.map((server) => server.start()));
@@ -93,23 +93,57 @@ describe("revocations in Redis", { skip: missing }, () => {
     }
   });
 
-  test("what is known holds while Redis is away, and a Redis that has lost everything gets it back", async (t) => {
-    const [user, later] = [crypto.randomUUID(), crypto.randomUUID()];
-    await one.api("block_user", { user });
-    await comesTo(t, two, { sub: user }, 3507);
-    await redis.kill();
-    await assert.rejects(one.api("block_user", { user: later }), { code: 100 });
-    assert.deepEqual([await told(t, one, { sub: user }), await told(t, two, { sub: user })], [3507, 3507]);
-    assert.equal(await told(t, one, { sub: later }), "connected", "what was not kept does not hold");
-    await redis.start();
-    await until("Redis to be used again", PATIENCE, () => one.api("block_user", { user: later }).then(() => true, () => false));
-    await comesTo(t, two, { sub: later }, 3507);
-    const known = async () => redis.cli("ZSCORE", "centrifugo.{user_block}.ends", user) === "inf";
-    await until("Redis to know again", PATIENCE, known);
-    await restart(one, two);
-    for (const sub of [user, later]) assert.deepEqual([await told(t, one, { sub }), await told(t, two, { sub })], [3507, 3507]);
-    assert.match(redis.cli("CLIENT", "LIST"), /name=revocations /);
-  });
+  more?.(place, [one, two], restart);
+});
+
+revocations("Redis", {
+  skip: missing,
+  use: useRedis,
+  config: (address) => ({ kept: { storage_type: "redis", redis: { address, client_name: "revocations" } } }),
+  more: (redis, [one, two], restart) =>
+    test("what is known holds while Redis is away, and a Redis that has lost everything gets it back", async (t) => {
+      const [user, later] = [crypto.randomUUID(), crypto.randomUUID()];
+      await one.api("block_user", { user });
+      await comesTo(t, two, { sub: user }, 3507);
+      await redis.kill();
+      await assert.rejects(one.api("block_user", { user: later }), { code: 100 });
+      assert.deepEqual([await told(t, one, { sub: user }), await told(t, two, { sub: user })], [3507, 3507]);
+      assert.equal(await told(t, one, { sub: later }), "connected", "what was not kept does not hold");
+      await redis.start();
+      await until("Redis to be used again", PATIENCE, () => one.api("block_user", { user: later }).then(() => true, () => false));
+      await comesTo(t, two, { sub: later }, 3507);
+      const known = async () => redis.cli("ZSCORE", "centrifugo.{user_block}.ends", user) === "inf";
+      await until("Redis to know again", PATIENCE, known);
+      await restart(one, two);
+      for (const sub of [user, later]) assert.deepEqual([await told(t, one, { sub }), await told(t, two, { sub })], [3507, 3507]);
+      assert.match(redis.cli("CLIENT", "LIST"), /name=revocations /);
+    }),
+});
+
+revocations("PostgreSQL", {
+  skip: noPostgres,
+  use: usePostgres,
+  config: (dsn) => ({ kept: { storage_type: "database" }, database: { enabled: true, postgresql: { dsn } } }),
+  more: (postgres, [one, two], restart) =>
+    test("what is known holds while PostgreSQL is away, and a table that is gone is made again with what was in it", async (t) => {
+      const [user, later] = [crypto.randomUUID(), crypto.randomUUID()];
+      await one.api("block_user", { user });
+      await comesTo(t, two, { sub: user }, 3507);
+      await postgres.kill();
+      await assert.rejects(one.api("block_user", { user: later }), { code: 100 });
+      assert.deepEqual([await told(t, one, { sub: user }), await told(t, two, { sub: user })], [3507, 3507]);
+      assert.equal(await told(t, one, { sub: later }), "connected", "what was not kept does not hold");
+      await postgres.start();
+      // At once: nobody has to notice first.
+      await one.api("block_user", { user: later, expire_at: 99_999_999_999 });
+      await comesTo(t, two, { sub: later }, 3507);
+      postgres.sql("DROP TABLE tourbillon_revocations");
+      const known = async () => postgres.sql("SELECT count(*) FROM tourbillon_revocations WHERE kind = 'user_block'") === "2";
+      await until("PostgreSQL to know again", PATIENCE, known);
+      await restart(one, two);
+      for (const sub of [user, later]) assert.deepEqual([await told(t, one, { sub }), await told(t, two, { sub })], [3507, 3507]);
+      for (const { log } of [one, two]) assert.ok(!log.some((line) => line.includes(PASSWORD)), "a password is not told");
+    }),
 });
 
 describe("limits of users in Redis", { skip: missing }, () => {
@@ -270,4 +304,16 @@ describe("a server without its Redis", { skip: missing }, () => {
       assert.doesNotMatch(log, /secret/);
     });
   }
+});
+
+describe("a server without its PostgreSQL", () => {
+  test("does not start, and says where it looked", async (t) => {
+    const dsn = "postgresql://app:secret@127.0.0.1:1/app";
+    const server = new Server({ user_block: { storage_type: "database" }, database: { enabled: true, postgresql: { dsn } } });
+    t.after(() => server.close());
+    assert.equal(await server.refusal(), 1);
+    const log = server.log.join("\n");
+    assert.ok(log.includes("database.postgresql: PostgreSQL at 127.0.0.1:1: error connecting to server: Connection refused"), log);
+    assert.doesNotMatch(log, /secret/);
+  });
 });

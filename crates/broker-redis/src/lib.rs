@@ -45,6 +45,7 @@ pub use config::{Connection, HostPort, PresenceConfig, RedisConfig, RedisTls, Se
 pub use engine::{RedisEngine, RedisPresence};
 pub use maps::{MapsConfig, RedisMaps};
 pub use rates::{RedisBucket, RedisRates};
-pub use records::{Record, RecordsVersion, RedisRecords};
+pub use records::RedisRecords;
 #[cfg(doc)]
 use tourbillon_broker::{BrokerError, Control};
+pub use tourbillon_broker::{Record, RecordsVersion};

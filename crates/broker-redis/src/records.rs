@@ -1,7 +1,7 @@
 //! Names that are kept until a time, for all nodes (PRO-34 to PRO-36).
 
 use fred::types::Value;
-use tourbillon_broker::BrokerError;
+use tourbillon_broker::{BrokerError, Record, RecordsVersion};
 use tourbillon_types::Epoch;
 
 use crate::client::{ConnectError, number, parts, run, text};
@@ -14,36 +14,6 @@ const PAGE: usize = 1024;
 
 /// How often all are read anew that change meanwhile.
 const TRIES: usize = 8;
-
-/// A name that is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Record {
-    /// The name.
-    pub name: String,
-    /// Until when, in seconds since 1970 UTC; `None` for ever.
-    pub until: Option<i64>,
-    /// What goes with it; zero for nothing. From 0 to 2^53.
-    pub number: i64,
-}
-
-impl Record {
-    /// A record.
-    #[must_use]
-    pub const fn new(name: String, until: Option<i64>, number: i64) -> Self {
-        Self { name, until, number }
-    }
-}
-
-/// Which state of the records it is: another after each change.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RecordsVersion {
-    /// Another where Redis has forgotten all it knew; empty where nothing was ever kept.
-    pub life: String,
-    /// How many changes there were.
-    pub number: u64,
-}
 
 /// Names that are kept until a time, on one shard: with several, records would be lost when one more is added.
 ///
@@ -169,14 +139,14 @@ impl RedisRecords {
     async fn page(&self, first: usize, count: usize) -> Result<(RecordsVersion, Vec<Record>), BrokerError> {
         let args = vec![first.to_string().into(), count.to_string().into()];
         let [life, version, found] = parts(self.ask(&RECORDS_PAGE, args).await?)?;
-        let version = RecordsVersion { life: text(&life)?, number: number(&version)? };
+        let version = RecordsVersion::new(text(&life)?, number(&version)?);
         let Value::Array(found) = found else {
             return Err(BrokerError::internal("Redis answered something else than records"));
         };
         let mut records = Vec::with_capacity(found.len() / 3);
         let mut found = found.into_iter();
         while let (Some(name), Some(until), Some(number)) = (found.next(), found.next(), found.next()) {
-            records.push(Record { name: text(&name)?, until: end(&until)?, number: whole(&number)? });
+            records.push(Record::new(text(&name)?, end(&until)?, whole(&number)?));
         }
         Ok((version, records))
     }

@@ -87,6 +87,7 @@ mod history;
 mod map;
 mod presence;
 mod publish;
+mod record;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -104,6 +105,7 @@ pub use map::{
 };
 pub use presence::{DynPresence, Member, Presence, PresenceStats, SharedPresence};
 pub use publish::{Attempt, Publish, PublishOptions, Published, Suppressed};
+pub use record::{Record, RecordsVersion};
 pub use tourbillon_types::{
     HistoryPolicy, HistoryQuery, KeyMode, MapPage, MapPolicy, MapQuery, MapStream, Page,
 };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tourbillon::grpc::GrpcConfig;
 use tourbillon::node::NodeConfig;
+use tourbillon::postgres::PostgresConfig;
 use tourbillon::websocket::{UniWebSocketConfig, WebSocketConfig};
 use tourbillon::webtransport::WebTransportConfig;
 use tourbillon_access::{
@@ -17,6 +18,7 @@ use crate::LOG_LEVELS;
 use crate::addresses::{IpLimits, Networks};
 use crate::backends::{self, Backends, Known};
 use crate::brokers::{self, EngineSettings};
+use crate::database;
 use crate::duration::GoDuration;
 use crate::grpc_api;
 use crate::limits::{self, SharedLimits};
@@ -86,7 +88,9 @@ pub struct Settings {
     /// What users may do on all nodes together in which time; `None` for as they like.
     pub shared_limits: Option<SharedLimits>,
     /// Where revocations are kept beside the memory of each node, by their kinds.
-    pub revocations: Vec<(RevocationKind, RedisPlace)>,
+    pub revocations: Vec<(RevocationKind, RevocationPlace)>,
+    /// Where the database is; `None` where nothing is kept there.
+    pub database: Option<PostgresConfig>,
     /// How often and how many times at once an address may connect; `None` for as it likes.
     pub ip_limits: Option<IpLimits>,
     /// Who is believed in naming the address of others.
@@ -99,6 +103,15 @@ pub struct Settings {
     pub pid_file: Option<PathBuf>,
     /// What the operator should know of.
     pub warnings: Vec<String>,
+}
+
+/// Where revocations of a kind are kept.
+#[derive(Clone, Debug)]
+pub enum RevocationPlace {
+    /// In Redis.
+    Redis(RedisPlace),
+    /// In the [database](Settings::database).
+    Database,
 }
 
 pub(crate) struct Checker {
@@ -185,6 +198,7 @@ impl Settings {
         let trusted_proxies = limits::trusted_proxies(&mut check, options);
         let ip_limits = limits::ip_limits(&mut check, options, trusted_proxies.clone());
         let shared_limits = limits::shared(&mut check, options);
+        let database = database::config(&mut check, options);
         let revocations = revocations(&mut check, options);
         let health = &options.health;
         let health = health.enabled.then(|| check.prefix("health.handler_prefix", &health.handler_prefix));
@@ -239,6 +253,7 @@ impl Settings {
             connection_rate_limit: Some(client.connection_rate_limit).filter(|limit| *limit > 0),
             limits,
             shared_limits,
+            database,
             revocations,
             ip_limits,
             trusted_proxies,
@@ -250,24 +265,25 @@ impl Settings {
     }
 }
 
-/// Where revocations of each kind are kept that are kept in Redis (PRO-34 to PRO-36).
-fn revocations(check: &mut Checker, options: &Options) -> Vec<(RevocationKind, RedisPlace)> {
+/// Where revocations of each kind are kept that outlive all nodes (PRO-34 to PRO-36).
+fn revocations(check: &mut Checker, options: &Options) -> Vec<(RevocationKind, RevocationPlace)> {
     let kinds = [
         (RevocationKind::User, "user_block", &options.user_block),
         (RevocationKind::Token, "token_revoke", &options.token_revoke),
         (RevocationKind::TokensOf, "user_tokens_invalidate", &options.user_tokens_invalidate),
     ];
+    let is_database = options.database.enabled;
     let mut places = Vec::new();
     for (kind, feature, options) in kinds {
         let path = format!("{feature}.storage_type");
         match options.storage_type.as_str() {
             "memory" => {}
             "redis" => {
-                places.push((kind, redis::revocations(check, &format!("{feature}.redis"), &options.redis)));
+                let place = redis::revocations(check, &format!("{feature}.redis"), &options.redis);
+                places.push((kind, RevocationPlace::Redis(place)));
             }
-            "database" => {
-                check.error(&path, "\"database\" is not implemented yet: \"memory\" and \"redis\" are")
-            }
+            "database" if is_database => places.push((kind, RevocationPlace::Database)),
+            "database" => check.error(&path, "\"database\" needs database.enabled"),
             other => check.error(&path, format!("{other:?} must be \"memory\", \"redis\" or \"database\"")),
         }
     }
@@ -546,6 +562,7 @@ fn warnings(options: &Options) -> Vec<String> {
     );
     warnings.extend(grpc_api::warning(options));
     warnings.extend(brokers::warnings(options));
+    warnings.extend(database::warnings(options));
     warnings.extend(streams::warning(&options.broker.memory.persistence));
     warnings.extend(personal::warning(options));
     warnings.extend(observe::admin_warnings(&options.admin));

@@ -13,6 +13,7 @@ use crate::proxies::{ChannelProxies, ClientProxies, NamedProxy, Rpc};
 use crate::secret::SecretText;
 
 pub use crate::client_tls::ClientTls;
+pub use crate::database::{Database, DatabasePostgres};
 pub use crate::grpc_api::GrpcApi;
 pub use crate::namespace::Namespace;
 pub use crate::nats::{BrokerNats, NoReplacements, RawModeOptions, Replacements};
@@ -108,6 +109,8 @@ options! {
         prometheus: Prometheus = Prometheus::default(),
         /// Pages about the process.
         debug: Debugging = Debugging::default(),
+        /// A database.
+        database: Database = Database::default(),
         /// Blocked users.
         user_block: RevocationsOptions = RevocationsOptions::default(),
         /// Revoked tokens.
@@ -923,8 +926,8 @@ options! {
 options! {
     /// `user_block`, `token_revoke` and `user_tokens_invalidate`.
     RevocationsOptions {
-        /// `memory`: nodes tell each other, and all is forgotten when the last one ends. `redis`: it is kept there, too, and
-        /// every node knows it within about a second.
+        /// `memory`: nodes tell each other, and all is forgotten when the last one ends. `redis` or `database`, which is
+        /// that of `database`: it is kept there, too, and every node knows it within about a second.
         storage_type: String = "memory".to_owned(),
         /// Redis, with type `redis`. One shard.
         redis: RevocationsRedis = RevocationsRedis::default(),

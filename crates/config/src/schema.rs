@@ -86,6 +86,7 @@ const EXTENSIONS: &[&str] = &[
     "client.token.labels_from_claim",
     "client.token.meta_from_claim",
     "client.write_delay",
+    "database",
     "grpc_api.tls.min_version",
     "http_server.internal_tls.min_version",
     "http_server.proxy_protocol",
@@ -329,7 +330,7 @@ mod tests {
     /// By their names; a text that is none of them is shown.
     #[test]
     fn what_sounds_like_a_secret_is_one() {
-        const SOUNDS: [&str; 10] = [
+        const SOUNDS: [&str; 11] = [
             "secret",
             "password",
             "private_key",
@@ -340,6 +341,7 @@ mod tests {
             "static_headers",
             "static_metadata",
             "nats.url",
+            "postgresql.dsn",
         ];
         let secrets = secrets();
         for path in ours().iter().filter(|(_, default)| default.is_string()).map(|(path, _)| path) {

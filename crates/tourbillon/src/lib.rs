@@ -9,6 +9,7 @@
 //! | `memory` | [`memory`]: the embedded engine | yes |
 //! | `persistence` | streams of the embedded engine in a file | |
 //! | `nats` | [`nats`]: NATS as a broker, and as the way between nodes | |
+//! | `postgres` | [`postgres`]: what nodes keep together in PostgreSQL | |
 //! | `redis` | [`redis`]: the engine on Redis, for several nodes | |
 //! | `websocket` | [`websocket`]: connections over WebSocket | yes |
 //! | `http` | [`http`]: connections over HTTP streaming and server-sent events | |
@@ -61,6 +62,8 @@ pub use tourbillon_broker as broker;
 pub use tourbillon_broker_memory as memory;
 #[cfg(feature = "nats")]
 pub use tourbillon_broker_nats as nats;
+#[cfg(feature = "postgres")]
+pub use tourbillon_broker_postgres as postgres;
 #[cfg(feature = "redis")]
 pub use tourbillon_broker_redis as redis;
 pub use tourbillon_node::{self as node, *};

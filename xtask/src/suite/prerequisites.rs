@@ -25,8 +25,11 @@ const REDIS: &str = "redis-server";
 /// Likewise.
 const NATS: &str = "nats-server";
 
+/// Likewise. A package whose programs are not in the path.
+const POSTGRES: &str = "postgresql";
+
 /// What brokers are made for. Tests start processes of their own.
-pub(super) const SERVICES: &[&str] = &["redis-server", "nats-server"];
+pub(super) const SERVICES: &[&str] = &[REDIS, NATS, POSTGRES];
 
 /// What is not there, with the reason.
 #[derive(Debug, Default)]
@@ -38,6 +41,7 @@ pub(super) struct Missing {
     /// Likewise.
     pub(super) redis: Option<String>,
     pub(super) nats: Option<String>,
+    pub(super) postgres: Option<String>,
 }
 
 /// Installs what the wanted steps need and is missing.
@@ -51,6 +55,7 @@ pub(super) fn install(root: &Path, sdk: bool, browser: bool) -> Result<Missing, 
         missing.proxy = package_missing(root, PROXY);
         missing.redis = package_missing(root, REDIS);
         missing.nats = package_missing(root, NATS);
+        missing.postgres = package_missing(root, POSTGRES);
     }
     if browser {
         missing.browser = package_missing(root, BROWSER);
@@ -109,12 +114,20 @@ pub(super) fn python(root: &Path, folder: &Path) -> Result<Result<String, String
     Ok(if install.run()? { Ok(program) } else { Err(format!("no packages: {}", install.shown(root))) })
 }
 
+/// Whether a program is there, or, of a package without one, what it has.
+fn is_there(root: &Path, program: &str) -> bool {
+    if program == POSTGRES {
+        let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        return versions.map(|version| version.path().join("bin/initdb")).any(|path| path.exists())
+            || Command::new(root, "initdb --version").answers();
+    }
+    let asked = |flag| Command::new(root, &format!("{program} {flag}")).answers();
+    asked("--version") || asked("-v")
+}
+
 /// Why a program is missing that Debian has in a package of the same name, and that could not be installed.
 pub(super) fn package_missing(root: &Path, program: &str) -> Option<String> {
-    let there = || {
-        let asked = |flag| Command::new(root, &format!("{program} {flag}")).answers();
-        asked("--version") || asked("-v")
-    };
+    let there = || is_there(root, program);
     if there() {
         println!("{program} is there");
         return None;
@@ -147,7 +160,7 @@ mod tests {
         let missing = install(Path::new("/"), false, false).expect("nothing to do");
         assert!(missing.node.is_none() && missing.browser.is_none());
         assert!(missing.proxy.is_none() && missing.redis.is_none());
-        assert!(missing.nats.is_none());
+        assert!(missing.nats.is_none() && missing.postgres.is_none());
     }
 
     #[test]

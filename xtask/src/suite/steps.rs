@@ -185,9 +185,8 @@ fn prerequisites(world: &World<'_>, _: &mut Tally) -> Result<Outcome, String> {
     let wanted = |step: &str| world.wanted.contains(&step);
     let browser = wanted("browser");
     let missing = prerequisites::install(world.root, browser || wanted("sdk"), browser)?;
-    for why in
-        [&missing.node, &missing.browser, &missing.proxy, &missing.redis, &missing.nats].into_iter().flatten()
-    {
+    let services = [&missing.redis, &missing.nats, &missing.postgres];
+    for why in [&missing.node, &missing.browser, &missing.proxy].into_iter().chain(services).flatten() {
         println!("\n!!! MISSING: {why}\n");
     }
     world.missing.get_or_init(|| missing);

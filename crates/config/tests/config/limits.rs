@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 use tourbillon_access::RevocationKind;
-use tourbillon_config::Settings;
+use tourbillon_config::{RevocationPlace, Settings};
 
 use crate::harness::Sources;
 
@@ -85,7 +85,7 @@ fn limits_that_make_no_sense_are_named() {
         client.rate_limit.redis_user_command.connect.buckets: the interval 0ns must be 1 s to 1 h
         client.rate_limit.redis_user_command.redis.reuse_from_engine: needs engine.type "redis"
         user_block.redis: has several shards, and must have one
-        token_revoke.storage_type: "database" is not implemented yet: "memory" and "redis" are
+        token_revoke.storage_type: "database" needs database.enabled
         user_tokens_invalidate.storage_type: "file" must be "memory", "redis" or "database""#]]);
     for (text, part) in [
         (r#"{"client":{"rate_limit":{"redis_user_command":{"total":{}}}}}"#, "redis_user_command.total"),
@@ -133,10 +133,10 @@ fn pro_34_to_36_each_kind_of_revocations_has_a_redis_of_its_own() {
         "user_tokens_invalidate": {"storage_type": "memory"}
     }"#;
     let settings = Settings::new(&Sources::json(text).taken().options).expect("sound");
-    let places = settings
-        .revocations
-        .iter()
-        .map(|(kind, place)| (*kind, place.shards[0].connection.database, place.prefix.as_str()));
+    let places = settings.revocations.iter().map(|(kind, place)| match place {
+        RevocationPlace::Redis(place) => (*kind, place.shards[0].connection.database, place.prefix.as_str()),
+        other @ RevocationPlace::Database => panic!("{other:?}"),
+    });
     let expected = [(RevocationKind::User, 1, "centrifugo"), (RevocationKind::Token, 2, "p")];
     assert_eq!(places.collect::<Vec<_>>(), expected);
 }

@@ -79,6 +79,7 @@ fn every_variable_of_the_reference_is_read() {
                     "static_metadata",
                     "password",
                     "nats.url",
+                    "postgresql.dsn",
                     "secret",
                 ]
                 .iter()
