@@ -131,12 +131,10 @@ impl<R: TransportReader> Driver<R> {
                     budget -= 1;
                     progress = true;
                     let (asked, calls) = (asked_by(&input), self.calls.len());
-                    match (self.admit(now, &input)?, input) {
-                        (Admission::Granted, input) => self.handle(now, input, None)?,
-                        (Admission::Later(judgement), Input::Command(command)) => {
-                            self.judge(now, command, judgement);
-                        }
-                        _ => {}
+                    match self.admit(now, &input)? {
+                        Admission::Granted => self.handle(now, input, None)?,
+                        Admission::Later(judgement) => self.judge(now, input, judgement),
+                        Admission::Refused => {}
                     }
                     if self.calls.len() == calls {
                         // Answered without anybody being asked.
@@ -239,7 +237,8 @@ impl<R: TransportReader> Driver<R> {
     }
 
     /// It takes a while to say whether a command is worked on. Those behind it wait.
-    fn judge(&mut self, now: Now, command: Command, judgement: Judgement) {
+    fn judge(&mut self, now: Now, input: Input, judgement: Judgement) {
+        let Input::Command(command) = input else { return };
         let caller = Caller { shared: &self.conn.shared, conn: &self.conn, client: None, now };
         self.calls.push(caller.judge(Box::new(command), judgement));
         self.judging = true;
