@@ -56,7 +56,7 @@ impl Frame<'_> {
 struct WireCommand<'a> {
     id: Nullable<u32>,
     #[serde(borrow)]
-    connect: Option<Box<Object<WireConnect<'a>>>>,
+    connect: Option<Object<WireConnect<'a>>>,
     ping: Option<Object<WireEmpty>>,
     #[serde(borrow)]
     subscribe: Option<Box<Object<WireSubscribe<'a>>>>,
