@@ -54,7 +54,7 @@ struct Request {
 
 const REQUESTS: [Request; 3] = [
     Request { name: "publish over HTTP", kind: Kind::Publish, instructions: 14_000.0, calls: 3.2 },
-    Request { name: "connect and subscribe", kind: Kind::Connect, instructions: 104_000.0, calls: 20.0 },
+    Request { name: "connect and subscribe", kind: Kind::Connect, instructions: 103_000.0, calls: 20.0 },
     Request { name: "call over WebSocket", kind: Kind::Rpc, instructions: 14_200.0, calls: 3.2 },
 ];
 
