@@ -1,6 +1,7 @@
 //! Ordinary requests over HTTP/3, on the same port (HTTP-03).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http::{Request, StatusCode};
@@ -135,9 +136,11 @@ fn a_stop_does_not_wait_for_a_peer_without_room_for_settings() {
         let mut limits = quinn::TransportConfig::default();
         limits.max_concurrent_uni_streams(0_u32.into());
         let _stingy = connect_with(&server, limits).await;
-        server.stop.send_replace(true);
         tokio::time::pause();
         let since = tokio::time::Instant::now();
+        let ended = tokio::time::timeout(Duration::from_secs(1), server.ended.recv()).await;
+        assert!(ended.is_err(), "it is being set up: {ended:?}");
+        server.stop.send_replace(true);
         assert!(matches!(server.ended.recv().await, Some(Ok(()))));
         assert!(since.elapsed().as_secs() < 8, "{:?}", since.elapsed());
     });
