@@ -197,8 +197,8 @@ fn now() -> i64 {
     SystemClock::unix_millis().div_euclid(1_000)
 }
 
-/// What a record says; `None` for one that is none of ours. Names of older tokens begin with `c:` for connections and with `s:`, the length of
-/// the user's name and `:` for subscriptions to a channel.
+/// What a record says; `None` for one that is none of ours. Names of older tokens begin with `c:` for connections and with
+/// `s:`, the length of the user's name and `:` for subscriptions to a channel.
 fn revocation_of(kind: RevocationKind, record: Record) -> Option<Kept> {
     let revocation = match kind {
         RevocationKind::User => Revocation::User(UserId::from(record.name)),

@@ -1,8 +1,9 @@
 //! Limits of what clients may do in which time, as a decorator.
 //!
 //! Four layers, asked in this order: what a connection does, what a user does on this node, what a user does on all nodes,
-//! and how many errors a connection causes. Each is off by default and then takes no memory; where it is on, only whoever used something up
-//! takes some, until it has come back. What each layer found to be too much is told in the log every ten seconds.
+//! and how many errors a connection causes. Each is off by default and then takes no memory; where it is on, only whoever
+//! used something up takes some, until it has come back. What each layer found to be too much is told in the log every ten
+//! seconds.
 //!
 //! Commands are judged before anything is done for them, by [`Hooks::command`]. A user's `connect` is judged once the
 //! user is known, which takes the check of a token: what comes before that, [`RateLimiter`] is for.
@@ -243,12 +244,7 @@ impl<H> Limits<H> {
         let shared = self.shared.as_ref().filter(|_| !user.is_anonymous())?;
         let question = self.with(command, |wanted| shared.question(wanted, now))??;
         let (shared, user) = (shared.clone(), user.clone());
-        Some(Box::pin(async move {
-            match shared.ask(&user, question, now).await {
-                Verdict::Over => Err(ReplyError::TOO_MANY_REQUESTS.into()),
-                Verdict::Within | Verdict::OverButDone => Ok(()),
-            }
-        }))
+        Some(Box::pin(async move { shared.ask(&user, question, now).await }))
     }
 }
 
@@ -274,9 +270,8 @@ impl<H: Hooks> Hooks for Limits<H> {
             let decision = decided.await?;
             if !decision.user.is_anonymous()
                 && let Some(question) = shared.question(wanted, now)
-                && shared.ask(&decision.user, question, now).await == Verdict::Over
             {
-                return Err(ReplyError::TOO_MANY_REQUESTS.into());
+                shared.ask(&decision.user, question, now).await?;
             }
             Ok(decision)
         }))

@@ -71,6 +71,15 @@ pub enum Change {
     Forget(Revocation, Stamp),
 }
 
+impl Change {
+    /// What it is done to.
+    #[must_use]
+    pub const fn revocation(&self) -> &Revocation {
+        let (Self::Keep(revocation, ..) | Self::Forget(revocation, _)) = self;
+        revocation
+    }
+}
+
 /// When a change was made: of changes to the contrary, the one with the later stamp counts. About the time of day, but
 /// always later than those of the changes that were known where it was made, whatever the clocks say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

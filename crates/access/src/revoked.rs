@@ -12,7 +12,7 @@ use tourbillon_node::{
 use tourbillon_types::{Channel, Disconnect, Now, ReplyError, Unsubscribe};
 
 use crate::forward::forward;
-use crate::revocations::{Change, Revocations, TokenUse};
+use crate::revocations::{Revocations, TokenUse};
 use crate::told::{REVOCATIONS, changes, notices};
 
 /// Refuses users that are blocked and tokens that are revoked, and leaves the rest to `H`, which says by which token it
@@ -136,8 +136,7 @@ impl<H: Hooks> Hooks for Revoked<H> {
         let (mut noticed, mut failed) = (Noticed::Noted, None);
         // All of them, whatever becomes of one.
         for change in changes {
-            let (Change::Keep(revocation, ..) | Change::Forget(revocation, _)) = &change;
-            let user = revocation.user().cloned();
+            let user = change.revocation().user().cloned();
             match self.store.learn(change) {
                 Ok(true) => noticed = noticed.and_recheck(user),
                 Ok(false) => {}

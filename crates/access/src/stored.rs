@@ -222,8 +222,7 @@ impl Revocations for StoredRevocations {
     }
 
     fn learn(&self, change: Change) -> Result<bool, RevocationError> {
-        let (Change::Keep(revocation, ..) | Change::Forget(revocation, _)) = &change;
-        self.change(revocation.kind(), |memory| memory.learn(change.clone()))
+        self.change(change.revocation().kind(), |memory| memory.learn(change))
     }
 
     /// What is in stores, a node finds there.

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tourbillon_types::{Instant, UserId};
+use tourbillon_node::Refusal;
+use tourbillon_types::{Instant, ReplyError, UserId};
 
 use super::config::{CommandLimits, LimitsError, Operation};
-use super::layer::{Layer, Verdict, Wanted};
+use super::layer::{Layer, Wanted};
 use crate::revocations::BoxFuture;
 
 /// How long after a question that had no answer no other is asked; counted from when that one was.
@@ -101,18 +102,17 @@ impl Shared {
         Some(Question { operation, buckets: buckets.collect() })
     }
 
-    /// `now` is when the question came up.
-    pub(crate) async fn ask(&self, user: &UserId, question: Question, now: Instant) -> Verdict {
+    /// Whether a command may pass. `now` is when the question came up.
+    pub(crate) async fn ask(&self, user: &UserId, question: Question, now: Instant) -> Result<(), Refusal> {
         let Question { operation, buckets } = question;
         match self.buckets.take(user, buckets).await {
-            Ok(true) => Verdict::Within,
+            Ok(true) => Ok(()),
             Ok(false) => {
                 self.layer.tally.count(operation);
-                match (self.layer.dry_run, operation.is_release()) {
-                    (true, _) => Verdict::Within,
-                    (false, true) => Verdict::OverButDone,
-                    (false, false) => Verdict::Over,
+                if self.layer.dry_run || operation.is_release() {
+                    return Ok(());
                 }
+                Err(ReplyError::TOO_MANY_REQUESTS.into())
             }
             Err(error) => {
                 self.passed.fetch_add(1, Ordering::Relaxed);
@@ -120,7 +120,7 @@ impl Shared {
                 if before <= now.as_nanos() {
                     tracing::warn!(%error, "a rate limit of users cannot be asked, and lets everything pass");
                 }
-                Verdict::Within
+                Ok(())
             }
         }
     }
