@@ -156,9 +156,7 @@ impl Samples {
             self.put(family, value, labels);
         }
     }
-}
 
-impl Samples {
     /// Connections of one kind and with labels of their own: how many were accepted, and how many are there.
     #[expect(clippy::cast_precision_loss, reason = "counts are exact as far as they matter")]
     pub(crate) fn connections(

@@ -248,9 +248,7 @@ impl Shared {
             .is_some_and(|lag| tourbillon_recovery::is_late(publication, self.clock.now().unix_millis, lag));
         self.hub.broadcast(channel, publication, Manner { pass: self.flushers.pass(), late, base });
     }
-}
 
-impl Shared {
     /// Waits for the application, but not for ever.
     pub(crate) async fn deadline<T>(
         &self,
