@@ -52,10 +52,12 @@ struct Request {
     calls: f64,
 }
 
+/// Three hundredths more than what was counted: where the compiler inlines moves a count by as much, without a change of
+/// what is done.
 const REQUESTS: [Request; 3] = [
-    Request { name: "publish over HTTP", kind: Kind::Publish, instructions: 14_000.0, calls: 3.2 },
-    Request { name: "connect and subscribe", kind: Kind::Connect, instructions: 103_000.0, calls: 20.0 },
-    Request { name: "call over WebSocket", kind: Kind::Rpc, instructions: 14_200.0, calls: 3.2 },
+    Request { name: "publish over HTTP", kind: Kind::Publish, instructions: 14_400.0, calls: 3.2 },
+    Request { name: "connect and subscribe", kind: Kind::Connect, instructions: 105_000.0, calls: 20.0 },
+    Request { name: "call over WebSocket", kind: Kind::Rpc, instructions: 14_400.0, calls: 3.2 },
 ];
 
 /// One figure and its budget.
