@@ -212,7 +212,7 @@ impl<H> Limits<H> {
         let method = if let ClientCommand::Rpc(method) = command { method } else { "" };
         Some(match command.channel() {
             Some(channel) => self.namespaces.with(|namespaces| {
-                let namespace = namespaces.grammar().parse(channel).namespace;
+                let namespace = namespaces.resolve(channel).0.namespace;
                 ask(Wanted { operation, namespace, method })
             }),
             None => ask(Wanted { operation, namespace: "", method }),

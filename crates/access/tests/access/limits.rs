@@ -22,7 +22,9 @@ fn at(millis: u64) -> Now {
 
 fn namespaces() -> Arc<Namespaces> {
     let named = |name: &str| NamespaceConfig { name: name.to_owned(), ..NamespaceConfig::default() };
-    let config = NamespacesConfig { namespaces: vec![named("chat"), named("news")], ..Default::default() };
+    let rooms = NamespaceConfig { pattern: "/rooms/:room".to_owned(), ..named("rooms") };
+    let namespaces = vec![named("chat"), named("news"), rooms];
+    let config = NamespacesConfig { patterns: true, namespaces, ..Default::default() };
     Arc::new(Namespaces::new(&config).expect("sound"))
 }
 
@@ -132,6 +134,24 @@ fn pro_32_a_namespace_has_buckets_that_replace_the_base() {
     }
     assert_eq!(ends(&limits, &ann, 1_000, &[ClientCommand::Publish("news:1")]), [REFUSED]);
     assert_eq!(ends(&limits, &ann, 0, &[ClientCommand::Subscribe("news:1"); 3]), [ALLOWED; 3]);
+}
+
+#[test]
+fn pro_32_and_43_a_namespace_with_a_pattern_has_buckets_that_replace_the_base() {
+    let publish = || {
+        let namespaces = vec![("rooms".to_owned(), every(1, 1))];
+        vec![(Operation::Publish, CommandBuckets { base: every(1, 2), namespaces, ..Default::default() })]
+    };
+    for config in [
+        of_connections(|limits| limits.commands = publish()),
+        of_users(|limits| limits.commands = publish()),
+    ] {
+        let limits = limits(&config);
+        for (channel, allowed) in [("/rooms/1", 1), ("$/rooms/1", 1), ("/nowhere", 2), ("plain", 2)] {
+            let ends = ends(&limits, &client(channel), 0, &[ClientCommand::Publish(channel); 5]);
+            assert_eq!(ends.iter().filter(|end| **end == ALLOWED).count(), allowed, "{channel}");
+        }
+    }
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tourbillon_access::{
-    Bucket, Buckets, CommandBuckets, CommandLimits, DenyAll, Limits, LimitsConfig, Namespaces,
-    NamespacesConfig, Operation, SharedBucket, SharedBuckets, SharedBucketsError,
+    Bucket, Buckets, CommandBuckets, CommandLimits, DenyAll, Limits, LimitsConfig,
+    NamespaceConfig, Namespaces, NamespacesConfig, Operation, SharedBucket, SharedBuckets, SharedBucketsError,
 };
 use tourbillon_node::{BoxFuture, Client, ClientCommand, ConnectRequest, Hooks, Refusal};
 use tourbillon_types::{ClientId, Disconnect, Instant, Now, UserId};
@@ -98,6 +98,24 @@ fn pro_31_nodes_share_the_buckets_of_a_user() {
     assert_eq!(kept.0.lock().asked.len(), before);
     let first = kept.0.lock().asked[0].clone();
     assert_eq!((first[0].step, first[0].rate, first.len()), (Duration::from_secs(20), 3, 1));
+}
+
+#[test]
+fn pro_32_and_43_a_namespace_with_a_pattern_has_shared_buckets_of_its_own() {
+    let kept = Arc::new(Kept::default());
+    let (name, pattern) = ("rooms".to_owned(), "/rooms/:room".to_owned());
+    let namespaces = vec![NamespaceConfig { name, pattern, ..Default::default() }];
+    let config = NamespacesConfig { patterns: true, namespaces, ..Default::default() };
+    let limits = Limits::new(&LimitsConfig::default(), Namespaces::new(&config).expect("sound"), DenyAll);
+    let namespaces = vec![("rooms".to_owned(), every(60, 1))];
+    let publish = CommandBuckets { base: every(60, 2), namespaces, ..CommandBuckets::default() };
+    let commands = vec![(Operation::Publish, publish)];
+    let config = CommandLimits { enabled: true, commands, ..CommandLimits::default() };
+    let limits = limits.expect("sound").with_shared(&config, kept).expect("sound");
+    for (channel, allowed) in [("/rooms/1", 1), ("/nowhere", 2)] {
+        let ends = [0; 5].map(|_| asked(&limits, &client(channel), ClientCommand::Publish(channel), 0));
+        assert_eq!(ends.iter().filter(|end| **end == End::Allowed).count(), allowed, "{channel}");
+    }
 }
 
 #[test]
