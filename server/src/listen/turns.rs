@@ -30,15 +30,32 @@ impl Turns {
     /// Waits for a turn, which needs [`pace`](Self::pace) to run until the turns are [closed](Self::close). First come,
     /// first served.
     pub(super) async fn turn(&self) {
-        let before = self.asked.fetch_add(1, Ordering::AcqRel);
-        if before == 0 {
-            self.first.notify_one();
-        }
-        if before >= AT_ONCE
+        if self.ask()
             && let Ok(turn) = self.turns.acquire().await
         {
             turn.forget();
         }
+    }
+
+    /// Whether whoever asks has to wait. So many do as have asked beyond the first few of this round: the end of a round
+    /// goes by that.
+    fn ask(&self) -> bool {
+        let before = self.asked.fetch_add(1, Ordering::AcqRel);
+        if before == 0 {
+            self.first.notify_one();
+        }
+        before >= AT_ONCE
+    }
+
+    /// Ends a round. How many go on in the next one; none where nobody is left.
+    ///
+    /// At once, so that whoever asks does so before it or after: between a look at the number and a change of it they
+    /// would wait without being counted.
+    fn end_round(&self) -> usize {
+        let few = |asked: usize| asked.saturating_sub(AT_ONCE);
+        let asked = self.asked.fetch_update(Ordering::AcqRel, Ordering::Acquire, |asked| Some(few(asked)));
+        let (Ok(asked) | Err(asked)) = asked;
+        few(asked).min(AT_ONCE)
     }
 
     /// There are no more rounds: whoever waits goes on, and nobody waits from now on.
@@ -53,15 +70,11 @@ impl Turns {
             self.first.notified().await;
             loop {
                 yield_now().await;
-                let asked = self.asked.load(Ordering::Acquire);
-                let left = asked.saturating_sub(AT_ONCE);
-                // Whoever asks meanwhile is counted: they are in the next round, with those who are left.
-                let over = asked.min(AT_ONCE);
-                let now = self.asked.fetch_sub(over, Ordering::AcqRel);
-                self.turns.add_permits(left.min(AT_ONCE));
-                if now == over {
+                let next = self.end_round();
+                if next == 0 {
                     break;
                 }
+                self.turns.add_permits(next);
             }
         }
     }
@@ -105,6 +118,36 @@ mod tests {
         assert_eq!(turns.turns.available_permits(), 0);
         turns.turn().await;
         pacer.abort();
+    }
+
+    /// On threads of their own, rounds end while others ask; afterwards all who wait have got a turn.
+    #[test]
+    fn who_asks_while_a_round_ends_is_not_forgotten() {
+        const ASKERS: usize = 3;
+        const EACH: usize = 100_000;
+        let (turns, asking) = (Turns::new(), AtomicUsize::new(ASKERS));
+        let (waited, given) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..ASKERS {
+                scope.spawn(|| {
+                    let wait = (0..EACH).filter(|_| turns.ask()).count();
+                    waited.fetch_add(wait, Ordering::Relaxed);
+                    asking.fetch_sub(1, Ordering::Release);
+                });
+            }
+            scope.spawn(|| {
+                while asking.load(Ordering::Acquire) > 0 {
+                    given.fetch_add(turns.end_round(), Ordering::Relaxed);
+                }
+            });
+        });
+        loop {
+            match turns.end_round() {
+                0 => break,
+                next => given.fetch_add(next, Ordering::Relaxed),
+            };
+        }
+        assert_eq!((given.into_inner(), turns.asked.into_inner()), (waited.into_inner(), 0));
     }
 
     #[tokio::test]
