@@ -22,7 +22,7 @@ use crate::engine::chain;
 /// How often it is asked whether others have changed revocations.
 const POLL: Duration = Duration::from_secs(1);
 
-/// The most revocations of a kind: what a node has room for.
+/// The most revocations of a kind: what a node has room for, of each.
 const LIMIT: usize = 1 << 18;
 
 /// Something that nodes share cannot be had.
@@ -82,6 +82,8 @@ impl Shared {
             }
         }
         revocations.refresh().await?;
+        // Nobody is connected yet.
+        let _ = revocations.take_stricter();
         let rates = match limits {
             Some(SharedLimits { commands, place: RedisPlace { shards, prefix } }) => {
                 let option = "client.rate_limit.redis_user_command";
@@ -123,8 +125,9 @@ async fn learn(revocations: &StoredRevocations, node: &Node) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        // What went wrong has been told, and is tried again.
-        if matches!(revocations.refresh().await, Ok(true))
+        // What went wrong has been told, and is tried again. What one store said counts though another is away.
+        let _ = revocations.refresh().await;
+        if revocations.take_stricter()
             && let Err(error) = node.recheck(None).await
         {
             tracing::warn!(%error, "connections could not be asked whether they may stay");

@@ -167,7 +167,7 @@ pub trait Revocations: fmt::Debug + Send + Sync + 'static {
 /// Keeps revocations in the memory of the process: they are gone when the last node of a cluster ends. Nodes tell each
 /// other of them, and a new node hears of all.
 ///
-/// Their number is bounded. Each is forgotten when it expires. Changes are remembered for a day, the last 65,536 of them:
+/// The number of each kind is bounded: one never takes the room of another. Each is forgotten when it expires. Changes are remembered for a day, the last 65,536 of them:
 /// a node that was cut off for no longer does not bring back what was forgotten meanwhile.
 #[derive(Debug)]
 pub struct MemoryRevocations {
@@ -202,14 +202,14 @@ fn later(one: Until, other: Until) -> Until {
 }
 
 impl Default for MemoryRevocations {
-    /// Room for 262,144 revocations, which take up to 100 MB.
+    /// Room for 262,144 revocations of each kind, which take up to 100 MB a kind.
     fn default() -> Self {
         Self::new(1 << 18)
     }
 }
 
 impl MemoryRevocations {
-    /// Room for so many revocations.
+    /// Room for so many revocations of each kind.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self { kept: RwLock::default(), count: AtomicUsize::new(0), limit }
@@ -238,21 +238,43 @@ impl MemoryRevocations {
         expire_at: Option<i64>,
     ) -> Result<Change, RevocationError> {
         let mut kept = self.kept.write();
+        self.check_room(&kept, &revocation)?;
         let change = Change::Keep(revocation, expire_at, kept.recent.stamp());
-        self.carry_out(&mut kept, change.clone())?;
+        self.carry_out(&mut kept, change.clone());
         Ok(change)
     }
 
+    /// Keeps what a store has kept already, which has a limit of its own.
+    pub(crate) fn keep_stored(&self, revocation: Revocation, expire_at: Option<i64>) -> Change {
+        let mut kept = self.kept.write();
+        let change = Change::Keep(revocation, expire_at, kept.recent.stamp());
+        self.carry_out(&mut kept, change.clone());
+        change
+    }
+
+    /// Whether there is room for a revocation.
+    ///
+    /// # Errors
+    ///
+    /// [`RevocationError::Full`].
+    pub(crate) fn has_room(&self, revocation: &Revocation) -> Result<(), RevocationError> {
+        self.check_room(&self.kept.read(), revocation)
+    }
+
+    fn check_room(&self, kept: &Kept, revocation: &Revocation) -> Result<(), RevocationError> {
+        if kept.until(revocation).is_none() && kept.count(revocation.kind()) >= self.limit {
+            return Err(RevocationError::Full(self.limit));
+        }
+        Ok(())
+    }
+
     /// Changes something, unless a later change is known. Whether anything is stricter than before.
-    fn carry_out(&self, kept: &mut Kept, change: Change) -> Result<bool, RevocationError> {
+    fn carry_out(&self, kept: &mut Kept, change: Change) -> bool {
         let is_stricter = match change {
             Change::Keep(revocation, until, at) => {
                 let key = revocation.key();
                 if !kept.recent.counts_as_kept(&key, at) {
-                    return Ok(false);
-                }
-                if kept.until(&revocation).is_none() && kept.len() >= self.limit {
-                    return Err(RevocationError::Full(self.limit));
+                    return false;
                 }
                 kept.recent.note_kept(key, at);
                 let is_stricter = kept.lacks(&revocation, until);
@@ -271,7 +293,7 @@ impl MemoryRevocations {
             }
         };
         self.count.store(kept.len(), Ordering::Release);
-        Ok(is_stricter)
+        is_stricter
     }
 
     /// Keeps these revocations of a kind and no others. Whether anything is stricter than before.
@@ -285,7 +307,7 @@ impl MemoryRevocations {
         all: Vec<(Revocation, Option<i64>)>,
     ) -> Result<bool, RevocationError> {
         let mut kept = self.kept.write();
-        if kept.len() - kept.of(kind).count() + all.len() > self.limit {
+        if all.len() > self.limit {
             return Err(RevocationError::Full(self.limit));
         }
         let is_stricter = all.iter().any(|(revocation, until)| kept.lacks(revocation, *until));
@@ -315,8 +337,7 @@ impl MemoryRevocations {
     pub fn forget_now(&self, revocation: &Revocation) -> Change {
         let mut kept = self.kept.write();
         let change = Change::Forget(revocation.clone(), kept.recent.stamp());
-        // There is always room for less.
-        let _ = self.carry_out(&mut kept, change.clone());
+        self.carry_out(&mut kept, change.clone());
         change
     }
 }
@@ -355,6 +376,14 @@ impl Revocation {
 impl Kept {
     fn len(&self) -> usize {
         self.users.len() + self.tokens.len() + self.of_users.len() + self.of_subscribers.len()
+    }
+
+    fn count(&self, kind: RevocationKind) -> usize {
+        match kind {
+            RevocationKind::User => self.users.len(),
+            RevocationKind::Token => self.tokens.len(),
+            RevocationKind::TokensOf => self.of_users.len() + self.of_subscribers.len(),
+        }
     }
 
     /// Until when a revocation that is kept holds.
@@ -508,7 +537,13 @@ impl Revocations for MemoryRevocations {
     }
 
     fn learn(&self, change: Change) -> Result<bool, RevocationError> {
-        self.carry_out(&mut self.kept.write(), change)
+        let mut kept = self.kept.write();
+        if let Change::Keep(revocation, _, at) = &change
+            && kept.recent.counts_as_kept(&revocation.key(), *at)
+        {
+            self.check_room(&kept, revocation)?;
+        }
+        Ok(self.carry_out(&mut kept, change))
     }
 
     fn all(&self) -> Vec<Change> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use tourbillon_node::TokenMark;
@@ -81,6 +82,8 @@ pub type Kept = (Revocation, Option<i64>);
 pub struct StoredRevocations {
     memory: MemoryRevocations,
     places: Vec<(RevocationKind, Place)>,
+    /// Whether something was learned from stores that is stricter, and nobody has been told yet.
+    is_stricter: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -116,8 +119,8 @@ impl StoredRevocations {
         self.places.iter().find(|(of, _)| *of == kind).map(|(_, place)| place)
     }
 
-    /// Learns what others have changed in the stores. Whether something is refused now that was not: then connections are
-    /// to be [asked](tourbillon_node::Node::recheck) whether they may stay.
+    /// Learns what others have changed in the stores. Whatever comes of it, [`take_stricter`](Self::take_stricter) says
+    /// what is to be done then.
     ///
     /// # Errors
     ///
@@ -126,18 +129,14 @@ impl StoredRevocations {
     /// # Cancel safety
     ///
     /// What has been learned is known.
-    pub async fn refresh(&self) -> Result<bool, RevocationError> {
-        let (mut is_stricter, mut failed) = (false, Ok(()));
+    pub async fn refresh(&self) -> Result<(), RevocationError> {
+        let mut failed = Ok(());
         for (kind, place) in &self.places {
             let refreshed = self.refresh_one(*kind, place).await;
             let is_away = std::mem::replace(&mut place.state.lock().is_away, refreshed.is_err());
             match refreshed {
-                Ok(stricter) => {
-                    is_stricter |= stricter;
-                    if is_away {
-                        tracing::info!(?kind, "the store of revocations can be asked again");
-                    }
-                }
+                Ok(()) if is_away => tracing::info!(?kind, "the store of revocations can be asked again"),
+                Ok(()) => {}
                 Err(error) => {
                     if !is_away {
                         tracing::warn!(?kind, %error, "a store of revocations cannot be asked: what is known holds");
@@ -146,10 +145,17 @@ impl StoredRevocations {
                 }
             }
         }
-        failed.map(|()| is_stricter)
+        failed
     }
 
-    async fn refresh_one(&self, kind: RevocationKind, place: &Place) -> Result<bool, RevocationError> {
+    /// Whether something that was learned from stores since this was asked last is refused now and was not before: then
+    /// connections are to be [asked](tourbillon_node::Node::recheck) whether they may stay.
+    #[must_use]
+    pub fn take_stricter(&self) -> bool {
+        self.is_stricter.swap(false, Ordering::AcqRel)
+    }
+
+    async fn refresh_one(&self, kind: RevocationKind, place: &Place) -> Result<(), RevocationError> {
         for _ in 0..TRIES {
             let (changes, seen) = {
                 let state = place.state.lock();
@@ -157,7 +163,7 @@ impl StoredRevocations {
             };
             let version = place.store.version().await?;
             if seen.as_ref() == Some(&version) {
-                return Ok(false);
+                return Ok(());
             }
             if seen.is_some_and(|seen| version.is_before(&seen)) {
                 let known = self.memory.of(kind);
@@ -169,13 +175,15 @@ impl StoredRevocations {
             let (version, all) = place.store.all().await?;
             let mut state = place.state.lock();
             if state.changes == changes {
-                let is_stricter = self.memory.settle(kind, all)?;
+                if self.memory.settle(kind, all)? {
+                    self.is_stricter.store(true, Ordering::Release);
+                }
                 state.seen = Some(version);
-                return Ok(is_stricter);
+                return Ok(());
             }
         }
         // This node changes much: the next time.
-        Ok(false)
+        Ok(())
     }
 
     /// Changes what is known here, so that nothing that was read before undoes it.
@@ -203,10 +211,11 @@ impl Revocations for StoredRevocations {
     ) -> BoxFuture<'_, Result<Change, RevocationError>> {
         Box::pin(async move {
             let kind = revocation.kind();
-            if let Some(place) = self.place(kind) {
-                place.store.keep(&revocation, expire_at).await?;
-            }
-            self.change(kind, |memory| memory.keep_now(revocation, expire_at))
+            let Some(place) = self.place(kind) else { return self.memory.keep_now(revocation, expire_at) };
+            self.memory.has_room(&revocation)?;
+            place.store.keep(&revocation, expire_at).await?;
+            // Even where others have taken the room meanwhile: it is in force for everybody else.
+            Ok(self.change(kind, |memory| memory.keep_stored(revocation, expire_at)))
         })
     }
 

@@ -142,10 +142,9 @@ fn pro_32_and_43_a_namespace_with_a_pattern_has_buckets_that_replace_the_base() 
         let namespaces = vec![("rooms".to_owned(), every(1, 1))];
         vec![(Operation::Publish, CommandBuckets { base: every(1, 2), namespaces, ..Default::default() })]
     };
-    for config in [
-        of_connections(|limits| limits.commands = publish()),
-        of_users(|limits| limits.commands = publish()),
-    ] {
+    for config in
+        [of_connections(|limits| limits.commands = publish()), of_users(|limits| limits.commands = publish())]
+    {
         let limits = limits(&config);
         for (channel, allowed) in [("/rooms/1", 1), ("$/rooms/1", 1), ("/nowhere", 2), ("plain", 2)] {
             let ends = ends(&limits, &client(channel), 0, &[ClientCommand::Publish(channel); 5]);

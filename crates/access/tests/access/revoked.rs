@@ -213,7 +213,7 @@ fn pro_34_to_36_nodes_learn_of_each_others_revocations() {
     }
     // Where there is no room, whoever tells it learns that.
     let at = Stamp::from_millis(1);
-    let full: Vec<_> = (0..100).map(|number| Change::Keep(user(&number.to_string()), None, at)).collect();
+    let full: Vec<_> = (0..=100).map(|number| Change::Keep(user(&number.to_string()), None, at)).collect();
     let full = notices(full).iter().map(|notice| there.notified(REVOCATIONS, notice)).collect::<Vec<_>>();
     assert_eq!(full, [Noticed::NotUnderstood]);
 }
@@ -287,15 +287,18 @@ fn revocations_end_by_the_nodes_time() {
 
 #[test]
 fn revocations_are_bounded_and_what_is_there_can_still_change() {
-    let store = MemoryRevocations::new(2);
+    let store = MemoryRevocations::new(1);
     store.keep_now(user("a"), Some(NOW)).expect("kept");
-    store.keep_now(token("b"), Some(NOW)).expect("kept");
-    assert_eq!(store.keep_now(tokens_of("c", 1), None), Err(RevocationError::Full(2)));
+    store.keep_now(token("b"), Some(NOW)).expect("one of each kind");
+    store.keep_now(tokens_of("c", 1), None).expect("one of each kind");
+    assert_eq!(store.keep_now(token("d"), None), Err(RevocationError::Full(1)));
+    let told = Change::Keep(user("d"), None, Stamp::from_millis(i64::MAX / 2));
+    assert_eq!(store.learn(told), Err(RevocationError::Full(1)));
     assert_eq!(store.keep_now(user("a"), None).map(drop), Ok(()));
     store.forget_now(&token("b"));
-    assert_eq!(now(store.keep(tokens_of("c", 1), None)).map(drop), Ok(()));
+    assert_eq!(now(store.keep(token("d"), None)).map(drop), Ok(()));
     now(store.forget(&user("none"))).expect("nothing to forget");
-    assert_eq!(store.len(), 2);
+    assert_eq!(store.len(), 3);
 }
 
 proptest::proptest! {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tourbillon_access::{
-    Bucket, Buckets, CommandBuckets, CommandLimits, DenyAll, Limits, LimitsConfig,
-    NamespaceConfig, Namespaces, NamespacesConfig, Operation, SharedBucket, SharedBuckets, SharedBucketsError,
+    Bucket, Buckets, CommandBuckets, CommandLimits, DenyAll, Limits, LimitsConfig, NamespaceConfig,
+    Namespaces, NamespacesConfig, Operation, SharedBucket, SharedBuckets, SharedBucketsError,
 };
 use tourbillon_node::{BoxFuture, Client, ClientCommand, ConnectRequest, Hooks, Refusal};
 use tourbillon_types::{ClientId, Disconnect, Instant, Now, UserId};

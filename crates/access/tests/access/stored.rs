@@ -111,8 +111,9 @@ fn blocks(node: &StoredRevocations, name: &str) -> bool {
     node.is_blocked(&UserId::from(name), 0)
 }
 
+/// Whether connections are to be asked whether they may stay.
 fn refresh(node: &StoredRevocations) -> Result<bool, RevocationError> {
-    now(node.refresh())
+    now(node.refresh()).map(|()| node.take_stricter())
 }
 
 #[test]
@@ -165,7 +166,7 @@ fn pro_34_what_a_node_changes_while_it_reads_is_not_undone() {
     assert_eq!((&mut reading).now_or_never(), None, "it has read, and not taken over yet");
     now(two.keep(user("bob"), None)).expect("kept");
     now(two.forget(&user("ann"))).expect("forgotten");
-    assert_eq!(now(reading), Ok(false), "it has read once more");
+    assert_eq!((now(reading), two.take_stricter()), (Ok(()), false), "it has read once more");
     assert!(blocks(&two, "bob") && !blocks(&two, "ann"));
 }
 
@@ -263,4 +264,39 @@ fn pro_34_what_is_over_is_forgotten_and_there_is_a_limit() {
     store.0.lock().changed();
     assert_eq!(refresh(&one), Err(RevocationError::Full(1 << 18)));
     assert!(blocks(&one, "ann"), "what was known holds");
+}
+
+#[test]
+fn pro_34_to_36_each_kind_has_room_of_its_own() {
+    let [users, tokens] = [Store::default(), Store::default()];
+    let node = node(&users).with_store(RevocationKind::Token, Arc::new(tokens.clone()));
+    for store in [&users, &tokens] {
+        store.0.lock().changed();
+    }
+    users.0.lock().kept = (0..1 << 18).map(|number| (user(&number.to_string()), None)).collect();
+    let token = |number: u32| Revocation::Token(Text::from(number.to_string()));
+    tokens.0.lock().kept = (0..2).map(|number| (token(number), None)).collect();
+    assert_eq!(refresh(&node), Ok(true), "as much as the stores take");
+    now(node.keep(token(2), None)).expect("there is room");
+    let older = Revocation::TokensOf { user: UserId::from("ann"), channel: None, issued_before: 5 };
+    now(node.keep(older, None)).expect("there is room");
+    // Of what is full, nothing is kept anywhere, and what is there can change.
+    assert_eq!(now(node.keep(user("ann"), None)).map(drop), Err(RevocationError::Full(1 << 18)));
+    assert_eq!((users.0.lock().kept.len(), blocks(&node, "ann")), (1 << 18, false));
+    now(node.keep(user("7"), None)).expect("it is there");
+}
+
+#[test]
+fn pro_34_to_36_what_one_store_says_is_reported_while_another_is_away() {
+    let [users, tokens] = [Store::default(), Store::default()];
+    let node = || node(&users).with_store(RevocationKind::Token, Arc::new(tokens.clone()));
+    let (one, two) = (node(), node());
+    assert_eq!(refresh(&two), Ok(false));
+    now(one.keep(user("ann"), None)).expect("kept");
+    tokens.0.lock().is_away = true;
+    assert_eq!(now(two.refresh()), Err(RevocationError::Unavailable("it is away".to_owned())));
+    assert!(blocks(&two, "ann"));
+    assert_eq!([two.take_stricter(), two.take_stricter()], [true, false], "once");
+    tokens.0.lock().is_away = false;
+    assert_eq!(refresh(&two), Ok(false));
 }
