@@ -1,6 +1,23 @@
-//! What nodes keep together in PostgreSQL, 12 or newer: names until a time, of which revocations are made (PRO-34 to PRO-36).
+//! What nodes keep together in PostgreSQL: streams, 13 or newer (PGS-01 to PGS-10), and names until a time, of which revocations
+//! are made, 12 or newer (PRO-34 to PRO-36).
 //!
-//! # How it is connected
+//! # Streams
+//!
+//! [`PostgresBroker`] is a broker whose channels are in tables. Whoever may use the database publishes, in a transaction that
+//! does other things too, and what is published is delivered if it commits:
+//!
+//! ```sql
+//! BEGIN;
+//! UPDATE orders SET state = 'paid' WHERE id = 7;
+//! SELECT * FROM cf_stream_publish('orders:7', '{"state": "paid"}', p_history_size => 10, p_history_ttl => '1 hour');
+//! COMMIT;
+//! ```
+//!
+//! `cf_stream_publish_strict` fails where the publication is superfluous; `cf_stream_publish_join`, `cf_stream_publish_leave`,
+//! `cf_stream_remove_history` and `cf_stream_top_position` do what they say. With binary data all is called
+//! `cf_binary_stream_*`; both are made. What is there is in `stream/tables.sql` and `stream/functions.sql`.
+//!
+//! # How records are connected
 //!
 //! [`Postgres::connect`] opens a connection, makes the table if it is missing, and fails where that cannot be done. From then
 //! on up to four connections are opened as they are needed and used again. Nothing runs beside the calls: one that finds its
@@ -24,11 +41,13 @@
 mod config;
 mod database;
 mod records;
+mod stream;
 mod tls;
 
 pub use config::{DsnError, PostgresConfig};
 pub use database::{ConnectError, Postgres};
 pub use records::PostgresRecords;
+pub use stream::{PostgresBroker, PrefixError, StreamConfig, TablePrefix};
 
 /// What the table is called.
 pub const TABLE: &str = "tourbillon_revocations";

@@ -8,8 +8,12 @@
 )]
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod doors;
 #[cfg(test)]
 mod records;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod streams;
