@@ -72,14 +72,24 @@ pub(crate) enum Refused {
     Node,
     /// Its address has too many, or connects too often.
     Address,
+    /// The server is about to stop.
+    Leaving,
 }
 
 impl Refused {
     /// What it is answered with.
     pub(crate) const fn status(self) -> StatusCode {
         match self {
-            Self::Node => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Node | Self::Leaving => StatusCode::SERVICE_UNAVAILABLE,
             Self::Address => StatusCode::TOO_MANY_REQUESTS,
+        }
+    }
+
+    /// And in words.
+    pub(crate) const fn text(self) -> &'static str {
+        match self {
+            Self::Node | Self::Address => "too many connections\n",
+            Self::Leaving => "the server is about to stop\n",
         }
     }
 }
@@ -121,6 +131,9 @@ impl Admission {
     /// Whether one more connection may come, by its peer and the headers of its request.
     pub(crate) fn admit(&self, peer: SocketAddr, headers: &HeaderMap) -> Result<Permit, Refused> {
         let inner = &self.0;
+        if inner.node.is_leaving() {
+            return Err(Refused::Leaving);
+        }
         let now = inner.clock.now().instant;
         let place = match &inner.addresses {
             Some(addresses) => addresses.enter(peer, headers, now).ok_or(Refused::Address)?,

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -24,12 +23,13 @@ use tourbillon_config::{Backends, Networks};
 use crate::acme::Acme;
 use crate::admission::{Admission, Rules};
 use crate::backends::BackendRules;
-use crate::config::{AdminSettings, HttpTransports, Settings};
+use crate::config::{AdminSettings, HttpTransports, Settings, ShutdownSettings};
 use crate::debug::DebugPages;
 use crate::dev::Dev;
 use crate::engine::{self, EngineError};
 use crate::explain::Explainer;
 use crate::grpc::{self, GrpcPort, Idle};
+use crate::health::Health;
 use crate::listen::{Listeners, Port, QuicPort, Socket, Speaks, announced};
 use crate::metrics::Scrape;
 use crate::operators::{Admin, Operators};
@@ -213,7 +213,8 @@ pub struct App {
     reload: Reload,
     shared: Shared,
     acme: Option<Acme>,
-    shutdown_timeout: Duration,
+    health: Option<Health>,
+    shutdown: ShutdownSettings,
 }
 
 impl App {
@@ -302,7 +303,8 @@ impl App {
             let api = settings.api_prefix.as_str();
             ApiPages::new(prefix, api, &node.config().version)
         });
-        let (api_external, health) = (settings.api_external, settings.health);
+        let (api_external, health) = (settings.api_external, settings.health.map(Health::new));
+        let asked_health = health.clone();
         let debug = settings.debug.map(DebugPages::new);
         let operators = Operators { api, api_external, health, swagger, prometheus, debug, admin };
         let internal = operators.settle(&mut external, listeners.internal.is_some());
@@ -329,7 +331,8 @@ impl App {
             reload,
             shared,
             acme: speaks.acme,
-            shutdown_timeout: settings.shutdown_timeout,
+            health: asked_health,
+            shutdown: settings.shutdown,
         })
     }
 
@@ -345,14 +348,19 @@ impl App {
         self.reload.clone()
     }
 
-    /// Serves until `stop` is cancelled; then stops accepting, tells every client 3001 and returns when they are
-    /// gone, or after the shutdown timeout. `false`: it took too long.
+    /// Serves until `stop` is cancelled. Then it is not ready any more, and goes on for `shutdown.ready_delay`; turns
+    /// clients away and tells those that there are 3001, over `shutdown.drain_window`; stops listening and returns when
+    /// they are gone, or after `shutdown.timeout`. `false`: it took too long. `hurry` ends the first two of these waits.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future stops accepting; connections end with the runtime.
-    pub async fn run(self, stop: CancellationToken) -> bool {
+    pub async fn run(self, stop: CancellationToken, hurry: CancellationToken) -> bool {
         let mut tasks = JoinSet::new();
+        let (asked, stop) = (stop, CancellationToken::new());
+        if let Some(health) = &self.health {
+            tasks.spawn(health.clone().watch(self.node.clone(), stop.clone()));
+        }
         tasks.spawn(self.driver);
         tasks.spawn(self.shared.run(self.node.clone(), stop.clone()));
         for tls in self.reload.tls.each() {
@@ -373,11 +381,21 @@ impl App {
         if let Some((listener, port)) = self.grpc_api {
             tasks.spawn(grpc::serve(listener, port, stop.clone()));
         }
-        stop.cancelled().await;
+        asked.cancelled().await;
+        if let Some(health) = &self.health {
+            health.leave();
+        }
+        let ShutdownSettings { ready_delay, drain_window, timeout, .. } = self.shutdown;
+        let leaving = async {
+            tokio::time::sleep(ready_delay).await;
+            self.node.leave(drain_window).await;
+        };
+        hurry.run_until_cancelled(leaving).await;
+        stop.cancel();
         let ended = async {
             self.node.shutdown().await;
             while tasks.join_next().await.is_some() {}
         };
-        tokio::time::timeout(self.shutdown_timeout, ended).await.is_ok()
+        tokio::time::timeout(timeout, ended).await.is_ok()
     }
 }

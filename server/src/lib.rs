@@ -16,6 +16,7 @@ pub mod dev;
 mod engine;
 mod explain;
 mod grpc;
+mod health;
 mod listen;
 pub mod logging;
 mod metrics;

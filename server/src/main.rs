@@ -95,8 +95,8 @@ async fn serve(
     let dev = address.map(|address| Dev::new(options, address));
     let banner = dev.as_ref().zip(address).map(|(dev, address)| dev.banner(address));
     let app = App::build(settings, listeners, dev).await.map_err(|error| error.to_string())?;
-    let stop = CancellationToken::new();
-    let signals = signals(flags, app.reload(), stop.clone()).map_err(text)?;
+    let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+    let signals = signals(flags, app.reload(), stop.clone(), hurry.clone()).map_err(text)?;
     tokio::spawn(signals);
     let workers = tokio::runtime::Handle::current().metrics().num_workers();
     tracing::info!(
@@ -106,7 +106,7 @@ async fn serve(
     if let Some(banner) = banner {
         println!("{banner}");
     }
-    if app.run(stop).await {
+    if app.run(stop, hurry).await {
         tracing::info!("stopped");
         Ok(())
     } else {

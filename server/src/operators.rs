@@ -10,6 +10,7 @@ use tourbillon_config::Networks;
 use crate::admission;
 use crate::body::{Received, Timely};
 use crate::debug::DebugPages;
+use crate::health::Health;
 use crate::metrics::Scrape;
 use crate::router::{Answer, Router, counted};
 
@@ -36,7 +37,7 @@ pub(crate) struct Operators {
     pub(crate) api: Option<(String, HttpApi)>,
     /// Whether the API is on the port for clients too.
     pub(crate) api_external: bool,
-    pub(crate) health: Option<String>,
+    pub(crate) health: Option<Health>,
     pub(crate) swagger: Option<ApiPages>,
     pub(crate) prometheus: Option<Scrape>,
     pub(crate) debug: Option<DebugPages>,

@@ -25,6 +25,7 @@ use crate::admission::{Admission, Opening, Permit, Refused};
 use crate::body::{Outgoing, Received, Timely};
 use crate::debug::DebugPages;
 use crate::dev::Dev;
+use crate::health::{Health, Question};
 use crate::listen::{Begun, Pace, Streams};
 use crate::metrics::{HttpRequests, Scrape};
 use crate::operators::Admin;
@@ -40,7 +41,7 @@ pub(crate) struct Router {
     pub(crate) tickets: Option<Tickets>,
     pub(crate) http: Option<HttpRoutes>,
     pub(crate) api: Option<(String, HttpApi)>,
-    pub(crate) health: Option<String>,
+    pub(crate) health: Option<Health>,
     pub(crate) prometheus: Option<Scrape>,
     /// Where requests are counted; `None` where they are not.
     pub(crate) requests: Option<Arc<HttpRequests>>,
@@ -194,7 +195,6 @@ impl Router {
 
     /// What is at a path, of what can be asked for without the HTTP library.
     pub(crate) fn quick(&self, path: &str) -> Option<Quick<'_>> {
-        let is = |at: &Option<String>| at.as_deref() == Some(path);
         // In the order of an answer to any request.
         if self.acme.is_some() || self.http.as_ref().is_some_and(|http| http.route(path).is_some()) {
             return None;
@@ -203,7 +203,7 @@ impl Router {
             return Some(Quick::WebSocket);
         }
         if self.uni_websocket.as_ref().is_some_and(|(at, _)| at == path)
-            || is(&self.health)
+            || self.asks_health(path).is_some()
             || self.prometheus.as_ref().is_some_and(|scrape| scrape.is_at(path))
         {
             return None;
@@ -213,9 +213,8 @@ impl Router {
 
     /// The endpoint that a path belongs to, under a name that nobody can make up.
     fn endpoint<'a>(&'a self, path: &'a str) -> &'a str {
-        let is = |at: &str| at == path;
         let http = self.http.as_ref().is_some_and(|http| http.route(path).is_some());
-        let health = self.health.as_deref().is_some_and(is);
+        let health = self.asks_health(path).is_some();
         let prometheus = self.prometheus.as_ref().is_some_and(|scrape| scrape.is_at(path));
         if self.upgrades_at(path) || http || health || prometheus {
             return path;
@@ -230,6 +229,11 @@ impl Router {
             }
             _ => "other",
         }
+    }
+
+    /// Who answers to a path that asks how the server is, and to what.
+    fn asks_health(&self, path: &str) -> Option<(&Health, Question)> {
+        self.health.as_ref().and_then(|health| health.question(path).map(|question| (health, question)))
     }
 
     /// The API of this port.
@@ -318,8 +322,8 @@ impl Router {
             return following(answer, after, pace);
         }
         let path = request.uri().path();
-        if self.health.as_deref() == Some(path) {
-            return reply(StatusCode::OK, "application/json", "{}");
+        if let Some((health, question)) = self.asks_health(path) {
+            return health.answer(question);
         }
         if let Some(scrape) = &self.prometheus
             && scrape.is_at(path)
@@ -381,7 +385,7 @@ fn following(
 }
 
 fn too_many(refused: Refused) -> Answer {
-    let mut answer = reply(refused.status(), "text/plain; charset=utf-8", "too many connections\n");
+    let mut answer = reply(refused.status(), "text/plain; charset=utf-8", refused.text());
     answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     answer
 }

@@ -7,7 +7,8 @@ use crate::cli::Serve;
 use crate::config::Settings;
 use crate::{Reload, dev, lines};
 
-/// Cancels `stop` on SIGINT and SIGTERM; reads the configuration again on SIGHUP. The future does it.
+/// Cancels `stop` on SIGINT and SIGTERM, and `hurry` on the second of them; reads the configuration again on SIGHUP. The
+/// future does it.
 ///
 /// # Errors
 ///
@@ -20,6 +21,7 @@ pub fn signals(
     flags: &Serve,
     reload: Reload,
     stop: CancellationToken,
+    hurry: CancellationToken,
 ) -> std::io::Result<impl Future<Output = ()> + Send + use<>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -35,6 +37,12 @@ pub fn signals(
         }
         tracing::info!("stopping: clients are told to come again");
         stop.cancel();
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping at once");
+        hurry.cancel();
     })
 }
 

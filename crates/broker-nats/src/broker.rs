@@ -225,6 +225,10 @@ impl Broker for NatsBroker {
         let _ = self.client.receive().events.set(events);
     }
 
+    async fn ready(&self) -> Result<(), BrokerError> {
+        self.client.ready().await
+    }
+
     async fn run(&self, stop: Stop) -> Result<(), BrokerError> {
         self.client.run(stop).await;
         Ok(())

@@ -161,6 +161,11 @@ impl<R: Receive> Client<R> {
         }
     }
 
+    /// Whether messages go out and come back.
+    pub(crate) async fn ready(&self) -> Result<(), BrokerError> {
+        self.line()?.barrier().await.map_err(|_| NO_CONNECTION)
+    }
+
     /// Connects, and connects again, until `stop` resolves.
     pub(crate) async fn run(&self, mut stop: Stop) {
         let (mut pause, mut tries) = (PAUSES.0, 0_usize);

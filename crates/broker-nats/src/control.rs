@@ -92,6 +92,10 @@ impl Control for NatsControl {
         self.client.publish(Outgoing { subject, reply, payload: message }).await
     }
 
+    async fn ready(&self) -> Result<(), BrokerError> {
+        self.client.ready().await
+    }
+
     async fn run(&self, stop: Stop) -> Result<(), BrokerError> {
         self.client.run(stop).await;
         Ok(())

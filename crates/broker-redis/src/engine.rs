@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fred::interfaces::ClientLike;
 use fred::types::{ClusterHash, CustomCommand, Value};
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::{join_all, try_join, try_join_all};
 use tourbillon_broker::{
     Broker, BrokerError, Capabilities, Control, ControlSink, EventSink, History, HistoryQuery, Member, Page,
     Parts, Presence, PresenceStats, Publish, Published, Receiver, Stop,
@@ -129,6 +129,11 @@ impl Broker for RedisEngine {
         let _ = self.events.set(events);
     }
 
+    async fn ready(&self) -> Result<(), BrokerError> {
+        let messages = try_join_all(self.subscriptions.iter().map(Subscriptions::ready));
+        try_join(self.shards().ready(), messages).await.map(drop)
+    }
+
     async fn run(&self, stop: Stop) -> Result<(), BrokerError> {
         let Some(events) = self.events.get() else { return Err(BrokerError::internal("nobody listens")) };
         let workers = Workers::start(events, tell);
@@ -244,6 +249,10 @@ macro_rules! presence_of {
 
             async fn presence_stats(&self, channel: &Channel) -> Result<PresenceStats, BrokerError> {
                 self.$($keeper)+.stats(channel).await
+            }
+
+            async fn ready(&self) -> Result<(), BrokerError> {
+                self.$($keeper)+.shards.ready().await
             }
         }
     };

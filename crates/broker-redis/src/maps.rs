@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fred::types::Value;
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::{join_all, try_join, try_join_all};
 use tourbillon_broker::{
     BrokerError, EventSink, HistoryQuery, KeyMode, MapChanged, MapPage, MapPolicy, MapPublish, MapQuery,
     MapRemove, MapStats, MapStore, MapSuppressed, Page, PublishOptions, Stop,
@@ -363,6 +363,11 @@ impl MapStore for RedisMaps {
     fn attach(&self, events: EventSink) {
         // The node attaches once; the first one would keep it.
         let _ = self.events.set(events);
+    }
+
+    async fn ready(&self) -> Result<(), BrokerError> {
+        let messages = try_join_all(self.subscriptions.iter().map(Subscriptions::ready));
+        try_join(self.shards.ready(), messages).await.map(drop)
     }
 
     async fn run(&self, stop: Stop) -> Result<(), BrokerError> {

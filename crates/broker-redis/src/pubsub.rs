@@ -177,6 +177,11 @@ impl Subscriptions {
         wanted.iter().for_each(|channel| events.position_lost(Some(channel)));
     }
 
+    /// Whether messages can come.
+    pub(crate) async fn ready(&self) -> Result<(), BrokerError> {
+        barrier(&self.client).await.map_err(|error| failed(&self.client, error))
+    }
+
     pub(crate) async fn quit(&self) {
         let _ = self.client.quit().await;
     }

@@ -1,12 +1,14 @@
 //! The servers, and which of them a channel is on.
 
 use fred::interfaces::{ClientLike, EventInterface};
+use futures_util::future::try_join_all;
 use tokio::sync::broadcast::error::RecvError;
 use tourbillon_broker::BrokerError;
 
 use crate::client::{self, ConnectError, Link, Purpose};
 use crate::config::{Servers, ShardConfig};
 use crate::keys::Keys;
+use crate::pubsub::barrier;
 use crate::sharding;
 
 /// One server, or what stands for it.
@@ -50,6 +52,11 @@ impl Shards {
         sharding::place(channel, self.0.len())
     }
 
+    /// Whether all of them answer to commands.
+    pub(crate) async fn ready(&self) -> Result<(), BrokerError> {
+        try_join_all(self.0.iter().map(Shard::ready)).await.map(drop)
+    }
+
     /// Ends the connections.
     pub(crate) async fn quit(&self) {
         for shard in &self.0 {
@@ -67,6 +74,10 @@ impl Shard {
             // It is for those who look at the server, and nothing depends on it.
             let _ = client::introduce(&self.commands, &self.config.connection).await;
         }
+    }
+
+    async fn ready(&self) -> Result<(), BrokerError> {
+        barrier(&self.commands).await.map_err(|error| client::failed(&self.commands, error))
     }
 
     pub(crate) async fn connect(mut config: ShardConfig, prefix: &str) -> Result<Self, ConnectError> {

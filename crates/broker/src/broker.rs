@@ -140,6 +140,17 @@ pub trait Broker: Debug + Send + Sync + 'static {
     /// Tells the broker where its events go. Called once, before any other method but `capabilities` and `parts`.
     fn attach(&self, events: EventSink);
 
+    /// Whether calls would succeed now, and publications arrive that are made elsewhere. Asked every few seconds where
+    /// somebody wants to know whether the node is ready; it need not look at its own deadline. A broker answers for the
+    /// parts that it brings, too. Default: always.
+    ///
+    /// # Errors
+    ///
+    /// Why not, in words that may be shown to anybody.
+    fn ready(&self) -> impl Future<Output = Result<(), BrokerError>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// Does the broker's background work, such as receiving events, until `stop` resolves. Called once.
     ///
     /// # Errors
@@ -184,6 +195,8 @@ pub trait DynBroker: Debug + Send + Sync + 'static {
     fn unsubscribe<'a>(&'a self, channels: &'a [Channel]) -> BoxFuture<'a, Result<(), BrokerError>>;
     /// See [`Broker::attach`].
     fn attach(&self, events: EventSink);
+    /// See [`Broker::ready`].
+    fn ready(&self) -> BoxFuture<'_, Result<(), BrokerError>>;
     /// See [`Broker::run`].
     fn run(&self, stop: Stop) -> BoxFuture<'_, Result<(), BrokerError>>;
 }
@@ -235,6 +248,10 @@ impl<B: Broker> DynBroker for B {
 
     fn attach(&self, events: EventSink) {
         Broker::attach(self, events);
+    }
+
+    fn ready(&self) -> BoxFuture<'_, Result<(), BrokerError>> {
+        Box::pin(Broker::ready(self))
     }
 
     fn run(&self, stop: Stop) -> BoxFuture<'_, Result<(), BrokerError>> {

@@ -36,6 +36,15 @@ pub trait Control: Debug + Send + Sync + 'static {
     /// too large; 1 MiB has to pass.
     fn send(&self, to: Receiver, message: Bytes) -> impl Future<Output = Result<(), BrokerError>> + Send;
 
+    /// As [`Broker::ready`](crate::Broker::ready), for what is not the broker's own.
+    ///
+    /// # Errors
+    ///
+    /// Why not, in words that may be shown to anybody.
+    fn ready(&self) -> impl Future<Output = Result<(), BrokerError>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// Does the background work, such as receiving, until `stop` resolves. Called once.
     ///
     /// # Errors
@@ -81,6 +90,8 @@ pub trait DynControl: Debug + Send + Sync + 'static {
     fn attach(&self, node: NodeId, sink: ControlSink);
     /// See [`Control::send`].
     fn send(&self, to: Receiver, message: Bytes) -> BoxFuture<'_, Result<(), BrokerError>>;
+    /// See [`Control::ready`].
+    fn ready(&self) -> BoxFuture<'_, Result<(), BrokerError>>;
     /// See [`Control::run`].
     fn run(&self, stop: Stop) -> BoxFuture<'_, Result<(), BrokerError>>;
 }
@@ -92,6 +103,10 @@ impl<C: Control> DynControl for C {
 
     fn send(&self, to: Receiver, message: Bytes) -> BoxFuture<'_, Result<(), BrokerError>> {
         Box::pin(Control::send(self, to, message))
+    }
+
+    fn ready(&self) -> BoxFuture<'_, Result<(), BrokerError>> {
+        Box::pin(Control::ready(self))
     }
 
     fn run(&self, stop: Stop) -> BoxFuture<'_, Result<(), BrokerError>> {

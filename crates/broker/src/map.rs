@@ -233,6 +233,15 @@ pub trait MapStore: Debug + Send + Sync + 'static {
     /// Tells the store where its events go. Called once, before any other method but `is_reliable`.
     fn attach(&self, events: EventSink);
 
+    /// As [`Broker::ready`](crate::Broker::ready), for what is not the broker's own.
+    ///
+    /// # Errors
+    ///
+    /// Why not, in words that may be shown to anybody.
+    fn ready(&self) -> impl Future<Output = Result<(), BrokerError>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// Does the background work, such as ending keys, until `stop` resolves. Called once.
     ///
     /// # Errors
@@ -273,6 +282,8 @@ pub trait DynMapStore: Debug + Send + Sync + 'static {
     fn unsubscribe<'a>(&'a self, channels: &'a [Channel]) -> BoxFuture<'a, Result<(), BrokerError>>;
     /// See [`MapStore::attach`].
     fn attach(&self, events: EventSink);
+    /// See [`MapStore::ready`].
+    fn ready(&self) -> BoxFuture<'_, Result<(), BrokerError>>;
     /// See [`MapStore::run`].
     fn run(&self, stop: Stop) -> BoxFuture<'_, Result<(), BrokerError>>;
 }
@@ -326,6 +337,10 @@ impl<M: MapStore> DynMapStore for M {
 
     fn attach(&self, events: EventSink) {
         MapStore::attach(self, events);
+    }
+
+    fn ready(&self) -> BoxFuture<'_, Result<(), BrokerError>> {
+        Box::pin(MapStore::ready(self))
     }
 
     fn run(&self, stop: Stop) -> BoxFuture<'_, Result<(), BrokerError>> {

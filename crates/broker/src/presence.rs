@@ -67,6 +67,15 @@ pub trait Presence: Debug + Send + Sync + 'static {
         &self,
         channel: &Channel,
     ) -> impl Future<Output = Result<PresenceStats, BrokerError>> + Send;
+
+    /// As [`Broker::ready`](crate::Broker::ready), for what is not the broker's own.
+    ///
+    /// # Errors
+    ///
+    /// Why not, in words that may be shown to anybody.
+    fn ready(&self) -> impl Future<Output = Result<(), BrokerError>> + Send {
+        std::future::ready(Ok(()))
+    }
 }
 
 /// The object-safe mirror of [`Presence`].
@@ -92,6 +101,8 @@ pub trait DynPresence: Debug + Send + Sync + 'static {
         &'a self,
         channel: &'a Channel,
     ) -> BoxFuture<'a, Result<PresenceStats, BrokerError>>;
+    /// See [`Presence::ready`].
+    fn ready(&self) -> BoxFuture<'_, Result<(), BrokerError>>;
 }
 
 impl<P: Presence> DynPresence for P {
@@ -122,6 +133,10 @@ impl<P: Presence> DynPresence for P {
         channel: &'a Channel,
     ) -> BoxFuture<'a, Result<PresenceStats, BrokerError>> {
         Box::pin(Presence::presence_stats(self, channel))
+    }
+
+    fn ready(&self) -> BoxFuture<'_, Result<(), BrokerError>> {
+        Box::pin(Presence::ready(self))
     }
 }
 

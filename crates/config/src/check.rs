@@ -25,7 +25,7 @@ use crate::limits::{self, SharedLimits};
 use crate::listeners::{self, ListenerConfig, PortSettings};
 use crate::load::{ConfigError, Problem, Source};
 use crate::maps;
-use crate::model::{ChannelRules, Options};
+use crate::model::{self, ChannelRules, Options};
 use crate::observe::{self, AdminSettings, PrometheusSettings};
 use crate::personal;
 use crate::polls;
@@ -97,8 +97,8 @@ pub struct Settings {
     pub trusted_proxies: Networks,
     /// The most connections that have not said yet who they are; `None` for any number.
     pub half_open_limit: Option<usize>,
-    /// How long a graceful stop may take.
-    pub shutdown_timeout: Duration,
+    /// How the server stops.
+    pub shutdown: ShutdownSettings,
     /// Where the process id is written.
     pub pid_file: Option<PathBuf>,
     /// What the operator should know of.
@@ -144,6 +144,14 @@ impl Checker {
         })
     }
 
+    fn shutdown(&mut self, options: &model::Shutdown) -> ShutdownSettings {
+        ShutdownSettings {
+            ready_delay: self.duration("shutdown.ready_delay", options.ready_delay),
+            drain_window: self.duration("shutdown.drain_window", options.drain_window),
+            timeout: self.duration("shutdown.timeout", options.timeout),
+        }
+    }
+
     /// Whether errors are told by the status of an answer (API-05).
     pub(crate) fn error_mode(&mut self, path: &str, mode: &str) -> bool {
         if !matches!(mode, "" | "transport") {
@@ -159,6 +167,18 @@ impl Checker {
         }
         if trimmed.is_empty() { "/".to_owned() } else { trimmed.to_owned() }
     }
+}
+
+/// How the server stops (LIM-01).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownSettings {
+    /// How long it goes on, though it says that it is not ready.
+    pub ready_delay: Duration,
+    /// Over how long clients are told to go.
+    pub drain_window: Duration,
+    /// How long what is left may take then.
+    pub timeout: Duration,
 }
 
 impl Settings {
@@ -220,7 +240,7 @@ impl Settings {
         if !options.http_api.disabled && swagger.as_ref().is_some_and(below) {
             check.error("swagger.handler_prefix", "is below http_api.handler_prefix");
         }
-        let shutdown_timeout = check.duration("shutdown.timeout", options.shutdown.timeout);
+        let shutdown = check.shutdown(&options.shutdown);
         let (Some(listeners), Some(engine), Some(namespaces), Some(tokens), true) =
             (listeners, engine, namespaces, tokens, check.errors.is_empty())
         else {
@@ -258,7 +278,7 @@ impl Settings {
             ip_limits,
             trusted_proxies,
             half_open_limit: Some(client.half_open_limit).filter(|limit| *limit > 0),
-            shutdown_timeout,
+            shutdown,
             pid_file: Some(&options.pid_file).filter(|path| !path.is_empty()).map(PathBuf::from),
             warnings: warnings(options),
         })

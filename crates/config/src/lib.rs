@@ -38,7 +38,7 @@ mod tree;
 pub use addresses::{IpLimits, Networks};
 pub use backends::Backends;
 pub use brokers::{BrokerSettings, EngineSettings, PresenceSettings};
-pub use check::{RevocationPlace, Settings};
+pub use check::{RevocationPlace, Settings, ShutdownSettings};
 pub use duration::GoDuration;
 pub use limits::SharedLimits;
 pub use listeners::{AcmeConfig, ListenerConfig, Place, PortSettings, TlsSettings};

@@ -947,7 +947,13 @@ options! {
 options! {
     /// `shutdown`.
     Shutdown {
-        /// After this long, what has not ended is left.
+        /// How long the server goes on as before once it is asked to stop, though `/health/ready` says 503: until nobody
+        /// sends clients to it any more. An extension.
+        ready_delay: GoDuration = GoDuration::ZERO,
+        /// Over how long clients are told to come again, so that they do not do so all at once; new ones are turned away
+        /// meanwhile. An extension.
+        drain_window: GoDuration = GoDuration::ZERO,
+        /// After this long, from when all clients have been told, what has not ended is left.
         timeout: GoDuration = GoDuration::from_secs(30),
     }
 }

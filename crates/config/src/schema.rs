@@ -94,6 +94,8 @@ const EXTENSIONS: &[&str] = &[
     "http_server.tls_autocert.directory_ca_pem",
     "http_server.tls_autocert.directory_url",
     "prometheus.client_labels",
+    "shutdown.drain_window",
+    "shutdown.ready_delay",
     "ticket",
     "token_revoke",
     "uni_grpc.tls.min_version",

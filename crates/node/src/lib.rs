@@ -52,6 +52,7 @@ mod members;
 mod node;
 mod polls;
 mod queries;
+mod ready;
 mod registry;
 mod server_api;
 mod shared;
@@ -61,6 +62,7 @@ mod wheel;
 
 pub use config::NodeConfig;
 pub use node::{BuildError, Node, NodeBuilder, NodeDriver};
+pub use ready::{Part, Unready};
 pub use server_api::PublishError;
 pub use tourbillon_broker::{
     BoxFuture, HistoryPolicy, HistoryQuery, MapChanged, MapPublishOptions, MapStats, MapSuppressed, Member,

@@ -26,9 +26,13 @@ use crate::emulation::Listed;
 use crate::hooks::{DynHooks, Hooks};
 use crate::interest::{self, Requests};
 use crate::maps;
+use crate::ready::Part;
 use crate::shared::{Parts, Shared};
 use crate::wheel::TICK;
 use tourbillon_metrics::Aggregator;
+
+/// How often connections are told to go, where that takes a while.
+const STEP: Duration = Duration::from_millis(100);
 
 /// A running node. Cheap to clone; all clones are the same node.
 ///
@@ -85,14 +89,38 @@ impl Node {
     ///
     /// Dropping the future leaves the node draining; calling again goes on.
     pub async fn shutdown(&self) {
+        self.leave(Duration::ZERO).await;
         let shared = &self.shared;
-        shared.drain();
-        for conn in shared.registry.all() {
-            conn.tell(ServerOp::Disconnect(Disconnect::SHUTDOWN), None);
-        }
         shared.connections.close();
         shared.connections.wait().await;
         shared.stopped.cancel();
+    }
+
+    /// Turns new connections away and tells those that there are to go (3001), in no order, evenly over so long: they come
+    /// again elsewhere, and not all at once. Returns when the last one has been told. [`shutdown`](Self::shutdown) is what
+    /// comes next.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the node draining, with those that it has told.
+    pub async fn leave(&self, window: Duration) {
+        let shared = &self.shared;
+        shared.drain();
+        let mut conns = shared.registry.all();
+        // Names of connections are random.
+        conns.sort_unstable_by_key(|conn| conn.client);
+        let steps = usize::try_from(window.as_millis() / STEP.as_millis()).unwrap_or(usize::MAX).max(1);
+        let all = conns.len();
+        for step in 1..=steps {
+            let left = all - all * step / steps;
+            for conn in conns.drain(left..) {
+                conn.tell(ServerOp::Disconnect(Disconnect::SHUTDOWN), None);
+            }
+            if left == 0 {
+                return;
+            }
+            tokio::time::sleep(STEP).await;
+        }
     }
 }
 
@@ -291,13 +319,13 @@ async fn run(
             let stopped = || Box::pin(stop.clone().cancelled_owned());
             let broker = async {
                 if let Err(error) = shared.engine.broker().run(stopped()).await {
-                    tracing::error!(%error, "the broker stopped for good");
+                    shared.ended.add(Part::Broker, &error);
                 }
             };
             let maps = async {
                 let Some(maps) = shared.engine.maps() else { return };
                 if let Err(error) = maps.run(stopped()).await {
-                    tracing::error!(%error, "the store of keyed channels stopped for good");
+                    shared.ended.add(Part::Maps, &error);
                 }
             };
             tokio::join!(broker, maps);
@@ -320,7 +348,7 @@ async fn run(
             let left = CancellationToken::new();
             let control = async {
                 if let Err(error) = cluster.control().run(Box::pin(left.clone().cancelled_owned())).await {
-                    tracing::error!(%error, "the way to the other nodes ended for good");
+                    shared.ended.add(Part::Control, &error);
                 }
             };
             let part = async {

@@ -25,6 +25,7 @@ use crate::hooks::DynHooks;
 use crate::interest::Interest;
 use crate::members::Lanes;
 use crate::polls::Poller;
+use crate::ready::Ended;
 use crate::registry::Registry;
 use crate::timeouts::Timeouts;
 use crate::wheel::Wheel;
@@ -62,6 +63,7 @@ pub(crate) struct Shared {
     pub(crate) stopped: CancellationToken,
     /// Connections that have not sent their connect command.
     pub(crate) half_open: AtomicUsize,
+    pub(crate) ended: Ended,
     draining: AtomicBool,
     last_key: AtomicU64,
 }
@@ -122,6 +124,7 @@ impl Shared {
             connections: TaskTracker::new(),
             stopped: CancellationToken::new(),
             half_open: AtomicUsize::new(0),
+            ended: Ended::default(),
             draining: AtomicBool::new(false),
             last_key: AtomicU64::new(0),
             timeouts: Timeouts::new(&config),

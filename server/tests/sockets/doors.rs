@@ -34,7 +34,7 @@ async fn start_unix(path: &Path) -> (SocketAddr, impl AsyncFnOnce()) {
     let internal = listeners.internal_address().expect("an address").expect("a second port");
     let app = App::build(settings, listeners, None).await.expect("a sound server");
     let stop = tokio_util::sync::CancellationToken::new();
-    let running = tokio::spawn(app.run(stop.clone()));
+    let running = tokio::spawn(app.run(stop.clone(), stop.clone()));
     (internal, async move || {
         stop.cancel();
         assert!(running.await.expect("no panic"), "it ends in time");

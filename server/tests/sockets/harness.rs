@@ -26,6 +26,7 @@ pub(crate) struct Server {
     pub(crate) options: Options,
     pub(crate) reload: Reload,
     pub(crate) stop: CancellationToken,
+    pub(crate) hurry: CancellationToken,
     /// Whether everything ended in time.
     pub(crate) running: JoinHandle<bool>,
 }
@@ -84,9 +85,10 @@ pub(crate) async fn start_on(
     let internal = listeners.internal_address().expect("an address");
     let dev = dev.then(|| Dev::new(&options, external));
     let app = App::build(settings, listeners, dev).await.expect("a sound server");
-    let (node, reload, stop) = (app.node().clone(), app.reload(), CancellationToken::new());
-    let running = tokio::spawn(app.run(stop.clone()));
-    Server { external, internal, uni_grpc, grpc_api, node, options, reload, stop, running }
+    let (node, reload) = (app.node().clone(), app.reload());
+    let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
+    let running = tokio::spawn(app.run(stop.clone(), hurry.clone()));
+    Server { external, internal, uni_grpc, grpc_api, node, options, reload, stop, hurry, running }
 }
 
 impl Server {

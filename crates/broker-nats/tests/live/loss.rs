@@ -42,11 +42,13 @@ fn without_a_connection_nothing_is_taken_and_nothing_is_kept_for_later() {
         let what = Publish::new(Channel::from("a"), Payload::from("meanwhile"));
         assert!(fails(running.broker.publish(what).await.map(drop)));
         assert!(fails(running.broker.subscribe(&[Channel::from("b")]).await));
+        assert!(fails(running.broker.ready().await));
         running.broker.unsubscribe(&[Channel::from("never")]).await.expect("harmless");
         assert_eq!(running.heard.lost.load(Ordering::Relaxed), 0, "there is no other connection yet");
 
         server.restart();
         running.broker.connected().await;
+        running.broker.ready().await.expect("ready again");
         assert_eq!(running.heard.lost.load(Ordering::Relaxed), 1);
         publish(&running, "after").expect("published");
         running.settled(2).await;

@@ -107,15 +107,18 @@ fn red_17_a_server_that_was_killed_is_told_and_found_again() {
         engine.subscribe(std::slice::from_ref(&channel)).await.unwrap();
         let first = publish(&engine, kept(&channel, "before")).await.position;
         eventually("it arrives", || ear.data(&channel) == ["before"]).await;
+        assert!(Broker::ready(&*engine).await.is_ok());
         redis.kill();
         let failed = Broker::publish(&*engine, kept(&channel, "meanwhile")).await.unwrap_err();
         assert!(failed.is_transient(), "{failed:?}");
+        assert!(Broker::ready(&*engine).await.is_err_and(|error| error.is_transient()));
         redis.restart();
         eventually("the loss is told", || ear.has_lost(&channel)).await;
         let second = publish(&engine, kept(&channel, "after")).await.position;
         assert_eq!(second.offset, 1, "the server has forgotten everything");
         assert_ne!(second.epoch, first.epoch);
         eventually("it arrives", || ear.data(&channel) == ["before", "after"]).await;
+        assert!(Broker::ready(&*engine).await.is_ok());
         let position = ear.publications.lock().last().map(|(_, it)| (it.offset, it.epoch.clone()));
         assert_eq!(position, Some((1, second.epoch)));
     });
@@ -188,6 +191,7 @@ fn a_server_that_does_not_answer_is_a_passing_failure() {
         };
         signal("-STOP");
         let failed = Broker::publish(&*engine, kept(&Channel::from("a"), "x")).await;
+        assert!(Broker::ready(&*engine).await.is_err_and(|error| error.is_transient()));
         signal("-CONT");
         assert!(failed.as_ref().is_err_and(|error| error.is_transient()), "{failed:?}");
         publish(&engine, kept(&Channel::from("a"), "y")).await;

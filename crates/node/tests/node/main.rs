@@ -20,6 +20,7 @@ mod interest;
 mod keeper;
 mod keyed;
 mod keyed_model;
+mod leaving;
 mod limits;
 mod link;
 mod lossy;
