@@ -746,6 +746,10 @@ async fn try_connect(
     let ConnectDecision { user, expire_at, client_side_refresh, info, data, meta, token, .. } = decision;
     let terms = ClientTerms::new(decision.labels, decision.rights);
     let subscriptions = decision.subscriptions;
+    // The session says the same, but once all are attached: as many calls to the broker as a client has names.
+    if subscriptions.len() > shared.config.channel_limit {
+        return Err(Disconnect::CHANNEL_LIMIT.into());
+    }
     let limit = shared.config.user_connection_limit.filter(|_| !user.is_anonymous());
     if decision.single_connection && !user.is_anonymous() {
         for other in shared.registry.take_place(&user, conn) {

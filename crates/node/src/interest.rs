@@ -78,8 +78,7 @@ impl Interest {
 
 /// Talks to the source for ever.
 pub(crate) async fn run(shared: &Shared, interest: &Interest, mut requests: Requests) {
-    let mut state =
-        State { shared, source: interest.source, subscribed: HashSet::new(), lingering: VecDeque::new() };
+    let mut state = State::new(shared, interest.source);
     let mut batch = Vec::new();
     loop {
         let due = state.lingering.front().map(|(due, _)| *due);
@@ -108,11 +107,20 @@ async fn wait_until(shared: &Shared, due: Option<Instant>) {
 struct State<'a> {
     shared: &'a Shared,
     source: Source,
+    /// What the source is known to deliver.
     subscribed: HashSet<Channel>,
+    /// What it may deliver or not, as a call about it failed or was not answered. None of them is in `subscribed`: whoever
+    /// wants one has to ask anew, and one that nobody wants is given up anew.
+    unsure: HashSet<Channel>,
     lingering: VecDeque<(Instant, Channel)>,
 }
 
-impl State<'_> {
+impl<'a> State<'a> {
+    fn new(shared: &'a Shared, source: Source) -> Self {
+        let (subscribed, unsure) = (HashSet::new(), HashSet::new());
+        Self { shared, source, subscribed, unsure, lingering: VecDeque::new() }
+    }
+
     async fn subscribe(&mut self, requests: Vec<Request>) {
         let mut wanted: Vec<Channel> = requests
             .iter()
@@ -125,12 +133,23 @@ impl State<'_> {
         wanted.iter().for_each(|_| self.shared.metrics.act(Action::BrokerSubscribe));
         let done = wanted.is_empty() || self.call(self.ask(&wanted, true)).await;
         if done {
+            wanted.iter().for_each(|channel| {
+                self.unsure.remove(channel);
+            });
             self.subscribed.extend(wanted);
+        } else {
+            self.doubt(wanted);
         }
         for request in requests {
             // A subscriber that is gone meanwhile has released the channel already.
             let _ = request.answer.send(self.subscribed.contains(&request.channel));
         }
+    }
+
+    /// It is not known whether the source delivers these.
+    fn doubt(&mut self, channels: Vec<Channel>) {
+        self.unsure.extend(channels.iter().cloned());
+        self.linger(channels);
     }
 
     fn linger(&mut self, released: Vec<Channel>) {
@@ -148,7 +167,8 @@ impl State<'_> {
             let Some((_, channel)) = self.lingering.pop_front() else { break };
             let polled = self.source == Source::Broker && self.shared.poller.has(&channel);
             let wanted = polled || self.shared.hub.wants(&channel, self.source);
-            if !wanted && self.subscribed.remove(&channel) {
+            // Who wants one that is not sure has asked for it anew, or is about to.
+            if !wanted && (self.subscribed.remove(&channel) || self.unsure.remove(&channel)) {
                 unwanted.push(channel);
             }
         }
@@ -156,12 +176,11 @@ impl State<'_> {
         if unwanted.is_empty() || self.call(self.ask(&unwanted, false)).await {
             return;
         }
-        // They may still be subscribed: try again later.
-        self.subscribed.extend(unwanted.iter().cloned());
-        self.linger(unwanted);
+        // Tried again later.
+        self.doubt(unwanted);
     }
 
-    fn ask<'a>(&'a self, channels: &'a [Channel], wanted: bool) -> BoxFuture<'a, Result<(), BrokerError>> {
+    fn ask<'c>(&'c self, channels: &'c [Channel], wanted: bool) -> BoxFuture<'c, Result<(), BrokerError>> {
         let engine = &self.shared.engine;
         match (self.source, engine.maps()) {
             (Source::Maps, Some(maps)) if wanted => maps.subscribe(channels),
