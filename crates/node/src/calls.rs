@@ -516,7 +516,8 @@ async fn attach(
         mode: granted.recovery_mode,
         auto_cache_recover: granted.auto_cache_recover,
     };
-    granted.delta &= delta;
+    // The changes of a keyed channel are deltas by keys, for those who have its state.
+    granted.delta &= delta && !kind.is_map();
     ask.delta = granted.delta;
     let filter = TagFilters { server: granted.server_tags_filter.clone(), client: filter };
     ask.filtered = !filter.is_none();

@@ -507,6 +507,25 @@ async fn map_38_what_the_server_subscribes_to_is_a_stream_of_changes() {
     test.end().await;
 }
 
+/// Who has no state has nothing that a key's change could be a delta against.
+#[tokio::test(start_paused = true)]
+async fn map_38_what_the_server_subscribes_to_comes_whole() {
+    let (test, ..) = start_maps();
+    let document =
+        |number| json!({"number": number, "text": "the same words in every one of them, and long enough"});
+    set(&test, "map_delta", "a", &document(1).to_string()).await;
+    let mut client = test.open(1 << 20, |_| {});
+    let reply = client.call(r#""connect":{"subs":{"map_delta":{"delta":"fossil"}}}"#).await;
+    assert_eq!(reply["connect"]["subs"]["map_delta"], json!({}));
+    for number in 2..4 {
+        set(&test, "map_delta", "a", &document(number).to_string()).await;
+        let push = client.message().await;
+        assert_eq!(push["push"]["pub"]["data"], document(number), "{push}");
+        assert!(push["push"]["pub"]["delta"].is_null(), "{push}");
+    }
+    test.end().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn met_24_recoveries_of_keyed_channels_are_counted() {
     let (test, ..) = start_maps();
