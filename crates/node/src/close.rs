@@ -12,6 +12,9 @@ use crate::hooks::Client;
 use crate::shared::Shared;
 use tourbillon_metrics::Tally;
 
+/// How long a peer may take for what is left for it, if it takes it slowly.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// A connection that nobody else sees any more, on its way out.
 pub(crate) struct Closing {
     pub(crate) shared: Arc<Shared>,
@@ -42,9 +45,7 @@ impl Closing {
             let mut tally = Tally::default();
             tally.count(transport, &queue, offered);
             shared.metrics.take(&mut tally);
-            let flush = poll_fn(|cx| writer.poll_write(cx, &mut queue));
-            let flushed = queue_flushed(timeout(write_timeout, flush).await);
-            if flushed {
+            if write_out(&mut *writer, &mut queue, write_timeout).await {
                 let close = poll_fn(|cx| writer.poll_close(cx, &why));
                 let goodbye = async {
                     if close.await.is_ok()
@@ -71,8 +72,24 @@ impl Closing {
     }
 }
 
-fn queue_flushed<E, F>(flushed: Result<Result<(), E>, F>) -> bool {
-    matches!(flushed, Ok(Ok(())))
+/// Writes the queue for as long as the peer takes something of it every `write_timeout`, but no longer than
+/// [`PATIENCE`]. Whether all of it was taken.
+async fn write_out(
+    writer: &mut dyn TransportWriter,
+    queue: &mut MessageQueue,
+    write_timeout: Duration,
+) -> bool {
+    let rounds = async {
+        loop {
+            let before = queue.bytes();
+            match timeout(write_timeout, poll_fn(|cx| writer.poll_write(cx, queue))).await {
+                Ok(written) => return written.is_ok(),
+                Err(_) if queue.bytes() < before => {}
+                Err(_) => return false,
+            }
+        }
+    };
+    timeout(PATIENCE.max(write_timeout), rounds).await.unwrap_or(false)
 }
 
 /// Reads until the peer ends too. What it still sends is of no use.

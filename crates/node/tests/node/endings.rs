@@ -10,11 +10,13 @@ use tokio::sync::Notify;
 use tourbillon_node::{
     ChannelOptions, Client as Connection, ConnectDecision, ConnectRequest, Hooks, MessageRequest, NodeConfig,
     PublishDecision, PublishRequest, RefreshDecision, RefreshRequest, Refusal, RpcDecision, RpcRequest,
-    SubRefreshRequest, SubscribeDecision, SubscribeRequest, TokenMark,
+    SubRefreshRequest, SubscribeDecision, SubscribeRequest, Target, TokenMark,
 };
+use tourbillon_transport::memory::Sent;
 use tourbillon_types::{Channel, Disconnect, Now, Payload, PushKinds, ReplyError, Unsubscribe, UserId};
 
 use crate::harness::{Client, start};
+use crate::interest::pass;
 use crate::scripted::ByName;
 
 /// Sends away whoever names `away`, as a user, a channel, a method, a message or a token. It hears of ends, but takes
@@ -253,4 +255,43 @@ async fn it_may_change_how_long_the_application_is_waited_for() {
         assert_eq!((&late["id"], &late["error"]["code"]), (&90.into(), &100.into()));
     }
     test.end().await;
+}
+
+/// Ends a connection that `messages` wait for, and whose client takes one every 900 ms. Gives how many it got, and how it
+/// ended.
+async fn slowly_ended(messages: usize) -> (usize, Disconnect) {
+    let test = start(Ends::default(), NodeConfig::default());
+    let mut client = test.open(100, |_| {});
+    client.call(r#""connect":{}"#).await;
+    client.subscribe("a").await;
+    let data = format!("\"{}\"", "x".repeat(100));
+    for _ in 0..messages {
+        test.publish("a", &data).await;
+    }
+    let target = Target::user(UserId::from("ann"));
+    test.node.disconnect(&target, away(), &[]).await.expect("told");
+    let mut got = 0;
+    let end = loop {
+        pass(900).await;
+        match client.next().await {
+            Sent::Message(message) if message.windows(5).any(|word| word == b"\"pub\"") => got += 1,
+            Sent::Message(_) | Sent::Ping => {}
+            Sent::Closed(why) => break why,
+        }
+    };
+    test.end().await;
+    (got, end)
+}
+
+/// Each of its messages is taken within the time for writes, all together are not.
+#[tokio::test(start_paused = true)]
+async fn a_slow_client_gets_what_is_queued_for_it_and_why_it_ends() {
+    assert_eq!(slowly_ended(5).await, (5, away()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_client_is_not_waited_for_for_ever() {
+    let (got, end) = slowly_ended(100).await;
+    assert!((10..=13).contains(&got), "{got}");
+    assert_eq!(end, Disconnect::CONNECTION_CLOSED, "the connection is cut");
 }
