@@ -85,13 +85,21 @@ impl Session {
         out.push(Output::Answered(waited));
     }
 
-    pub(crate) fn tick_ping(&mut self, now: Now, out: &mut Outputs) {
+    /// Lets a pong that is late take as long again. A driver that holds a command back, as it does not know yet whether it
+    /// is worked on, says so before a tick: the pong may wait behind that command.
+    pub fn excuse(&mut self, now: Now) {
         if now.instant >= self.ping.pong_due {
-            if self.ready() {
-                return self.close(Disconnect::NO_PONG, out);
-            }
-            // The pong may wait in the socket behind a command that the server is slow to answer.
             self.ping.pong_due = now.instant + self.pong_timeout();
+        }
+    }
+
+    pub(crate) fn tick_ping(&mut self, now: Now, out: &mut Outputs) {
+        if !self.ready() {
+            // It may wait in the socket behind a command that the server is slow to answer.
+            self.excuse(now);
+        }
+        if now.instant >= self.ping.pong_due {
+            return self.close(Disconnect::NO_PONG, out);
         }
         let Some(interval) = self.ping_interval() else { return };
         if now.instant >= self.ping.next {

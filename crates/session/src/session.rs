@@ -187,6 +187,13 @@ impl Session {
         self.phase == Phase::Closed
     }
 
+    /// Whether it is being decided whether the connection is accepted. What is wanted of it meanwhile, but its end, is
+    /// taken and waits; a driver that keeps it back knows when it is done.
+    #[must_use]
+    pub fn is_connecting(&self) -> bool {
+        self.phase == Phase::Connecting
+    }
+
     /// Whether the connection was accepted.
     #[must_use]
     pub fn is_connected(&self) -> bool {

@@ -346,3 +346,21 @@ async fn headers_of_the_first_message_are_told_and_told_apart() {
     assert_eq!(keeper.asked(), ["x-device: 7"]);
     test.end().await;
 }
+
+/// Its pong waits behind the command.
+#[tokio::test(start_paused = true)]
+async fn a_client_is_not_taken_for_dead_while_its_command_is_judged() {
+    let keeper = Keeper::default();
+    let test = start(keeper.clone(), NodeConfig::default());
+    let mut client = test.client().await;
+    assert_eq!(client.next().await, Sent::Message("{}".into()));
+    keeper.0.lock().after = Some(Duration::from_secs(9));
+    client.send(r#"{"id":9,"subscribe":{"channel":"a"}}"#);
+    client.send("{}");
+    assert_eq!(client.message().await["id"], 9);
+    // The next ping comes, and is answered in time.
+    assert_eq!(client.next().await, Sent::Message("{}".into()));
+    client.send("{}");
+    client.silence().await;
+    test.end().await;
+}

@@ -51,6 +51,31 @@ fn a_client_that_does_not_answer_a_ping_is_closed() {
     "#]]);
 }
 
+/// It may wait behind a command of which the driver does not know yet whether it is worked on.
+#[test]
+fn a_late_pong_that_is_excused_may_take_as_long_again() {
+    let mut rig = Rig::connected();
+    rig.advance(20.0);
+    let now = rig.now;
+    rig.session.excuse(now);
+    rig.skip(Duration::from_secs(1));
+    let now = rig.now;
+    rig.session.excuse(now);
+    rig.advance(7.0);
+    rig.send("{}");
+    rig.advance(25.0);
+    rig.expect(expect![[r#"
+        [12.5 s]
+        server> {}
+        [28 s]
+        client> {}
+        [37.5 s]
+        server> {}
+        [45.5 s]
+        closed: 3012 no pong
+    "#]]);
+}
+
 #[test]
 fn a_pong_that_answers_no_ping_is_a_bad_request() {
     let mut rig = Rig::connected();
