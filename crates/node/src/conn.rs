@@ -50,6 +50,13 @@ pub(crate) struct Told {
     pub(crate) done: Option<Done>,
 }
 
+impl Told {
+    /// Whether it ends the connection, whoever that is.
+    const fn is_end(&self) -> bool {
+        matches!(self.op, Wish::Op(ServerOp::Disconnect(_))) && self.labels.is_none()
+    }
+}
+
 /// What the server side wants of a connection.
 #[derive(Debug)]
 pub(crate) enum Wish {
@@ -255,6 +262,16 @@ impl Conn {
         self.stalled().due()
     }
 
+    /// Has the driver run at `due`, for which it looked whether something is stuck; and earlier, where a flush worker found
+    /// so since: its alarm is not to be lost.
+    pub(crate) fn rest_until(self: &Arc<Self>, due: Instant) {
+        self.shared.wheel.set(self, due);
+        let stalled = self.stalled_until();
+        if stalled < due {
+            self.shared.wheel.arm(self, stalled);
+        }
+    }
+
     /// Time within which the peer must take what is written to it.
     pub(crate) fn write_timeout(&self) -> Duration {
         Duration::from_millis(self.write_timeout.into())
@@ -267,13 +284,17 @@ impl Conn {
         }
     }
 
-    /// Takes the writer and what is queued away, to close the connection. From now on nothing is queued, and its driver
-    /// is not woken from here: the timing wheel has the connection for a while, and a waker would keep the memory
-    /// of the driver's task for as long.
+    /// Takes the writer and what is queued away, to close the connection. From now on nothing is queued, nobody waits for
+    /// wishes, and its driver is not woken from here: the timing wheel has the connection for a while, and a waker would
+    /// keep the memory of the driver's task for as long.
     pub(crate) fn take_writer(&self) -> (MessageQueue, Option<Box<dyn TransportWriter>>) {
         drop(self.driver.take());
         let mut outbox = self.outbox.lock();
-        (std::mem::take(&mut outbox.queue), outbox.writer.take())
+        let (queue, writer, told) =
+            (std::mem::take(&mut outbox.queue), outbox.writer.take(), outbox.told.take());
+        drop(outbox);
+        drop(told);
+        (queue, writer)
     }
 
     /// Tells the connection's driver what the server side wants.
@@ -281,18 +302,27 @@ impl Conn {
         self.wish(Wish::Op(op), None, done);
     }
 
-    /// Tells it this or something else, if it is one with such labels.
+    /// Tells it this or something else, if it is one with such labels. Of one that ends nothing can be wanted any more.
     pub(crate) fn wish(&self, op: Wish, labels: Option<Arc<TagMatcher>>, done: Option<Done>) {
-        let one = || Box::new(Vec::with_capacity(1));
-        self.outbox.lock().told.get_or_insert_with(one).push(Told { op, labels, done });
+        let told = Told { op, labels, done };
+        let mut outbox = self.outbox.lock();
+        if outbox.fault.is_some() || outbox.writer.is_none() {
+            drop(outbox);
+            // Whoever waits for it is woken by this.
+            return drop(told);
+        }
+        outbox.told.get_or_insert_with(|| Box::new(Vec::with_capacity(1))).push(told);
+        drop(outbox);
         self.wake_driver();
     }
 
-    /// Takes what the server side wants. An error: the connection must end, and why.
-    pub(crate) fn told(&self) -> Result<Inbox, Disconnect> {
+    /// Takes what the server side wants. An error: the connection must end, and why. Of one that `connects`, what is
+    /// wanted waits until it is accepted or not, unless it is its end.
+    pub(crate) fn told(&self, connects: bool) -> Result<Inbox, Disconnect> {
         let mut outbox = self.outbox.lock();
         match &outbox.fault {
             Some(fault) => Err(Disconnect::clone(fault)),
+            None if connects && !outbox.told.iter().flat_map(|told| &**told).any(Told::is_end) => Ok(None),
             None => Ok(outbox.told.take()),
         }
     }
@@ -416,7 +446,63 @@ impl fmt::Debug for Conn {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Wake, Waker};
+
+    use tourbillon_broker_memory::MemoryEngine;
+    use tourbillon_transport::TransportError;
+    use tourbillon_types::{Direction, Encoding};
+
+    use crate::Node;
+    use crate::wheel::TICK;
+
     use super::*;
+
+    /// Takes nothing.
+    struct Stuck;
+
+    impl TransportWriter for Stuck {
+        fn poll_write(
+            &mut self,
+            _: &mut Context<'_>,
+            _: &mut MessageQueue,
+        ) -> Poll<Result<(), TransportError>> {
+            Poll::Pending
+        }
+
+        fn poll_close(&mut self, _: &mut Context<'_>, _: &Disconnect) -> Poll<Result<(), TransportError>> {
+            Poll::Pending
+        }
+
+        fn ping(&mut self) {}
+    }
+
+    #[derive(Debug, Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_driver_that_looked_before_a_stall_does_not_lose_its_alarm() {
+        let (node, _driver) = Node::builder(MemoryEngine::default()).build().expect("a node");
+        let shared = &node.shared;
+        let variant = Variant { encoding: Encoding::Json, envelope: Direction::Bidirectional.into() };
+        let conn = Conn::new(shared.clone(), variant, 0, Box::new(Stuck), None);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        conn.register_driver(&Context::from_waker(&waker));
+        let due = conn.stalled_until();
+        assert_eq!(due, Instant::MAX);
+        // Meanwhile a flush worker finds it stuck.
+        assert!(conn.enqueue(shared.ping(variant)));
+        conn.flush(&mut Tally::default());
+        conn.rest_until(due);
+        shared.wheel.advance(conn.stalled_until() + TICK);
+        assert!(woken.0.load(Ordering::SeqCst));
+    }
 
     #[test]
     fn a_stall_fits_into_a_word() {

@@ -150,7 +150,7 @@ impl<R: TransportReader> Driver<R> {
 
     /// Whatever does not come from the client: faults of the connection, the server's wishes, deadlines.
     fn handle_wishes(&mut self, now: Now) -> Result<(), Disconnect> {
-        if let Some(told) = self.conn.told()? {
+        if let Some(told) = self.conn.told(self.session.is_connecting())? {
             for Told { op, labels, done } in *told {
                 if !labels.is_none_or(|labels| self.has_labels(&labels)) {
                     continue;
@@ -171,6 +171,9 @@ impl<R: TransportReader> Driver<R> {
         }
         self.memberships.renew(now.instant);
         if now.instant >= self.session.next_deadline() {
+            if self.judging {
+                self.session.excuse(now);
+            }
             self.handle(now, Input::Tick, None)?;
         }
         Ok(())
@@ -653,8 +656,7 @@ impl<R: TransportReader> Future for Driver<R> {
                 Ok(()) => {
                     this.flush();
                     let due = this.session.next_deadline().min(this.conn.stalled_until());
-                    let due = due.min(this.memberships.due());
-                    this.conn.shared.wheel.set(&this.conn, due);
+                    this.conn.rest_until(due.min(this.memberships.due()));
                     return Poll::Pending;
                 }
             }

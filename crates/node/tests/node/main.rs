@@ -34,4 +34,5 @@ mod scripted;
 mod server_side;
 mod simulation;
 mod suppressed;
+mod wishes;
 mod writes;
