@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Context;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
@@ -29,6 +30,10 @@ const LANES: u64 = 8;
 
 /// With this much to tell in a lane, entries are not renewed and nobody enters: what is already there will be told first.
 const BACKLOG: usize = 16_384;
+
+/// How long what is left is told once the node stops. An engine that answers takes all of it in that time; of one that
+/// does not, entries expire or end with it.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is to be told, in lanes.
 #[derive(Debug)]
@@ -110,25 +115,39 @@ impl Lanes {
         self.lane(key).is_some_and(|lane| lane.queue.lock().len() >= BACKLOG)
     }
 
-    /// Tells what is queued in a lane, until the node stops and nothing is left.
+    /// Tells what is queued in a lane, until the node stops and nothing is left, or [`PATIENCE`] is over.
     pub(crate) async fn run(&self, lane: usize, shared: &Shared) {
         let Some(lane) = self.0.get(lane) else { return };
-        loop {
-            while let Some(told) = lane.next() {
-                told.tell(shared).await;
-            }
-            if shared.stopped.is_cancelled() {
-                return;
-            }
-            tokio::select! {
-                () = lane.notify.notified() => {}
-                () = shared.stopped.cancelled() => {}
+        let late = async {
+            shared.stopped.cancelled().await;
+            tokio::time::sleep(PATIENCE).await;
+        };
+        tokio::select! {
+            () = lane.run(shared) => {}
+            () = late => {
+                let left = lane.queue.lock().len();
+                tracing::warn!(left, "the end of memberships could not be told in time");
             }
         }
     }
 }
 
 impl Lane {
+    async fn run(&self, shared: &Shared) {
+        loop {
+            while let Some(told) = self.next() {
+                told.tell(shared).await;
+            }
+            if shared.stopped.is_cancelled() {
+                return;
+            }
+            tokio::select! {
+                () = self.notify.notified() => {}
+                () = shared.stopped.cancelled() => {}
+            }
+        }
+    }
+
     fn next(&self) -> Option<Told> {
         let mut queue = self.queue.lock();
         let next = queue.pop_front();

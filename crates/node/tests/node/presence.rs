@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tourbillon_broker::Engine;
 use tourbillon_broker_memory::MemoryEngine;
 use tourbillon_node::{
-    ChannelOptions, ConnectDecision, ConnectRequest, Hooks, NodeConfig, RefreshDecision, Refusal,
+    ChannelOptions, ConnectDecision, ConnectRequest, Hooks, Node, NodeConfig, RefreshDecision, Refusal,
     SubRefreshRequest, SubscribeDecision, SubscribeRequest,
 };
 use tourbillon_types::{Channel, Payload, ReplyError, UserId};
@@ -171,6 +171,28 @@ async fn entries_are_renewed_while_they_last() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!((forgetful.added(), forgetful.removed()), (5, 1));
     test.end().await;
+}
+
+/// Each removal may take as long as a call.
+#[tokio::test(start_paused = true)]
+async fn a_presence_that_hangs_does_not_keep_a_node_from_its_end() {
+    let forgetful = Forgetful::default();
+    let engine = Engine::new(MemoryEngine::default()).with_presence(forgetful.clone());
+    let (node, driver) = Node::builder(engine).hooks(ByName).build().expect("a node");
+    let test = TestNode { node };
+    let driver = tokio::spawn(driver);
+    let mut ann = test.client().await;
+    for number in 0..5 {
+        ann.subscribe(&format!("presence_{number}")).await;
+    }
+    forgetful.hang(true);
+    drop(ann);
+    let began = tokio::time::Instant::now();
+    test.end().await;
+    assert!(began.elapsed() < Duration::from_secs(1));
+    driver.await.expect("ended");
+    assert!(began.elapsed() < Duration::from_millis(20_100), "{:?}", began.elapsed());
+    assert!(forgetful.removed() >= 2, "what could be tried was");
 }
 
 #[tokio::test(start_paused = true)]
