@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body;
 use tourbillon_protocol::connect_frame;
 use tourbillon_transport::slot::Slot;
-use tourbillon_transport::{Accept, ConnContext, TransportInfo};
+use tourbillon_transport::{Accept, ConnContext, Held, TransportInfo};
 use tourbillon_types::{Direction, Encoding, PushKinds};
 use tower_service::Service;
 
@@ -48,7 +48,7 @@ impl<A: Accept<GrpcTransport>> UniStreamService<A> {
         B: Body,
         B::Error: Into<BoxError>,
     {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         if let Some(refused) = refusal(&head.method, &head.headers) {
             return refused;
         }
@@ -74,7 +74,9 @@ impl<A: Accept<GrpcTransport>> UniStreamService<A> {
         let kind = head.headers.get(CONTENT_TYPE).cloned();
         let kind = kind.unwrap_or_else(|| HeaderValue::from_static("application/grpc"));
         answer.headers_mut().insert(CONTENT_TYPE, kind);
-        self.accept.accept(GrpcTransport::new(info, first, slot), ConnContext::new(head.headers));
+        let mut context = ConnContext::new(head.headers);
+        context.held = head.extensions.remove::<Held>();
+        self.accept.accept(GrpcTransport::new(info, first, slot), context);
         answer
     }
 }

@@ -1,20 +1,24 @@
 //! What a client of tonic's gets (UNI-07).
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
+use bytes::Bytes;
 use tonic::{Code, Request};
 use tourbillon_protocol::{
     Commands, Envelope, Limits, Push as Pushed, PushEvent, Request as Asked, encode_ping, encode_publication,
     encode_push,
 };
 use tourbillon_transport::{
-    Message, MessageQueue, PingMode, Received, Transport, TransportReader, TransportWriter,
+    Held, Message, MessageQueue, PingMode, Received, Transport, TransportReader, TransportWriter,
 };
-use tourbillon_transport_grpc::{GrpcConfig, GrpcTransport, GrpcWriter};
+use tourbillon_transport_grpc::{GrpcConfig, GrpcTransport, GrpcWriter, UniStreamService};
 use tourbillon_types::{Direction, Disconnect, Encoding, Payload, Publication};
+use tower_service::Service;
 
-use crate::support::{Server, block_on, consume};
+use crate::support::{Server, ToTest, block_on, consume, service};
 use crate::unistream::{ConnectRequest, SubscribeRequest};
 
 async fn write(writer: &mut GrpcWriter, messages: &[Vec<u8>]) {
@@ -156,5 +160,25 @@ fn a_client_that_does_not_read_makes_the_writer_wait() {
             };
             assert_eq!(push.r#pub.expect("a publication").data.len(), large.len());
         }
+    });
+}
+
+/// What is to last as long as the connection is handed on, where the server put it among the call's extensions.
+#[test]
+fn what_a_call_holds_its_connection_holds() {
+    block_on(async {
+        let (mut service, mut accepted) = service(GrpcConfig::default());
+        let place = Arc::new(());
+        let call = http::Request::post(UniStreamService::<ToTest>::PATH)
+            .header("content-type", "application/grpc")
+            .extension(Held::new(place.clone()))
+            .body(Body::from(Bytes::from_static(&[0; 5])))
+            .expect("a call");
+        let answer = service.call(call).await.expect("an answer");
+        let (transport, context) = accepted.recv().await.expect("a connection");
+        drop(answer);
+        assert_eq!(Arc::strong_count(&place), 2, "the connection is there still");
+        drop((transport, context));
+        assert_eq!(Arc::strong_count(&place), 1);
     });
 }
