@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use tokio_util::sync::CancellationToken;
 use tourbillon::types::SystemClock;
-use tourbillon_load::command::bench;
-use tourbillon_server::cli::{Cli, Command, Serve, check_config, generate_config};
+use tourbillon_server::cli::{Cli, Serve};
 use tourbillon_server::config::Settings;
 use tourbillon_server::dev::{self, Dev};
 use tourbillon_server::{App, Listeners, lines, logging, raise_descriptor_limit, signals};
@@ -17,20 +16,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.command {
         None => run(&cli.serve),
-        Some(Command::Version) => {
-            println!("Tourbillon v{}", env!("CARGO_PKG_VERSION"));
-            Ok(())
-        }
-        Some(Command::Checkconfig { config, allow_unknown_options, .. }) => {
-            check_config(config, *allow_unknown_options).map_err(|errors| lines(&errors))
-        }
-        Some(Command::Gentoken(tool)) => tool.run(now()).map(|text| print!("{text}")),
-        Some(Command::Gensubtoken(tool)) => tool.run(now()).map(|text| print!("{text}")),
-        Some(Command::Checktoken(tool)) => tool.run(now()).map(|text| print!("{text}")),
-        Some(Command::Checksubtoken(tool)) => tool.run_subscription(now()).map(|text| print!("{text}")),
-        Some(Command::Explain(tool)) => tool.run(now()).map(|text| print!("{text}")),
-        Some(Command::Genconfig { config }) => generate_config(config),
-        Some(Command::Bench(load)) => bench(load).map(|report| println!("{report}")),
+        Some(command) => command.run(now()).map(|text| print!("{text}")),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use serde_json::{Value, json};
 use tourbillon_server::cli::Cli;
 
@@ -68,7 +68,12 @@ fn cli_03_a_generated_configuration_is_sound_private_and_never_overwritten() {
         // 64 bytes are 86 letters of Base64.
         let is_letter = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let secrets = text.split(|c| !is_letter(c)).filter(|word| word.len() == 86);
-        assert_eq!(secrets.count(), 2, "{text}");
+        assert_eq!(secrets.count(), 3, "{text}");
+        // 16 bytes are 22.
+        assert_eq!(text.split(|c| !is_letter(c)).filter(|word| word.len() == 22).count(), 1, "{text}");
+        let loaded = Cli::parse_from(["tourbillon", "-c", path.to_str().expect("text")]).serve.load();
+        let admin = loaded.expect("sound options").options.admin;
+        assert!(!admin.enabled && !admin.password.is_empty() && !admin.secret.is_empty(), "{text}");
         assert!(!seen.contains(&text), "keys are fresh");
         let (success, _, stderr) = place.run(&["genconfig", "-c", name], &[]);
         assert!(!success && stderr.contains(name), "{stderr}");
@@ -78,6 +83,154 @@ fn cli_03_a_generated_configuration_is_sound_private_and_never_overwritten() {
     }
     assert!(!place.run(&["genconfig", "-c", "config.ini"], &[]).0);
     assert!(!place.0.join("config.ini").exists());
+}
+
+#[test]
+fn cli_05_a_configuration_with_every_default_is_written_once() {
+    let place = Place::new("defaultconfig");
+    for name in ["config.json", "config.yaml", "config.yml", "config.toml"] {
+        let (success, printed, stderr) = place.run(&["defaultconfig", "-d", "-c", name], &[]);
+        assert!(success && !place.0.join(name).exists(), "{stderr}");
+        assert_eq!(
+            place.run(&["defaultconfig", "--config", name], &[]),
+            (true, String::new(), String::new())
+        );
+        let path = place.0.join(name);
+        assert_eq!(std::fs::read_to_string(&path).expect("text"), printed);
+        assert_eq!(path.metadata().expect("a file").permissions().mode() & 0o777, 0o600, "{name}");
+        assert!(printed.contains("channel_position_check_delay") && printed.contains("40s"), "{printed}");
+        assert_eq!(place.run(&["checkconfig", "-s", "-c", name], &[]), (true, String::new(), String::new()));
+        let (success, _, stderr) = place.run(&["defaultconfig", "-c", name], &[]);
+        assert!(!success && stderr.contains(name), "{stderr}");
+    }
+    place.write("base.yaml", "client: {channel_limit: 7}\nuser_block: {storage_type: disk}\n");
+    let (success, _, stderr) = place.run(&["defaultconfig", "-d", "-b", "base.yaml"], &[]);
+    assert!(!success && stderr.contains("user_block.storage_type"), "{stderr}");
+    place.write("base.yaml", "client: {channel_limit: 7, token: {hmac_secret_key: planted}}\n");
+    let (_, printed, _) = place.run(&["defaultconfig", "-d", "-b", "base.yaml", "-c", "x.json"], &[]);
+    let tree: Value = serde_json::from_str(&printed).expect("JSON");
+    assert_eq!((&tree["client"]["channel_limit"], &tree["http_server"]["port"]), (&json!(7), &json!(8000)));
+    assert_eq!(tree["client"]["token"]["hmac_secret_key"], "planted");
+    assert!(!place.run(&["defaultconfig", "-d", "-c", "config.ini"], &[]).0);
+}
+
+#[test]
+fn cli_06_every_variable_is_printed() {
+    let place = Place::new("defaultenv");
+    let (success, all, stderr) = place.run(&["defaultenv"], &[]);
+    assert!(success, "{stderr}");
+    assert!(all.lines().any(|line| line == "CENTRIFUGO_CLIENT_CHANNEL_LIMIT=128"), "{all}");
+    assert!(all.lines().any(|line| line == "CENTRIFUGO_LOG_LEVEL=\"info\""), "{all}");
+    let mut sorted: Vec<&str> = all.lines().collect();
+    sorted.sort_by_key(|line| line.split('=').next());
+    assert!(all.lines().eq(sorted));
+    place.write("config.json", "{}");
+    place.write(".env", &all);
+    assert_eq!(place.run(&["checkconfig"], &[]), (true, String::new(), String::new()));
+    place.write(".env", "");
+    place.write(
+        "base.json",
+        r#"{"client":{"channel_limit":7},"proxies":[{"name":"a-b","endpoint":"http://a"}]}"#,
+    );
+    let (_, set, _) = place.run(&["defaultenv", "-b", "base.json", "--base-non-zero-only"], &[]);
+    let expected = "CENTRIFUGO_CLIENT_CHANNEL_LIMIT=7\nCENTRIFUGO_PROXIES=\"a-b\"\nCENTRIFUGO_PROXIES_A_B_ENDPOINT=\"http://a\"\n";
+    assert_eq!(set, expected);
+    let (_, all, _) = place.run(&["defaultenv", "--base", "base.json"], &[]);
+    assert!(
+        all.contains("CENTRIFUGO_CLIENT_CHANNEL_LIMIT=7\n")
+            && all.contains("CENTRIFUGO_PROXIES_A_B_TIMEOUT=\"1s\"\n"),
+        "{all}"
+    );
+}
+
+/// A command that serves until the test ends, and where it says that it does.
+struct Serving(Child, String);
+
+impl Serving {
+    fn start(place: &Place, arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tourbillon"));
+        let mut child =
+            command.current_dir(&place.0).args(arguments).stdout(Stdio::piped()).spawn().expect("it runs");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
+        let address = line.trim().strip_prefix("serving on http://").expect("an address").to_owned();
+        Self(child, address)
+    }
+
+    /// The head and the body of what is answered.
+    fn ask(&self, method: &str, path: &str) -> (String, String) {
+        let mut stream = TcpStream::connect(&self.1).expect("a connection");
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        (head.to_owned(), body.to_owned())
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn cli_07_every_option_is_explained() {
+    let place = Place::new("configdoc");
+    let (success, all, _) = place.run(&["configdoc", "-m"], &[]);
+    assert!(
+        success && all.starts_with("# Options\n") && all.contains("\n## Elements of `proxies`\n"),
+        "{all}"
+    );
+    assert!(all.contains("| `client.channel_limit` | `128` | `CENTRIFUGO_CLIENT_CHANNEL_LIMIT` | The most channels of a connection. |"));
+    let (_, proxies, _) = place.run(&["configdoc", "--markdown", "--section", "proxies", "-l", "2"], &[]);
+    assert!(proxies.starts_with("### Options\n") && proxies.contains("\n#### Elements of"), "{proxies}");
+    let rows = proxies.lines().filter(|line| line.starts_with("| `"));
+    assert!(rows.clone().count() > 10 && rows.clone().all(|row| row.starts_with("| `proxies")), "{proxies}");
+    let (success, _, stderr) = place.run(&["configdoc", "-m", "-s", "nonsense"], &[]);
+    assert!(!success && stderr.contains("no option begins with \"nonsense\""), "{stderr}");
+    let page = Serving::start(&place, &["configdoc", "-p", "0", "-s", "client"]);
+    let (head, body) = page.ask("GET", "/");
+    assert!(head.starts_with("HTTP/1.1 200") && head.contains("text/html"), "{head}");
+    assert!(body.contains(
+        "<tr id=\"client.channel_limit\"><td><code>client.channel_limit</code></td><td><code>128</code></td>"
+    ));
+    assert!(!body.contains("id=\"log.level\"") && !body.contains('`') && !body.contains("<NAME>"), "{body}");
+    assert!(page.1.starts_with("127.0.0.1:"), "{}", page.1);
+}
+
+#[test]
+fn cli_11_the_files_of_a_directory_are_served() {
+    let place = Place::new("serve");
+    std::fs::create_dir_all(place.0.join("www/a b/c")).expect("made");
+    place.write("www/index.html", "<p>first");
+    place.write("www/a b/x&y.js", "let x;");
+    place.write("www/.hidden", "planted");
+    place.write("secret", "planted");
+    place.write("www/large.txt", &"0123456789".repeat(50_000));
+    let server = Serving::start(&place, &["serve", "-d", "www", "-p", "0"]);
+    assert!(server.1.starts_with("127.0.0.1:"), "{}", server.1);
+    let status =
+        |method: &str, path: &str| server.ask(method, path).0.split(' ').nth(1).expect("a status").to_owned();
+    let (head, body) = server.ask("GET", "/");
+    assert!(head.contains("text/html") && body == "<p>first", "{head}");
+    let (head, body) = server.ask("GET", "/a%20b/x&y.js");
+    assert!(head.contains("text/javascript") && body == "let x;", "{head}");
+    let (head, body) = server.ask("GET", "/large.txt");
+    assert!(head.contains("content-length: 500000") && body == "0123456789".repeat(50_000), "{head}");
+    let (head, body) = server.ask("HEAD", "/large.txt");
+    assert!(head.contains("content-length: 500000") && body.is_empty(), "{head}");
+    let (_, list) = server.ask("GET", "/a%20b/");
+    assert!(list.contains("<a href=\"./c/\">c/</a>\n<a href=\"./x%26y%2Ejs\">x&amp;y.js</a>\n"), "{list}");
+    let (head, _) = server.ask("GET", "/a%20b");
+    assert!(head.starts_with("HTTP/1.1 301") && head.contains("location: /a%20b/\r\n"), "{head}");
+    for path in ["/../secret", "/%2e%2e/secret", "/.hidden", "/none", "/none/", "/%ff"] {
+        assert_eq!(status("GET", path), "404", "{path}");
+    }
+    assert_eq!(status("POST", "/"), "405");
+    let (success, _, stderr) = place.run(&["serve", "-d", "none"], &[]);
+    assert!(!success && stderr.contains("none is not a directory"), "{stderr}");
 }
 
 /// What people take pieces from has to start.
@@ -220,14 +373,44 @@ fn every_flag_sets_its_option() {
         ("http_server.internal_address", json!("127.0.0.2")),
         ("http_server.internal_port", json!("9001")),
         ("pid_file", json!("pid")),
-        ("engine.type", json!("memory")),
+        ("engine.type", json!("redis")),
+        ("broker.enabled", json!(true)),
+        ("broker.type", json!("nats")),
+        ("presence_manager.enabled", json!(true)),
+        ("presence_manager.type", json!("redis")),
+        ("map_broker.type", json!("redis")),
         ("log.level", json!("warn")),
         ("log.file", json!("log")),
+        ("debug.enabled", json!(true)),
+        ("admin.enabled", json!(true)),
+        ("admin.external", json!(true)),
+        ("admin.insecure", json!(true)),
         ("client.insecure", json!(true)),
         ("http_api.insecure", json!(true)),
         ("http_api.external", json!(true)),
+        ("prometheus.enabled", json!(true)),
+        ("swagger.enabled", json!(true)),
         ("health.enabled", json!(true)),
+        ("uni_websocket.enabled", json!(true)),
+        ("uni_sse.enabled", json!(true)),
+        ("uni_http_stream.enabled", json!(true)),
+        ("sse.enabled", json!(true)),
+        ("http_stream.enabled", json!(true)),
+        ("init.enabled", json!(true)),
+        ("grpc_api.enabled", json!(true)),
+        ("grpc_api.port", json!(9002)),
+        ("uni_grpc.enabled", json!(true)),
+        ("uni_grpc.port", json!(9003)),
     ];
+    let command = Cli::command();
+    let known = command
+        .get_arguments()
+        .filter_map(|flag| flag.get_long())
+        .filter(|name| !["config", "dev", "allow-unknown-options"].contains(name));
+    assert!(
+        known.eq(flags.iter().map(|(option, _)| *option)),
+        "a flag without a test, or the other way round"
+    );
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let mut arguments = vec!["tourbillon".to_owned(), format!("--config={}", file.display())];
     arguments.extend(flags.iter().map(|(option, value)| format!("--{option}={}", text(value))));

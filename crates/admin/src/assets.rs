@@ -59,7 +59,7 @@ pub(crate) fn found(content_type: &'static str, body: Bytes) -> Response<Full<By
 
 /// The file of a directory at this path below the prefix. `None`: there is none.
 pub(crate) async fn of_directory(directory: &Path, rest: &str) -> Option<Response<Full<Bytes>>> {
-    let path = below(directory, rest)?;
+    let path = file_below(directory, rest)?;
     let metadata = tokio::fs::metadata(&path).await.ok()?;
     if !metadata.is_file() || metadata.len() > FILE_LIMIT {
         return None;
@@ -75,8 +75,10 @@ pub(crate) async fn of_directory(directory: &Path, rest: &str) -> Option<Respons
     }
 }
 
-/// The file that a path means: below the directory, whatever the path says.
-fn below(directory: &Path, rest: &str) -> Option<PathBuf> {
+/// The file that the path of a request means: below the directory, whatever the path says, and nothing hidden. That of a
+/// directory means its `index.html`.
+#[must_use]
+pub fn file_below(directory: &Path, rest: &str) -> Option<PathBuf> {
     let rest = percent_decode_str(rest.trim_start_matches('/')).decode_utf8().ok()?;
     let mut path = directory.to_path_buf();
     for name in rest.split('/') {
@@ -90,7 +92,9 @@ fn below(directory: &Path, rest: &str) -> Option<PathBuf> {
     Some(if rest.is_empty() || rest.ends_with('/') { path.join("index.html") } else { path })
 }
 
-fn content_type(path: &Path) -> &'static str {
+/// What is in a file, by the end of its name.
+#[must_use]
+pub fn content_type(path: &Path) -> &'static str {
     match path.extension().and_then(|extension| extension.to_str()).unwrap_or_default() {
         "html" | "htm" => HTML,
         "css" => CSS,
@@ -115,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_path_means_a_file_below_the_directory_or_none() {
-        let file = |rest| below(Path::new("/www"), rest).map(|path| path.display().to_string());
+        let file = |rest| file_below(Path::new("/www"), rest).map(|path| path.display().to_string());
         for (rest, meant) in [
             ("/", Some("/www/index.html")),
             ("/a/", Some("/www/a/index.html")),

@@ -18,4 +18,5 @@ mod service;
 mod throttle;
 mod token;
 
+pub use assets::{content_type, file_below};
 pub use service::{AdminConfig, AdminService, NoRandomness};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::load::{ConfigError, Problem, Source};
+use crate::load::{ConfigError, Problem, Source, pointer};
 use crate::schema::{List, all_known, join, list, lists, moved, nearest_of, ours};
 
 /// Both names of a variable work; ours wins.
@@ -34,12 +34,21 @@ pub(crate) fn apply<'a>(
             if flagged(path) {
                 continue;
             }
-            match parse(default, text, has_objects(path)) {
+            // Names alone mean elements that may be there already.
+            let names = list(path).filter(|_| !text.starts_with('['));
+            let value = match names {
+                Some(list) => Ok(with_elements(tree.pointer(&pointer(list.path)), text)),
+                None => parse(default, text, has_objects(path)),
+            };
+            match value {
                 Ok(value) => insert(tree, path, value),
                 Err(problem) => {
                     errors.push(wrong(path.clone(), variable, problem));
                     continue;
                 }
+            }
+            if names.is_some() {
+                continue;
             }
             if let Some(list) = list(path) {
                 whole.retain(|(other, _)| other.path != list.path);
@@ -48,6 +57,17 @@ pub(crate) fn apply<'a>(
         }
     }
     (rest, whole)
+}
+
+/// The elements of a list, and one more for each of these names that none of them has.
+fn with_elements(elements: Option<&Value>, names: &str) -> Value {
+    let mut elements = elements.and_then(Value::as_array).cloned().unwrap_or_default();
+    for name in names.split(' ').filter(|name| !name.is_empty()) {
+        if !elements.iter().any(|element| element.get("name").and_then(Value::as_str) == Some(name)) {
+            elements.push(json!({ "name": name }));
+        }
+    }
+    elements.into()
 }
 
 /// Whether the elements of a list are objects.

@@ -12,7 +12,7 @@ use crate::env::{self, Meaning};
 use crate::model::Options;
 use crate::schema::{is_zero, lists, ours, unknown};
 use crate::sieve::Sieve;
-use crate::tree;
+use crate::{texts, tree};
 
 /// Where an option was set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -117,9 +117,26 @@ const DEFAULT_FILE: &str = "config.json";
 ///
 /// Everything that is wrong, not only the first.
 pub fn load(given: &Given) -> Result<Loaded, Vec<ConfigError>> {
+    let mut warnings = Vec::new();
+    let (path, tree) = read_file(given, &mut warnings).map_err(|error| vec![error])?;
+    let (mut loaded, _) = merge(given, path, tree)?;
+    warnings.append(&mut loaded.warnings);
+    Ok(Loaded { warnings, ..loaded })
+}
+
+/// The same without a file where none is named; and what was set, without the variables in texts.
+pub(crate) fn load_named(given: &Given) -> Result<(Options, Value), Vec<ConfigError>> {
+    let (path, tree) = match &given.file {
+        Some(_) => read_file(given, &mut Vec::new()).map_err(|error| vec![error])?,
+        None => (PathBuf::new(), Value::Object(Map::new())),
+    };
+    merge(given, path, tree).map(|(loaded, set)| (loaded.options, set))
+}
+
+/// Puts the other sources over the options of a file. Gives what was set, too, without the variables in texts.
+fn merge(given: &Given, path: PathBuf, mut tree: Value) -> Result<(Loaded, Value), Vec<ConfigError>> {
     let mut errors = Vec::new();
     let mut warnings = Vec::new();
-    let (path, mut tree) = read_file(given, &mut warnings).map_err(|error| vec![error])?;
     let mut sieve = Sieve { source: Source::File(path), original: tree.clone(), ..Sieve::default() };
     if let Value::Object(members) = &mut tree {
         sieve.sift(members, "");
@@ -137,8 +154,10 @@ pub fn load(given: &Given) -> Result<Loaded, Vec<ConfigError>> {
         }
     }
     normalise(&mut tree);
+    let set = tree.clone();
+    texts::expand(&mut tree, &given.variables, &mut errors);
     match deserialise(tree, &mut errors) {
-        Some(options) if errors.is_empty() => Ok(Loaded { options, warnings }),
+        Some(options) if errors.is_empty() => Ok((Loaded { options, warnings }, set)),
         _ => Err(errors),
     }
 }
@@ -275,7 +294,7 @@ fn normalise_options(tree: &mut Value, options: &BTreeMap<String, Value>) {
 }
 
 /// The place of an option in a tree; empty for the tree itself.
-fn pointer(path: &str) -> String {
+pub(crate) fn pointer(path: &str) -> String {
     if path.is_empty() { String::new() } else { format!("/{}", path.replace('.', "/")) }
 }
 

@@ -16,7 +16,7 @@ pub use crate::client_tls::ClientTls;
 pub use crate::database::{Database, DatabasePostgres};
 pub use crate::grpc_api::GrpcApi;
 pub use crate::namespace::Namespace;
-pub use crate::nats::{BrokerNats, NoReplacements, RawModeOptions, Replacements};
+pub use crate::nats::{BrokerNats, RawModeOptions, Replacements};
 pub use crate::observe::{Admin, Debugging, Prometheus};
 pub use crate::polls::{SharedPoll, SharedPollRules};
 pub use crate::redis::{

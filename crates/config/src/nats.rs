@@ -1,10 +1,10 @@
 //! NATS as the broker: `broker.nats` (NATS-01 to NATS-06).
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::ser::Error;
+use serde::{Deserialize, Serialize, Serializer};
 use tourbillon::nats::{NatsConfig, NatsServer, NatsTls, RawMode};
 
 use crate::check::Checker;
@@ -53,47 +53,16 @@ options! {
     }
 }
 
-/// Texts that stand for others: an object. In a variable, JSON of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Given", into = "Vec<String>")]
+/// Texts that stand for others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
 pub struct Replacements(BTreeMap<String, String>);
 
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "must be an object of texts")]
-enum Given {
-    Object(BTreeMap<String, String>),
-    /// JSON, as a variable has it, cut at spaces.
-    Text(Vec<String>),
-}
-
-impl TryFrom<Given> for Replacements {
-    type Error = NoReplacements;
-
-    fn try_from(given: Given) -> Result<Self, NoReplacements> {
-        match given {
-            Given::Object(pairs) => Ok(Self(pairs)),
-            Given::Text(texts) if texts.is_empty() => Ok(Self::default()),
-            Given::Text(texts) => {
-                serde_json::from_str(&texts.join(" ")).map(Self).map_err(|_| NoReplacements)
-            }
-        }
-    }
-}
-
-impl From<Replacements> for Vec<String> {
-    /// As it is read: the schema of the options is made of their defaults, where an object would be a group.
-    fn from(Replacements(pairs): Replacements) -> Self {
-        if pairs.is_empty() { Self::new() } else { serde_json::to_string(&pairs).into_iter().collect() }
-    }
-}
-
-/// Something else.
-#[derive(Debug)]
-pub struct NoReplacements;
-
-impl fmt::Display for NoReplacements {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("must be an object of texts")
+impl Serialize for Replacements {
+    /// JSON in a text: the schema of the options is made of their defaults, where an object would be a group.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = if self.0.is_empty() { Ok(String::new()) } else { serde_json::to_string(&self.0) };
+        serializer.serialize_str(&text.map_err(S::Error::custom)?)
     }
 }
 

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::client_tls::ClientTls;
 use crate::describe::{Describe, Texts, path_of};
@@ -228,25 +227,22 @@ macro_rules! described_elements {
 
 described_elements!(NamedProxy, RpcNamespace);
 
-/// Texts by names, such as headers: an object, or one as JSON in a text. What they are is shown nowhere.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct SecretMap {
-    texts: BTreeMap<String, SecretText>,
-    /// What was given is none.
-    broken: bool,
-}
+/// Texts by names, such as headers. What they are is shown nowhere.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct SecretMap(BTreeMap<String, SecretText>);
 
 impl SecretMap {
-    /// The texts; `None` if what was given are none.
+    /// The texts.
     #[must_use]
-    pub const fn texts(&self) -> Option<&BTreeMap<String, SecretText>> {
-        if self.broken { None } else { Some(&self.texts) }
+    pub const fn texts(&self) -> &BTreeMap<String, SecretText> {
+        &self.0
     }
 }
 
 impl fmt::Debug for SecretMap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.texts.keys()).finish()
+        f.debug_set().entries(self.0.keys()).finish()
     }
 }
 
@@ -257,36 +253,8 @@ impl Describe for SecretMap {
 }
 
 impl Serialize for SecretMap {
+    /// As that of a [`SecretText`]: an object would be a group of options.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str("")
-    }
-}
-
-impl<'de> Deserialize<'de> for SecretMap {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-
-        impl<'de> Visitor<'de> for Members {
-            type Value = SecretMap;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of texts")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<SecretMap, E> {
-                let texts = serde_json::from_str(text);
-                Ok(SecretMap { broken: texts.is_err(), texts: texts.unwrap_or_default() })
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<SecretMap, A::Error> {
-                let mut texts = BTreeMap::new();
-                while let Some((name, text)) = members.next_entry()? {
-                    texts.insert(name, text);
-                }
-                Ok(SecretMap { texts, broken: false })
-            }
-        }
-
-        deserializer.deserialize_any(Members)
     }
 }

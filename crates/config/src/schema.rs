@@ -32,6 +32,7 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("uni_websocket.write_buffer_size", "connections hold no write buffer"),
     ("uni_websocket.use_write_buffer_pool", "connections hold no write buffer"),
     ("usage_stats.disabled", "this server sends no usage statistics"),
+    ("enable_unreleased_features", "this server has none that are not released"),
     ("http_server.tls.server_ca_pem", FOR_CLIENTS),
     ("http_server.tls.insecure_skip_verify", FOR_CLIENTS),
     ("http_server.tls.server_name", FOR_CLIENTS),
@@ -112,6 +113,7 @@ pub(crate) fn is_extension(path: &str) -> bool {
 }
 
 /// A list whose elements have names, by which variables set their options.
+#[derive(Debug)]
 pub(crate) struct List {
     /// The list's path.
     pub(crate) path: &'static str,
@@ -150,14 +152,17 @@ pub(crate) fn ours() -> &'static BTreeMap<String, Value> {
 
 /// The options that hold secrets: those that are not shown once they are set.
 pub(crate) fn secrets() -> Vec<String> {
-    let is_secret = |path: &String| {
-        let set = path.rsplit('.').fold(Value::from("x"), |value, name| serde_json::json!({ name: value }));
+    let is_hidden = |path: &str, set: Value| {
+        let set = path.rsplit('.').fold(set, |value, name| serde_json::json!({ name: value }));
         let options = serde_json::from_value::<Options>(set).ok();
         let shown = options.and_then(|options| serde_json::to_value(options).ok()).unwrap_or_default();
         let place = path.split('.').try_fold(&shown, |value, name| value.get(name));
         place == Some(&Value::from(""))
     };
-    ours().keys().filter(|path| is_secret(path)).cloned().collect()
+    let is_secret = |path: &&String| {
+        is_hidden(path, Value::from("x")) || is_hidden(path, serde_json::json!({ "x": "x" }))
+    };
+    ours().keys().filter(is_secret).cloned().collect()
 }
 
 /// The options of an element with their defaults. Kept for ever: there are as many as there are kinds of lists.

@@ -1,6 +1,9 @@
 //! Proxies: what their options come to, and what is wrong with them.
 
+use std::collections::BTreeMap;
+
 use expect_test::{Expect, expect};
+use serde_json::json;
 use tourbillon::proxy::Event;
 use tourbillon_config::{Settings, lines};
 
@@ -163,11 +166,82 @@ fn variables_set_options_of_proxies() {
     let options = loaded.unwrap_or_else(|errors| panic!("{errors}")).options;
     assert_eq!(options.proxies[0].endpoint, "https://a");
     assert_eq!(options.proxies[0].http.tls.server_name, "b");
-    let headers = options.proxies[0].http.static_headers.texts().expect("texts");
+    let headers = options.proxies[0].http.static_headers.texts();
     assert_eq!(headers["X-Key"].expose(), "planted");
     assert!(!format!("{options:?}").contains("planted"));
     let backends = Settings::new(&options).unwrap_or_else(|errors| panic!("{}", lines(&errors))).backends;
     assert_eq!(backends.of_method("ns:x").expect("known").expect("asked").name(), "my-proxy");
+}
+
+/// CONF-04, CONF-06: in each form, with the texts of variables that are for that.
+#[test]
+fn conf_06_texts_by_names_come_in_every_form_with_variables_in_them() {
+    let given = |file: &str, variables: &[(&str, &str)]| {
+        Sources::json(file)
+            .variables(&[("CENTRIFUGO_VAR_KEY", "planted")])
+            .variables(variables)
+            .taken()
+            .options
+    };
+    let expected = json!({"x-key": "a planted b", "x-other": "${HOME}"});
+    let object = r#"{"x-key": "a ${CENTRIFUGO_VAR_KEY} b", "x-other": "${HOME}"}"#;
+    let pairs =
+        r#"[{"key": "x-key", "value": "a ${CENTRIFUGO_VAR_KEY} b"}, {"key": "x-other", "value": "${HOME}"}]"#;
+    for texts in [object, pairs] {
+        let proxy =
+            format!(r#"{{"http": {{"static_headers": {texts}}}, "grpc": {{"static_metadata": {texts}}}}}"#);
+        let file = format!(
+            r#"{{"proxies": [{{"name": "pp", "endpoint": "http://a", "http": {{"static_headers": {texts}}}}}], "rpc": {{"proxy": {proxy}}},
+            "broker": {{"nats": {{"raw_mode": {{"channel_replacements": {texts}}}}}}}}}"#
+        );
+        let of_file = given(&file, &[]);
+        let of_variables = given(
+            r#"{"proxies": [{"name": "pp", "endpoint": "http://a"}]}"#,
+            &[
+                ("CENTRIFUGO_PROXIES_PP_HTTP_STATIC_HEADERS", texts),
+                ("CENTRIFUGO_RPC_PROXY_HTTP_STATIC_HEADERS", texts),
+                ("CENTRIFUGO_RPC_PROXY_GRPC_STATIC_METADATA", texts),
+                ("CENTRIFUGO_BROKER_NATS_RAW_MODE_CHANNEL_REPLACEMENTS", texts),
+            ],
+        );
+        for options in [of_file, of_variables] {
+            let proxy = &options.rpc.proxy;
+            for map in [
+                &options.proxies[0].http.static_headers,
+                &proxy.http.static_headers,
+                &proxy.grpc.static_metadata,
+            ] {
+                let found: BTreeMap<&str, &str> =
+                    map.texts().iter().map(|(name, text)| (name.as_str(), text.expose())).collect();
+                assert_eq!(json!(found), expected, "{texts}");
+            }
+            let replacements =
+                serde_json::to_value(&options.broker.nats.raw_mode.channel_replacements).expect("JSON");
+            assert_eq!(replacements.as_str().expect("text"), expected.to_string());
+        }
+    }
+    // Names of an object are in lower case, as all names of a file are; those of a list are not.
+    let pair = r#"{"rpc":{"proxy":{"http":{"static_headers":[{"key":"X-Key","value":"x"}]}}}}"#;
+    assert!(given(pair, &[]).rpc.proxy.http.static_headers.texts().contains_key("X-Key"));
+}
+
+#[test]
+fn conf_06_what_is_wrong_with_texts_by_names_is_told_without_them() {
+    for (texts, problem) in [
+        (r#"{"x-key":"planted ${CENTRIFUGO_VAR_GONE}"}"#, "there is no variable CENTRIFUGO_VAR_GONE"),
+        (r#"{"x-key":7}"#, "must be an object of texts"),
+        (r#""planted""#, "must be an object of texts"),
+        (r#"["planted"]"#, "must be an object of texts"),
+        (r#"[{"key":"x","value":"planted"},{"key":"x","value":""}]"#, "\"x\" is there twice"),
+    ] {
+        let file = format!(
+            r#"{{"rpc":{{"proxy":{{"http":{{"static_headers":{texts}}}}}}},
+            "proxies":[{{"name":"pp","endpoint":"http://a","grpc":{{"static_metadata":{texts}}}}}]}}"#
+        );
+        let told =
+            format!("rpc.proxy.http.static_headers: {problem}\nproxies[0].grpc.static_metadata: {problem}");
+        assert_eq!(Sources::json(&file).read().expect_err(texts), told);
+    }
 }
 
 #[test]
@@ -205,7 +279,7 @@ fn what_is_wrong_with_a_proxy_is_told_with_its_path() {
             {"name": "twice", "endpoint": "http://a"},
             {"name": "twice", "endpoint": "http://a",
              "http": {"static_headers": {"a b": "planted", "ok": "line\nbreak"}},
-             "grpc": {"credentials_key": "ä", "static_metadata": "no object"}}
+             "grpc": {"credentials_key": "ä"}}
         ]
     }"#,
         expect![[r#"
@@ -223,7 +297,6 @@ fn what_is_wrong_with_a_proxy_is_told_with_its_path() {
             proxies[3].name: there is another proxy "twice"
             proxies[3].http.static_headers: "a b" is not the name of a header
             proxies[3].http.static_headers: the text of "ok" cannot be one of a header
-            proxies[3].grpc.static_metadata: must be an object of texts
             proxies[3].grpc.credentials_key: invalid HTTP header name
             channel.without_namespace.publish_proxy_name: there is no proxy "nobody": it must be "default" or one of `proxies`
             channel.namespaces[0].sub_refresh_proxy_name: there is no proxy "none": it must be "default" or one of `proxies`"#]],

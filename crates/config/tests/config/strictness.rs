@@ -217,3 +217,26 @@ fn an_empty_address_is_every_address_and_equal_ones_are_one_listener() {
         assert_eq!(listeners(file), (external.to_owned(), internal.map(str::to_owned)), "{file}");
     }
 }
+
+/// CONF-13: where Centrifugo's documentation has options of TLS at the top, they are named where they belong.
+#[test]
+fn conf_13_options_of_tls_belong_to_the_http_server() {
+    let file =
+        r#"{"tls":{"enabled":true,"cert_pem":"x"},"tls_autocert":{"enabled":true},"tls_external":true}"#;
+    Sources::json(file).refused(expect![[r#"
+        tls.cert_pem: no such option (in FILE); did you mean http_server.tls.cert_pem?
+        tls.enabled: no such option (in FILE); did you mean http_server.tls.enabled?
+        tls_autocert.enabled: no such option (in FILE); did you mean http_server.tls_autocert.enabled?
+        tls_external: no such option (in FILE); did you mean http_server.tls_external?"#]]);
+}
+
+#[test]
+fn conf_14_there_are_no_unreleased_features_to_switch_on() {
+    let loaded = Sources::json(r#"{"enable_unreleased_features":true}"#).taken();
+    assert_eq!(
+        loaded.warnings,
+        ["enable_unreleased_features has no effect: this server has none that are not released"]
+    );
+    let file = r#"{"enable_unreleased_features":true,"broker":{"enabled":true,"type":"redisnats"}}"#;
+    Sources::json(file).refused(expect![r#"broker.type: "redisnats" is not implemented yet"#]);
+}

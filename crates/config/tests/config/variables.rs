@@ -171,9 +171,33 @@ fn namespaces_can_be_given_as_a_list_and_are_judged_like_those_of_a_file() {
             channel.namespaces[0].histroy_size: no such option (by CENTRIFUGO_CHANNEL_NAMESPACES); did you mean channel.namespaces.history_size?
             channel.namespaces[0].map.mod: no such option (by CENTRIFUGO_CHANNEL_NAMESPACES); did you mean channel.namespaces.map.mode?"#]],
     );
-    for text in ["{}", "[", "aa bb"] {
+    for text in ["[", "[1", "{}"] {
         assert!(read(&[("CENTRIFUGO_CHANNEL_NAMESPACES", text)], false).is_err(), "{text}");
     }
+}
+
+/// CONF-03: elements that a file has stay what they are.
+#[test]
+fn named_lists_can_be_given_as_names() {
+    let options = taken(&[
+        ("CENTRIFUGO_CHANNEL_NAMESPACES", "one my-news  two"),
+        ("CENTRIFUGO_CHANNEL_NAMESPACES_TWO_CHANNEL_REGEX", "^x"),
+        ("CENTRIFUGO_PROXIES", "backend"),
+        ("CENTRIFUGO_PROXIES_BACKEND_ENDPOINT", "http://a"),
+        ("CENTRIFUGO_RPC_NAMESPACES", "calls"),
+        ("CENTRIFUGO_RPC_NAMESPACES_CALLS_PROXY_NAME", "backend"),
+    ])
+    .options;
+    let before = taken(&[]).options.channel.namespaces.len();
+    let namespaces = &options.channel.namespaces;
+    let names: Vec<_> = namespaces.iter().skip(before).map(|namespace| namespace.name.as_str()).collect();
+    assert_eq!(names, ["one", "two"]);
+    assert_eq!(namespaces[before + 1].rules.channel_regex, "^x");
+    assert_eq!(
+        (options.proxies[0].name.as_str(), options.proxies[0].endpoint.as_str()),
+        ("backend", "http://a")
+    );
+    assert_eq!(options.rpc.namespaces[0].proxy_name, "backend");
 }
 
 #[test]
