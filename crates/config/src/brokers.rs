@@ -1,15 +1,14 @@
 //! What carries publications, and who keeps presence: `engine`, `broker` and `presence_manager` (ENG-01 to ENG-03).
 
-use serde_json::Value;
 use tourbillon::memory::Persistence;
 use tourbillon::nats::NatsConfig;
 use tourbillon::redis::RedisConfig;
 
 use crate::check::Checker;
 use crate::maps::MapsSettings;
-use crate::model::{BrokerNats, BrokerRedis, EngineRedis, Options, PresenceRedis};
+use crate::model::Options;
 use crate::nats;
-use crate::redis::{self, MapsRedis, PresencePlace};
+use crate::redis::{self, PresencePlace};
 use crate::streams;
 
 /// What carries publications, and who keeps presence.
@@ -109,44 +108,15 @@ pub(crate) fn engine(check: &mut Checker, options: &Options) -> Option<EngineSet
     Some(EngineSettings { broker, presence, maps: maps? })
 }
 
-/// What is said of presence that nodes keep for themselves, and of a product where it is not asked.
+/// What is said of NATS, and of presence that nodes keep for themselves.
 pub(crate) fn warnings(options: &Options) -> Vec<String> {
     let Options { engine, broker, presence_manager, .. } = options;
-    let is_set = |redis: Result<Value, _>, usual: Result<Value, serde_json::Error>| match (redis, usual) {
-        (Ok(redis), Ok(usual)) => redis != usual,
-        _ => false,
-    };
-    let to_value = serde_json::to_value::<&EngineRedis>;
-    let of_engine =
-        engine.r#type != "redis" && is_set(to_value(&engine.redis), to_value(&EngineRedis::default()));
-    let to_value = serde_json::to_value::<&BrokerRedis>;
-    let of_broker = !(broker.enabled && broker.r#type == "redis")
-        && is_set(to_value(&broker.redis), to_value(&BrokerRedis::default()));
-    let to_value = serde_json::to_value::<&PresenceRedis>;
-    let of_presence = !(presence_manager.enabled && presence_manager.r#type == "redis")
-        && is_set(to_value(&presence_manager.redis), to_value(&PresenceRedis::default()));
-    let to_value = serde_json::to_value::<&MapsRedis>;
-    let of_maps = options.map_broker.r#type != "redis"
-        && is_set(to_value(&options.map_broker.redis), to_value(&MapsRedis::default()));
-    let parts = [
-        (of_engine, "engine"),
-        (of_broker, "broker"),
-        (of_presence, "presence_manager"),
-        (of_maps, "map_broker"),
-    ];
-    let idle = parts.into_iter().filter(|(is_set, _)| *is_set);
-    let mut warnings: Vec<_> =
-        idle.map(|(_, part)| format!("{part}.redis has no effect: {part} is not on Redis")).collect();
-    let is_nats = broker.enabled && broker.r#type == "nats";
-    if is_nats {
-        warnings.extend(nats::warnings(options));
-    } else if !broker.nats.url.is_empty()
-        || is_set(serde_json::to_value(&broker.nats), serde_json::to_value(BrokerNats::default()))
-    {
-        warnings.push("broker.nats has no effect: broker is not on NATS".to_owned());
+    if !broker.enabled || broker.r#type != "nats" {
+        return Vec::new();
     }
+    let mut warnings = nats::warnings(options);
     let keeps = if presence_manager.enabled { &presence_manager.r#type } else { &engine.r#type };
-    if is_nats && keeps == "memory" {
+    if keeps == "memory" {
         let text =
             "presence is kept by each node for itself: what others have is not seen (presence_manager)";
         warnings.push(text.to_owned());

@@ -551,10 +551,7 @@ fn warnings(options: &Options) -> Vec<String> {
          that are disconnected can come back as often as they like",
     );
     let token = &client.token;
-    let no_set = token.jwks_public_endpoint.is_empty() && !token.jwks.enabled;
-    let no_static_key = token.hmac_secret_key.is_empty()
-        && token.rsa_public_key.is_empty()
-        && token.ecdsa_public_key.is_empty();
+    let (no_set, no_static_key) = (!token.has_sets(), !token.has_key());
     warn(!no_set && !no_static_key, "client.token has key sets: its other keys are not used");
     warn(
         !no_set && token.insecure_skip_jwks_endpoint_safety_check,
@@ -584,7 +581,6 @@ fn warnings(options: &Options) -> Vec<String> {
     warnings.extend(brokers::warnings(options));
     warnings.extend(database::warnings(options));
     warnings.extend(streams::warning(&options.broker.memory.persistence));
-    warnings.extend(personal::warning(options));
     warnings.extend(observe::admin_warnings(&options.admin));
     warnings
 }

@@ -12,6 +12,7 @@ use crate::secret::SecretText;
 
 options! {
     /// TLS towards a server.
+    #[derive(PartialEq, Eq, Hash)]
     ClientTls {
         /// Whether the others count, which switches TLS on towards Redis, too; without them the server's certificate must be
         /// one that browsers trust.
@@ -30,15 +31,6 @@ options! {
 }
 
 impl ClientTls {
-    /// Whether both mean the same.
-    pub(crate) fn is_like(&self, other: &Self) -> bool {
-        let Self { enabled, cert_pem, key_pem, server_ca_pem, insecure_skip_verify, server_name } = self;
-        let same = *enabled == other.enabled && *insecure_skip_verify == other.insecure_skip_verify;
-        let texts = [cert_pem, server_ca_pem, server_name];
-        let others = [&other.cert_pem, &other.server_ca_pem, &other.server_name];
-        same && *key_pem == other.key_pem && texts == others
-    }
-
     fn terms(&self) -> TlsClient<'_> {
         TlsClient {
             cert: &self.cert_pem,
@@ -50,7 +42,7 @@ impl ClientTls {
 
     /// Our side of it, whoever the server is; `None` where it is off, or with an error. `path` is that of the group.
     pub(crate) fn config(&self, check: &mut Checker, path: &str) -> Option<ClientConfig> {
-        self.enabled.then(|| config(check, path, &self.terms(), None))?
+        self.enabled.then(|| made(check, path, &self.terms(), None))?
     }
 
     /// The same for the server whose name it has to be, if one is said.
@@ -61,7 +53,7 @@ impl ClientTls {
         let name = self.name();
         let name =
             name.map(|text| server_name(check, path, text)).map_or(Some(None), |name| name.map(Some))?;
-        config(check, path, &self.terms(), name)
+        made(check, path, &self.terms(), name)
     }
 
     /// The name that the server must have, if one is said.
@@ -71,7 +63,7 @@ impl ClientTls {
 }
 
 /// Our side of TLS by these terms; `None` with an error.
-pub(crate) fn config(
+fn made(
     check: &mut Checker,
     path: &str,
     terms: &TlsClient<'_>,

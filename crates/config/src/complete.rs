@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use crate::check::Settings;
+use crate::dotenv::quoted;
 use crate::env::env_name;
 use crate::load::{ConfigError, Given, load_named, pointer};
 use crate::schema::{List, is_extension, list, ours};
@@ -136,19 +137,4 @@ fn text(value: &Value) -> String {
         }
         Value::Object(_) => quoted(&value.to_string()),
     }
-}
-
-fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' | '\\' | '$' => quoted.extend(['\\', character]),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '\t' => quoted.push_str("\\t"),
-            other => quoted.push(other),
-        }
-    }
-    quoted.push('"');
-    quoted
 }

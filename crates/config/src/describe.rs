@@ -8,7 +8,7 @@ use crate::model::{
     Addresses, ConnectCodeTransform, DisconnectTransform, JwksProvider, KeyValue, Replacements,
 };
 use crate::namespace::Namespace;
-use crate::proxies::StatusToCode;
+use crate::proxies::{NamedProxy, RpcNamespace, StatusToCode};
 use crate::secret::SecretText;
 
 /// What options mean, by their paths; elements of lists of objects are at `[]`.
@@ -50,17 +50,23 @@ leaves!(
     Vec<BucketOption>,
     Vec<NamespaceOverride>,
     Vec<MethodOverride>,
-    Vec<JwksProvider>,
     Vec<StatusToCode>,
     Vec<KeyValue>
 );
 
-impl Describe for Vec<Namespace> {
-    fn describe(path: &str, text: &str, into: &mut Texts) {
-        String::describe(path, text, into);
-        Namespace::describe(&format!("{path}[]"), text, into);
-    }
+/// Lists of objects are described by what is in their elements, too.
+macro_rules! elements {
+    ($($type:ty),*) => {
+        $(impl Describe for Vec<$type> {
+            fn describe(path: &str, text: &str, into: &mut Texts) {
+                String::describe(path, text, into);
+                <$type>::describe(&format!("{path}[]"), text, into);
+            }
+        })*
+    };
 }
+
+elements!(Namespace, NamedProxy, RpcNamespace, JwksProvider);
 
 /// The path of a field's option.
 pub(crate) fn path_of(group: &str, field: &str) -> String {

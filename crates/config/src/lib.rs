@@ -11,10 +11,9 @@ mod client_tls;
 mod complete;
 mod database;
 mod describe;
-pub mod dotenv;
-mod duration;
 mod env;
 mod grpc_api;
+mod idle;
 pub mod limits;
 mod listeners;
 mod load;
@@ -29,13 +28,14 @@ pub mod proxies;
 mod redis;
 mod reference;
 mod schema;
-mod secret;
 mod sieve;
 mod streams;
 mod texts;
 mod tokens;
 mod transports;
-mod tree;
+
+pub use tourbillon_config_syntax::dotenv;
+pub(crate) use tourbillon_config_syntax::{duration, secret, tree};
 
 pub use addresses::{IpLimits, Networks};
 pub use backends::Backends;

@@ -12,7 +12,7 @@ use crate::env::{self, Meaning};
 use crate::model::Options;
 use crate::schema::{is_zero, lists, ours, unknown};
 use crate::sieve::Sieve;
-use crate::{texts, tree};
+use crate::{idle, texts, tree};
 
 /// Where an option was set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -157,7 +157,10 @@ fn merge(given: &Given, path: PathBuf, mut tree: Value) -> Result<(Loaded, Value
     let set = tree.clone();
     texts::expand(&mut tree, &given.variables, &mut errors);
     match deserialise(tree, &mut errors) {
-        Some(options) if errors.is_empty() => Ok((Loaded { options, warnings }, set)),
+        Some(options) if errors.is_empty() => {
+            warnings.append(&mut idle::warnings(&set, &serde_json::to_value(&options).unwrap_or_default()));
+            Ok((Loaded { options, warnings }, set))
+        }
         _ => Err(errors),
     }
 }

@@ -22,6 +22,7 @@ pub use crate::polls::{SharedPoll, SharedPollRules};
 pub use crate::redis::{
     Addresses, BrokerRedis, EngineRedis, MapsRedis, PresenceRedis, RatesRedis, RevocationsRedis,
 };
+pub use crate::tokens::{Jwks, JwksProvider, KeyValue, SubscriptionToken, Token};
 
 macro_rules! options {
     ($(#[$doc:meta])* $name:ident { $($(#[doc = $text:literal])+ $field:ident: $type:ty = $default:expr,)* }) => {
@@ -400,139 +401,6 @@ pub struct ToldDisconnect {
     pub code: u32,
     /// The reason, in ASCII.
     pub reason: String,
-}
-
-options! {
-    /// `client.token`.
-    Token {
-        /// The key of HS256, HS384 and HS512.
-        hmac_secret_key: SecretText = SecretText::default(),
-        /// The key before the current one.
-        hmac_previous_secret_key: SecretText = SecretText::default(),
-        /// Until when the previous key is accepted, seconds since 1970 UTC; 0 for ever.
-        hmac_previous_secret_key_valid_until: i64 = 0,
-        /// The key of RS256, RS384, RS512, PS256, PS384 and PS512: a public key or certificate in PEM form.
-        rsa_public_key: String = String::new(),
-        /// The key of ES256, ES384 or ES512: a public key or certificate in PEM form.
-        ecdsa_public_key: String = String::new(),
-        /// The address of a key set, which replaces all keys above. `{{name}}` is a group of a regex below.
-        jwks_public_endpoint: String = String::new(),
-        /// What `aud` must contain.
-        audience: String = String::new(),
-        /// What `aud` must match.
-        audience_regex: String = String::new(),
-        /// What `iss` must be.
-        issuer: String = String::new(),
-        /// What `iss` must match.
-        issuer_regex: String = String::new(),
-        /// The claim that names the user, instead of `sub`.
-        user_id_claim: String = String::new(),
-        /// Claims that get into the meta object: objects of `key`, the name there, and `value`, the path of the claim.
-        meta_from_claim: Vec<KeyValue> = Vec::new(),
-        /// Claims that become labels: objects of `key`, the label, and `value`, the path of the claim.
-        labels_from_claim: Vec<KeyValue> = Vec::new(),
-        /// Several key sets.
-        jwks: Jwks = Jwks::default(),
-        /// Any group may fill a placeholder of the key set's address: whoever makes tokens says where keys are.
-        insecure_skip_jwks_endpoint_safety_check: bool = false,
-    }
-}
-
-/// An element of `meta_from_claim` or `labels_from_claim`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct KeyValue {
-    /// What it becomes.
-    pub key: String,
-    /// Where it is.
-    pub value: String,
-}
-
-options! {
-    /// `jwks`.
-    Jwks {
-        /// Keys come from the sets of these providers, and from nowhere else.
-        enabled: bool = false,
-        /// Who has key sets: objects of `name`, `enabled`, `endpoint`, `issuer`, `audience`, `tls` (`enabled`,
-        /// `cert_pem`, `key_pem`, `server_ca_pem`, `insecure_skip_verify`, `server_name`) and, for connection tokens,
-        /// `meta_from_claim` and `labels_from_claim`. The issuer of a token says whose it is, and its audience where
-        /// several have the same issuer.
-        providers: Vec<JwksProvider> = Vec::new(),
-    }
-}
-
-/// An element of `jwks.providers`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct JwksProvider {
-    /// Its name.
-    pub name: String,
-    /// Whether it counts.
-    pub enabled: bool,
-    /// The address of the set.
-    pub endpoint: String,
-    /// What `iss` is.
-    pub issuer: String,
-    /// What `aud` contains.
-    pub audience: String,
-    /// Claims that get into the meta object.
-    pub meta_from_claim: Vec<KeyValue>,
-    /// Claims that become labels.
-    pub labels_from_claim: Vec<KeyValue>,
-    /// TLS towards the endpoint.
-    pub tls: TlsClient,
-}
-
-/// TLS towards a server that is asked.
-#[derive(Clone, Debug, Default, Hash, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TlsClient {
-    /// Whether the others count; without them the server's certificate must be one that browsers trust.
-    pub enabled: bool,
-    /// Our own certificate and those between it and its root: PEM, base64 of it or a file.
-    pub cert_pem: String,
-    /// Its private key, likewise.
-    pub key_pem: SecretText,
-    /// Roots of the server's certificate, likewise, instead of those that browsers trust.
-    pub server_ca_pem: String,
-    /// Whether any certificate will do.
-    pub insecure_skip_verify: bool,
-    /// The name that the server must have, instead of the host of the endpoint.
-    pub server_name: String,
-}
-
-options! {
-    /// `client.subscription_token`.
-    SubscriptionToken {
-        /// Subscription tokens have keys of their own.
-        enabled: bool = false,
-        /// The key of HS256, HS384 and HS512.
-        hmac_secret_key: SecretText = SecretText::default(),
-        /// The key before the current one.
-        hmac_previous_secret_key: SecretText = SecretText::default(),
-        /// Until when the previous key is accepted, seconds since 1970 UTC; 0 for ever.
-        hmac_previous_secret_key_valid_until: i64 = 0,
-        /// The key of RS256, RS384, RS512, PS256, PS384 and PS512: a public key or certificate in PEM form.
-        rsa_public_key: String = String::new(),
-        /// The key of ES256, ES384 or ES512: a public key or certificate in PEM form.
-        ecdsa_public_key: String = String::new(),
-        /// The address of a key set, which replaces all keys above. `{{name}}` is a group of a regex below.
-        jwks_public_endpoint: String = String::new(),
-        /// What `aud` must contain.
-        audience: String = String::new(),
-        /// What `aud` must match.
-        audience_regex: String = String::new(),
-        /// What `iss` must be.
-        issuer: String = String::new(),
-        /// What `iss` must match.
-        issuer_regex: String = String::new(),
-        /// The claim that names the user, instead of `sub`.
-        user_id_claim: String = String::new(),
-        /// Several key sets.
-        jwks: Jwks = Jwks::default(),
-        /// Any group may fill a placeholder of the key set's address: whoever makes tokens says where keys are.
-        insecure_skip_jwks_endpoint_safety_check: bool = false,
-    }
 }
 
 options! {

@@ -31,10 +31,3 @@ pub(crate) fn channel(
     }
     Some(PersonalChannel { namespace, single_connection })
 }
-
-/// What of it is allowed and useless.
-pub(crate) fn warning(options: &Options) -> Option<String> {
-    let options = &options.client.subscribe_to_user_personal_channel;
-    (!options.enabled && options.single_connection)
-        .then(|| format!("{PATH}.single_connection is set, and {PATH}.enabled is not: it has no effect"))
-}

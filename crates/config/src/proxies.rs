@@ -213,20 +213,6 @@ options! {
     }
 }
 
-/// Lists of objects are described by what is in their elements.
-macro_rules! described_elements {
-    ($($type:ty),*) => {
-        $(impl Describe for Vec<$type> {
-            fn describe(path: &str, text: &str, into: &mut Texts) {
-                String::describe(path, text, into);
-                <$type>::describe(&format!("{path}[]"), text, into);
-            }
-        })*
-    };
-}
-
-described_elements!(NamedProxy, RpcNamespace);
-
 /// Texts by names, such as headers. What they are is shown nowhere.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]

@@ -331,7 +331,7 @@ fn shards(check: &mut Checker, path: &str, place: &Place<'_>) -> Vec<ShardConfig
     let by_sentinel = shards.iter().any(|shard| matches!(shard.servers, Servers::Sentinel { .. }));
     // An address says it for both, unless the option of sentinels says otherwise.
     let is_said = option != "address" || place.sentinel_tls.enabled;
-    if by_sentinel && is_said && !place.tls.is_like(place.sentinel_tls) {
+    if by_sentinel && is_said && place.tls != place.sentinel_tls {
         check.error(&format!("{path}.sentinel_tls"), format!("must be the same as {path}.tls"));
     }
     shards

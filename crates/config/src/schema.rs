@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::duration::GoDuration;
 use crate::load::Problem;
-use crate::model::{Namespace, Options};
+use crate::model::{JwksProvider, Namespace, Options};
 use crate::proxies::{NamedProxy, RpcNamespace};
 
 /// Every option of Centrifugo v6: a path a line, and its default, if it has one, after a tab.
@@ -130,6 +130,16 @@ pub(crate) fn lists() -> &'static [List] {
         vec![
             List { path: "channel.namespaces", options: leaves_of::<Namespace>(), element: "namespace" },
             List { path: "proxies", options: leaves_of::<NamedProxy>(), element: "proxy" },
+            List {
+                path: "client.token.jwks.providers",
+                options: leaves_of::<JwksProvider>(),
+                element: "provider",
+            },
+            List {
+                path: "client.subscription_token.jwks.providers",
+                options: leaves_of::<JwksProvider>(),
+                element: "provider",
+            },
             List { path: "rpc.namespaces", options: leaves_of::<RpcNamespace>(), element: "namespace" },
         ]
     })

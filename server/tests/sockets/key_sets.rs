@@ -14,7 +14,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tourbillon_server::config::SecretText;
-use tourbillon_server::config::model::{JwksProvider, TlsClient};
+use tourbillon_server::config::model::{ClientTls, JwksProvider};
 
 use crate::certificates::{Authority, Issued};
 use crate::harness::{Client, start};
@@ -73,7 +73,7 @@ async fn provider(authority: &Authority, clients: Option<&Authority>, set: Strin
 }
 
 /// What becomes of a token of the provider's.
-async fn connect(address: SocketAddr, signer: &Signer, tls: TlsClient) -> Result<(), String> {
+async fn connect(address: SocketAddr, signer: &Signer, tls: ClientTls) -> Result<(), String> {
     let server = start(|options| {
         options.client.token.jwks.enabled = true;
         options.client.token.jwks.providers = vec![JwksProvider {
@@ -100,26 +100,26 @@ async fn pro_46_a_provider_has_tls_of_its_own() {
     let (authority, stranger, ours) = (Authority::new("a"), Authority::new("b"), Authority::new("c"));
     let signer = Signer(Ed25519KeyPair::generate().expect("a key"));
     let address = provider(&authority, None, signer.set()).await;
-    let tls = |ca: &str, name: &str| TlsClient {
+    let tls = |ca: &str, name: &str| ClientTls {
         enabled: true,
         server_ca_pem: ca.to_owned(),
         server_name: name.to_owned(),
-        ..TlsClient::default()
+        ..ClientTls::default()
     };
     let good = tls(&authority.pem(), NAME);
     assert_eq!(connect(address, &signer, good.clone()).await, Ok(()));
     // Switched off, it does not count; nor is this somebody whom everybody trusts.
-    assert!(connect(address, &signer, TlsClient { enabled: false, ..good.clone() }).await.is_err());
+    assert!(connect(address, &signer, ClientTls { enabled: false, ..good.clone() }).await.is_err());
     assert!(connect(address, &signer, tls("", NAME)).await.is_err());
     assert!(connect(address, &signer, tls(&stranger.pem(), NAME)).await.is_err());
     // The address is not what the certificate is for.
     assert!(connect(address, &signer, tls(&authority.pem(), "")).await.is_err());
-    let anybody = TlsClient { insecure_skip_verify: true, ..tls("", "") };
+    let anybody = ClientTls { insecure_skip_verify: true, ..tls("", "") };
     assert_eq!(connect(address, &signer, anybody).await, Ok(()));
 
     let address = provider(&authority, Some(&ours), signer.set()).await;
     assert!(connect(address, &signer, good.clone()).await.is_err());
     let Issued { cert, key } = ours.issue("tourbillon");
-    let known = TlsClient { cert_pem: cert, key_pem: SecretText::new(key), ..good };
+    let known = ClientTls { cert_pem: cert, key_pem: SecretText::new(key), ..good };
     assert_eq!(connect(address, &signer, known).await, Ok(()));
 }

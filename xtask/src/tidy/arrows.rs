@@ -56,7 +56,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("consumers", &["api", "types"]),
     ("admin", &["api", "node", "types"]),
     (UMBRELLA, LIBRARIES),
-    ("config", &[UMBRELLA, "access", "proxy", "api", "consumers", "admin", "tls"]),
+    ("config-syntax", &[]),
+    ("config", &[UMBRELLA, "config-syntax", "access", "proxy", "api", "consumers", "admin", "tls"]),
     ("server", &[UMBRELLA, "config", "access", "proxy", "api", "consumers", "admin", "tls", "load"]),
 ];
 
@@ -248,8 +249,8 @@ mod tests {
         let known = |name: &&str| TABLE.iter().any(|(row, _)| row == name);
         assert!(TABLE.iter().flat_map(|(_, allowed)| *allowed).all(known));
         assert!(PURE.iter().all(known));
-        // All but the umbrella itself, the server, its configuration and the load.
-        assert_eq!(LIBRARIES.len() + 4, TABLE.len(), "the umbrella reaches every library");
+        // All but the umbrella itself, the server, the two of its configuration and the load.
+        assert_eq!(LIBRARIES.len() + 5, TABLE.len(), "the umbrella reaches every library");
     }
 
     #[test]

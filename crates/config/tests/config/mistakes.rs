@@ -452,7 +452,8 @@ fn what_has_no_effect_is_a_warning() {
         graphite.host has no effect: its feature is off, and not implemented yet
         graphite.prefix has no effect: its feature is off, and not implemented yet
         usage_stats.disabled has no effect: this server sends no usage statistics
-        websocket.read_buffer_size has no effect: connections hold no read buffer"#]]
+        websocket.read_buffer_size has no effect: connections hold no read buffer
+        engine.redis has no effect: engine.type is not "redis""#]]
     .assert_eq(&warnings.join("\n"));
 }
 

@@ -73,7 +73,7 @@ fn nats_is_a_broker_and_nothing_else() {
     let off = r#"{"broker":{"type":"nats","nats":{"url":"nats://a"}}}"#;
     let settings = self::settings(off);
     assert!(matches!(settings.engine.broker, BrokerSettings::Memory(None)));
-    assert!(settings.warnings.contains(&"broker.nats has no effect: broker is not on NATS".to_owned()));
+    assert_eq!(Sources::json(off).taken().warnings, ["broker has no effect: broker.enabled is false"]);
 }
 
 #[test]

@@ -99,7 +99,8 @@ fn every_variable_of_the_reference_is_read() {
             let variable = format!("{prefix}{}", name.replace("<NAME>", "MY_NAME_1"));
             let sources = Sources::json(
                 r#"{"channel":{"namespaces":[{"name":"my.Name-1"}]},"rpc":{"namespaces":[{"name":"my.Name-1"}]},
-                    "proxies":[{"name":"my.Name-1"}]}"#,
+                    "proxies":[{"name":"my.Name-1"}],"client":{"token":{"jwks":{"providers":[{"name":"my.Name-1"}]}},
+                    "subscription_token":{"jwks":{"providers":[{"name":"my.Name-1"}]}}}}"#,
             );
             let sources = sources.variables(&[(&variable, text)]);
             let loaded = tourbillon_config::load(&sources.given);

@@ -240,3 +240,46 @@ fn conf_14_there_are_no_unreleased_features_to_switch_on() {
     let file = r#"{"enable_unreleased_features":true,"broker":{"enabled":true,"type":"redisnats"}}"#;
     Sources::json(file).refused(expect![r#"broker.type: "redisnats" is not implemented yet"#]);
 }
+
+/// OBS-09: a line for each group that has no effect, and none for what does not matter.
+#[test]
+fn options_of_what_is_off_are_told_of() {
+    let warnings = |file: &str| Sources::json(file).taken().warnings.join("\n");
+    let file = r#"{
+        "user_block": {"redis": {"password": "planted"}},
+        "token_revoke": {"storage_type": "redis", "redis": {"prefix": "x"}},
+        "engine": {"redis": {"prefix": "x", "tls": {"cert_pem": "x"}}},
+        "broker": {"enabled": true, "type": "memory", "nats": {"prefix": "x"}},
+        "presence_manager": {"redis": {"prefix": "x"}},
+        "map_broker": {"redis": {"prefix": "x"}},
+        "http_server": {"tls": {"cert_pem": "x", "key_pem": "planted"}, "http3": {"enabled": false}},
+        "client": {
+            "subscription_token": {"hmac_secret_key": "planted"},
+            "token": {"jwks": {"providers": [{"name": "pp", "tls": {"server_name": "a"}}]}},
+            "rate_limit": {"ip_connect": {"trusted_proxies": ["none"]}, "user_command": {"dry_run": true}},
+            "subscribe_to_user_personal_channel": {"single_connection": true}
+        },
+        "proxies": [{"name": "pp", "endpoint": "https://a", "http": {"tls": {"key_pem": "planted"}}}],
+        "admin": {"enabled": false, "password": "planted", "secret": "planted"},
+        "health": {"handler_prefix": "/up"},
+        "grpc_api": {"port": 10000}, "uni_grpc": {"max_receive_message_size": 0}, "ticket": {"ttl": "30000ms"}
+    }"#;
+    expect![[r#"
+        broker.nats has no effect: broker.type is not "nats"
+        client.rate_limit.user_command has no effect: client.rate_limit.user_command.enabled is false
+        client.subscribe_to_user_personal_channel has no effect: client.subscribe_to_user_personal_channel.enabled is false
+        client.subscription_token has no effect: client.subscription_token.enabled is false
+        client.token.jwks has no effect: client.token.jwks.enabled is false
+        client.token.jwks.providers[0].tls has no effect: client.token.jwks.providers[0].tls.enabled is false
+        engine.redis has no effect: engine.type is not "redis"
+        engine.redis.tls has no effect: engine.redis.tls.enabled is false
+        health has no effect: health.enabled is false
+        http_server.tls has no effect: http_server.tls.enabled is false
+        map_broker.redis has no effect: map_broker.type is not "redis"
+        presence_manager has no effect: presence_manager.enabled is false
+        proxies[0].http.tls has no effect: proxies[0].http.tls.enabled is false
+        user_block.redis has no effect: user_block.storage_type is not "redis""#]]
+    .assert_eq(&warnings(file));
+    assert_eq!(warnings(r#"{"user_block":{"storage_type":"redis","redis":{"prefix":"x"}}}"#), "");
+    assert_eq!(warnings(r#"{"health":{"enabled":true,"handler_prefix":"/up"}}"#), "");
+}

@@ -7,8 +7,12 @@ use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-/// Reads a file's text in the format that its name says.
-pub(crate) fn parse(path: &Path, text: &str) -> Result<Value, String> {
+/// Reads a file's text in the format that its name says: JSON, YAML or TOML. Names become lower case.
+///
+/// # Errors
+///
+/// What is wrong with it, a name that is there twice among it.
+pub fn parse(path: &Path, text: &str) -> Result<Value, String> {
     let tree: Result<Tree, String> = match path.extension().and_then(|extension| extension.to_str()) {
         Some("json") => serde_json::from_str(text).map_err(|error| error.to_string()),
         Some("yaml" | "yml") => serde_saphyr::from_str(text).map_err(|error| error.to_string()),

@@ -26,6 +26,23 @@ pub fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
     Ok(variables)
 }
 
+/// A text in double quotes, as [`parse`] reads it.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' | '$' => quoted.extend(['\\', character]),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            other => quoted.push(other),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 /// The text of a line, as it is written there.
 #[derive(Clone, Copy)]
 enum Text<'a> {
@@ -123,6 +140,12 @@ mod tests {
     use super::*;
 
     proptest! {
+        #[test]
+        fn what_is_quoted_is_read_again(text in any::<String>()) {
+            let read = parse(&format!("A={}\n", quoted(&text))).map(|mut variables| variables.remove("A"));
+            prop_assert_eq!(read, Ok(Some(text)));
+        }
+
         #[test]
         fn any_file_is_read_or_refused(text in "(export )?[A-Z=]*[^\n]*(\n[A-Z]=[\"'$\\\\{}A-Z# \u{e9}]*)*") {
             let _ = parse(&text);
