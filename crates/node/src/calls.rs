@@ -43,7 +43,7 @@ use crate::shared::Shared;
 use crate::sources::Begun;
 use tourbillon_metrics::{Action, Frame, Named};
 
-/// The calls of one connection that are under way.
+/// The calls of one connection that are under way. Those that outlive it come first, and it knows how many they are.
 #[derive(Default)]
 pub(crate) struct Calls(SmallVec<[Running; 1]>);
 
@@ -79,6 +79,8 @@ pub(crate) struct Completed {
 /// What a call changed besides its answer.
 pub(crate) enum Effect {
     None,
+    /// The application was told of the end of a subscription.
+    Farewell,
     /// The connection is accepted.
     Accepted {
         client: Arc<Client>,
@@ -110,6 +112,11 @@ impl Calls {
         self.0.push(call);
     }
 
+    /// A call that goes on when the connection ends.
+    pub(crate) fn push_farewell(&mut self, call: Running) {
+        self.0.insert(0, call);
+    }
+
     /// The next call that came to its end, if one has.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Option<Completed> {
         for at in 0..self.0.len() {
@@ -127,8 +134,26 @@ impl Calls {
         self.0.len()
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
+    /// Gives up all calls but the first ones, which tell of ends.
+    pub(crate) fn give_up(&mut self, farewells: u32) -> Farewells {
+        let mut calls = std::mem::take(&mut self.0);
+        calls.truncate(farewells as usize);
+        Farewells(calls)
+    }
+}
+
+/// What the application is being told of the ends of subscriptions of a connection that ends.
+#[derive(Default)]
+pub(crate) struct Farewells(SmallVec<[Running; 1]>);
+
+impl Farewells {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Until it has taken all, or its time for that is over.
+    pub(crate) async fn taken(self) {
+        join_all(self.0.into_iter().map(|mut call| async move { drop(poll_fn(|cx| call.poll(cx)).await) })).await;
     }
 }
 
@@ -210,7 +235,7 @@ impl Caller<'_> {
             if within(time, pin!(taken)).await.is_none() {
                 tracing::warn!("the application did not take the end of a subscription in time");
             }
-            let (asked, effect, kind) = (Frame::Unknown, Effect::None, &UNSUBSCRIBES);
+            let (asked, effect, kind) = (Frame::Unknown, Effect::Farewell, &UNSUBSCRIBES);
             Completed { answer: None, asked, effect, began, done: None, kind }
         };
         pool::take(&UNSUBSCRIBES, told)

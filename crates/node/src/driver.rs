@@ -16,7 +16,7 @@ use tourbillon_types::{
 
 use crate::attachment::Attachment;
 use crate::boot::Boot;
-use crate::calls::{Caller, Calls, Completed, Effect};
+use crate::calls::{Caller, Calls, Completed, Effect, Farewells};
 use crate::close::Closing;
 use crate::conn::{Conn, Done, Told, Wish};
 use crate::hooks::{Client, ClientCommand, Judgement};
@@ -37,6 +37,8 @@ pub(crate) struct Driver<R> {
     /// What is left of the frame being worked on.
     commands: Commands,
     calls: Calls,
+    /// How many of the calls tell the application of ends of subscriptions: they outlive the connection.
+    farewells: u32,
     /// Until the connection connects.
     boot: Option<Box<Boot>>,
     /// Once the connection is accepted. It has an entry with its user for as long as it is here.
@@ -92,6 +94,7 @@ impl<R: TransportReader> Driver<R> {
             session,
             commands: Commands::default(),
             calls: Calls::default(),
+            farewells: 0,
             boot: Some(Box::new(boot)),
             client: None,
             memberships: Memberships::default(),
@@ -325,6 +328,7 @@ impl<R: TransportReader> Driver<R> {
         let (mut accepted, mut changed, mut begun) = (false, false, false);
         match effect {
             Effect::None => {}
+            Effect::Farewell => self.farewells -= 1,
             Effect::Attached(attachment) => attached = Some(attachment),
             Effect::Renewed { info, meta, token, rights } => {
                 if let (Some(client), Some(meta)) = (&mut self.client, meta) {
@@ -581,7 +585,8 @@ impl<R: TransportReader> Driver<R> {
         let Some(client) = self.client.clone() else { return };
         let caller = Caller { shared: &self.conn.shared, conn: &self.conn, client: None, now };
         let call = caller.unsubscribed(client, channel, why);
-        self.calls.push(call);
+        self.calls.push_farewell(call);
+        self.farewells += 1;
     }
 
     /// Takes the connection out of everything that others see, and gives the future that closes it.
@@ -597,7 +602,7 @@ impl<R: TransportReader> Driver<R> {
             // Without a payload of the application it can always be encoded.
             let _ = self.send_push(&Push { channel: None, id: 0, event });
         }
-        self.leave();
+        let farewells = self.leave();
         let (queue, writer) = self.conn.take_writer();
         let closing = Closing {
             shared: self.conn.shared.clone(),
@@ -606,6 +611,7 @@ impl<R: TransportReader> Driver<R> {
             transport: self.conn.kind().transport,
             writer,
             write_timeout: self.conn.write_timeout(),
+            farewells,
             channels: self.session.channels().cloned().collect(),
             client: self.client.take(),
             why,
@@ -631,9 +637,9 @@ impl<R> Driver<R> {
         }
     }
 
-    /// Takes the connection out of everything that others see.
-    fn leave(&mut self) {
-        self.calls.clear();
+    /// Takes the connection out of everything that others see. What is left to tell the application is given.
+    fn leave(&mut self) -> Farewells {
+        let farewells = self.calls.give_up(std::mem::take(&mut self.farewells));
         for channel in self.session.channels() {
             self.conn.shared.detach(channel, &self.conn);
         }
@@ -641,6 +647,7 @@ impl<R> Driver<R> {
         self.end_entry();
         self.conn.shared.registry.remove(&self.conn);
         self.conn.shared.wheel.forget(&self.conn);
+        farewells
     }
 }
 
@@ -672,7 +679,7 @@ impl<R> Drop for Driver<R> {
     /// A driver that is dropped half way, by a panic or by the end of the runtime, leaves nothing behind.
     fn drop(&mut self) {
         if self.closing.is_none() {
-            self.leave();
+            drop(self.leave());
             drop(self.conn.take_writer());
         }
     }

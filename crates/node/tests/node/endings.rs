@@ -40,6 +40,16 @@ impl Ends {
     fn heard(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.heard.lock())
     }
+
+    /// Waits until it has heard so much, for nine seconds: no call is given up by then.
+    async fn hears(&self, count: usize) {
+        for _ in 0..900 {
+            if self.0.heard.lock().len() >= count {
+                return;
+            }
+            tokio::time::advance(Duration::from_millis(10)).await;
+        }
+    }
 }
 
 fn may_stay(named: &str) -> Result<(), Refusal> {
@@ -113,6 +123,10 @@ impl Hooks for Ends {
     }
 
     async fn unsubscribed(&self, _: &Connection, channel: &Channel, why: &Unsubscribe) {
+        if &**channel == "slow" {
+            self.0.asked.notify_one();
+            self.0.go_on.notified().await;
+        }
         if &**channel == "hangs" {
             let _guard = Guard(self.clone());
             pending::<()>().await;
@@ -191,6 +205,34 @@ async fn the_application_is_given_some_time_to_take_the_end_of_a_subscription() 
     tokio::time::timeout(Duration::from_secs(11), given_up).await.expect("it is given up");
     assert!(client.call(r#""rpc":{"method":"m"}"#).await["rpc"].is_object());
     test.end().await;
+}
+
+/// What ended before the connection did is told to its end, however long the connection's own end takes; and for no longer
+/// than any call.
+#[tokio::test(start_paused = true)]
+async fn the_application_takes_the_end_of_a_subscription_though_the_connection_ends_meanwhile() {
+    let ends = Ends::default();
+    let test = start(ends.clone(), NodeConfig::default());
+    let mut client = test.client().await;
+    for channel in ["slow", "hangs", "a"] {
+        client.subscribe(channel).await;
+    }
+    client.send(concat!(
+        r#"{"id":7,"unsubscribe":{"channel":"hangs"}}"#,
+        "\n",
+        r#"{"id":8,"unsubscribe":{"channel":"slow"}}"#,
+    ));
+    ends.0.asked.notified().await;
+    drop(client);
+    let (gone, left) = (Unsubscribe::DISCONNECTED.code, Unsubscribe::CLIENT.code);
+    ends.hears(2).await;
+    assert_eq!(ends.heard(), [format!("a {gone}"), "ann 3000".to_owned()]);
+    ends.0.go_on.notify_waiters();
+    ends.hears(1).await;
+    assert_eq!(ends.heard(), [format!("slow {left}")]);
+    tokio::time::timeout(Duration::from_secs(11), ends.0.given_up.notified()).await.expect("it is given up");
+    test.end().await;
+    assert_eq!(ends.heard(), [""; 0]);
 }
 
 /// What the next that leaves had told of itself.
