@@ -40,7 +40,7 @@ const PARTS: usize = 64;
 /// How much longer than the node that is asked somebody waits for its answer, which has to come back.
 const WAY_BACK: Duration = Duration::from_secs(1);
 
-/// Frames for sessions of this node that wait for room there. What comes beyond is answered with [`code::BUSY`].
+/// Frames for sessions of this node that wait for room there, which of one session are few. What comes beyond is answered with [`code::BUSY`].
 const EMULATIONS: usize = 1024;
 
 /// Other questions of other nodes that are worked on at once. What comes beyond is answered with [`code::BUSY`].
@@ -83,6 +83,7 @@ mod code {
     pub(super) const NO_SESSION: u32 = 2;
     pub(super) const BUSY: u32 = 3;
     pub(super) const UNKNOWN_QUESTION: u32 = 4;
+    pub(super) const LATE: u32 = 5;
 }
 
 impl Cluster {
@@ -130,6 +131,7 @@ impl Cluster {
         match survey(shared, EMULATION, answer).await {
             Ok(Ok((code::DONE, _))) => Ok(()),
             Ok(Ok((code::NO_SESSION, _))) => Err(InjectError::NoSession),
+            Ok(Ok((code::BUSY, _))) => Err(InjectError::Busy),
             Ok(Ok((code, _))) => {
                 tracing::debug!(%node, code, "another node did not deliver an emulation request");
                 Err(InjectError::Unavailable)
@@ -513,6 +515,7 @@ async fn emulated(shared: &Shared, data: Bytes) -> u32 {
     match shared.inject_here(session, frame).await {
         Ok(()) => code::DONE,
         Err(InjectError::NoSession) => code::NO_SESSION,
-        Err(_) => code::BUSY,
+        Err(InjectError::Busy) => code::BUSY,
+        Err(_) => code::LATE,
     }
 }

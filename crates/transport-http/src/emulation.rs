@@ -4,7 +4,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Request, Response, StatusCode};
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 use tourbillon_protocol::decode_emulation;
 use tourbillon_transport::{Inject, InjectError};
@@ -24,6 +25,7 @@ use crate::{HttpBody, HttpConfig};
 /// | 408 | the body did not arrive in time |
 /// | 413 | the body is too large |
 /// | 500 | the node did not answer, or the session took nothing, in time |
+/// | 503 | too many requests wait for the session already |
 #[derive(Clone, Debug)]
 pub struct EmulationService<I> {
     inject: I,
@@ -60,6 +62,12 @@ impl<I: Inject> EmulationService<I> {
             // What the client lost with its session it notices by its stream.
             Err(InjectError::NoSession) => answer(StatusCode::NO_CONTENT, ""),
             Err(InjectError::NoNode) => answer(StatusCode::NOT_FOUND, "there is no such node\n"),
+            Err(error @ InjectError::Busy) => {
+                tracing::debug!(%error, "an emulation request was refused");
+                let mut busy = answer(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n"));
+                busy.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+                busy
+            }
             Err(error) => {
                 tracing::info!(%error, "an emulation request was not delivered");
                 answer(StatusCode::INTERNAL_SERVER_ERROR, "the session took nothing in time\n")

@@ -48,6 +48,9 @@ pub enum InjectError {
     /// The node did not answer, or its connection took nothing, in time.
     #[error("the session took nothing in time")]
     Unavailable,
+    /// So much waits for the session already, or for others of its node, that this does not: it may be tried again.
+    #[error("too many requests wait for the session")]
+    Busy,
 }
 
 /// How many bytes wait for a connection before whoever brings more has to wait too. One frame always fits.
@@ -55,6 +58,9 @@ const CAPACITY: usize = 64 * 1024;
 
 /// What a frame counts beside its bytes, so that empty ones are bounded too.
 const OVERHEAD: usize = 64;
+
+/// How many may wait for room in one mailbox: a session that takes nothing takes no more of what all share.
+const MOST_WAITING: usize = 16;
 
 /// Where frames are put in for a [`Mailed`] reader. Clones lead to the same one. Holds no storage while it is empty.
 #[derive(Clone, Debug, Default)]
@@ -66,7 +72,9 @@ struct Mail {
     /// The size of the frames, with overhead.
     size: usize,
     reader: Option<Waker>,
-    /// Whoever waits for room.
+    /// How many wait for room.
+    waiting: usize,
+    /// Whoever waited for room since a frame was taken.
     senders: Vec<Waker>,
     closed: bool,
 }
@@ -76,23 +84,35 @@ impl Mailbox {
     ///
     /// # Errors
     ///
-    /// [`InjectError::NoSession`] when the reader is gone.
+    /// [`InjectError::NoSession`] when the reader is gone, and [`InjectError::Busy`] when 16 wait for room already.
     ///
     /// # Cancel safety
     ///
     /// A future that is dropped before it resolves has put nothing in.
     pub async fn deliver(&self, frame: Bytes) -> Result<(), InjectError> {
-        let mut frame = Some(frame);
-        poll_fn(|cx| self.poll_deliver(cx, &mut frame)).await
+        let (mut frame, mut place) = (Some(frame), None);
+        poll_fn(|cx| self.poll_deliver(cx, &mut frame, &mut place)).await
     }
 
-    fn poll_deliver(&self, cx: &Context<'_>, frame: &mut Option<Bytes>) -> Poll<Result<(), InjectError>> {
+    fn poll_deliver<'a>(
+        &'a self,
+        cx: &Context<'_>,
+        frame: &mut Option<Bytes>,
+        place: &mut Option<Place<'a>>,
+    ) -> Poll<Result<(), InjectError>> {
         let mut mail = self.0.lock();
         if mail.closed {
             return Poll::Ready(Err(InjectError::NoSession));
         }
         let size = frame.as_ref().map_or(0, Bytes::len) + OVERHEAD;
         if !mail.frames.is_empty() && mail.size + size > CAPACITY {
+            if place.is_none() {
+                if mail.waiting >= MOST_WAITING {
+                    return Poll::Ready(Err(InjectError::Busy));
+                }
+                mail.waiting += 1;
+                *place = Some(Place(self));
+            }
             if !mail.senders.iter().any(|waker| waker.will_wake(cx.waker())) {
                 mail.senders.push(cx.waker().clone());
             }
@@ -129,9 +149,25 @@ impl Mailbox {
 
     fn close(&self) {
         let mut mail = self.0.lock();
-        let Mail { senders, .. } = std::mem::replace(&mut *mail, Mail { closed: true, ..Mail::default() });
+        let closed = Mail { closed: true, waiting: mail.waiting, ..Mail::default() };
+        let Mail { senders, .. } = std::mem::replace(&mut *mail, closed);
         drop(mail);
         senders.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// One of those who wait for room.
+#[derive(Debug)]
+struct Place<'a>(&'a Mailbox);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut mail = self.0.0.lock();
+        mail.waiting -= 1;
+        // With the last one, nobody is left to be woken.
+        if mail.waiting == 0 {
+            mail.senders = Vec::new();
+        }
     }
 }
 
@@ -188,6 +224,37 @@ mod tests {
     }
 
     #[test]
+    fn only_so_many_wait_for_room() {
+        let (transport, _peer) = pair(TransportInfo::new("test", Encoding::Json), 1000);
+        let (mut reader, mailbox) = Mailed::new(transport.split().0);
+        let large = || Bytes::from(vec![b'x'; CAPACITY]);
+        let put = |mailbox: &Mailbox| {
+            let mailbox = mailbox.clone();
+            let mut putting = Box::pin(async move { mailbox.deliver(large()).await });
+            let first = putting.as_mut().poll(&mut cx());
+            (putting, first)
+        };
+        assert_eq!(put(&mailbox).1, Poll::Ready(Ok(())));
+        let mut waiting: Vec<_> = (0..MOST_WAITING).map(|_| put(&mailbox)).collect();
+        assert!(waiting.iter().all(|(_, first)| first.is_pending()));
+        assert_eq!(put(&mailbox).1, Poll::Ready(Err(InjectError::Busy)));
+        waiting.pop();
+        assert!(put(&mailbox).1.is_pending(), "one has given up");
+        assert!(reader.poll_recv(&mut cx()).is_ready());
+        let (mut first, _) = waiting.remove(0);
+        assert_eq!(first.as_mut().poll(&mut cx()), Poll::Ready(Ok(())));
+        drop(first);
+        waiting.push(put(&mailbox));
+        waiting.push(put(&mailbox));
+        assert_eq!(put(&mailbox).1, Poll::Ready(Err(InjectError::Busy)));
+        drop(reader);
+        for (mut putting, _) in waiting {
+            assert_eq!(putting.as_mut().poll(&mut cx()), Poll::Ready(Err(InjectError::NoSession)));
+        }
+        assert_eq!(mailbox.0.lock().waiting, 0);
+    }
+
+    #[test]
     fn frames_come_in_order_and_a_full_mailbox_makes_wait() {
         let (transport, _peer) = pair(TransportInfo::new("test", Encoding::Json), 1000);
         let (mut reader, mailbox) = Mailed::new(transport.split().0);
@@ -212,7 +279,10 @@ mod tests {
         assert_eq!(second.poll(&mut cx()), Poll::Ready(Ok(())));
         assert_eq!(next(&mut reader), "2");
         assert!(reader.poll_recv(&mut cx()).is_pending());
-        assert_eq!(mailbox.0.lock().frames.capacity(), 0, "nothing is held at rest");
+        let mail = mailbox.0.lock();
+        assert_eq!((mail.frames.capacity(), mail.senders.capacity()), (0, 0), "nothing is held at rest");
+        assert_eq!(mail.waiting, 0);
+        drop(mail);
         let mut full = Vec::new();
         while pin!(mailbox.deliver(Bytes::new())).poll(&mut cx()).is_ready() {
             full.push(());

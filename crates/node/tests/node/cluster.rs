@@ -177,6 +177,43 @@ async fn a_busy_session_is_only_its_own_senders_affair() {
     b.end().await;
 }
 
+/// However many requests come for a session that takes nothing: those for another find a place, wherever they come to.
+#[tokio::test(start_paused = true)]
+async fn a_busy_session_leaves_room_for_the_requests_of_others() {
+    let bus = ControlBus::default();
+    let (a, b) = (node_on(&bus, Silent, "a"), node_on(&bus, AllowAll, "b"));
+    know_each_other(&[&a, &b]).await;
+    let (busy, session) = emulated(&a).await;
+    let (second, second_session) = emulated(&a).await;
+    let large = format!(r#"{{"id":2,"rpc":{{"data":"{}"}}}}"#, "x".repeat(60_000));
+    for session in [session, second_session] {
+        assert_eq!(inject(&b, &a, session, &large).await, Ok(()), "being worked on");
+        tokio::task::yield_now().await;
+        assert_eq!(inject(&b, &a, session, &large).await, Ok(()), "in the mailbox");
+    }
+    let begun = tokio::time::Instant::now();
+    let flood = futures_util::future::join_all((0..1_100).map(|number| {
+        let by = if number % 2 == 0 { &a } else { &b };
+        let large = &large;
+        async { (inject(by, &a, session, large).await, begun.elapsed().is_zero()) }
+    }));
+    let other = async {
+        tokio::task::yield_now().await;
+        // It waits for its own session, as it may.
+        let waits = inject(&b, &a, second_session, &large).await;
+        (waits, begun.elapsed().is_zero())
+    };
+    let (refused, other) = tokio::join!(flood, other);
+    let count = |outcome| refused.iter().filter(|refused| **refused == outcome).count();
+    let at_once = count((Err(InjectError::Busy), true));
+    let late = refused.iter().filter(|(outcome, at_once)| outcome.is_err() && !at_once).count();
+    assert!(at_once >= 1_084 && at_once + late <= 1_100 && late <= 16, "{at_once} {late}");
+    assert_ne!(other, (Err(InjectError::Busy), true), "there is room for those of others");
+    drop((busy, second));
+    a.end().await;
+    b.end().await;
+}
+
 /// However many wait for a session that takes nothing: what other nodes say is read, and what they ask is answered.
 #[tokio::test(start_paused = true)]
 async fn requests_that_wait_for_a_session_keep_no_message_of_another_node_waiting() {
@@ -196,7 +233,7 @@ async fn requests_that_wait_for_a_session_keep_no_message_of_another_node_waitin
         let wave = tokio::time::Instant::now();
         let flood = futures_util::future::join_all((0..1_100).map(|_| async {
             let injected = inject(&b, &a, session, &waiting).await;
-            injected == Err(InjectError::Unavailable) && wave.elapsed().is_zero()
+            injected == Err(InjectError::Busy) && wave.elapsed().is_zero()
         }));
         let order = async {
             tokio::task::yield_now().await;

@@ -98,6 +98,17 @@ fn emulation_requests_have_a_status_for_each_end() {
                 send(server.address, post("/emulation", "", emulate(&node, text.as_str(), &large))).await;
             assert_eq!(answer.status, status);
         }
+        // So many wait for it already.
+        let waiting: Vec<_> = (0..16)
+            .map(|_| {
+                let (mailbox, large) = (mailbox.clone(), large.clone());
+                tokio::spawn(async move { mailbox.deliver(large.into()).await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        let busy = send(server.address, post("/emulation", "", emulate(&node, text.as_str(), &large))).await;
+        assert_eq!((busy.status, busy.header("retry-after")), (503, Some("1")), "{busy:?}");
+        waiting.iter().for_each(tokio::task::JoinHandle::abort);
         drop(reader);
         assert_eq!(mailbox.deliver(large.into()).await, Err(InjectError::NoSession));
         let answer = send(server.address, post("/emulation", "", emulate(&node, text.as_str(), "{}"))).await;
