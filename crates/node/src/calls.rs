@@ -153,7 +153,8 @@ impl Farewells {
 
     /// Until it has taken all, or its time for that is over.
     pub(crate) async fn taken(self) {
-        join_all(self.0.into_iter().map(|mut call| async move { drop(poll_fn(|cx| call.poll(cx)).await) })).await;
+        join_all(self.0.into_iter().map(|mut call| async move { drop(poll_fn(|cx| call.poll(cx)).await) }))
+            .await;
     }
 }
 

@@ -49,8 +49,9 @@ impl Closing {
     }
 
     async fn end<R: TransportReader>(self, reader: Option<R>) {
-        let Self { shared, mut queue, offered, transport, writer, write_timeout, channels, client, why, .. } =
-            self;
+        let Self {
+            shared, mut queue, offered, transport, writer, write_timeout, channels, client, why, ..
+        } = self;
         if why.drops_queue() {
             queue.clear();
         }
