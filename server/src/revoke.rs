@@ -7,7 +7,8 @@ use tourbillon::types::{Channel, SystemClock, Text, UserId};
 use tourbillon_access::{Change, REVOCATIONS, Revocation, RevocationError, Revocations, notices};
 use tourbillon_api::{ApiError, Revoke};
 
-/// Keeps revocations, tells other nodes of them, and then has the connections of all ask whether they may stay.
+/// Keeps revocations, tells other nodes of them, and has the connections of this one ask whether they may stay. Those of
+/// other nodes ask for the sake of what these are told.
 #[derive(Debug)]
 pub(crate) struct Revoker {
     node: Node,
@@ -31,9 +32,8 @@ impl Revoker {
         let change = self.store.keep(revocation, expire_at).await.map_err(refused)?;
         let told = self.tell(change).await;
         // Where it is known it is in force, whatever has become of it elsewhere.
-        let rechecked = self.node.recheck(user).await;
-        told?;
-        Ok(rechecked?)
+        self.node.recheck_here(user).await;
+        told
     }
 
     async fn forget(&self, revocation: Revocation) -> Result<(), ApiError> {
@@ -94,7 +94,7 @@ impl Revoke for Revoker {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::time::Duration;
 
     use bytes::Bytes;
@@ -102,20 +102,26 @@ mod tests {
         BrokerError, BusControl, Control, ControlBus, ControlSink, Engine, Receiver, Stop,
     };
     use tourbillon::memory::MemoryEngine;
-    use tourbillon::node::{ConnectDecision, ConnectRequest, Hooks, Refusal};
+    use tourbillon::node::{Client, ConnectDecision, ConnectRequest, Hooks, Refusal};
     use tourbillon::transport::memory::{MemoryPeer, Sent, pair};
     use tourbillon::transport::{Accept, ConnContext, TransportInfo};
-    use tourbillon::types::{Disconnect, Encoding, NodeId};
+    use tourbillon::types::{Disconnect, Encoding, NodeId, Now};
     use tourbillon_access::{MemoryRevocations, Revoked};
 
     use super::*;
 
-    /// Users are called as their tokens.
-    struct ByToken;
+    /// Users are called as their tokens. Counts how often connections ask whether they may stay.
+    #[derive(Clone, Default)]
+    struct ByToken(Arc<AtomicUsize>);
 
     impl Hooks for ByToken {
         async fn connect(&self, request: ConnectRequest) -> Result<ConnectDecision, Refusal> {
             Ok(ConnectDecision::new(UserId::from(request.token)))
+        }
+
+        fn stays(&self, _: &Client, _: Now) -> Result<(), Disconnect> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(())
         }
     }
 
@@ -143,9 +149,13 @@ mod tests {
 
     /// A node with room for so many revocations.
     fn node_on(control: impl Control, room: usize) -> (Node, Revoker) {
+        node_with(control, room, ByToken::default())
+    }
+
+    fn node_with(control: impl Control, room: usize, hooks: ByToken) -> (Node, Revoker) {
         let store: Arc<dyn Revocations> = Arc::new(MemoryRevocations::new(room));
         let engine = Engine::new(MemoryEngine::default()).with_control(control);
-        let builder = Node::builder(engine).hooks(Revoked::new(store.clone(), ByToken));
+        let builder = Node::builder(engine).hooks(Revoked::new(store.clone(), hooks));
         let (node, driver) = builder.build().expect("a valid configuration");
         tokio::spawn(driver);
         (node.clone(), Revoker::new(node, store))
@@ -192,6 +202,28 @@ mod tests {
             node.shutdown().await;
         }
     }
+
+    /// Each connection asks once, on whichever node it is.
+    #[tokio::test(start_paused = true)]
+    async fn pro_35_a_revoked_token_has_each_connection_asked_once() {
+        let bus = ControlBus::default();
+        let counts = [ByToken::default(), ByToken::default()];
+        let [(a, revoker), (b, _)] = counts.clone().map(|hooks| node_with(bus.join(), 9, hooks));
+        know_each_other(&[&a, &b]).await;
+        let mut peers = [connect(&a, "ann").await, connect(&b, "ann").await, connect(&b, "bob").await];
+        let before = counts.each_ref().map(|hooks| hooks.0.swap(0, Ordering::Relaxed));
+        assert_eq!(before, [1, 2], "by their connects");
+        assert_eq!(revoker.revoke_token("t".to_owned(), None).await, Ok(()));
+        assert_eq!(counts.each_ref().map(|hooks| hooks.0.swap(0, Ordering::Relaxed)), [1, 2]);
+        assert_eq!(revoker.invalidate_user_tokens(UserId::from("ann"), None, Some(5), None).await, Ok(()));
+        assert_eq!(counts.each_ref().map(|hooks| hooks.0.swap(0, Ordering::Relaxed)), [1, 1]);
+        assert!(peers.iter_mut().all(|peer| peer.try_recv().is_none()));
+        drop(peers);
+        for node in [a, b] {
+            node.shutdown().await;
+        }
+    }
+
     /// Whoever is blocked while a node is cut off from the others is sent away there, too, when it hears of it; and whoever
     /// is unblocked meanwhile is not blocked again by what that node knows.
     #[tokio::test(start_paused = true)]

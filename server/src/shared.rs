@@ -127,10 +127,9 @@ async fn learn(revocations: &StoredRevocations, node: &Node) {
         ticks.tick().await;
         // What went wrong has been told, and is tried again. What one store said counts though another is away.
         let _ = revocations.refresh().await;
-        if revocations.take_stricter()
-            && let Err(error) = node.recheck(None).await
-        {
-            tracing::warn!(%error, "connections could not be asked whether they may stay");
+        if revocations.take_stricter() {
+            // Other nodes find out by themselves.
+            node.recheck_here(None).await;
         }
     }
 }

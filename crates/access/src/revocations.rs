@@ -149,7 +149,8 @@ pub trait Revocations: fmt::Debug + Send + Sync + 'static {
     fn forget(&self, revocation: &Revocation) -> BoxFuture<'_, Result<Change, RevocationError>>;
 
     /// Another node has changed this: it is in force here, too, from now on, unless a later change is known that is to the
-    /// contrary. Whether something is refused now that was not: then connections are to be asked whether they may stay.
+    /// contrary. Whether something is refused now that was not: then connections of this node are to be asked whether they
+    /// may stay.
     ///
     /// # Errors
     ///

@@ -145,7 +145,7 @@ impl<H: Hooks> Hooks for Revoked<H> {
         }
         if let Some(error) = failed {
             tracing::error!(%error, "a revocation by another node is not kept");
-            return Noticed::NotUnderstood;
+            return noticed.in_part();
         }
         noticed
     }

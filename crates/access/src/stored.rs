@@ -149,7 +149,7 @@ impl StoredRevocations {
     }
 
     /// Whether something that was learned from stores since this was asked last is refused now and was not before: then
-    /// connections are to be [asked](tourbillon_node::Node::recheck) whether they may stay.
+    /// connections of this node are to be [asked](tourbillon_node::Node::recheck_here) whether they may stay.
     #[must_use]
     pub fn take_stricter(&self) -> bool {
         self.is_stricter.swap(false, Ordering::AcqRel)

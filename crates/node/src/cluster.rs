@@ -492,6 +492,10 @@ async fn noticed(shared: &Shared, data: Bytes) -> u32 {
             shared.carry_out(&server_api::recheck(user.as_ref())).await;
             code::DONE
         }
+        Noticed::InPart(user) => {
+            shared.carry_out(&server_api::recheck(user.as_ref())).await;
+            code::UNKNOWN_QUESTION
+        }
         _ => code::UNKNOWN_QUESTION,
     }
 }

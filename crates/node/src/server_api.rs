@@ -16,7 +16,7 @@ use crate::conn::{Done, Wish};
 use crate::hooks::{ChannelOptions, RefreshDecision, SubscriptionOptions};
 use crate::shared::Shared;
 use tourbillon_control::{ChannelPattern, NodeInfo, Notice, Order, Stats, Target, Wanted};
-use tourbillon_metrics::{Distribution, Present, Sample};
+use tourbillon_metrics::{Action, Distribution, Present, Sample};
 
 /// Why a publication was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -172,6 +172,16 @@ impl Node {
         self.order(&target, &except, what).await
     }
 
+    /// The same for the connections of this node alone: where other nodes find out by themselves, as by a
+    /// [notice](Self::notify) that answers [`Noticed::Recheck`](crate::Noticed::Recheck).
+    ///
+    /// # Cancel safety
+    ///
+    /// Connections already told go on.
+    pub async fn recheck_here(&self, user: Option<&UserId>) {
+        self.shared.carry_out(&recheck(user)).await;
+    }
+
     /// Tells the [hooks](crate::Hooks::notified) of all other nodes something, and waits until they have heard it (CTL-06).
     /// Nodes that come later hear what hooks [welcome](crate::Hooks::welcome) them with. Up to 1 MiB.
     ///
@@ -183,6 +193,7 @@ impl Node {
     ///
     /// Whether it was told is unknown after a drop.
     pub async fn notify(&self, what: &'static str, data: Bytes) -> Result<(), ReplyError> {
+        self.shared.metrics.act(Action::Notify);
         match &self.shared.cluster {
             Some(cluster) => cluster.notify(&self.shared, Notice { what: what.to_owned(), data }).await,
             None => Ok(()),

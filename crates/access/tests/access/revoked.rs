@@ -215,7 +215,12 @@ fn pro_34_to_36_nodes_learn_of_each_others_revocations() {
     let at = Stamp::from_millis(1);
     let full: Vec<_> = (0..=100).map(|number| Change::Keep(user(&number.to_string()), None, at)).collect();
     let full = notices(full).iter().map(|notice| there.notified(REVOCATIONS, notice)).collect::<Vec<_>>();
-    assert_eq!(full, [Noticed::NotUnderstood]);
+    assert_eq!(full, [Noticed::InPart(None)], "what is kept counts for those who are there");
+    let last = Change::Keep(user("100"), None, at);
+    assert_eq!(tell(&there, last.clone()), Noticed::NotUnderstood);
+    let [both] = notices(vec![Change::Keep(user("ann"), Some(9), at), last]).try_into().expect("one notice");
+    assert_eq!(there.notified(REVOCATIONS, &both), Noticed::NotUnderstood, "nothing of it is new");
+    assert!(stays(&there, &with_token("0", None, None), 0).is_err());
 }
 
 /// What another node tells of one change.

@@ -60,9 +60,10 @@ impl Hooks for Labels {
     }
 
     /// Nobody may stay any more, and connections of the user that it says are asked.
-    fn notified(&self, _: &str, user: &[u8]) -> Noticed {
+    fn notified(&self, what: &str, user: &[u8]) -> Noticed {
         self.closed.store(true, Ordering::SeqCst);
-        Noticed::Recheck(Some(UserId::from(String::from_utf8_lossy(user).into_owned())))
+        let noticed = Noticed::Recheck(Some(UserId::from(String::from_utf8_lossy(user).into_owned())));
+        if what == "too much" { noticed.in_part() } else { noticed }
     }
 
     fn stays(&self, _: &HookClient, _: Now) -> Result<(), Disconnect> {
@@ -248,6 +249,25 @@ async fn who_may_not_stay_is_found_on_every_node() {
     assert_eq!(c.node.recheck(Some(&UserId::from("ann"))).await, Ok(()));
     let [first, second, bob] = &mut clients;
     assert_eq!(first.client.closed().await, Disconnect::PERMISSION_DENIED);
+    assert_eq!(second.client.closed().await, Disconnect::PERMISSION_DENIED);
+    bob.silence().await;
+    drop(clients);
+    end(nodes).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_not_stay_is_found_on_this_node_alone_or_where_a_part_of_a_notice_is_noted() {
+    let hooks = Labels::default();
+    let nodes = cluster(&hooks).await;
+    let [a, b, c] = &nodes;
+    let mut clients = [client(a, "ann").await, client(b, "ann").await, client(c, "bob").await];
+    hooks.closed.store(true, Ordering::SeqCst);
+    a.node.recheck_here(Some(&UserId::from("ann"))).await;
+    let [first, second, bob] = &mut clients;
+    assert_eq!(first.client.closed().await, Disconnect::PERMISSION_DENIED);
+    second.silence().await;
+    let told = a.node.notify("too much", "ann".into()).await;
+    assert_eq!(told, Err(ReplyError::INTERNAL), "not all of it is noted");
     assert_eq!(second.client.closed().await, Disconnect::PERMISSION_DENIED);
     bob.silence().await;
     drop(clients);
