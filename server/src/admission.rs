@@ -18,8 +18,8 @@ use tourbillon_config::IpLimits;
 
 mod address;
 
-pub(crate) use address::client;
 use address::{Place, Places};
+pub(crate) use address::{client, counted};
 
 /// So often at most the log tells of a reached limit.
 const TELL_EVERY: Duration = Duration::from_secs(3);

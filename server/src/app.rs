@@ -39,7 +39,8 @@ use crate::router::{HttpRoutes, Router};
 use crate::shared::{Shared, SharedError};
 use tourbillon_tls::{Tls, TlsError};
 
-fn http_routes(node: &Node, settings: HttpTransports) -> HttpRoutes {
+/// `trusted`: whose word on a client's address counts.
+fn http_routes(node: &Node, settings: HttpTransports, trusted: Networks) -> HttpRoutes {
     let HttpTransports { http_stream, sse, emulation, uni_http_stream, uni_sse, init, ticket } = settings;
     let node = || node.clone();
     let tickets = ticket.as_ref().map(|(_, tickets)| tickets.clone());
@@ -57,7 +58,7 @@ fn http_routes(node: &Node, settings: HttpTransports) -> HttpRoutes {
         streams: streams.into_iter().flatten().collect(),
         emulation: emulation.map(|(path, config)| (path, EmulationService::new(node(), config))),
         init: init.map(|(path, config)| (path, InitService::new(config))),
-        ticket: ticket.map(|((path, config), tickets)| (path, TicketService::new(tickets, config))),
+        ticket: ticket.map(|((path, config), tickets)| (path, TicketService::new(tickets, config), trusted)),
     }
 }
 
@@ -263,7 +264,7 @@ impl App {
         );
         let grpc_admission = admission.clone();
         let tickets = settings.http.ticket.as_ref().map(|(_, tickets)| tickets.clone());
-        let http = http_routes(&node, settings.http);
+        let http = http_routes(&node, settings.http, settings.trusted_proxies.clone());
         let websocket =
             settings.websocket.map(|(path, config)| (path, WebSocketService::new(node.clone(), config)));
         let uni_websocket = settings

@@ -12,16 +12,17 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Versio
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tourbillon::http::{
-    EmulationService, HttpBody, InitService, OfferSocket, StreamService, TicketService, Tickets,
+    EmulationService, HttpBody, InitService, OfferSocket, StreamService, TicketHolder, TicketService, Tickets,
 };
 use tourbillon::node::Node;
 use tourbillon::transport::Held;
 use tourbillon::websocket::{GivenConnect, TcpUpgrade, UniWebSocketService, WebSocketService};
 use tourbillon_api::{ApiPages, HttpApi};
+use tourbillon_config::Networks;
 use tower_service::Service;
 
 use crate::acme::Certificates;
-use crate::admission::{Admission, Opening, Permit, Refused};
+use crate::admission::{self, Admission, Opening, Permit, Refused};
 use crate::body::{Outgoing, Received, Timely};
 use crate::debug::DebugPages;
 use crate::dev::Dev;
@@ -63,7 +64,8 @@ pub(crate) struct HttpRoutes {
     pub(crate) streams: Vec<(String, StreamService<Node>)>,
     pub(crate) emulation: Option<(String, EmulationService<Node>)>,
     pub(crate) init: Option<(String, InitService)>,
-    pub(crate) ticket: Option<(String, TicketService)>,
+    /// And whose word on a client's address counts.
+    pub(crate) ticket: Option<(String, TicketService, Networks)>,
 }
 
 /// What can be asked for without the HTTP library.
@@ -100,7 +102,7 @@ enum HttpRoute<'a> {
     Stream(&'a StreamService<Node>),
     Emulation(&'a EmulationService<Node>),
     Init(&'a InitService),
-    Ticket(&'a TicketService),
+    Ticket(&'a TicketService, &'a Networks),
 }
 
 impl HttpRoutes {
@@ -108,10 +110,10 @@ impl HttpRoutes {
         if let Some((_, stream)) = self.streams.iter().find(|(at, _)| at == path) {
             return Some(HttpRoute::Stream(stream));
         }
-        if let Some((at, ticket)) = &self.ticket
+        if let Some((at, ticket, trusted)) = &self.ticket
             && at == path
         {
-            return Some(HttpRoute::Ticket(ticket));
+            return Some(HttpRoute::Ticket(ticket, trusted));
         }
         match (&self.emulation, &self.init) {
             (Some((at, emulation)), _) if at == path => Some(HttpRoute::Emulation(emulation)),
@@ -124,7 +126,7 @@ impl HttpRoutes {
 impl HttpRoute<'_> {
     /// Whether a request begins a connection, or prepares for it: not if it is what a browser asks before.
     fn begins(&self, method: &Method) -> bool {
-        !matches!(self, HttpRoute::Emulation(_) | HttpRoute::Ticket(_)) && method != Method::OPTIONS
+        !matches!(self, HttpRoute::Emulation(_) | HttpRoute::Ticket(..)) && method != Method::OPTIONS
     }
 
     async fn answer(self, request: Request<Received>) -> Response<HttpBody> {
@@ -132,7 +134,7 @@ impl HttpRoute<'_> {
             Self::Stream(service) => service.clone().call(request).await,
             Self::Emulation(service) => service.clone().call(request).await,
             Self::Init(service) => service.clone().call(request).await,
-            Self::Ticket(service) => service.clone().call(request).await,
+            Self::Ticket(service, _) => service.clone().call(request).await,
         };
         match answer {
             Ok(answer) => answer,
@@ -266,6 +268,10 @@ impl Router {
                 && let Err(refused) = self.admit(peer, &mut request)
             {
                 return too_many(refused).map(Outgoing::from);
+            }
+            if let HttpRoute::Ticket(_, trusted) = &route {
+                let holder = admission::counted(trusted, counted(peer).ip(), request.headers());
+                request.extensions_mut().insert(TicketHolder(holder));
             }
             if pace.lends() {
                 request.extensions_mut().insert(OfferSocket);

@@ -681,6 +681,9 @@ options! {
         max_request_body_size: usize = 65_536,
         /// How much all tickets together may take, in bytes.
         max_memory: usize = 16_777_216,
+        /// How much of that those of one address may take (IPv6: of one /64), behind
+        /// `client.rate_limit.ip_connect.trusted_proxies` the client's.
+        max_memory_per_address: usize = 2_097_152,
     }
 }
 

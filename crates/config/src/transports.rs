@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use tourbillon::grpc::GrpcConfig;
-use tourbillon::http::{ErrorResponse, HttpConfig, Tickets};
+use tourbillon::http::{ErrorResponse, HttpConfig, TicketLimits, Tickets};
 use tourbillon::transport::OriginPolicy;
 use tourbillon::types::{Disconnect, ErrorCode};
 use tourbillon::websocket::{Compression, UniWebSocketConfig, WebSocketConfig};
@@ -111,7 +111,15 @@ pub(crate) fn http(check: &mut Checker, options: &Options) -> HttpTransports {
     if ttl.as_secs() == 0 || ttl.subsec_nanos() > 0 {
         check.error("ticket.ttl", "must be whole seconds, at least 1s");
     }
-    let tickets = tickets.map(|endpoint| (endpoint, Tickets::new(ttl, ticket.max_memory)));
+    let (max_bytes, max_bytes_of_one) = (ticket.max_memory, ticket.max_memory_per_address);
+    if max_bytes_of_one == 0 || max_bytes_of_one > max_bytes {
+        check.error(
+            "ticket.max_memory_per_address",
+            "must be more than nothing and at most ticket.max_memory",
+        );
+    }
+    let limits = TicketLimits { life: ttl, max_bytes, max_bytes_of_one };
+    let tickets = tickets.map(|endpoint| (endpoint, Tickets::new(limits)));
     for (name, endpoint, option) in [
         ("uni_http_stream", &mut uni_stream, &uni_http_stream.connect_code_to_http_response),
         ("uni_sse", &mut uni_events, &uni_sse.connect_code_to_http_response),

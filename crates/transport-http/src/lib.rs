@@ -60,5 +60,5 @@ pub use emulation::EmulationService;
 pub use init::InitService;
 pub use service::StreamService;
 pub use takeover::{OfferSocket, PendingStream};
-pub use tickets::{BadTicket, TicketService, Tickets};
+pub use tickets::{BadTicket, TicketHolder, TicketLimits, TicketService, Tickets};
 pub use transport::{HttpReader, HttpTransport, HttpWriter};

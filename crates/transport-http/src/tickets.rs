@@ -12,6 +12,7 @@ use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -38,9 +39,26 @@ type Key = [u8; 16];
 #[derive(Clone)]
 pub struct Tickets(Arc<Store>);
 
+/// How long tickets are good, and what they may take.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "a store has these and no other bounds")]
+pub struct TicketLimits {
+    /// How long a ticket is good.
+    pub life: Duration,
+    /// What all of them may take, in bytes, those included that were used and whose time is not over.
+    pub max_bytes: usize,
+    /// What those of one [`TicketHolder`] may take of it.
+    pub max_bytes_of_one: usize,
+}
+
+/// Whose room a ticket takes, as an extension of the request for it: the client's address. Requests without one share the
+/// room of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "an address is all it is")]
+pub struct TicketHolder(pub IpAddr);
+
 struct Store {
-    life: Duration,
-    max_bytes: usize,
+    limits: TicketLimits,
     state: Mutex<State>,
 }
 
@@ -48,17 +66,43 @@ struct Store {
 struct State {
     waiting: HashMap<Key, Bytes>,
     /// When tickets end, in order: all live equally long. Those that were used are among them until then.
-    ends: VecDeque<(Instant, Key, usize)>,
+    ends: VecDeque<(Instant, Key, Taken)>,
     /// What all of them take.
     bytes: usize,
+    /// What those of each holder take.
+    of: HashMap<Option<TicketHolder>, usize>,
+}
+
+/// What a ticket takes, and of whom.
+#[derive(Clone, Copy)]
+struct Taken {
+    bytes: usize,
+    by: Option<TicketHolder>,
+}
+
+/// Why there is no ticket.
+#[derive(Debug, PartialEq, Eq)]
+enum Refused {
+    /// All that wait take all the room there is.
+    Full,
+    /// Those of its holder take all that they may.
+    Share,
+    /// There is no randomness.
+    Randomness(getrandom::Error),
 }
 
 impl State {
     fn sweep(&mut self, now: Instant) {
         while self.ends.front().is_some_and(|(end, _, _)| *end <= now) {
-            let Some((_, key, size)) = self.ends.pop_front() else { break };
+            let Some((_, key, taken)) = self.ends.pop_front() else { break };
             self.waiting.remove(&key);
-            self.bytes -= size;
+            self.bytes -= taken.bytes;
+            if let Some(bytes) = self.of.get_mut(&taken.by) {
+                *bytes -= taken.bytes;
+                if *bytes == 0 {
+                    self.of.remove(&taken.by);
+                }
+            }
         }
         if self.ends.is_empty() {
             *self = Self::default();
@@ -67,28 +111,33 @@ impl State {
 }
 
 impl Tickets {
-    /// A store whose tickets are good for `life`, and which takes no more than `max_bytes`, those included that were
-    /// used and whose time is not over.
+    /// An empty store.
     #[must_use]
-    pub fn new(life: Duration, max_bytes: usize) -> Self {
-        Self(Arc::new(Store { life, max_bytes, state: Mutex::default() }))
+    pub fn new(limits: TicketLimits) -> Self {
+        Self(Arc::new(Store { limits, state: Mutex::default() }))
     }
 
-    /// A ticket for this. `None`: there is no room. An error: there is no randomness.
-    fn issue(&self, body: Bytes) -> Result<Option<String>, getrandom::Error> {
+    /// A ticket for this.
+    fn issue(&self, body: Bytes, by: Option<TicketHolder>) -> Result<String, Refused> {
         let mut key = Key::default();
-        getrandom::fill(&mut key)?;
+        getrandom::fill(&mut key).map_err(Refused::Randomness)?;
+        let TicketLimits { life, max_bytes, max_bytes_of_one } = self.0.limits;
         let now = Instant::now();
-        let size = body.len() + OVERHEAD;
+        let bytes = body.len() + OVERHEAD;
         let mut state = self.0.state.lock();
         state.sweep(now);
-        if state.bytes + size > self.0.max_bytes {
-            return Ok(None);
+        let of_one = state.of.get(&by).copied().unwrap_or_default() + bytes;
+        if of_one > max_bytes_of_one {
+            return Err(Refused::Share);
         }
-        state.bytes += size;
+        if state.bytes + bytes > max_bytes {
+            return Err(Refused::Full);
+        }
+        state.bytes += bytes;
+        state.of.insert(by, of_one);
         state.waiting.insert(key, body);
-        state.ends.push_back((now + self.0.life, key, size));
-        Ok(Some(URL_SAFE_NO_PAD.encode(key)))
+        state.ends.push_back((now + life, key, Taken { bytes, by }));
+        Ok(URL_SAFE_NO_PAD.encode(key))
     }
 
     /// What the `ticket` in a query stands for, which is used with that; `None` where there is none in it.
@@ -136,6 +185,7 @@ impl fmt::Debug for Tickets {
 /// | 405 | another method |
 /// | 408 | the body did not arrive in time |
 /// | 413 | the body is too large |
+/// | 429 | too many tickets of one [`TicketHolder`] wait |
 /// | 503 | too many tickets wait |
 #[derive(Clone, Debug)]
 pub struct TicketService {
@@ -155,24 +205,35 @@ impl TicketService {
         B: Body,
         B::Error: Into<BoxError>,
     {
-        let (_, body) = match posted(&self.config, request).await {
+        let (head, body) = match posted(&self.config, request).await {
             Ok(posted) => posted,
             Err(refused) => return *refused,
         };
-        let ticket = match self.tickets.issue(body) {
-            Ok(Some(ticket)) => ticket,
-            Ok(None) => {
-                tracing::info!("no more tickets: those that wait take all the room there is");
-                let mut full = answer(StatusCode::SERVICE_UNAVAILABLE, "too many tickets wait\n");
-                full.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-                return full;
+        let holder = head.extensions.get::<TicketHolder>().copied();
+        let later = |status, text| {
+            let mut full = answer(status, text);
+            full.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            full
+        };
+        let ticket = match self.tickets.issue(body, holder) {
+            Ok(ticket) => ticket,
+            Err(Refused::Share) => {
+                tracing::info!(
+                    ?holder,
+                    "no more tickets for an address: those that wait take all that they may"
+                );
+                return later(StatusCode::TOO_MANY_REQUESTS, "too many tickets of this address wait\n");
             }
-            Err(error) => {
+            Err(Refused::Full) => {
+                tracing::info!("no more tickets: those that wait take all the room there is");
+                return later(StatusCode::SERVICE_UNAVAILABLE, "too many tickets wait\n");
+            }
+            Err(Refused::Randomness(error)) => {
                 tracing::error!(%error, "no randomness for a ticket");
                 return answer(StatusCode::INTERNAL_SERVER_ERROR, "there is no ticket\n");
             }
         };
-        let ttl = self.tickets.0.life.as_secs();
+        let ttl = self.tickets.0.limits.life.as_secs();
         let mut told = answer(StatusCode::OK, format!("{{\"ticket\":\"{ticket}\",\"ttl\":{ttl}}}"));
         let json = HeaderValue::from_static("application/json; charset=utf-8");
         told.headers_mut().insert(CONTENT_TYPE, json);
@@ -206,10 +267,14 @@ where
 mod tests {
     use super::*;
 
+    fn tickets(max_bytes: usize, max_bytes_of_one: usize) -> Tickets {
+        Tickets::new(TicketLimits { life: Duration::from_secs(30), max_bytes, max_bytes_of_one })
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_ticket_is_good_once_and_for_a_while() {
-        let tickets = Tickets::new(Duration::from_secs(30), 100_000);
-        let issue = |body: &'static str| tickets.issue(Bytes::from(body)).expect("randomness").expect("room");
+        let tickets = tickets(100_000, 100_000);
+        let issue = |body: &'static str| tickets.issue(Bytes::from(body), None).expect("room");
         let (first, second) = (issue("a"), issue("b"));
         assert_ne!(first, second);
         assert_eq!(first.len(), 22, "fits into any address");
@@ -228,15 +293,31 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_waits_is_bounded() {
-        let tickets = Tickets::new(Duration::from_secs(30), 4 * (OVERHEAD + 10));
-        let issue = || tickets.issue(Bytes::from_static(&[b'x'; 10])).expect("randomness");
-        let issued: Vec<String> = std::iter::from_fn(issue).take(100).collect();
+        let tickets = tickets(4 * (OVERHEAD + 10), 4 * (OVERHEAD + 10));
+        let issue = || tickets.issue(Bytes::from_static(&[b'x'; 10]), None);
+        let issued: Vec<String> = std::iter::from_fn(|| issue().ok()).take(100).collect();
         assert_eq!(issued.len(), 4);
         // One that is used has its place until its time is over: nobody goes round the bound.
         assert!(tickets.redeem(issued[0].as_bytes()).is_some());
-        assert_eq!(issue(), None);
+        assert_eq!(issue(), Err(Refused::Share));
         tokio::time::advance(Duration::from_secs(30)).await;
-        assert!(issue().is_some());
+        assert!(issue().is_ok());
         assert_eq!(tickets.0.state.lock().ends.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_address_does_not_take_the_room_of_others() {
+        let tickets = tickets(5 * (OVERHEAD + 10), 2 * (OVERHEAD + 10));
+        let issue = |by: Option<u8>| {
+            let by = by.map(|last| TicketHolder(IpAddr::from([192, 0, 2, last])));
+            tickets.issue(Bytes::from_static(&[b'x'; 10]), by).map(drop)
+        };
+        assert_eq!([1; 3].map(|by| issue(Some(by))), [Ok(()), Ok(()), Err(Refused::Share)]);
+        assert_eq!([(); 3].map(|()| issue(None)), [Ok(()), Ok(()), Err(Refused::Share)]);
+        assert_eq!([2; 2].map(|by| issue(Some(by))), [Ok(()), Err(Refused::Full)]);
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert_eq!(issue(Some(1)), Ok(()));
+        let state = tickets.0.state.lock();
+        assert_eq!((state.bytes, state.of.len()), (OVERHEAD + 10, 1), "what is over takes nothing");
     }
 }

@@ -43,6 +43,11 @@ fn address(text: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
+/// What a client counts as by its address.
+pub(crate) fn counted(trusted: &Networks, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    key(client(trusted, peer, headers))
+}
+
 /// What counts as one address: of IPv6 a network of 64 bits, which is the least that anybody gets.
 fn key(address: IpAddr) -> IpAddr {
     match address {
@@ -92,7 +97,7 @@ impl Places {
     /// Whether an address may connect once more. `Some(None)`: it may, and is not followed.
     pub(super) fn enter(&self, peer: SocketAddr, headers: &HeaderMap, now: Instant) -> Option<Option<Place>> {
         self.look_after(now);
-        let key = key(client(&self.limits.trusted, peer.ip(), headers));
+        let key = counted(&self.limits.trusted, peer.ip(), headers);
         let place = self.place(key);
         if place.is_some() && self.limits.limiter.take(&key, now) {
             return place;

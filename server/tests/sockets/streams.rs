@@ -218,6 +218,34 @@ async fn an_address_with_a_ticket_needs_hold_no_token() {
     server.end().await;
 }
 
+/// One address does not take the room that tickets of others have, and a proxy that is trusted stands for many.
+#[tokio::test]
+async fn an_address_gets_so_many_tickets_and_others_get_theirs() {
+    let server = start(|options| {
+        everything(options);
+        options.ticket.enabled = true;
+        options.ticket.max_memory_per_address = 1_000;
+        options.client.rate_limit.ip_connect.trusted_proxies = vec!["127.0.0.1".to_owned()];
+    })
+    .await;
+    let ask = async |by: &str| {
+        let head =
+            format!("POST /connection/ticket HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {by}\r\n");
+        let answer = server.ask(&head, "{}").await;
+        (answer.status, answer.header("retry-after").map(str::to_owned))
+    };
+    let refused = (429, Some("1".to_owned()));
+    for by in ["192.0.2.1", "2001:db8::1"] {
+        for _ in 0..3 {
+            assert_eq!(ask(by).await, (200, None), "{by}");
+        }
+        assert_eq!(ask(by).await, refused, "{by}");
+    }
+    assert_eq!(ask("192.0.2.1, 192.0.2.2").await, (200, None), "another, whatever it says of itself");
+    assert_eq!(ask("2001:db8::2").await, refused, "the same network");
+    server.end().await;
+}
+
 /// UNI-08: unless the configuration says something else.
 #[tokio::test]
 async fn a_refused_one_way_client_is_told_what_is_configured() {
