@@ -15,6 +15,7 @@ const CONFIG = {
       { name: "cache", ...history, force_recovery: true, force_recovery_mode: "cache", auto_cache_recover: true },
       { name: "asked", ...history, allow_recovery: true, allow_positioning: true },
       { name: "closed", ...history },
+      { name: "short", ...history, history_size: 5, force_recovery: true },
     ],
   },
 };
@@ -150,6 +151,44 @@ describe("history and recovery", () => {
       client.connect();
       assert.equal((await subscription.events.next("subscribed")).recovered, true);
       assert.deepEqual(await numbers(wire, subscription, 1), [9]);
+    });
+
+    test("an application keeps the state, and what changes after it was read follows", async (t) => {
+      const channel = fresh("short");
+      await publishMany(server, channel, 1, 3);
+      let asked = 0;
+      const getState = async () => {
+        asked += 1;
+        const { offset, epoch } = await server.api("history", { channel, limit: 0 });
+        // Meanwhile.
+        if (asked === 1) await publishMany(server, channel, 4, 5);
+        return { offset, epoch };
+      };
+      const client = await connect(t, wire, server, { user: "42" });
+      const subscription = await subscribe(client, channel, { getState });
+      assert.deepEqual(await numbers(wire, subscription, 2), [4, 5]);
+      await goAway(server, client, channel);
+      await publishMany(server, channel, 6, 7);
+      client.connect();
+      assert.deepEqual(await numbers(wire, subscription, 2), [6, 7]);
+      assert.equal(asked, 1, "what it missed is there still");
+      await goAway(server, client, channel);
+      await publishMany(server, channel, 8, 20);
+      client.connect();
+      await until("the state to be read again", PATIENCE, () => asked === 2 && subscription.state === "subscribed");
+      await publishMany(server, channel, 21, 21);
+      assert.deepEqual(await numbers(wire, subscription, 1), [21]);
+    });
+
+    test("a state that is older than what is there has no effect", async (t) => {
+      const channel = fresh("cache");
+      const publish = (n, version, version_epoch) => server.api("publish", { channel, data: { n }, version, version_epoch });
+      const client = await connect(t, wire, server, { user: "42" });
+      const subscription = await subscribe(client, channel);
+      for (const [n, version, epoch] of [[1, 10, "a"], [2, 9, "a"], [3, 10, "a"], [4, 11, "a"], [5, 1, "b"]]) await publish(n, version, epoch);
+      assert.deepEqual(await numbers(wire, subscription, 3), [1, 4, 5]);
+      const later = await subscribe(await connect(t, wire, server, { user: "43" }), channel);
+      assert.deepEqual(await numbers(wire, later, 1), [5]);
     });
 
     test("positions and recovery are for those who ask, where the channel leaves it to them", async (t) => {

@@ -88,6 +88,10 @@ pub enum Told {
     Leave,
     /// A message of nodes to each other.
     Control,
+    /// A key that was set; counted where it is told alone.
+    MapPublication,
+    /// A key that was removed; likewise.
+    MapRemoval,
 }
 
 /// What a node does beside messages.
@@ -117,6 +121,12 @@ pub enum Action {
     BrokerUnsubscribe,
     /// Asked other nodes.
     Survey,
+    /// Told the programs of other nodes.
+    Notify,
+    /// Asked the store of keyed channels for one.
+    MapBrokerSubscribe,
+    /// Gave a keyed channel up.
+    MapBrokerUnsubscribe,
     /// Set a key.
     MapPublish,
     /// Removed a key.
@@ -125,6 +135,8 @@ pub enum Action {
     MapReadState,
     /// Read the stream of a keyed channel.
     MapReadStream,
+    /// Read where the stream of a keyed channel stands.
+    MapStreamPosition,
     /// Read how many keys a channel has.
     MapStats,
     /// Removed all of a keyed channel.
@@ -232,9 +244,9 @@ impl<K> Default for Codes<K> {
 /// All counts of a node.
 pub struct Metrics {
     transports: Box<[OnceLock<TransportCounts>]>,
-    sent: [Counter; 4],
-    received: [Counter; 4],
-    actions: [Counter; 18],
+    sent: [Counter; 6],
+    received: [Counter; 6],
+    actions: [Counter; 22],
     /// By whether the client got back what it missed, and whether that was anything.
     recovered: [Counter; 4],
     filtered: Counter,
@@ -246,6 +258,8 @@ pub struct Metrics {
     disconnects: Codes<(u32, u8)>,
     connection_limit: Counter,
     suppressed: [Counter; 2],
+    /// By whether it was a removal, and by the reason.
+    map_suppressed: Codes<(bool, &'static str)>,
     polls: polls::PollCounts,
     labelled: Option<labelled::Labelled>,
     aggregate: Latest,
@@ -275,6 +289,7 @@ impl Metrics {
             disconnects: Codes::default(),
             connection_limit: Counter::default(),
             suppressed: Default::default(),
+            map_suppressed: Codes::default(),
             polls: polls::PollCounts::default(),
             labelled: None,
             aggregate: Latest::default(),
@@ -411,6 +426,12 @@ impl Metrics {
     /// The broker did not take a publication, since it has it already or has a newer one.
     pub fn suppress(&self, why: Suppressed) {
         self.suppressed[why as usize].add(1);
+    }
+
+    /// The store of keyed channels did not make a change, [`Told::MapPublication`] or [`Told::MapRemoval`], and why
+    /// (MET-40).
+    pub fn map_suppress(&self, change: Told, reason: &'static str) {
+        self.map_suppressed.add((matches!(change, Told::MapRemoval), reason));
     }
 
     /// What is measured, if anything is.

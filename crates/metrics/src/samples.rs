@@ -100,6 +100,8 @@ families! {
     FILTERED: Counter "node" "tags_filter_dropped_publications" "Deliveries that a filter by tags left out.";
     LIMITED: Counter "node" "client_connection_limit" "Connections turned away because there are too many.";
     SUPPRESSED: Counter "broker" "publish_suppressed_count" "Publications that had no effect.";
+    MAP_PUBLISHES_SUPPRESSED: Counter "map_broker" "publish_suppressed_count" "Keys that were not set.";
+    MAP_REMOVES_SUPPRESSED: Counter "map_broker" "remove_suppressed_count" "Keys that were not removed.";
     REPLY_ERRORS: Counter "client" "num_reply_errors" "Commands answered by an error.";
     UNSUBSCRIBES: Counter "client" "num_server_unsubscribes" "Subscriptions ended by the server.";
     DISCONNECTS: Counter "client" "num_server_disconnects" "Connections ended by the server.";
@@ -182,7 +184,11 @@ pub(crate) const TOLD: [(Told, &str); 4] = [
     (Told::Control, "control"),
 ];
 
-const ACTED: [(Action, &str); 18] = [
+/// What is counted where it is told, and not where it is heard: as publications, there.
+const TOLD_OF_MAPS: [(Told, &str); 2] =
+    [(Told::MapPublication, "map_publication"), (Told::MapRemoval, "map_removal")];
+
+const ACTED: [(Action, &str); 22] = [
     (Action::AddPresence, "add_presence"),
     (Action::RemovePresence, "remove_presence"),
     (Action::Presence, "presence"),
@@ -195,10 +201,14 @@ const ACTED: [(Action, &str); 18] = [
     (Action::BrokerSubscribe, "broker_subscribe"),
     (Action::BrokerUnsubscribe, "broker_unsubscribe"),
     (Action::Survey, "survey"),
+    (Action::Notify, "notify"),
+    (Action::MapBrokerSubscribe, "map_broker_subscribe"),
+    (Action::MapBrokerUnsubscribe, "map_broker_unsubscribe"),
     (Action::MapPublish, "map_publish"),
     (Action::MapRemove, "map_remove"),
-    (Action::MapReadState, "map_read_state"),
-    (Action::MapReadStream, "map_read_stream"),
+    (Action::MapReadState, "map_state_read"),
+    (Action::MapReadStream, "map_stream_read"),
+    (Action::MapStreamPosition, "map_stream_position"),
     (Action::MapStats, "map_stats"),
     (Action::MapClear, "map_clear"),
 ];
@@ -245,6 +255,9 @@ impl Metrics {
             samples.put(&MESSAGES_SENT, self.sent[told as usize].get(), [("type", kind.into())]);
             samples.put(&MESSAGES_RECEIVED, self.received[told as usize].get(), [("type", kind.into())]);
         }
+        for (told, kind) in TOLD_OF_MAPS {
+            samples.put(&MESSAGES_SENT, self.sent[told as usize].get(), [("type", kind.into())]);
+        }
         let mut act = |count, action: &'static str| {
             samples.put_if_any(&ACTIONS, count, [("action", action.into())]);
         };
@@ -267,6 +280,10 @@ impl Metrics {
         samples.put(&LIMITED, self.connection_limit.get(), []);
         for (why, reason) in [(Suppressed::Idempotency, "idempotency"), (Suppressed::Version, "version")] {
             samples.put_if_any(&SUPPRESSED, self.suppressed[why as usize].get(), [("reason", reason.into())]);
+        }
+        for ((is_removal, reason), count) in self.map_suppressed.all() {
+            let family = if is_removal { &MAP_REMOVES_SUPPRESSED } else { &MAP_PUBLISHES_SUPPRESSED };
+            samples.put(family, count, [("reason", reason.into())]);
         }
     }
 

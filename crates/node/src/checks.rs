@@ -75,7 +75,7 @@ impl<'a> Streams<'a> {
                 queries::call(shared, "position", streams.position(channel, *meta_ttl)).await
             }
             Self::Maps(maps, policy) => {
-                shared.metrics.act(Action::MapReadStream);
+                shared.metrics.act(Action::MapStreamPosition);
                 let query = HistoryQuery::position();
                 let page = queries::call(shared, "position", maps.stream(channel, &query, policy)).await?;
                 Ok(page.position)

@@ -8,9 +8,9 @@ use tokio::time::timeout;
 use tourbillon_transport::{MessageQueue, Received, TransportReader, TransportWriter};
 use tourbillon_types::{Channel, Disconnect, Unsubscribe};
 
-use crate::calls::Farewells;
 use crate::hooks::Client;
 use crate::shared::Shared;
+use crate::underway::Farewells;
 use tourbillon_metrics::Tally;
 
 /// How long a peer may take for what is left for it, if it takes it slowly.

@@ -16,12 +16,13 @@ use tourbillon_types::{
 
 use crate::attachment::Attachment;
 use crate::boot::Boot;
-use crate::calls::{Caller, Calls, Completed, Effect, Farewells};
+use crate::calls::{Caller, Completed, Effect};
 use crate::close::Closing;
 use crate::conn::{Conn, Done, Told, Wish};
 use crate::hooks::{Client, ClientCommand, Judgement};
 use crate::members::Memberships;
 use crate::sources::Sourced;
+use crate::underway::{Calls, Farewells};
 use tourbillon_metrics::{Frame, Tally};
 
 /// How many commands one connection may bring forward before others get their turn.

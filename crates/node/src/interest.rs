@@ -121,6 +121,14 @@ impl<'a> State<'a> {
         Self { shared, source, subscribed, unsure, lingering: VecDeque::new() }
     }
 
+    /// As what it counts that a channel is asked for and given up.
+    const fn actions(&self) -> [Action; 2] {
+        match self.source {
+            Source::Maps => [Action::MapBrokerSubscribe, Action::MapBrokerUnsubscribe],
+            Source::Broker => [Action::BrokerSubscribe, Action::BrokerUnsubscribe],
+        }
+    }
+
     async fn subscribe(&mut self, requests: Vec<Request>) {
         let mut wanted: Vec<Channel> = requests
             .iter()
@@ -130,7 +138,8 @@ impl<'a> State<'a> {
             .collect();
         wanted.sort_unstable();
         wanted.dedup();
-        wanted.iter().for_each(|_| self.shared.metrics.act(Action::BrokerSubscribe));
+        let [subscribe, _] = self.actions();
+        wanted.iter().for_each(|_| self.shared.metrics.act(subscribe));
         let done = wanted.is_empty() || self.call(self.ask(&wanted, true)).await;
         if done {
             wanted.iter().for_each(|channel| {
@@ -172,7 +181,8 @@ impl<'a> State<'a> {
                 unwanted.push(channel);
             }
         }
-        unwanted.iter().for_each(|_| self.shared.metrics.act(Action::BrokerUnsubscribe));
+        let [_, unsubscribe] = self.actions();
+        unwanted.iter().for_each(|_| self.shared.metrics.act(unsubscribe));
         if unwanted.is_empty() || self.call(self.ask(&unwanted, false)).await {
             return;
         }

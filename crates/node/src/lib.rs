@@ -58,6 +58,7 @@ mod server_api;
 mod shared;
 mod sources;
 mod timeouts;
+mod underway;
 mod wheel;
 
 pub use config::NodeConfig;

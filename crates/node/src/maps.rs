@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use tourbillon_broker::{
-    BrokerEvents, HistoryQuery, MapChanged, MapPublish, MapPublishOptions, MapRemove, MapStats, Page,
-    SharedMapStore,
+    BrokerError, BrokerEvents, HistoryQuery, MapChanged, MapPublish, MapPublishOptions, MapRemove, MapStats,
+    Page, SharedMapStore,
 };
 use tourbillon_fanout::TagFilters;
 use tourbillon_fanout::deltas::{chain_by_key, in_text};
 use tourbillon_hub::{Base, FlowRules, Place, Source};
-use tourbillon_metrics::Action;
+use tourbillon_metrics::{Action, Told};
 use tourbillon_protocol::command;
 use tourbillon_recovery::{Ask, Plan, Terms};
 use tourbillon_session::{
@@ -43,7 +43,8 @@ impl Shared {
         publish: MapPublish,
     ) -> Result<MapChanged, ReplyError> {
         self.metrics.act(Action::MapPublish);
-        call(self, "map_publish", maps.publish(publish)).await.map_err(|error| error_of(refusal(&error)))
+        let changed = call(self, "map_publish", maps.publish(publish)).await;
+        self.changed(Told::MapPublication, changed)
     }
 
     /// Removes a key, within the deadline for calls.
@@ -53,7 +54,22 @@ impl Shared {
         remove: MapRemove,
     ) -> Result<MapChanged, ReplyError> {
         self.metrics.act(Action::MapRemove);
-        call(self, "map_remove", maps.remove(remove)).await.map_err(|error| error_of(refusal(&error)))
+        let changed = call(self, "map_remove", maps.remove(remove)).await;
+        self.changed(Told::MapRemoval, changed)
+    }
+
+    /// Counts what became of a change (MET-01, MET-40).
+    fn changed(
+        &self,
+        what: Told,
+        changed: Result<MapChanged, BrokerError>,
+    ) -> Result<MapChanged, ReplyError> {
+        let changed = changed.map_err(|error| error_of(refusal(&error)))?;
+        match changed.suppressed {
+            None => self.metrics.tell(what),
+            Some(why) => self.metrics.map_suppress(what, why.as_str()),
+        }
+        Ok(changed)
     }
 }
 

@@ -8,7 +8,7 @@ use tourbillon_broker::Engine;
 use tourbillon_broker_memory::{MemoryEngine, MemoryMaps};
 use tourbillon_node::{MapPublishOptions, MapRemoveOptions, NodeConfig};
 use tourbillon_types::{
-    Channel, Disconnect, Encoding, ManualClock, MapQuery, Payload, ReplyError, TagFilter, Tags,
+    Channel, Disconnect, Encoding, KeyMode, ManualClock, MapQuery, Payload, ReplyError, TagFilter, Tags,
 };
 
 use crate::harness::{Client, TestNode, start, start_on};
@@ -547,5 +547,52 @@ async fn met_24_recoveries_of_keyed_channels_are_counted() {
     }
     assert_eq!((counted("yes", "yes"), counted("no", "yes"), counted("no", "no")), (1.0, 1.0, 1.0));
     drop(first);
+    test.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn met_01_met_03_met_40_what_is_done_to_keyed_channels_is_counted() {
+    let (test, ..) = start_maps();
+    let mut client = test.client().await;
+    client.call(&load("map", 1)).await;
+    for key in ["a", "b"] {
+        set(&test, "map", key, "1").await;
+    }
+    let channel = Channel::from("map");
+    for (key, mode) in [("a", KeyMode::IfNew), ("c", KeyMode::IfExists)] {
+        let mut options = MapPublishOptions::default();
+        options.mode = mode;
+        let changed = test.node.map_publish(channel.clone(), key, Payload::from("2"), options).await;
+        assert!(changed.expect("answered").suppressed.is_some(), "{key}");
+    }
+    remove(&test, "map", "a").await;
+    let again = test.node.map_remove(channel.clone(), "a", MapRemoveOptions::default()).await;
+    assert!(again.expect("answered").suppressed.is_some());
+    test.node.map_state(&channel, &MapQuery::default()).await.expect("read");
+    test.node.map_stats(&channel).await.expect("read");
+    test.node.notify("anything", "".into()).await.expect("nobody else is there");
+    drop(client);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let told = |kind| value(&test.node, "centrifugo_node_messages_sent_count", &[("type", kind)]);
+    assert_eq!((told("map_publication"), told("map_removal"), told("publication")), (2.0, 1.0, 0.0));
+    let done = |action| value(&test.node, "centrifugo_node_action_count", &[("action", action)]);
+    for (action, count) in [
+        ("map_publish", 4.0),
+        ("map_remove", 2.0),
+        ("map_state_read", 2.0),
+        ("map_stats", 1.0),
+        ("map_broker_subscribe", 1.0),
+        ("map_broker_unsubscribe", 1.0),
+        ("broker_subscribe", 0.0),
+        ("notify", 1.0),
+    ] {
+        assert_eq!(done(action), count, "{action}");
+    }
+    let suppressed = |what: &str, reason| {
+        value(&test.node, &format!("centrifugo_map_broker_{what}_suppressed_count"), &[("reason", reason)])
+    };
+    assert_eq!(suppressed("publish", "key_exists"), 1.0);
+    assert_eq!(suppressed("publish", "key_not_found"), 1.0);
+    assert_eq!(suppressed("remove", "key_not_found"), 1.0);
     test.end().await;
 }
