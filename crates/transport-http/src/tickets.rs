@@ -41,7 +41,6 @@ pub struct Tickets(Arc<Store>);
 
 /// How long tickets are good, and what they may take.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "a store has these and no other bounds")]
 pub struct TicketLimits {
     /// How long a ticket is good.
     pub life: Duration,
@@ -54,7 +53,6 @@ pub struct TicketLimits {
 /// Whose room a ticket takes, as an extension of the request for it: the client's address. Requests without one share the
 /// room of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(clippy::exhaustive_structs, reason = "an address is all it is")]
 pub struct TicketHolder(pub IpAddr);
 
 struct Store {
