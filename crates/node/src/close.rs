@@ -10,7 +10,6 @@ use tourbillon_types::{Channel, Disconnect, Unsubscribe};
 
 use crate::hooks::Client;
 use crate::shared::Shared;
-use crate::underway::Farewells;
 use tourbillon_metrics::Tally;
 
 /// How long a peer may take for what is left for it, if it takes it slowly.
@@ -26,8 +25,6 @@ pub(crate) struct Closing {
     pub(crate) transport: u8,
     pub(crate) writer: Option<Box<dyn TransportWriter>>,
     pub(crate) write_timeout: Duration,
-    /// What the application is being told already of channels that it had before.
-    pub(crate) farewells: Farewells,
     /// The channels it had.
     pub(crate) channels: Vec<Channel>,
     /// `None`: it was never accepted.
@@ -37,21 +34,10 @@ pub(crate) struct Closing {
 
 impl Closing {
     /// Writes what is left, tells the peer why, waits for the peer's own end, and tells the application. Each step
-    /// has a deadline. What the application is being told already goes on meanwhile.
-    pub(crate) async fn run<R: TransportReader>(mut self, reader: Option<R>) {
-        let farewells = std::mem::take(&mut self.farewells);
-        if farewells.is_empty() {
-            self.end(reader).await;
-        } else {
-            // Boxed, as it is rare and would be in the future of every connection that ends.
-            Box::pin(async { tokio::join!(farewells.taken(), self.end(reader)) }).await;
-        }
-    }
-
-    async fn end<R: TransportReader>(self, reader: Option<R>) {
-        let Self {
-            shared, mut queue, offered, transport, writer, write_timeout, channels, client, why, ..
-        } = self;
+    /// has a deadline.
+    pub(crate) async fn run<R: TransportReader>(self, reader: Option<R>) {
+        let Self { shared, mut queue, offered, transport, writer, write_timeout, channels, client, why } =
+            self;
         if why.drops_queue() {
             queue.clear();
         }

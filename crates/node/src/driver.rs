@@ -612,12 +612,17 @@ impl<R: TransportReader> Driver<R> {
             transport: self.conn.kind().transport,
             writer,
             write_timeout: self.conn.write_timeout(),
-            farewells,
             channels: self.session.channels().cloned().collect(),
             client: self.client.take(),
             why,
         };
-        Box::pin(closing.run(self.reader.take()))
+        let end = closing.run(self.reader.take());
+        if farewells.is_empty() {
+            return Box::pin(end);
+        }
+        Box::pin(async move {
+            tokio::join!(farewells.taken(), end);
+        })
     }
 }
 
