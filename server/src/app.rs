@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tourbillon::grpc::UniStreamService;
+use tourbillon::grpc::{GrpcConfig, UniStreamService};
 use tourbillon::http::{EmulationService, InitService, StreamService, TicketService};
 use tourbillon::node::{BuildError, Hooks, Node, NodeDriver};
 use tourbillon::proxy::{ProxyBackend, ProxyHooks};
@@ -60,6 +60,17 @@ fn http_routes(node: &Node, settings: HttpTransports, trusted: Networks) -> Http
         init: init.map(|(path, config)| (path, InitService::new(config))),
         ticket: ticket.map(|((path, config), tickets)| (path, TicketService::new(tickets, config), trusted)),
     }
+}
+
+/// What clients connect to by GRPC.
+fn uni_grpc(
+    node: Node,
+    config: GrpcConfig,
+    admission: Admission,
+    tls: Option<Tls>,
+) -> GrpcPort<UniStreamService<Node>> {
+    let service = UniStreamService::new(node, config);
+    GrpcPort { service, admission: Some(admission), tls, idle: Idle::CLIENTS }
 }
 
 /// What decides about clients, as far as it can be changed.
@@ -296,18 +307,16 @@ impl App {
             ..Router::default()
         };
         let uni_grpc = listeners.uni_grpc.zip(settings.uni_grpc).map(|(listener, (_, config))| {
-            let service = UniStreamService::new(node.clone(), config);
-            let (admission, tls) = (Some(grpc_admission), speaks.uni_grpc.clone());
-            (listener, GrpcPort { service, admission, tls, idle: Idle::CLIENTS })
+            (listener, uni_grpc(node.clone(), config, grpc_admission, speaks.uni_grpc.clone()))
         });
         let swagger = settings.swagger.as_ref().map(|prefix| {
             let api = settings.api_prefix.as_str();
             ApiPages::new(prefix, api, &node.config().version)
         });
         let (api_external, health) = (settings.api_external, settings.health.map(Health::new));
-        let asked_health = health.clone();
         let debug = settings.debug.map(DebugPages::new);
-        let operators = Operators { api, api_external, health, swagger, prometheus, debug, admin };
+        let operators =
+            Operators { api, api_external, health: health.clone(), swagger, prometheus, debug, admin };
         let internal = operators.settle(&mut external, listeners.internal.is_some());
         let mut ports = Vec::new();
         if let Some((socket, router)) = listeners.internal.zip(internal) {
@@ -332,7 +341,7 @@ impl App {
             reload,
             shared,
             acme: speaks.acme,
-            health: asked_health,
+            health,
             shutdown: settings.shutdown,
         })
     }
