@@ -96,6 +96,10 @@ impl Inner {
     }
 
     pub(crate) fn read(&self, channel: &Channel, query: &HistoryQuery, meta_ttl: Duration) -> Page {
+        #[cfg(feature = "persistence")]
+        if let Some(journal) = &self.journal {
+            return self.read_stored(journal, channel, query, meta_ttl);
+        }
         let mut streams = self.shard(channel.as_str()).streams.lock();
         streams.read(self.clock.now().instant, channel, query, meta_ttl)
     }
@@ -106,8 +110,13 @@ impl Inner {
     }
 
     pub(crate) fn order(&self, channel: &str) -> &Mutex<()> {
+        &self.orders[self.order_number(channel)]
+    }
+
+    /// Which of the orders is a channel's.
+    pub(crate) fn order_number(&self, channel: &str) -> usize {
         let hash = self.hasher.hash_one(channel);
-        &self.orders[usize::try_from(hash >> 48 & 1023).unwrap_or_default()]
+        usize::try_from(hash >> 48 & 1023).unwrap_or_default()
     }
 
     pub(crate) fn publish(&self, publish: Publish) -> Result<Published, BrokerError> {

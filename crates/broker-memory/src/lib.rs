@@ -76,6 +76,8 @@ use std::time::Duration;
 use engine::Inner;
 pub use maps::{MemoryMaps, MemoryMapsStats};
 #[cfg(feature = "persistence")]
+use persistence::Ticket;
+#[cfg(feature = "persistence")]
 pub use persistence::{Fsync, OpenError, Persistence};
 use tourbillon_broker::{
     Attempt, Broker, BrokerError, Capabilities, EventSink, History, HistoryQuery, Member, Page, Parts,
@@ -167,7 +169,8 @@ impl Broker for MemoryEngine {
     async fn publish(&self, publish: Publish) -> Result<Published, BrokerError> {
         #[cfg(feature = "persistence")]
         if self.0.waits_for_disk(&publish.options) {
-            return self.blocking(move |inner| inner.publish_after_flush(publish)).await;
+            let ticket = self.ticket(&publish.channel).await?;
+            return self.blocking(ticket, move |inner| inner.publish_after_flush(publish)).await;
         }
         self.0.publish(publish)
     }
@@ -207,14 +210,21 @@ impl Broker for MemoryEngine {
         let _ = self.0.events.set(events);
     }
 
+    /// Not where writing to its file has failed: streams take nothing more then.
+    #[cfg(feature = "persistence")]
+    async fn ready(&self) -> Result<(), BrokerError> {
+        self.0.check_stored()
+    }
+
     /// Frees memory every second until `stop` resolves, and stores streams that are kept in a file. Runs on tokio.
     async fn run(&self, mut stop: Stop) -> Result<(), BrokerError> {
         #[cfg(feature = "persistence")]
         if let Some(period) = self.0.storing_period() {
             while tokio::time::timeout(period.min(PERIOD), &mut stop).await.is_err() {
-                self.blocking(Inner::store_due).await?;
+                // Whoever asks is told of a failure (`ready`), and memory has to be freed all the same.
+                let _ = self.blocking((), Inner::store_due).await;
             }
-            return self.blocking(Inner::close).await;
+            return self.blocking((), Inner::close).await;
         }
         while tokio::time::timeout(PERIOD, &mut stop).await.is_err() {
             self.expire();
@@ -236,8 +246,8 @@ impl History for MemoryEngine {
     async fn remove_history(&self, channel: &Channel) -> Result<(), BrokerError> {
         #[cfg(feature = "persistence")]
         if self.0.storing_period().is_some() {
-            let channel = channel.clone();
-            return self.blocking(move |inner| inner.clear_stored(&channel)).await;
+            let (channel, ticket) = (channel.clone(), self.ticket(channel).await?);
+            return self.blocking(ticket, move |inner| inner.clear_stored(&channel)).await;
         }
         self.0.shard(channel.as_str()).streams.lock().clear(channel);
         Ok(())
@@ -276,13 +286,28 @@ impl Presence for MemoryEngine {
 
 #[cfg(feature = "persistence")]
 impl MemoryEngine {
-    /// Does what waits for the disk where it keeps nobody else waiting. Goes on when the future is dropped.
+    /// Waits until something of this channel may go to the disk.
+    async fn ticket(&self, channel: &Channel) -> Result<Option<Ticket>, BrokerError> {
+        match &self.0.journal {
+            Some(journal) => journal.desk().ticket(self.0.order_number(channel)).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Does what waits for the disk where it keeps nobody else waiting. Goes on when the future is dropped, and holds on
+    /// to `ticket` for as long.
     async fn blocking<T: Send + 'static>(
         &self,
+        ticket: impl Send + 'static,
         work: impl FnOnce(&Inner) -> Result<T, BrokerError> + Send + 'static,
     ) -> Result<T, BrokerError> {
         let inner = self.0.clone();
-        let done = tokio::task::spawn_blocking(move || work(&inner)).await;
+        let done = tokio::task::spawn_blocking(move || {
+            let done = work(&inner);
+            drop(ticket);
+            done
+        })
+        .await;
         done.unwrap_or_else(|error| Err(BrokerError::internal("storing ended early").caused_by(error)))
     }
 }

@@ -1,12 +1,14 @@
 //! Streams that outlive the process, in one file.
 
 mod codec;
+mod desk;
 mod journal;
 mod store;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use desk::Ticket;
 pub(crate) use journal::Journal;
 use tourbillon_types::Epoch;
 
@@ -30,7 +32,8 @@ pub struct Persistence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fsync {
     /// Before anybody is told. Whatever happens, streams go on in their epochs and subscribers recover. Publishing to
-    /// one channel takes as long as the disk does; publishers of different channels share its writes.
+    /// one channel takes as long as the disk does; publishers of different channels share its writes. The epoch of a channel
+    /// that was read, but not published to yet, is stored within a second.
     Always,
     /// Every so often, while [`Broker::run`](tourbillon_broker::Broker::run) runs, and at its end.
     Interval(Duration),
@@ -90,3 +93,6 @@ impl Meta {
         self.ttl.saturating_sub(Duration::from_millis(passed))
     }
 }
+
+#[cfg(test)]
+mod tests;

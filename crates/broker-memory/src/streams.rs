@@ -107,6 +107,12 @@ impl Streams {
         stream.log.read(now, query, meta_ttl)
     }
 
+    /// Whether the channel has a stream whose time has not come.
+    #[cfg(feature = "persistence")]
+    pub(crate) fn has(&self, now: Instant, channel: &Channel) -> bool {
+        self.streams.get(channel).is_some_and(|stream| !stream.log.is_expired(now))
+    }
+
     pub(crate) fn clear(&mut self, channel: &Channel) {
         if let Some(stream) = self.streams.get_mut(channel) {
             stream.log.clear();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tourbillon_broker::BrokerError;
 use tourbillon_types::{Channel, Epoch, Instant, Publication};
 
 use super::codec::{FORMAT, decode_meta, decode_publication, encode_meta, encode_publication, weight};
+use super::desk::Desk;
 use super::{Fsync, Meta, OpenError, Persistence};
 
 const METAS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("streams");
@@ -32,6 +34,8 @@ pub(crate) enum Record {
         oldest: u64,
         publication: Box<Publication>,
     },
+    /// A stream has begun, and nothing was published to it yet. What is stored under its name is of an older one.
+    Begin { channel: Channel, meta: Meta },
     /// Publications before an offset are gone.
     Trim { channel: Channel, before: u64 },
     /// The stream is gone.
@@ -49,8 +53,10 @@ pub(crate) struct Restored {
 /// Writes records in batches: whoever waits for the disk first takes all that has collected along.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    database: Database,
+    /// `None` while this is dropped.
+    database: Option<Database>,
     fsync: Fsync,
+    desk: Desk,
     queue: Mutex<Queue>,
     changed: Condvar,
 }
@@ -84,7 +90,15 @@ impl Journal {
         unix_millis: i64,
     ) -> Result<(Self, Vec<Restored>), OpenError> {
         make_private(&persistence.path)?;
-        let database = Database::create(&persistence.path)?;
+        Self::over(Database::create(&persistence.path)?, persistence.fsync, unix_millis)
+    }
+
+    /// The same with a database that is open.
+    pub(super) fn over(
+        database: Database,
+        fsync: Fsync,
+        unix_millis: i64,
+    ) -> Result<(Self, Vec<Restored>), OpenError> {
         let transaction = database.begin_write()?;
         let mut restored = Vec::new();
         {
@@ -95,7 +109,7 @@ impl Journal {
             }
             let unclean = state.get("unclean")?.is_some_and(|unclean| unclean.value() != 0);
             state.insert("format", FORMAT)?;
-            state.insert("unclean", u64::from(persistence.fsync != Fsync::Always))?;
+            state.insert("unclean", u64::from(fsync != Fsync::Always))?;
             let mut metas = transaction.open_table(METAS)?;
             let mut entries = transaction.open_table(ENTRIES)?;
             for (channel, mut meta) in read_metas(&metas)? {
@@ -120,8 +134,13 @@ impl Journal {
             flushed: Instant::ZERO,
             open: Open::Yes,
         };
-        let fsync = persistence.fsync;
-        Ok((Self { database, fsync, queue: Mutex::new(queue), changed: Condvar::new() }, restored))
+        let (desk, queue, changed) = (Desk::new(), Mutex::new(queue), Condvar::new());
+        Ok((Self { database: Some(database), fsync, desk, queue, changed }, restored))
+    }
+
+    /// Where those wait who are to go to the disk.
+    pub(crate) const fn desk(&self) -> &Desk {
+        &self.desk
     }
 
     /// Whether everything is on the disk before anybody is told.
@@ -196,10 +215,10 @@ impl Journal {
             self.changed.wait(&mut queue);
         }
         let waiting = queue.take();
-        let committed = self.commit(&waiting, true);
+        let committed = self.guarded(&waiting, true);
         queue.open = if committed.is_ok() { Open::Closed } else { Open::Failed };
         self.changed.notify_all();
-        committed.map_err(failed)
+        committed
     }
 
     /// Waits until a batch is written, and writes it if nobody else does.
@@ -216,19 +235,34 @@ impl Journal {
             let number = queue.collecting;
             let records = queue.take();
             queue.writing = true;
-            let committed = MutexGuard::unlocked(&mut queue, || self.commit(&records, false));
+            let committed = MutexGuard::unlocked(&mut queue, || self.guarded(&records, false));
             queue.writing = false;
             match &committed {
                 Ok(()) => queue.written = number,
-                Err(_) => queue.open = Open::Failed,
+                Err(_) => queue.fail(),
             }
             self.changed.notify_all();
-            committed.map_err(failed)?;
+            committed?;
         }
     }
 
+    /// Whether what is to be kept is.
+    pub(crate) fn check(&self) -> Result<(), BrokerError> {
+        self.queue.lock().check()
+    }
+
+    /// The database gives up where its own structures make no sense: others would wait for ever for what it was doing.
+    fn guarded(&self, records: &[Record], last: bool) -> Result<(), BrokerError> {
+        let committed = catch_unwind(AssertUnwindSafe(|| self.commit(records, last)));
+        let committed = committed.map_err(|_| BrokerError::unavailable("the file of streams is damaged"))?;
+        committed.map_err(|error| {
+            BrokerError::unavailable("writing to the file of streams failed").caused_by(error)
+        })
+    }
+
     fn commit(&self, records: &[Record], last: bool) -> Result<(), redb::Error> {
-        let mut transaction = self.database.begin_write()?;
+        let Some(database) = &self.database else { return Ok(()) };
+        let mut transaction = database.begin_write()?;
         let durable = last || self.fsync != Fsync::Never;
         transaction.set_durability(if durable { Durability::Immediate } else { Durability::None })?;
         {
@@ -243,6 +277,14 @@ impl Journal {
         }
         transaction.commit()?;
         Ok(())
+    }
+}
+
+impl Drop for Journal {
+    /// A database that gave up gives up once more when it is closed.
+    fn drop(&mut self) {
+        let database = self.database.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(database)));
     }
 }
 
@@ -267,9 +309,17 @@ impl Queue {
     fn push(&mut self, record: Record) {
         self.bytes += match &record {
             Record::Append { channel, publication, .. } => weight(channel, publication),
-            Record::Trim { channel, .. } | Record::Forget { channel } => channel.len() + 128,
+            Record::Begin { channel, .. } | Record::Trim { channel, .. } | Record::Forget { channel } => {
+                channel.len() + 128
+            }
         };
         self.waiting.push(record);
+    }
+
+    /// Nothing more is taken, and what waits is never written.
+    fn fail(&mut self) {
+        self.open = Open::Failed;
+        (self.bytes, self.waiting) = (0, Vec::new());
     }
 
     fn take(&mut self) -> Vec<Record> {
@@ -277,10 +327,6 @@ impl Queue {
         self.collecting += 1;
         std::mem::take(&mut self.waiting)
     }
-}
-
-fn failed(error: redb::Error) -> BrokerError {
-    BrokerError::unavailable("writing to the file of streams failed").caused_by(error)
 }
 
 fn apply(
@@ -298,6 +344,10 @@ fn apply(
                 entries.retain_in(range(channel, 1, u64::MAX), |_, _| false)?;
             }
             entries.insert((channel.as_str(), offset), encode_publication(publication).as_slice())?;
+        }
+        Record::Begin { channel, meta } => {
+            metas.insert(channel.as_str(), encode_meta(meta).as_slice())?;
+            entries.retain_in(range(channel, 0, u64::MAX), |_, _| false)?;
         }
         Record::Trim { channel, before } => {
             entries.retain_in(range(channel, 0, before.saturating_sub(1)), |_, _| false)?;

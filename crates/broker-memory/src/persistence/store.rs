@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tourbillon_broker::{BrokerError, Publish, PublishOptions, Published};
+use tourbillon_broker::{BrokerError, HistoryQuery, Page, Publish, PublishOptions, Published};
 use tourbillon_recovery::StreamLog;
 use tourbillon_types::{Channel, Now, Publication, StreamPosition};
 
@@ -16,14 +16,18 @@ use crate::streams::{Append, Appended, Gone, Prepared};
 impl Inner {
     /// Reads what is stored, and stores from now on.
     pub(crate) fn restore(&mut self, persistence: &Persistence) -> Result<(), OpenError> {
+        self.go_on(Journal::open(persistence, self.clock.now().unix_millis)?);
+        Ok(())
+    }
+
+    /// Goes on where a file ends.
+    pub(super) fn go_on(&mut self, (journal, restored): (Journal, Vec<Restored>)) {
         let now = self.clock.now();
-        let (journal, restored) = Journal::open(persistence, now.unix_millis)?;
         for stream in restored {
             let channel = stream.channel.clone();
             self.shard(channel.as_str()).streams.lock().insert(&channel, stream.into_log(now));
         }
         self.journal = Some(journal);
-        Ok(())
     }
 
     /// Whether publishing this may wait for the disk.
@@ -87,6 +91,34 @@ impl Inner {
         }
     }
 
+    /// Answers a query. Where that begins a stream, it is stored soon: what subscribers are told of it stays true.
+    pub(crate) fn read_stored(
+        &self,
+        journal: &Journal,
+        channel: &Channel,
+        query: &HistoryQuery,
+        meta_ttl: Duration,
+    ) -> Page {
+        let now = self.clock.now();
+        let mut streams = self.shard(channel.as_str()).streams.lock();
+        let begins = !streams.has(now.instant, channel);
+        let page = streams.read(now.instant, channel, query, meta_ttl);
+        if begins {
+            let meta = Meta {
+                epoch: page.position.epoch.clone(),
+                top: 0,
+                published: now.unix_millis,
+                ttl: Duration::ZERO,
+                meta_ttl,
+                version: 0,
+                version_epoch: String::new(),
+            };
+            // Under the lock, as whatever ends: none of them comes out of turn.
+            journal.note(Record::Begin { channel: channel.clone(), meta });
+        }
+        page
+    }
+
     /// Forgets a channel's publications, here and in the file.
     pub(crate) fn clear_stored(&self, channel: &Channel) -> Result<(), BrokerError> {
         let _order = self.order(channel).lock();
@@ -105,6 +137,11 @@ impl Inner {
         self.expire();
         let Some(journal) = &self.journal else { return Ok(()) };
         if journal.is_due(self.clock.now().instant) { journal.flush() } else { Ok(()) }
+    }
+
+    /// Whether what is to be kept is.
+    pub(crate) fn check_stored(&self) -> Result<(), BrokerError> {
+        self.journal.as_ref().map_or(Ok(()), Journal::check)
     }
 
     /// Stores everything and takes no more.

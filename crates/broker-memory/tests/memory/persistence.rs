@@ -268,6 +268,27 @@ async fn an_epoch_that_nothing_was_published_in_does_not_bring_the_one_before_it
     assert_eq!(Stored::open(&file, Fsync::Always).engine.stats().streams, 0);
 }
 
+/// Subscribers of a channel to which nothing was published yet hold a position in it, too.
+#[tokio::test]
+async fn an_epoch_that_was_told_is_stored_before_anything_is_published() {
+    for fsync in [Fsync::Always, Fsync::Never] {
+        let file = File::new();
+        let stored = Stored::open(&file, fsync);
+        let told = stored.read("a").await.position;
+        stored.end().await;
+        let stored = Stored::open(&file, fsync);
+        assert_eq!(stored.publish(kept("a")).await.position.epoch, told.epoch);
+        assert_eq!(stored.read("a").await.publications.len(), 1);
+    }
+    // With a crash: once a second has gone.
+    let file = File::new();
+    let stored = Stored::open(&file, Fsync::Always);
+    let told = stored.read("a").await.position;
+    stored.publish(kept("b")).await;
+    let after = Stored::open(&file.crash(), Fsync::Always);
+    assert_eq!(after.read("a").await.position, told);
+}
+
 #[tokio::test]
 async fn a_new_epoch_replaces_what_is_stored_of_the_old_one() {
     let file = File::new();
