@@ -87,6 +87,7 @@ async fn publish(engine: &MemoryEngine, channel: &str, kept: bool) -> Result<Pub
 
 /// Resolves after so many periods of `run`.
 fn after(periods: u64) -> Stop {
+    // tidy: allow-sleep its test has the clock paused
     Box::pin(tokio::time::sleep(Duration::from_secs(periods) + Duration::from_millis(500)))
 }
 
