@@ -406,7 +406,7 @@ pub struct ToldDisconnect {
 options! {
     /// `channel`.
     Channel {
-        /// The longest name that clients may use, in bytes.
+        /// The longest name in commands of clients, in bytes, but for channels that they ask for as they connect.
         max_length: usize = 255,
         /// Begins the names of channels that need a token.
         private_prefix: String = "$".to_owned(),

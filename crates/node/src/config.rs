@@ -28,7 +28,8 @@ pub struct NodeConfig {
     pub expired_sub_close_delay: Duration,
     /// The most channels of one connection (LIM-03). Default 128.
     pub channel_limit: usize,
-    /// The longest channel name that clients may use, in bytes (CH-01). Default 255.
+    /// The longest channel name in commands of clients, in bytes (CH-01). Not of channels that a client names as it
+    /// connects: which of them it has is the application's to say. Default 255.
     pub channel_max_length: usize,
     /// The most bytes waiting for one connection before it is closed as slow (LIFE-07). Default 1 MiB.
     pub queue_max_size: usize,

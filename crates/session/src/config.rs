@@ -24,7 +24,7 @@ pub struct SessionConfig {
     pub expired_sub_close_delay: Duration,
     /// The most channels, counting those being subscribed.
     pub channel_limit: usize,
-    /// The longest channel name, in bytes.
+    /// The longest channel name in commands, in bytes.
     pub channel_max_length: usize,
     /// How many commands may be worked on at once; at least 1.
     pub concurrency: usize,

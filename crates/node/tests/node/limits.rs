@@ -14,6 +14,7 @@ use tourbillon_transport::memory::Sent;
 use tourbillon_types::Disconnect;
 
 use crate::harness::start;
+use crate::scripted::ByName;
 
 #[tokio::test(start_paused = true)]
 async fn malformed_frames_close_with_bad_request() {
@@ -233,5 +234,19 @@ async fn the_application_is_told_how_long_a_pong_took() {
     }
     client.silence().await;
     assert_eq!(*latencies.0.lock(), [Duration::from_millis(40), Duration::from_millis(250)]);
+    test.end().await;
+}
+
+/// As in Centrifugo.
+#[tokio::test(start_paused = true)]
+async fn ch_01_long_names_are_refused_in_commands_and_not_as_a_client_connects() {
+    let mut config = NodeConfig::default();
+    config.channel_max_length = 3;
+    let test = start(ByName, config);
+    let mut client = test.open(1 << 20, |_| {});
+    let reply = client.call(r#""connect":{"subs":{"long":{}}}"#).await;
+    assert!(reply["connect"]["subs"]["long"].is_object(), "{reply}");
+    assert!(client.call(r#""subscribe":{"channel":"not"}"#).await["subscribe"].is_object());
+    assert_eq!(client.call(r#""subscribe":{"channel":"too long"}"#).await["error"]["code"], 107);
     test.end().await;
 }
