@@ -25,10 +25,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tourbillon::grpc::{GrpcBody, UniStreamService};
 use tourbillon::node::Node;
+use tourbillon::transport::Held;
 use tourbillon_api::{GrpcApi, GrpcApiBody};
 use tower_service::Service;
 
-use crate::admission::{Admission, Opening, Permit};
+use crate::admission::{Admission, Opening};
 use crate::listen::{PAUSE, Pace, Streams, canonical, is_about_one};
 use tourbillon_tls::Tls;
 
@@ -234,7 +235,7 @@ struct Calls<S> {
 }
 
 impl<S: Answers> hyper::service::Service<Request<Incoming>> for Calls<S> {
-    type Response = Response<Held<S::Body>>;
+    type Response = Response<Paced<S::Body>>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -243,26 +244,29 @@ impl<S: Answers> hyper::service::Service<Request<Incoming>> for Calls<S> {
         request.extensions_mut().insert(self.peer);
         let (pace, begun) = self.streams.begin();
         let admission = self.port.admission.as_ref();
-        let permit =
-            match admission.map(|admission| admission.admit(self.peer, request.headers())).transpose() {
-                Ok(permit) => permit,
-                Err(refused) => {
-                    begun.answered();
-                    return Box::pin(std::future::ready(Ok(too_many(refused.status()))));
-                }
-            };
+        match admission.map(|admission| admission.admit(self.peer, request.headers())).transpose() {
+            Ok(None) => {}
+            // The connection that the call begins has it for as long as it lasts.
+            Ok(Some(permit)) => {
+                request.extensions_mut().insert(Held::new(permit));
+            }
+            Err(refused) => {
+                begun.answered();
+                return Box::pin(std::future::ready(Ok(too_many(refused.status()))));
+            }
+        }
         let mut service = self.port.service.clone();
         Box::pin(async move {
             let answer = service.call(request).await;
             begun.answered();
-            answer.map(|answer| answer.map(|body| Held { body: Some((body, pace)), _permit: permit }))
+            answer.map(|answer| answer.map(|body| Paced(Some((body, pace)))))
         })
     }
 }
 
 /// A call that is not admitted: 8, resource exhausted, for one address; 14, unavailable, for all.
-fn too_many<B>(status: StatusCode) -> Response<Held<B>> {
-    let mut answer = Response::new(Held { body: None, _permit: None });
+fn too_many<B>(status: StatusCode) -> Response<Paced<B>> {
+    let mut answer = Response::new(Paced(None));
     let code = if status == StatusCode::TOO_MANY_REQUESTS { "8" } else { "14" };
     for (name, value) in [("grpc-status", code), ("grpc-message", "too many connections")] {
         answer.headers_mut().insert(name, HeaderValue::from_static(value));
@@ -271,13 +275,10 @@ fn too_many<B>(status: StatusCode) -> Response<Held<B>> {
     answer
 }
 
-/// The answer to a call, which has its place for as long as it lasts.
-pub(crate) struct Held<B> {
-    body: Option<(B, Pace)>,
-    _permit: Option<Permit>,
-}
+/// The answer to a call, which counts among what its connection has to write. `None`: it has no body.
+pub(crate) struct Paced<B>(Option<(B, Pace)>);
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Held<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for Paced<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -285,16 +286,16 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Held<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let Some((body, pace)) = &mut self.body else { return Poll::Ready(None) };
+        let Some((body, pace)) = &mut self.0 else { return Poll::Ready(None) };
         let frame = Pin::new(body).poll_frame(cx);
         frame.map(|frame| frame.map(|frame| frame.map(|frame| frame.map_data(|bytes| pace.hand(bytes)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(|(body, _)| body.is_end_stream())
+        self.0.as_ref().is_none_or(|(body, _)| body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), |(body, _)| body.size_hint())
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |(body, _)| body.size_hint())
     }
 }
