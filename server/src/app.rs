@@ -253,7 +253,7 @@ impl App {
         let deciding = Deciding::new(namespaces, settings.tokens, settings.backends);
         let shared = Shared::connect(settings.revocations, settings.database, settings.shared_limits).await?;
         let hooks = deciding.hooks(&shared, &settings.limits)?;
-        let engine = engine::connect(settings.engine).await?;
+        let (engine, counts) = engine::connect(settings.engine).await?;
         let polled = ProxyBackend::new(deciding.backend_rules());
         let builder = Node::builder(engine).hooks(hooks).shared_poll(polled).config(settings.node);
         let (node, driver) = builder.build()?;
@@ -281,17 +281,15 @@ impl App {
         let uni_websocket = settings
             .uni_websocket
             .map(|(path, config)| (path, UniWebSocketService::new(node.clone(), config)));
-        let prometheus = settings.prometheus;
-        let prometheus =
-            prometheus.map(|settings| Scrape::new(settings, node.clone(), reload.deciding.backends.clone()));
+        let (prometheus, backends) = (settings.prometheus, reload.deciding.backends.clone());
+        let prometheus = prometheus.map(|settings| Scrape::new(settings, node.clone(), backends, counts));
         let Deciding { namespaces, tokens, .. } = reload.deciding.clone();
         let explainer = Arc::new(Explainer { namespaces, tokens });
         let revoker = Arc::new(Revoker::new(node.clone(), shared.revocations.clone()));
         let service = ApiService::new(node.clone()).with_explanations(explainer).with_revocations(revoker);
         let service = Scrape::watch(prometheus.as_ref(), service);
         let trusted = settings.trusted_proxies;
-        let admin = settings.admin.map(|settings| admin(&node, service.clone(), settings, trusted));
-        let admin = admin.transpose()?;
+        let admin = settings.admin.map(|it| admin(&node, service.clone(), it, trusted)).transpose()?;
         let api = settings.api.map(|config| (config.prefix.clone(), HttpApi::new(service.clone(), config)));
         let grpc_api = listeners.grpc_api.zip(settings.grpc_api).map(|(listener, (_, config))| {
             let (service, tls) = (GrpcApi::new(service, config), speaks.grpc_api.clone());

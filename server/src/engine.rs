@@ -10,6 +10,7 @@ use tourbillon::redis::{ConnectError, RedisEngine, RedisMaps, RedisPresence};
 use tourbillon::types::SystemClock;
 
 use crate::config::{BrokerSettings, EngineSettings, MapsSettings, PresenceSettings};
+use crate::metrics::RedisCounts;
 
 /// Why there is no engine.
 #[derive(Debug, thiserror::Error)]
@@ -37,12 +38,17 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// Connects to what is elsewhere, and reads what is in files.
-pub(crate) async fn connect(settings: EngineSettings) -> Result<Engine, EngineError> {
+/// Connects to what is elsewhere, and reads what is in files. With what is counted there.
+pub(crate) async fn connect(settings: EngineSettings) -> Result<(Engine, RedisCounts), EngineError> {
     let EngineSettings { broker, presence, maps } = settings;
+    let mut counts = RedisCounts::default();
     let engine = match broker {
         BrokerSettings::Memory(persistence) => Engine::new(memory(persistence)?),
-        BrokerSettings::Redis(config) => Engine::new(RedisEngine::connect(config).await?),
+        BrokerSettings::Redis(config) => {
+            let redis = RedisEngine::connect(config).await?;
+            counts.broker = Some(redis.counts());
+            Engine::new(redis)
+        }
         // Connected while it runs, however often that takes.
         BrokerSettings::Nats(config) => Engine::new(NatsBroker::new(config)),
     };
@@ -53,12 +59,15 @@ pub(crate) async fn connect(settings: EngineSettings) -> Result<Engine, EngineEr
             engine.with_presence(RedisPresence::connect(place.shards, &place.prefix, place.config).await?)
         }
     };
-    Ok(match maps {
+    let engine = match maps {
         MapsSettings::Memory => engine.with_maps(MemoryMaps::default()),
         MapsSettings::Redis(config) => {
-            engine.with_maps(RedisMaps::connect(config).await.map_err(EngineError::Maps)?)
+            let redis = RedisMaps::connect(config).await.map_err(EngineError::Maps)?;
+            counts.maps = Some(redis.counts());
+            engine.with_maps(redis)
         }
-    })
+    };
+    Ok((engine, counts))
 }
 
 /// The embedded engine, with what is in its file, if it has one.

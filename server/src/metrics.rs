@@ -3,6 +3,7 @@
 mod http_requests;
 mod process;
 mod proxies;
+mod redis;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use tourbillon_config::{Backends, PrometheusSettings};
 use crate::router::{Answer, get_only, reply};
 
 pub(crate) use http_requests::HttpRequests;
+pub(crate) use redis::RedisCounts;
 
 /// Everything that is told.
 #[derive(Clone, Debug)]
@@ -27,15 +29,21 @@ pub(crate) struct Scrape {
     node: Node,
     api: Arc<ApiMetrics>,
     backends: Live<Backends>,
+    redis: RedisCounts,
     /// `None`: they are not counted.
     http: Option<Arc<HttpRequests>>,
 }
 
 impl Scrape {
-    pub(crate) fn new(settings: PrometheusSettings, node: Node, backends: Live<Backends>) -> Self {
+    pub(crate) fn new(
+        settings: PrometheusSettings,
+        node: Node,
+        backends: Live<Backends>,
+        redis: RedisCounts,
+    ) -> Self {
         let api = Arc::new(ApiMetrics::new(settings.measures.form));
         let http = settings.http_requests.then(Arc::default);
-        Self { path: settings.path, node, api, backends, http }
+        Self { path: settings.path, node, api, backends, redis, http }
     }
 
     /// Has commands of the API counted, if anybody asks.
@@ -78,6 +86,7 @@ impl Scrape {
         let mut samples = self.node.metrics();
         samples.extend(self.api.samples());
         samples.extend(process::samples());
+        samples.extend(self.redis.samples());
         if let Some(http) = &self.http {
             samples.extend(http.samples());
         }

@@ -135,6 +135,9 @@ pub struct Connection {
     pub connect_timeout: Duration,
     /// How long an answer may take.
     pub io_timeout: Duration,
+    /// How often a connection for messages is asked whether it is there; one that does not answer within `io_timeout` is
+    /// replaced (RED-19).
+    pub probe_interval: Duration,
     /// Speaks the older protocol, for servers that know no other.
     pub force_resp2: bool,
     /// TLS, if it is wanted; the same towards sentinels.
@@ -146,7 +149,8 @@ pub struct Connection {
 }
 
 impl Default for Connection {
-    /// Nobody in particular, database 0, a second for connecting and four for answers (RED-03).
+    /// Nobody in particular, database 0, a second for connecting and four for answers (RED-03), a
+    /// probe every half a minute.
     fn default() -> Self {
         Self {
             user: String::new(),
@@ -155,6 +159,7 @@ impl Default for Connection {
             client_name: String::new(),
             connect_timeout: Duration::from_secs(1),
             io_timeout: Duration::from_secs(4),
+            probe_interval: Duration::from_secs(30),
             force_resp2: false,
             tls: None,
             sentinel_user: String::new(),

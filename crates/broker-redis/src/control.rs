@@ -19,6 +19,7 @@ use tourbillon_broker::{BrokerError, ControlSink, Receiver, Stop};
 use tourbillon_types::NodeId;
 
 use crate::client::{Link, Purpose, bytes, introduce, publish_at, unconnected};
+use crate::counts::PubSubCounts;
 use crate::pubsub::barrier;
 use crate::shard::{Shard, Shards};
 
@@ -56,10 +57,15 @@ pub(crate) async fn send(
 }
 
 /// Listens at every shard until `stop` resolves.
-pub(crate) async fn run(shards: &Shards, node: NodeId, sink: &ControlSink, stop: Stop) {
+pub(crate) async fn run(
+    shards: &Shards,
+    (node, sink): (NodeId, &ControlSink),
+    counts: &PubSubCounts,
+    stop: Stop,
+) {
     let ears: Vec<Ear<'_>> = shards.0.iter().map(Ear::open).collect();
     let links: Vec<Link> = ears.iter().map(|ear| ear.link.clone()).collect();
-    let listening = join_all(ears.into_iter().map(|ear| ear.listen(&node, sink)));
+    let listening = join_all(ears.into_iter().map(|ear| ear.listen(&node, sink, counts)));
     tokio::select! {
         () = stop => (),
         _ = listening => (),
@@ -86,7 +92,7 @@ impl<'a> Ear<'a> {
         Self { shard, link: Link::begin(client), messages, reconnects }
     }
 
-    async fn listen(self, node: &NodeId, sink: &ControlSink) {
+    async fn listen(self, node: &NodeId, sink: &ControlSink, counts: &PubSubCounts) {
         let Self { shard, link, mut messages, mut reconnects } = self;
         let names = [shard.keys.control(), shard.keys.node(node)];
         let subscribe = async {
@@ -119,6 +125,7 @@ impl<'a> Ear<'a> {
                     }
                     Err(RecvError::Lagged(lost)) => {
                         tracing::warn!(lost, "messages of other nodes came faster than they could be taken");
+                        counts.drop_control(lost);
                     }
                     Err(RecvError::Closed) => return,
                 }

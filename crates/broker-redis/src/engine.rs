@@ -17,6 +17,7 @@ use tourbillon_types::{Channel, ClientId, ClientInfo, Clock, NodeId, SystemClock
 use crate::client::ConnectError;
 use crate::config::{PresenceConfig, RedisConfig, ShardConfig};
 use crate::control;
+use crate::counts::PubSubCounts;
 use crate::payload::{JOIN, LEAVE};
 use crate::presence::Keeper;
 use crate::pubsub::{Subscriptions, Workers, by_place, tell};
@@ -30,6 +31,7 @@ pub struct RedisEngine {
     streams: Streams,
     presence: Keeper,
     subscriptions: Vec<Subscriptions>,
+    counts: Arc<PubSubCounts>,
     events: OnceLock<EventSink>,
     ear: OnceLock<(NodeId, ControlSink)>,
 }
@@ -43,15 +45,24 @@ impl RedisEngine {
     pub async fn connect(config: RedisConfig) -> Result<Self, ConnectError> {
         let shards = Shards::connect(config.shards, &config.prefix).await?;
         check(&shards, config.presence).await?;
-        let subscriptions = try_join_all(shards.0.iter().cloned().map(Subscriptions::connect)).await?;
+        let counts = Arc::<PubSubCounts>::default();
+        let connecting = shards.0.iter().cloned().map(|shard| Subscriptions::connect(shard, counts.clone()));
+        let subscriptions = try_join_all(connecting).await?;
         Ok(Self {
             clock: Arc::new(SystemClock::new()),
             streams: Streams { shards: shards.clone(), lists: config.lists },
             presence: Keeper { shards, config: config.presence },
             subscriptions,
+            counts,
             events: OnceLock::new(),
             ear: OnceLock::new(),
         })
+    }
+
+    /// What becomes of the messages that are handed on.
+    #[must_use]
+    pub fn counts(&self) -> Arc<PubSubCounts> {
+        self.counts.clone()
     }
 
     const fn shards(&self) -> &Shards {
@@ -136,7 +147,7 @@ impl Broker for RedisEngine {
 
     async fn run(&self, stop: Stop) -> Result<(), BrokerError> {
         let Some(events) = self.events.get() else { return Err(BrokerError::internal("nobody listens")) };
-        let workers = Workers::start(events, tell);
+        let workers = Workers::start(events, tell, &self.counts);
         let running = join_all(self.subscriptions.iter().map(|it| it.run(events, &workers)));
         let running = futures_util::future::join(running, join_all(self.shards().0.iter().map(Shard::keep)));
         tokio::select! {
@@ -177,7 +188,7 @@ impl Control for RedisEngine {
 
     async fn run(&self, stop: Stop) -> Result<(), BrokerError> {
         let Some((node, sink)) = self.ear.get() else { return Err(BrokerError::internal("nobody listens")) };
-        control::run(self.shards(), *node, sink, stop).await;
+        control::run(self.shards(), (*node, sink), &self.counts, stop).await;
         Ok(())
     }
 }

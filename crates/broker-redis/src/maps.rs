@@ -21,6 +21,7 @@ use tourbillon_types::{Channel, Clock, Epoch, Publication, StreamPosition, Syste
 
 use crate::client::{ConnectError, bytes, command, number, run, text};
 use crate::config::ShardConfig;
+use crate::counts::PubSubCounts;
 use crate::payload;
 use crate::pubsub::{Subscriptions, Workers, by_place, tell_change};
 use crate::scripts::{
@@ -77,6 +78,7 @@ pub struct RedisMaps {
     clock: Arc<dyn Clock>,
     shards: Shards,
     subscriptions: Vec<Subscriptions>,
+    counts: Arc<PubSubCounts>,
     events: OnceLock<EventSink>,
     cleanup_interval: Option<Duration>,
     cleanup_batch_size: usize,
@@ -106,16 +108,25 @@ impl RedisMaps {
         if let Some(cluster) = shards.0.iter().find(|shard| shard.keys.is_of_cluster()) {
             return Err(ConnectError::new(&cluster.config, "keyed channels cannot be in a Redis Cluster"));
         }
-        let subscriptions = try_join_all(shards.0.iter().cloned().map(Subscriptions::connect)).await?;
+        let counts = Arc::<PubSubCounts>::default();
+        let connecting = shards.0.iter().cloned().map(|shard| Subscriptions::connect(shard, counts.clone()));
+        let subscriptions = try_join_all(connecting).await?;
         Ok(Self {
             clock: Arc::new(SystemClock::new()),
             shards,
             subscriptions,
+            counts,
             events: OnceLock::new(),
             cleanup_interval: config.cleanup_interval.map(|interval| interval.max(Duration::from_millis(1))),
             cleanup_batch_size: config.cleanup_batch_size.max(1),
             idempotent_result_ttl: config.idempotent_result_ttl,
         })
+    }
+
+    /// What becomes of the messages that are handed on.
+    #[must_use]
+    pub fn counts(&self) -> Arc<PubSubCounts> {
+        self.counts.clone()
     }
 
     /// Runs a script about a channel.
@@ -372,7 +383,7 @@ impl MapStore for RedisMaps {
 
     async fn run(&self, stop: Stop) -> Result<(), BrokerError> {
         let Some(events) = self.events.get() else { return Err(BrokerError::internal("nobody listens")) };
-        let workers = Workers::start(events, tell_change);
+        let workers = Workers::start(events, tell_change, &self.counts);
         let running = join_all(self.subscriptions.iter().map(|it| it.run(events, &workers)));
         let named = join_all(self.shards.0.iter().map(Shard::keep));
         tokio::select! {

@@ -23,6 +23,7 @@ use tourbillon_broker::{BrokerError, EventSink};
 use tourbillon_types::Channel;
 
 use crate::client::{self, ConnectError, Link, Purpose, bytes, failed};
+use crate::counts::{Fault, PubSubCounts};
 use crate::payload::{self, Damaged, Message};
 use crate::shard::Shard;
 use crate::sharding;
@@ -32,9 +33,6 @@ const BATCH: usize = 512;
 
 /// How long nothing is done after subscribing again has failed.
 const PAUSE: Duration = Duration::from_millis(250);
-
-/// How often a connection is asked whether it is there (RED-19).
-const PROBE: Duration = Duration::from_secs(30);
 
 /// Messages that wait for one worker.
 const QUEUE: usize = 8192;
@@ -46,15 +44,16 @@ pub(crate) struct Subscriptions {
     client: Link,
     /// Including those whose command is under way.
     wanted: Mutex<HashSet<Channel>>,
+    counts: Arc<PubSubCounts>,
     /// Made when the connection is, so that nothing is missed until somebody listens. Taken once.
     ears: Mutex<Option<(Receiver<Received>, Receiver<Server>)>>,
 }
 
 impl Subscriptions {
-    pub(crate) async fn connect(shard: Shard) -> Result<Self, ConnectError> {
+    pub(crate) async fn connect(shard: Shard, counts: Arc<PubSubCounts>) -> Result<Self, ConnectError> {
         let client = client::connect(&shard.config, Purpose::Messages).await?;
         let ears = Mutex::new(Some((client.message_rx(), client.reconnect_rx())));
-        Ok(Self { shard, client, wanted: Mutex::default(), ears })
+        Ok(Self { shard, client, wanted: Mutex::default(), counts, ears })
     }
 
     /// When this answers, messages that are handed on from then on arrive.
@@ -120,6 +119,7 @@ impl Subscriptions {
                 }
                 Err(RecvError::Lagged(lost)) => {
                     tracing::warn!(lost, "messages of Redis came faster than they could be routed");
+                    self.counts.drop_messages(lost);
                     self.lost(events);
                 }
                 // The client has quit.
@@ -130,19 +130,23 @@ impl Subscriptions {
 
     /// Subscribes again whenever the connection has come back, and finds out when it is gone without a word.
     async fn keep(&self, mut reconnects: Receiver<Server>, events: &EventSink) {
-        let mut probe = tokio::time::interval(PROBE);
+        let mut probe = tokio::time::interval(self.shard.config.connection.probe_interval);
         probe.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 // A connection that is new is fine.
                 biased;
                 reconnected = reconnects.recv() => match reconnected {
-                    Ok(_) | Err(RecvError::Lagged(_)) => self.restore(&mut reconnects, events).await,
+                    Ok(_) | Err(RecvError::Lagged(_)) => {
+                        self.counts.fault(Fault::Lost);
+                        self.restore(&mut reconnects, events).await;
+                    }
                     Err(RecvError::Closed) => return,
                 },
                 _ = probe.tick() => {
                     if let Err(error) = barrier(&self.client).await {
                         tracing::warn!(%error, "a connection to Redis for messages does not answer");
+                        self.counts.fault(Fault::Silent);
                         let _ = self.client.force_reconnection().await;
                         self.client.revive(&error);
                     }
@@ -164,6 +168,7 @@ impl Subscriptions {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "subscribing again at Redis failed");
+                    self.counts.fault(Fault::Resubscribe);
                     self.client.revive(&error);
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -212,13 +217,14 @@ pub(crate) fn by_place<'a>(
 #[derive(Debug)]
 pub(crate) struct Workers {
     queues: Vec<Sender<(Channel, Bytes)>>,
+    counts: Arc<PubSubCounts>,
     /// They end when this does.
     _tasks: JoinSet<()>,
 }
 
 impl Workers {
     /// As many as there are processors, which read messages by `tell`.
-    pub(crate) fn start(events: &EventSink, tell: Tell) -> Self {
+    pub(crate) fn start(events: &EventSink, tell: Tell, counts: &Arc<PubSubCounts>) -> Self {
         let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let mut tasks = JoinSet::new();
         let queues = (0..count).map(|_| {
@@ -231,7 +237,9 @@ impl Workers {
             });
             queue
         });
-        Self { queues: queues.collect(), _tasks: tasks }
+        let queues: Vec<_> = queues.collect();
+        counts.watch(&queues);
+        Self { queues, counts: counts.clone(), _tasks: tasks }
     }
 
     fn give(&self, channel: &str, message: Bytes, events: &EventSink) {
@@ -240,6 +248,7 @@ impl Workers {
         if let Err(full) = queue.try_send((channel, message)) {
             let (channel, _) = full.into_inner();
             tracing::warn!(channel = channel.as_str(), "a message of Redis was dropped: too many wait");
+            self.counts.drop_messages(1);
             events.position_lost(Some(&channel));
         }
     }

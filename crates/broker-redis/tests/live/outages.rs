@@ -198,6 +198,34 @@ fn a_server_that_does_not_answer_is_a_passing_failure() {
     });
 }
 
+/// A server that says nothing for a while may have handed nothing on: subscribers are told, though the connection stands.
+#[test]
+fn red_19_a_silent_connection_is_probed_and_replaced() {
+    block_on(async {
+        let redis = Redis::start(&[]);
+        let mut config = config(&redis.url());
+        config.shards[0].connection.probe_interval = Duration::from_millis(100);
+        let (ear, engine) = start(config).await;
+        let channel = Channel::from("a");
+        engine.subscribe(std::slice::from_ref(&channel)).await.unwrap();
+        let signal = |name: &str| {
+            let sent = Command::new("kill").args([name, &redis.pid().to_string()]).status();
+            assert!(sent.expect("kill").success());
+        };
+        let count = |error: &str| {
+            engine.counts().errors().into_iter().find(|(name, _)| *name == error).map(|(_, count)| count)
+        };
+        assert_eq!((count("no_answer"), count("connection_lost")), (Some(0), Some(0)));
+        signal("-STOP");
+        eventually("nobody answers", || count("no_answer") > Some(0)).await;
+        signal("-CONT");
+        eventually("the loss is told", || ear.has_lost(&channel)).await;
+        assert!(count("connection_lost") > Some(0));
+        publish(&engine, kept(&channel, "after")).await;
+        eventually("it arrives", || ear.data(&channel).contains(&"after".to_owned())).await;
+    });
+}
+
 #[test]
 fn red_17_there_is_no_start_without_a_server() {
     block_on(async {
@@ -271,9 +299,14 @@ fn red_18_a_full_queue_is_told_as_a_loss() {
         let told =
             tokio::time::timeout(PATIENCE / 2, eventually("the loss is told", || ear.has_lost(&channel)))
                 .await;
+        let waiting = engine.counts().buffered();
+        assert_eq!(waiting.iter().sum::<usize>(), 8192, "one queue is full: {waiting:?}");
         *ear.blocked.lock() = false;
         ear.unblocked.notify_all();
         told.expect("told");
+        let counts = engine.counts();
+        let dropped = counts.dropped();
+        assert!((1..=9000 - 8192).contains(&dropped), "{dropped}");
         assert!(sent.iter().all(Result::is_ok));
         eventually("what was not dropped arrives", || ear.publications.lock().len() >= 8192).await;
     });
