@@ -19,8 +19,14 @@ impl Drop for Running {
 
 /// Starts a server on a free port and waits until it says where it listens.
 fn serve(program: &str) -> (Running, SocketAddr) {
+    serve_with(program, &[])
+}
+
+/// The same with more arguments.
+fn serve_with(program: &str, more: &[&str]) -> (Running, SocketAddr) {
+    let mut command = Command::new(program);
     let mut child =
-        Command::new(program).arg("127.0.0.1:0").stdout(Stdio::piped()).spawn().expect("the example starts");
+        command.arg("127.0.0.1:0").args(more).stdout(Stdio::piped()).spawn().expect("the example starts");
     let stdout = BufReader::new(child.stdout.take().expect("piped"));
     let running = Running(child);
     let line = stdout.lines().next().expect("it says something").expect("text");
@@ -101,6 +107,85 @@ fn embed_axum() {
         .block_on(async { tokio::time::timeout(Duration::from_secs(30), scenario).await.expect("in time") });
 }
 
+/// Runs a scenario that has to end in time.
+fn within_time(scenario: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime
+        .block_on(async { tokio::time::timeout(Duration::from_secs(30), scenario).await.expect("in time") });
+}
+
+#[test]
+fn custom_broker() {
+    let free = || std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    // Both at once, so that they are two; and gone before the example has them.
+    let [one, other] = [free(), free()].map(|socket| socket.local_addr().expect("an address").to_string());
+    let program = env!("CARGO_BIN_EXE_custom_broker");
+    let (_first, first) = serve_with(program, &[&one, &other]);
+    let (_second, second) = serve_with(program, &[&other, &one]);
+    within_time(async {
+        let mut clients = [websocket::connect(first).await, websocket::connect(second).await];
+        for client in &mut clients {
+            client.send(r#"{"id":1,"connect":{}}"#).await;
+            assert!(client.recv().await.starts_with(r#"{"id":1,"connect":"#));
+            client.send(r#"{"id":2,"subscribe":{"channel":"chat"}}"#).await;
+            assert_eq!(client.recv().await, r#"{"id":2,"subscribe":{}}"#);
+        }
+        let [mut here, mut there] = clients;
+        here.send(r#"{"id":3,"publish":{"channel":"chat","data":{"a":"\u00e9 1"}}}"#).await;
+        let push = r#"{"push":{"channel":"chat","pub":{"data":{"a":"\u00e9 1"}}}}"#;
+        assert_eq!(there.recv().await, push, "over the broker, byte for byte");
+        let both = [here.recv().await, here.recv().await];
+        assert!(
+            both.contains(&push.to_owned()) && both.contains(&r#"{"id":3,"publish":{}}"#.to_owned()),
+            "{both:?}"
+        );
+        let large = "x".repeat(60_000);
+        here.send(&format!(r#"{{"id":4,"publish":{{"channel":"chat","data":"{large}"}}}}"#)).await;
+        assert!(here.recv().await.starts_with(r#"{"id":4,"error":{"code":1"#), "too large for a packet");
+        // Who is no peer is not listened to.
+        let stranger = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        stranger.send_to(br#"{"channel":"chat","data":"planted"}"#, &other).expect("sent");
+        here.send(r#"{"id":5,"publish":{"channel":"chat","data":2}}"#).await;
+        assert_eq!(there.recv().await, r#"{"push":{"channel":"chat","pub":{"data":2}}}"#);
+    });
+}
+
+#[test]
+fn auth_rule() {
+    let (_running, address) = serve(env!("CARGO_BIN_EXE_auth_rule"));
+    within_time(async {
+        let room = async |body| websocket::request("PUT", address, "/rooms/tea", body).await;
+        room(r#"{"speaker":"ann","members":["ann","ben"]}"#).await;
+        let mut sockets = Vec::new();
+        for name in ["ann", "ben", "eve"] {
+            let mut socket = websocket::connect(address).await;
+            socket.send(&format!(r#"{{"id":1,"connect":{{"token":"secret:{name}"}}}}"#)).await;
+            assert!(socket.recv().await.starts_with(r#"{"id":1,"connect":"#));
+            socket.send(r#"{"id":2,"subscribe":{"channel":"room:tea"}}"#).await;
+            sockets.push(socket);
+        }
+        let [ann, ben, eve] = &mut sockets[..] else { panic!("three") };
+        let refused = |id| format!(r#"{{"id":{id},"error":{{"code":103,"message":"permission denied"}}}}"#);
+        for member in [&mut *ann, &mut *ben] {
+            assert_eq!(member.recv().await, r#"{"id":2,"subscribe":{}}"#);
+        }
+        assert_eq!(eve.recv().await, refused(2));
+        let publish = r#"{"id":3,"publish":{"channel":"room:tea","data":"hello"}}"#;
+        ben.send(publish).await;
+        assert_eq!(ben.recv().await, refused(3));
+        ann.send(publish).await;
+        assert!(ben.recv().await.starts_with(r#"{"push":{"channel":"room:tea","pub":{"data":"hello""#));
+        room(r#"{"speaker":"eve","members":["ann","eve"]}"#).await;
+        let gone =
+            r#"{"push":{"channel":"room:tea","unsubscribe":{"code":2000,"reason":"server unsubscribe"}}}"#;
+        assert_eq!(ben.recv().await, gone);
+        eve.send(r#"{"id":4,"subscribe":{"channel":"room:tea"}}"#).await;
+        assert_eq!(eve.recv().await, r#"{"id":4,"subscribe":{}}"#);
+        eve.send(r#"{"id":5,"subscribe":{"channel":"room:none"}}"#).await;
+        assert_eq!(eve.recv().await, refused(5));
+    });
+}
+
 /// A client by another hand: fastwebsockets' and hyper's.
 mod websocket {
     use std::net::SocketAddr;
@@ -158,11 +243,17 @@ mod websocket {
     }
 
     pub(crate) async fn post(address: SocketAddr, path: &str, body: &'static str) {
+        request("POST", address, path, body).await;
+    }
+
+    pub(crate) async fn request(method: &str, address: SocketAddr, path: &str, body: &'static str) {
         let stream = TcpStream::connect(address).await.expect("connected");
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
         tokio::spawn(connection);
-        let request = Request::post(path)
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
             .header("host", "localhost")
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from_static(body.as_bytes())))

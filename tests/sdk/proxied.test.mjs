@@ -2,7 +2,7 @@
 import { describe, test } from "node:test";
 import assert from "node:assert/strict";
 import { useServer } from "./lib/server.mjs";
-import { missing, useNginx } from "./lib/nginx.mjs";
+import { missing, names, useProxy } from "./lib/proxies.mjs";
 import { connect, inEveryEncoding, nextValue, overEveryHttpTransport, subscribe } from "./lib/sdk.mjs";
 import { until, PATIENCE } from "./lib/wait.mjs";
 
@@ -15,9 +15,9 @@ const CONFIG = {
 };
 const EACH = 50;
 
-describe("behind nginx", { skip: missing }, () => {
+for (const name of names) describe(`behind ${name}`, { skip: missing(name) }, () => {
   const server = useServer(CONFIG);
-  const proxy = useNginx(server);
+  const proxy = useProxy(name, server);
   const over = (wire) => {
     test("each publication arrives when it is made, whoever makes it", async (t) => {
       const channel = `open:${crypto.randomUUID()}`;

@@ -56,12 +56,13 @@ impl std::fmt::Debug for HttpApiConfig {
     }
 }
 
-/// The server API over HTTP: `POST <prefix>/<method>` with a JSON body.
+/// The server API over HTTP: `POST <prefix>/<method>` with a JSON body, and `POST <prefix>` with a
+/// [stream of commands](ApiService::stream).
 ///
 /// | status | when |
 /// |---|---|
 /// | 200 | the command was carried out, or failed with an error in the body |
-/// | 400 | the body is not what the method takes |
+/// | 400 | the body is not what the method takes, or no stream |
 /// | 401 | the key is missing or wrong |
 /// | 404 | no such method |
 /// | 405 | not a `POST` |
@@ -124,11 +125,30 @@ impl std::fmt::Debug for Posted<'_> {
 
 pub(crate) const ERROR_MODE: &str = "x-centrifugo-error-mode";
 
+/// What a path stands for.
+#[derive(Clone, Copy)]
+enum Place {
+    Method(Method),
+    /// Commands that name their methods (API-02).
+    Stream,
+}
+
 /// A call that was understood and is to be carried out.
-#[derive(Debug)]
 pub struct Call {
-    command: ApiCommand,
+    work: Work,
     transport_errors: bool,
+}
+
+enum Work {
+    Command(ApiCommand),
+    Stream(Bytes),
+}
+
+impl std::fmt::Debug for Call {
+    /// Without what is published.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Call").field("transport_errors", &self.transport_errors).finish_non_exhaustive()
+    }
 }
 
 /// An answer that is not put into a form yet.
@@ -194,8 +214,8 @@ impl HttpApi {
             transport_errors: header(ERROR_MODE) == Some(b"transport"),
         };
         let transport_errors = posted.transport_errors;
-        let method = match self.asked(&posted, head.method == http::Method::POST) {
-            Ok(method) => method,
+        let place = match self.asked(&posted, head.method == http::Method::POST) {
+            Ok(place) => place,
             Err(refused) if refused.status == StatusCode::METHOD_NOT_ALLOWED => {
                 let mut answer = Answer::from(refused);
                 answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
@@ -214,7 +234,7 @@ impl HttpApi {
                 return Plain::text(StatusCode::INTERNAL_SERVER_ERROR, "reading the body failed").into();
             }
         };
-        match self.understood(method, &body, transport_errors) {
+        match self.understood(place, &body, transport_errors) {
             Ok(call) => self.carry_out(call).await.into(),
             Err(refused) => refused.into(),
         }
@@ -227,17 +247,17 @@ impl HttpApi {
     ///
     /// The answer to a request that is not to be carried out.
     pub fn read(&self, posted: &Posted<'_>, body: &Bytes) -> Result<Call, Plain> {
-        let method = self.asked(posted, true)?;
+        let place = self.asked(posted, true)?;
         if body.len() > self.config.body_limit {
             return Err(Plain::too_large());
         }
-        self.understood(method, body, posted.transport_errors)
+        self.understood(place, body, posted.transport_errors)
     }
 
-    /// Whether there is a method at this path.
+    /// Whether there is a method at this path, or the one for streams.
     #[must_use]
     pub fn has(&self, path: &str) -> bool {
-        self.method(path).is_some()
+        self.place(path).is_some()
     }
 
     /// Carries a call out.
@@ -246,7 +266,11 @@ impl HttpApi {
     ///
     /// What the call asks for may have taken effect.
     pub async fn carry_out(&self, call: Call) -> Plain {
-        let Call { command, transport_errors } = call;
+        let Call { work, transport_errors } = call;
+        let command = match work {
+            Work::Command(command) => command,
+            Work::Stream(commands) => return self.stream(&commands).await,
+        };
         let outcome: Result<ApiReply, ApiError> = self.service.execute(command).await;
         match &outcome {
             Err(error) if transport_errors => Plain::json(status_of(error), bare_error(error)),
@@ -254,9 +278,17 @@ impl HttpApi {
         }
     }
 
+    /// API-02. The future is large, and few ask for it.
+    async fn stream(&self, commands: &Bytes) -> Plain {
+        match Box::pin(self.service.stream(commands)).await {
+            Ok(replies) => Plain::json(StatusCode::OK, replies),
+            Err(error) => Plain::text(StatusCode::BAD_REQUEST, error.to_string()),
+        }
+    }
+
     /// What is asked for, if whoever asks may.
-    fn asked(&self, posted: &Posted<'_>, is_post: bool) -> Result<Method, Plain> {
-        let Some(method) = self.method(posted.path) else {
+    fn asked(&self, posted: &Posted<'_>, is_post: bool) -> Result<Place, Plain> {
+        let Some(place) = self.place(posted.path) else {
             return Err(Plain::text(StatusCode::NOT_FOUND, "no such method"));
         };
         if !is_post {
@@ -265,17 +297,26 @@ impl HttpApi {
         if !self.authorized(posted) {
             return Err(Plain::text(StatusCode::UNAUTHORIZED, "the API key is missing or wrong"));
         }
-        Ok(method)
+        Ok(place)
     }
 
-    fn understood(&self, method: Method, body: &Bytes, transport_errors: bool) -> Result<Call, Plain> {
-        let command =
-            decode(method, body).map_err(|error| Plain::text(StatusCode::BAD_REQUEST, error.to_string()))?;
-        Ok(Call { command, transport_errors: transport_errors || self.config.transport_errors })
+    fn understood(&self, place: Place, body: &Bytes, transport_errors: bool) -> Result<Call, Plain> {
+        let work = match place {
+            Place::Stream => Work::Stream(body.clone()),
+            Place::Method(method) => Work::Command(
+                decode(method, body)
+                    .map_err(|error| Plain::text(StatusCode::BAD_REQUEST, error.to_string()))?,
+            ),
+        };
+        Ok(Call { work, transport_errors: transport_errors || self.config.transport_errors })
     }
 
-    fn method(&self, path: &str) -> Option<Method> {
-        Method::named(path.strip_prefix(self.config.prefix.trim_end_matches('/'))?.strip_prefix('/')?)
+    fn place(&self, path: &str) -> Option<Place> {
+        let rest = path.strip_prefix(self.config.prefix.trim_end_matches('/'))?;
+        match rest {
+            "" | "/" => Some(Place::Stream),
+            rest => Method::named(rest.strip_prefix('/')?).map(Place::Method),
+        }
     }
 
     /// The header `X-API-Key`; else `Authorization: apikey <key>`; else the query `api_key` (HID-81). A wrong

@@ -91,6 +91,33 @@ async fn calls_of_the_api_are_carried_out_until_the_server_stops() {
     drop(idle);
 }
 
+/// MET-62, MET-63: by the protocol that they come over.
+#[tokio::test]
+async fn calls_are_told_to_prometheus() {
+    let server = start(|options| {
+        enabled(options);
+        options.prometheus.enabled = true;
+    })
+    .await;
+    let client = client(&server).await;
+    for (channel, times) in [("c", 2), ("x:y", 1)] {
+        let length = u8::try_from(channel.len()).expect("short");
+        let publish = [&[0x0a, length][..], channel.as_bytes(), b"\x12\x02{}"].concat();
+        for _ in 0..times {
+            assert_eq!(call(&client, "Publish", None, &publish).await.expect("an answer").1, "0");
+        }
+    }
+    let told = server.get("/metrics").await.body;
+    for line in [
+        r#"centrifugo_api_command_errors_total{error="102",method="publish",protocol="grpc"} 1"#,
+        r#"centrifugo_api_command_duration_seconds_count{method="publish",protocol="grpc"} 3"#,
+        r#"centrifugo_api_command_duration_seconds_histogram_count{method="publish",protocol="grpc"} 3"#,
+    ] {
+        assert!(told.lines().any(|told| told == line), "{line} in\n{told}");
+    }
+    server.end().await;
+}
+
 /// API-05: by the configuration.
 #[tokio::test]
 async fn errors_are_told_by_the_status_where_the_configuration_says_so() {

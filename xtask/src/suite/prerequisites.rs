@@ -17,8 +17,8 @@ pub(super) const PYTHON: &str = "tests/python";
 /// The program, and the Debian package that has it.
 const BROWSER: &str = "chromium";
 
-/// A reverse proxy: the program, and the Debian package that has it.
-const PROXY: &str = "nginx";
+/// Reverse proxies: the programs, and the Debian packages that have them.
+const PROXIES: [&str; 3] = ["nginx", "haproxy", "caddy"];
 
 /// What servers share in the tests that have several.
 const REDIS: &str = "redis-server";
@@ -52,7 +52,8 @@ pub(super) fn install(root: &Path, sdk: bool, browser: bool) -> Result<Missing, 
         if missing.node.is_none() {
             packages(root)?;
         }
-        missing.proxy = package_missing(root, PROXY);
+        let proxies = PROXIES.iter().filter_map(|proxy| package_missing(root, proxy));
+        missing.proxy = proxies.reduce(|all, one| format!("{all}; {one}"));
         missing.redis = package_missing(root, REDIS);
         missing.nats = package_missing(root, NATS);
         missing.postgres = package_missing(root, POSTGRES);

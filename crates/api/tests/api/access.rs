@@ -53,6 +53,35 @@ async fn the_key_comes_in_a_header_a_scheme_or_the_query() {
 }
 
 #[tokio::test]
+async fn api_02_commands_follow_each_other_at_the_path_itself() {
+    let test = start();
+    let mut client = test.client("anna", &["news"]).await;
+    let stream = r#"{"id":7,"method":0,"params":{"channel":"news","data":{"n":1}}}
+        {"id":8,"params":{"channel":"news","data":{"n":2}}}{"id":9,"method":"none"}{"method":"info"}"#;
+    for path in ["/api", "/api/"] {
+        let answer = test.send(post(path).body(stream).expect("a request")).await;
+        assert_eq!(
+            (answer.status, &answer.headers["content-type"]),
+            (StatusCode::OK, &"application/json".parse().expect("a value"))
+        );
+        let lines: Vec<&str> = answer.text.lines().collect();
+        assert_eq!(lines.len(), 4, "{answer:?}");
+        assert_eq!((lines[0], lines[1]), (r#"{"id":7,"result":{}}"#, r#"{"id":8,"result":{}}"#));
+        assert!(lines[2].starts_with(r#"{"id":9,"error":{"code":104"#), "{answer:?}");
+        assert!(lines[3].starts_with(r#"{"result":{"nodes":"#), "{answer:?}");
+        for n in [1, 2] {
+            assert_eq!(client.push().await["pub"]["data"]["n"], n);
+        }
+    }
+    for (key, body, status) in [(KEY, "", 400), (KEY, "[]", 400), (KEY, "{}x", 400), ("wrong", stream, 401)] {
+        let request = Request::post("/api").header("x-api-key", key).body(body).expect("a request");
+        assert_eq!(test.send(request).await.status.as_u16(), status, "{body}");
+    }
+    let get = Request::get("/api").header("x-api-key", KEY).body("").expect("a request");
+    assert_eq!(test.send(get).await.status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
 async fn without_a_configured_key_nobody_gets_in() {
     let test = start_with(|_| {});
     for key in ["", "anything"] {
@@ -84,8 +113,6 @@ async fn only_post_is_taken_and_says_so_before_it_asks_for_a_key() {
 async fn what_is_no_method_is_not_found_with_or_without_a_key() {
     let test = start();
     for path in [
-        "/api",
-        "/api/",
         "/api/nothing",
         "/api/publish/",
         "/api/publish/x",

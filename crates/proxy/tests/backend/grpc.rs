@@ -18,13 +18,14 @@ use tonic::metadata::MetadataMap;
 use tonic::server::{Grpc, UnaryService};
 use tonic::{Code, Response, Status};
 use tonic_prost::ProstCodec;
+use tourbillon_hooks::shared_poll::{Backend as _, Item, Refresh};
 use tourbillon_hooks::{
     Hooks as _, PublishRequest, RefreshRequest, Refusal, RpcRequest, SubRefreshRequest, SubscribeRequest,
 };
-use tourbillon_proxy::{EndpointConfig, proto};
+use tourbillon_proxy::{Endpoint, EndpointConfig, ProxyBackend, proto};
 use tourbillon_types::{Channel, Payload, ReplyError};
 
-use super::harness::{client, hooks};
+use super::harness::{One, client, hooks};
 
 /// What the backend answers to calls of `RPC`.
 type Answer = Arc<dyn Fn(&proto::RpcRequest) -> Result<proto::RpcResponse, Status> + Send + Sync>;
@@ -247,6 +248,83 @@ async fn net_10_a_backend_may_listen_on_a_unix_socket() {
     assert_eq!(rpc(&config).await, Ok(Payload::from("2")));
     assert!(asked.recv().await.is_some());
     std::fs::remove_file(&path).expect("removed");
+}
+
+/// A backend that answers questions about keys, and hands over what it was asked.
+#[derive(Clone)]
+struct Keys(mpsc::UnboundedSender<proto::SharedPollRefreshRequest>);
+
+impl UnaryService<proto::SharedPollRefreshRequest> for Keys {
+    type Response = proto::SharedPollRefreshResponse;
+    type Future = std::future::Ready<Result<Response<Self::Response>, Status>>;
+
+    fn call(&mut self, request: tonic::Request<proto::SharedPollRefreshRequest>) -> Self::Future {
+        let request = request.into_inner();
+        let answer = match request.channel.as_str() {
+            "fails" => Err(Status::unavailable("planted")),
+            "refuses" => Ok(proto::SharedPollRefreshResponse {
+                error: Some(proto::Error { code: 1000, ..Default::default() }),
+                ..Default::default()
+            }),
+            _ => {
+                let item =
+                    |key: &str, data: &'static [u8], version, removed| proto::SharedPollRefreshResultItem {
+                        key: key.to_owned(),
+                        data: Bytes::from_static(data),
+                        version,
+                        removed,
+                        prev_data: Bytes::from_static(b"before"),
+                    };
+                let items = vec![item("a", b"\0any bytes", 7, false), item("b", b"", 0, true)];
+                let result = proto::SharedPollRefreshResult { items, epoch: "e".to_owned() };
+                Ok(proto::SharedPollRefreshResponse { result: Some(result), ..Default::default() })
+            }
+        };
+        let _ = self.0.send(request);
+        std::future::ready(answer.map(Response::new))
+    }
+}
+
+#[tokio::test]
+async fn prx_35_keys_of_polled_channels_are_asked_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let config =
+        EndpointConfig::new("backend", format!("grpc://{}", listener.local_addr().expect("its address")));
+    let (tell, mut asked) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let service = service_fn(move |request: Request<Incoming>| {
+            let keys = Keys(tell.clone());
+            async move {
+                let path = "/centrifugal.centrifugo.proxy.CentrifugoProxy/SharedPollRefresh";
+                assert_eq!(request.uri().path(), path);
+                let codec =
+                    ProstCodec::<proto::SharedPollRefreshResponse, proto::SharedPollRefreshRequest>::default(
+                    );
+                Ok::<_, Infallible>(Grpc::new(codec).unary(keys, request).await)
+            }
+        });
+        let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new()).http2_only();
+        let _ = server.serve_connection(TokioIo::new(stream), service).await;
+    });
+    let backend = ProxyBackend::new(One(Arc::new(Endpoint::new(&config).expect("an endpoint"))));
+    let refresh = |channel: &str| Refresh {
+        channel: Channel::from(channel),
+        items: vec![Item { key: "a".into(), version: 6 }, Item { key: "b".into(), version: 0 }],
+    };
+    let answer = backend.refresh(refresh("polled")).await.expect("an answer");
+    let question = asked.recv().await.expect("was asked");
+    let items: Vec<_> = question.items.iter().map(|item| (item.key.as_str(), item.version)).collect();
+    assert_eq!((question.channel.as_str(), items), ("polled", vec![("a", 6), ("b", 0)]));
+    let values: Vec<_> =
+        answer.values.iter().map(|value| (value.key.as_str(), value.version, value.removed)).collect();
+    assert_eq!((answer.epoch.as_str(), values), ("e", vec![("a", 7, false), ("b", 0, true)]));
+    assert_eq!(answer.values[0].data, Payload::new("\0any bytes".into()), "bytes pass as they are");
+    assert_eq!(answer.values[0].prev_data, Payload::new("before".into()));
+    for channel in ["fails", "refuses"] {
+        let error = backend.refresh(refresh(channel)).await.expect_err("no answer");
+        assert!(!error.0.contains("planted"), "{}", error.0);
+    }
 }
 
 #[tokio::test]
