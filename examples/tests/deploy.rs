@@ -1,6 +1,7 @@
 //! What is in `deploy` is taken by the programs that it is for. A program that is not installed is skipped, and said to be.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test stops at what it did not expect")]
+#![allow(clippy::print_stderr, reason = "what is left out is said to be")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
