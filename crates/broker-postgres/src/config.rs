@@ -103,7 +103,8 @@ impl PostgresConfig {
     }
 
     /// The hosts with their ports, for messages.
-    pub(crate) fn at(&self) -> String {
+    #[must_use]
+    pub fn at(&self) -> String {
         let (hosts, ports) = (self.connection.get_hosts(), self.connection.get_ports());
         let port = |at: usize| ports.get(at).or_else(|| ports.first()).copied().unwrap_or(PORT);
         let addresses = self.connection.get_hostaddrs().iter().skip(hosts.len());

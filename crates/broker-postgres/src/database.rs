@@ -9,15 +9,14 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
-use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Error, Socket};
+use tokio_postgres::{Client, Error};
 use tourbillon_broker::BrokerError;
 use tourbillon_tls::TlsClient;
 use tourbillon_tls::rustls::ClientConfig;
 
 use crate::TABLE;
 use crate::config::PostgresConfig;
-use crate::tls::{Encrypted, Tls};
+use crate::session::{Failure, PostgresSession};
 
 /// How long the first connection may take.
 const START: Duration = Duration::from_secs(10);
@@ -50,82 +49,6 @@ impl ConnectError {
     }
 }
 
-/// What went wrong at PostgreSQL: without details, in which there may be names.
-#[derive(Debug, thiserror::Error)]
-#[error("{problem}")]
-pub(crate) struct Failure {
-    problem: String,
-    kind: Kind,
-    /// Whether it is only that others did something at the same time.
-    concurrent: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// It may go well later.
-    Passing,
-    /// It is about what was sent.
-    Refused,
-    Lasting,
-}
-
-impl Failure {
-    pub(crate) fn passing(problem: impl Into<String>) -> Self {
-        Self { problem: problem.into(), kind: Kind::Passing, concurrent: false }
-    }
-
-    pub(crate) fn lasting(problem: impl Into<String>) -> Self {
-        Self { problem: problem.into(), kind: Kind::Lasting, concurrent: false }
-    }
-
-    /// The same failure, with what it was about in front.
-    pub(crate) fn about(self, what: impl fmt::Display) -> Self {
-        Self { problem: format!("{what}: {}", self.problem), ..self }
-    }
-
-    /// Whether the same may go well when it is tried again at once.
-    pub(crate) const fn is_of_concurrency(&self) -> bool {
-        self.concurrent
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        if let Some(said) = error.as_db_error() {
-            let problem = format!("{} (SQLSTATE {})", said.message(), said.code().code());
-            let concurrent =
-                [SqlState::T_R_DEADLOCK_DETECTED, SqlState::INTERNAL_ERROR].contains(said.code());
-            return Self { problem, kind: kind_of(said.code()), concurrent };
-        }
-        let causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());
-        Self::passing(causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}")))
-    }
-}
-
-impl From<Failure> for BrokerError {
-    fn from(failure: Failure) -> Self {
-        let error = match failure.kind {
-            Kind::Passing => Self::unavailable("PostgreSQL"),
-            Kind::Refused => Self::invalid("PostgreSQL cannot keep it"),
-            Kind::Lasting => Self::internal("PostgreSQL"),
-        };
-        error.caused_by(failure)
-    }
-}
-
-/// Connections, resources, locks and deadlocks, and a server that ends, is started or only read, pass. Data that cannot be is
-/// refused.
-fn kind_of(code: &SqlState) -> Kind {
-    let classes = ["08", "40", "53", "55", "57", "58"];
-    let passes = *code == SqlState::READ_ONLY_SQL_TRANSACTION
-        || classes.iter().any(|class| code.code().starts_with(class));
-    match code.code().get(..2) {
-        _ if passes => Kind::Passing,
-        Some("22") => Kind::Refused,
-        _ => Kind::Lasting,
-    }
-}
-
 /// What is asked over a connection.
 pub(crate) trait Work: Sync {
     /// What comes back.
@@ -141,14 +64,6 @@ pub(crate) trait Work: Sync {
     fn run(&self, client: &Client) -> impl Future<Output = Result<Self::Answer, Error>> + Send;
 }
 
-type Connection = tokio_postgres::Connection<Socket, Encrypted>;
-
-/// One connection. Nothing is read from it but during a call.
-struct Session {
-    client: Client,
-    connection: Box<Connection>,
-}
-
 /// What is looked at when a connection is new.
 type Prepare = for<'a> fn(&'a Client) -> BoxFuture<'a, Result<(), Failure>>;
 
@@ -162,9 +77,9 @@ pub(crate) struct Pool(Arc<Shared>);
 
 struct Shared {
     config: PostgresConfig,
-    tls: Tls,
+    tls: Arc<ClientConfig>,
     prepare: Option<Prepare>,
-    idle: Mutex<Vec<Session>>,
+    idle: Mutex<Vec<PostgresSession>>,
     /// For connections that are in use.
     room: Semaphore,
 }
@@ -204,7 +119,7 @@ impl Pool {
         size: usize,
         prepare: Option<Prepare>,
     ) -> Result<Self, ConnectError> {
-        let tls = Tls(encryption(&config)?);
+        let tls = encryption(&config)?;
         let room = Semaphore::new(size.clamp(1, Semaphore::MAX_PERMITS));
         Ok(Self(Arc::new(Shared { config, tls, prepare, idle: Mutex::default(), room })))
     }
@@ -234,7 +149,7 @@ impl Pool {
     pub(crate) async fn ask<W: Work>(&self, work: &W) -> Result<W::Answer, Failure> {
         match tokio::time::timeout(W::DEADLINE, self.0.attempt(work)).await {
             Ok(answered) => answered,
-            Err(_) => Err(Failure::passing("no answer in time")),
+            Err(_) => Err(Failure::late()),
         }
     }
 }
@@ -269,46 +184,28 @@ impl Shared {
     }
 
     /// A connection of which nobody knows that it was lost.
-    fn idle(&self) -> Option<Session> {
+    fn idle(&self) -> Option<PostgresSession> {
         loop {
             let mut session = self.idle.lock().pop()?;
-            if (&mut *session.connection).now_or_never().is_none() {
+            if session.ended().now_or_never().is_none() {
                 return Some(session);
             }
         }
     }
 
     /// A connection over which something went wrong is not used again: whatever it has begun ends with it.
-    async fn over<W: Work>(&self, mut session: Session, work: &W) -> Result<W::Answer, Failure> {
-        let Session { client, connection } = &mut session;
-        let answer = drive(connection, work.run(client)).await?;
+    async fn over<W: Work>(&self, mut session: PostgresSession, work: &W) -> Result<W::Answer, Failure> {
+        let answer = session.run(async |client| work.run(client).await).await?;
         self.idle.lock().push(session);
         Ok(answer)
     }
 
-    async fn open(&self) -> Result<Session, Failure> {
-        let (client, connection) = self.config.connection.connect(self.tls.clone()).await?;
-        let mut session = Session { client, connection: Box::new(connection) };
-        let Session { client, connection } = &mut session;
+    async fn open(&self) -> Result<PostgresSession, Failure> {
+        let mut session = PostgresSession::open_with(&self.config, self.tls.clone()).await?;
         if let Some(prepare) = self.prepare {
-            drive(connection, async { Ok(prepare(client).await) }).await??;
+            session.run(async |client| Ok(prepare(client).await)).await??;
         }
         Ok(session)
-    }
-}
-
-/// Lets a connection send and receive until there is an answer.
-async fn drive<R>(
-    connection: &mut Connection,
-    work: impl Future<Output = Result<R, Error>>,
-) -> Result<R, Failure> {
-    tokio::select! {
-        biased;
-        answer = work => answer.map_err(Into::into),
-        ended = connection => match ended {
-            Ok(()) => Err(Failure::passing("the connection has ended")),
-            Err(error) => Err(error.into()),
-        },
     }
 }
 
@@ -344,19 +241,6 @@ mod tests {
     fn the_table_is_called_the_same_everywhere() {
         for text in [CREATE, LOOK, PROBE] {
             assert_eq!(text.matches(TABLE).count(), 1, "{text}");
-        }
-    }
-
-    #[test]
-    fn failures_that_pass_are_told_from_others() {
-        for code in ["08006", "40P01", "53300", "55P03", "57P01", "57P03", "25006"] {
-            assert_eq!(kind_of(&SqlState::from_code(code)), Kind::Passing, "{code}");
-        }
-        for code in ["28P01", "42501", "42P01", "25001"] {
-            assert_eq!(kind_of(&SqlState::from_code(code)), Kind::Lasting, "{code}");
-        }
-        for code in ["22021", "22P02", "22P05", "22004"] {
-            assert_eq!(kind_of(&SqlState::from_code(code)), Kind::Refused, "{code}");
         }
     }
 }

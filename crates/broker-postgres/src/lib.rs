@@ -41,12 +41,15 @@
 mod config;
 mod database;
 mod records;
+mod session;
 mod stream;
 mod tls;
 
 pub use config::{DsnError, PostgresConfig};
 pub use database::{ConnectError, Postgres};
 pub use records::PostgresRecords;
+pub use session::{Failure, PostgresSession};
+pub use tokio_postgres;
 pub use stream::{PostgresBroker, PrefixError, StreamConfig, TablePrefix};
 
 /// What the table is called.

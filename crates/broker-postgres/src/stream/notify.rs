@@ -7,7 +7,8 @@ use tokio::sync::Notify;
 use tokio_postgres::AsyncMessage;
 
 use crate::config::PostgresConfig;
-use crate::database::{ConnectError, Failure, encryption};
+use crate::database::{ConnectError, encryption};
+use crate::session::Failure;
 use crate::tls::Tls;
 
 /// How long connecting may take.

@@ -11,7 +11,8 @@ use tokio_postgres::{Client, Error, Row};
 use tourbillon_broker::EventSink;
 use tourbillon_types::{Channel, Publication};
 
-use crate::database::{Failure, Pool, Work};
+use crate::database::{Pool, Work};
+use crate::session::Failure;
 use crate::stream::config::{Names, StreamConfig};
 use crate::stream::row;
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error, Row};
 
-use crate::database::{ConnectError, Failure, Pool, Work};
+use crate::database::{ConnectError, Pool, Work};
+use crate::session::Failure;
 use crate::stream::config::{Names, StreamConfig};
 
 const TABLES: &str = include_str!("tables.sql");

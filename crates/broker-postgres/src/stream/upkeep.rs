@@ -5,7 +5,8 @@ use std::time::Duration;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error};
 
-use crate::database::{Failure, Pool, Work};
+use crate::database::{Pool, Work};
+use crate::session::Failure;
 use crate::stream::config::{Names, StreamConfig};
 
 /// The most rows that are deleted at once.
