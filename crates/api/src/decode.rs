@@ -31,10 +31,33 @@ use crate::explain::WireExplain;
 use crate::method::Method;
 use crate::service::absent;
 
-/// Bytes that are no command of the named method (API-06).
+/// Bytes that are no command of the named method (API-06). The text is for who sent them: parts of them may be in it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct DecodeError(pub(crate) String);
+pub struct DecodeError(pub(crate) String);
+
+impl DecodeError {
+    /// Where it went wrong, for logs: `line 1 column 7`. `None` where that is not known.
+    #[must_use]
+    pub fn place(&self) -> Option<&str> {
+        self.0.rsplit_once(" at ").map(|(_, place)| place).filter(|place| {
+            let is_word = |word: &str| word == "line" || word == "column" || word.parse::<u64>().is_ok();
+            place.split(' ').all(is_word)
+        })
+    }
+}
+
+impl ApiCommand {
+    /// Reads a command as it is over HTTP: the name of the method, and the JSON of the body.
+    ///
+    /// # Errors
+    ///
+    /// A body that is not what the method takes, or a method that there is none of.
+    pub fn read(method: &str, body: &Bytes) -> Result<Self, DecodeError> {
+        let method = Method::named(method).ok_or_else(|| DecodeError("no such method".to_owned()))?;
+        decode(method, body)
+    }
+}
 
 /// Reads the body of a call.
 pub(crate) fn decode(method: Method, body: &Bytes) -> Result<ApiCommand, DecodeError> {

@@ -28,6 +28,7 @@ mod service;
 mod stream;
 
 pub use command::{ApiCommand, ApiError, ApiReply};
+pub use decode::DecodeError;
 pub use explain::{Explain, ExplainedRule, ExplainedToken, Explains, Explanation};
 #[cfg(feature = "grpc")]
 pub use grpc::{GrpcApi, GrpcApiBody, GrpcApiConfig};

@@ -89,11 +89,21 @@ impl Node {
     ///
     /// Dropping the future leaves the node draining; calling again goes on.
     pub async fn shutdown(&self) {
+        self.drain().await;
+        self.shared.stopped.cancel();
+    }
+
+    /// The first half of [`shutdown`](Self::shutdown): returns when every connection is gone. The node can still publish, for
+    /// whoever has to finish something.
+    ///
+    /// # Cancel safety
+    ///
+    /// As with [`shutdown`](Self::shutdown).
+    pub async fn drain(&self) {
         self.leave(Duration::ZERO).await;
         let shared = &self.shared;
         shared.connections.close();
         shared.connections.wait().await;
-        shared.stopped.cancel();
     }
 
     /// Turns new connections away and tells those that there are to go (3001), in no order, evenly over so long: they come
