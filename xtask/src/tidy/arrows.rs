@@ -53,7 +53,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("access", &["node", "auth", "types"]),
     ("proxy", &["hooks", "broker", "tls", "types"]),
     ("api", &["node", "types"]),
-    ("consumers", &["api", "types"]),
+    ("consumers", &["api", "broker-nats", "broker-postgres", "broker-redis", "types"]),
     ("admin", &["api", "node", "types"]),
     (UMBRELLA, LIBRARIES),
     ("config-syntax", &[]),

@@ -1,0 +1,7 @@
+//! Consumers against the services that they are for, which the tests start (CONS-10 to CONS-13).
+
+mod api;
+mod outbox;
+#[path = "../../../broker-postgres/tests/live/server.rs"]
+#[allow(dead_code, reason = "it is made for other tests")]
+mod server;
