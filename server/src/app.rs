@@ -24,6 +24,7 @@ use crate::acme::Acme;
 use crate::admission::{Admission, Rules};
 use crate::backends::BackendRules;
 use crate::config::{AdminSettings, HttpTransports, Settings, ShutdownSettings};
+use crate::consumers::{ConsumerError, Consumers};
 use crate::debug::DebugPages;
 use crate::dev::Dev;
 use crate::engine::{self, EngineError};
@@ -178,6 +179,9 @@ pub enum StartError {
     /// There is no engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// What is to be consumed is not there.
+    #[error(transparent)]
+    Consumer(#[from] ConsumerError),
     /// What nodes share is not there.
     #[error(transparent)]
     Shared(#[from] SharedError),
@@ -213,6 +217,19 @@ fn admin(
     Ok((Admin { service, trusted }, settings.external))
 }
 
+/// What the server API can do here.
+fn api(node: &Node, deciding: &Deciding, shared: &Shared) -> ApiService {
+    let Deciding { namespaces, tokens, .. } = deciding.clone();
+    let explainer = Arc::new(Explainer { namespaces, tokens });
+    let revoker = Arc::new(Revoker::new(node.clone(), shared.revocations.clone()));
+    ApiService::new(node.clone()).with_explanations(explainer).with_revocations(revoker)
+}
+
+/// The pages about the API at this prefix.
+fn pages(prefix: &str, api: &str, node: &Node) -> ApiPages {
+    ApiPages::new(prefix, api, &node.config().version)
+}
+
 /// A server that is built and does not run yet.
 #[derive(Debug)]
 pub struct App {
@@ -224,6 +241,8 @@ pub struct App {
     quic: Option<QuicPort>,
     reload: Reload,
     shared: Shared,
+    consumers: Consumers,
+    api: ApiService,
     acme: Option<Acme>,
     health: Option<Health>,
     shutdown: ShutdownSettings,
@@ -281,13 +300,13 @@ impl App {
         let uni_websocket = settings
             .uni_websocket
             .map(|(path, config)| (path, UniWebSocketService::new(node.clone(), config)));
-        let (prometheus, backends) = (settings.prometheus, reload.deciding.backends.clone());
-        let prometheus = prometheus.map(|settings| Scrape::new(settings, node.clone(), backends, counts));
-        let Deciding { namespaces, tokens, .. } = reload.deciding.clone();
-        let explainer = Arc::new(Explainer { namespaces, tokens });
-        let revoker = Arc::new(Revoker::new(node.clone(), shared.revocations.clone()));
-        let service = ApiService::new(node.clone()).with_explanations(explainer).with_revocations(revoker);
-        let service = Scrape::watch(prometheus.as_ref(), service);
+        let consumers = Consumers::connect(settings.consumers).await?;
+        let (backends, watch) = (reload.deciding.backends.clone(), consumers.watch());
+        let prometheus = settings.prometheus;
+        let prometheus =
+            prometheus.map(|it| Scrape::new(it, node.clone(), backends, (counts, watch.clone())));
+        let service = Scrape::watch(prometheus.as_ref(), api(&node, &reload.deciding, &shared));
+        let consumed = service.clone();
         let trusted = settings.trusted_proxies;
         let admin = settings.admin.map(|it| admin(&node, service.clone(), it, trusted)).transpose()?;
         let api = settings.api.map(|config| (config.prefix.clone(), HttpApi::new(service.clone(), config)));
@@ -307,11 +326,9 @@ impl App {
         let uni_grpc = listeners.uni_grpc.zip(settings.uni_grpc).map(|(listener, (_, config))| {
             (listener, uni_grpc(node.clone(), config, grpc_admission, speaks.uni_grpc.clone()))
         });
-        let swagger = settings.swagger.as_ref().map(|prefix| {
-            let api = settings.api_prefix.as_str();
-            ApiPages::new(prefix, api, &node.config().version)
-        });
-        let (api_external, health) = (settings.api_external, settings.health.map(Health::new));
+        let swagger = settings.swagger.as_ref().map(|prefix| pages(prefix, &settings.api_prefix, &node));
+        let api_external = settings.api_external;
+        let health = settings.health.map(|prefix| Health::new(prefix, watch));
         let debug = settings.debug.map(DebugPages::new);
         let operators =
             Operators { api, api_external, health: health.clone(), swagger, prometheus, debug, admin };
@@ -338,6 +355,8 @@ impl App {
             quic,
             reload,
             shared,
+            consumers,
+            api: consumed,
             acme: speaks.acme,
             health,
             shutdown: settings.shutdown,
@@ -357,8 +376,8 @@ impl App {
     }
 
     /// Serves until `stop` is cancelled. Then it is not ready any more, and goes on for `shutdown.ready_delay`; turns
-    /// clients away and tells those that there are 3001, over `shutdown.drain_window`; stops listening and returns when
-    /// they are gone, or after `shutdown.timeout`. `false`: it took too long. `hurry` ends the first two of these waits.
+    /// clients away and tells those that there are 3001, over `shutdown.drain_window`; stops listening, stops consumers when they
+    /// are gone, and returns, or after `shutdown.timeout`. `false`: it took too long. `hurry` ends the first two of these waits.
     ///
     /// # Cancel safety
     ///
@@ -377,6 +396,9 @@ impl App {
         if let Some(acme) = self.acme {
             tasks.spawn(acme.run(stop.clone()));
         }
+        // What comes from queues is carried out while clients are there (CONS-07).
+        let stop_consumers = CancellationToken::new();
+        let mut consumers = self.consumers.start(&self.api, &stop_consumers);
         for port in self.ports {
             tasks.spawn(port.serve(stop.clone()));
         }
@@ -401,6 +423,9 @@ impl App {
         hurry.run_until_cancelled(leaving).await;
         stop.cancel();
         let ended = async {
+            self.node.drain().await;
+            stop_consumers.cancel();
+            while consumers.join_next().await.is_some() {}
             self.node.shutdown().await;
             while tasks.join_next().await.is_some() {}
         };

@@ -12,6 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tourbillon::node::{Node, Unready};
 
+use crate::consumers::Watch;
 use crate::router::{Answer, reply};
 
 /// How often the parts of the node are asked.
@@ -26,6 +27,7 @@ pub(crate) struct Health(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     prefix: String,
+    consumers: Watch,
     leaving: AtomicBool,
     state: Mutex<State>,
 }
@@ -48,9 +50,9 @@ pub(crate) enum Question {
 
 impl Health {
     /// `prefix` does not end in a slash, unless it is one.
-    pub(crate) fn new(prefix: String) -> Self {
+    pub(crate) fn new(prefix: String, consumers: Watch) -> Self {
         let (leaving, state) = (AtomicBool::new(false), Mutex::new(State::Starting));
-        Self(Arc::new(Inner { prefix, leaving, state }))
+        Self(Arc::new(Inner { prefix, consumers, leaving, state }))
     }
 
     /// What is asked for at this path; `None` if it is not one of ours.
@@ -76,9 +78,18 @@ impl Health {
         }
         match self.0.state.lock().clone() {
             State::Starting => unready(Bytes::from_static(br#"{"status":"starting"}"#)),
-            State::Ready => json(StatusCode::OK, Bytes::from_static(br#"{"status":"ready"}"#)),
+            State::Ready => json(StatusCode::OK, self.ready()),
             State::Unready(reasons) => unready(reasons),
         }
+    }
+
+    /// Which consumers fail is told, and is no reason for clients to go elsewhere: all nodes ask the same queues.
+    fn ready(&self) -> Bytes {
+        let failing: Vec<&str> = self.0.consumers.failing().collect();
+        if failing.is_empty() {
+            return Bytes::from_static(br#"{"status":"ready"}"#);
+        }
+        Bytes::from(json!({ "status": "ready", "failing_consumers": failing }).to_string())
     }
 
     /// Says from now on that the server is about to stop.

@@ -11,6 +11,7 @@ mod backends;
 mod body;
 pub mod cli;
 pub mod configs;
+mod consumers;
 mod debug;
 mod descriptors;
 pub mod dev;
@@ -32,6 +33,7 @@ mod signals;
 pub mod tools;
 
 pub use app::{App, Reload, StartError};
+pub use consumers::ConsumerError;
 pub use descriptors::raise_descriptor_limit;
 pub use engine::EngineError;
 pub use listen::Listeners;

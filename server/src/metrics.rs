@@ -17,6 +17,7 @@ use tourbillon_access::Live;
 use tourbillon_api::{ApiMetrics, ApiService};
 use tourbillon_config::{Backends, PrometheusSettings};
 
+use crate::consumers::Watch;
 use crate::router::{Answer, get_only, reply};
 
 pub(crate) use http_requests::HttpRequests;
@@ -30,6 +31,7 @@ pub(crate) struct Scrape {
     api: Arc<ApiMetrics>,
     backends: Live<Backends>,
     redis: RedisCounts,
+    consumers: Watch,
     /// `None`: they are not counted.
     http: Option<Arc<HttpRequests>>,
 }
@@ -39,11 +41,11 @@ impl Scrape {
         settings: PrometheusSettings,
         node: Node,
         backends: Live<Backends>,
-        redis: RedisCounts,
+        (redis, consumers): (RedisCounts, Watch),
     ) -> Self {
         let api = Arc::new(ApiMetrics::new(settings.measures.form));
         let http = settings.http_requests.then(Arc::default);
-        Self { path: settings.path, node, api, backends, redis, http }
+        Self { path: settings.path, node, api, backends, redis, consumers, http }
     }
 
     /// Has commands of the API counted, if anybody asks.
@@ -87,6 +89,7 @@ impl Scrape {
         samples.extend(self.api.samples());
         samples.extend(process::samples());
         samples.extend(self.redis.samples());
+        samples.extend(self.consumers.samples());
         if let Some(http) = &self.http {
             samples.extend(http.samples());
         }

@@ -49,8 +49,8 @@ pub use config::{DsnError, PostgresConfig};
 pub use database::{ConnectError, Postgres};
 pub use records::PostgresRecords;
 pub use session::{Failure, PostgresSession};
-pub use tokio_postgres;
 pub use stream::{PostgresBroker, PrefixError, StreamConfig, TablePrefix};
+pub use tokio_postgres;
 
 /// What the table is called.
 pub const TABLE: &str = "tourbillon_revocations";

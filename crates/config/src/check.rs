@@ -18,6 +18,7 @@ use crate::LOG_LEVELS;
 use crate::addresses::{IpLimits, Networks};
 use crate::backends::{self, Backends, Known};
 use crate::brokers::{self, EngineSettings};
+use crate::consumers::{self, ConsumerSettings};
 use crate::database;
 use crate::duration::GoDuration;
 use crate::grpc_api;
@@ -91,6 +92,8 @@ pub struct Settings {
     pub revocations: Vec<(RevocationKind, RevocationPlace)>,
     /// Where the database is; `None` where nothing is kept there.
     pub database: Option<PostgresConfig>,
+    /// What is consumed from queues and outboxes.
+    pub consumers: Vec<ConsumerSettings>,
     /// How often and how many times at once an address may connect; `None` for as it likes.
     pub ip_limits: Option<IpLimits>,
     /// Who is believed in naming the address of others.
@@ -220,6 +223,7 @@ impl Settings {
         let shared_limits = limits::shared(&mut check, options);
         let database = database::config(&mut check, options);
         let revocations = revocations(&mut check, options);
+        let consumers = consumers::consumers(&mut check, options);
         let health = &options.health;
         let health = health.enabled.then(|| check.prefix("health.handler_prefix", &health.handler_prefix));
         if let (Some(path), Some((other, _))) = (&health, &websocket)
@@ -275,6 +279,7 @@ impl Settings {
             shared_limits,
             database,
             revocations,
+            consumers,
             ip_limits,
             trusted_proxies,
             half_open_limit: Some(client.half_open_limit).filter(|limit| *limit > 0),
@@ -580,6 +585,7 @@ fn warnings(options: &Options) -> Vec<String> {
     warnings.extend(grpc_api::warning(options));
     warnings.extend(brokers::warnings(options));
     warnings.extend(database::warnings(options));
+    warnings.extend(consumers::warnings(options));
     warnings.extend(streams::warning(&options.broker.memory.persistence));
     warnings.extend(observe::admin_warnings(&options.admin));
     warnings

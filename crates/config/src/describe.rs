@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::consumers::NamedConsumer;
 use crate::duration::GoDuration;
 use crate::limits::{BucketOption, MethodOverride, NamespaceOverride};
 use crate::model::{
@@ -66,7 +67,7 @@ macro_rules! elements {
     };
 }
 
-elements!(Namespace, NamedProxy, RpcNamespace, JwksProvider);
+elements!(Namespace, NamedConsumer, NamedProxy, RpcNamespace, JwksProvider);
 
 /// The path of a field's option.
 pub(crate) fn path_of(group: &str, field: &str) -> String {

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::consumers::NamedConsumer;
 use crate::describe::{Describe, Texts, path_of};
 use crate::duration::GoDuration;
 use crate::limits::RateLimit;
@@ -74,6 +75,8 @@ options! {
         rpc: Rpc = Rpc::default(),
         /// Backends that are asked, by names that namespaces name.
         proxies: Vec<NamedProxy> = Vec::new(),
+        /// Queues and outboxes whose messages the server API carries out.
+        consumers: Vec<NamedConsumer> = Vec::new(),
         /// WebSocket connections.
         websocket: WebSocket = WebSocket::default(),
         /// HTTP streaming.

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::consumers::NamedConsumer;
 use crate::duration::GoDuration;
 use crate::load::Problem;
 use crate::model::{JwksProvider, Namespace, Options};
@@ -46,6 +47,7 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("uni_grpc.tls.server_ca_pem", FOR_CLIENTS),
     ("uni_grpc.tls.insecure_skip_verify", FOR_CLIENTS),
     ("uni_grpc.tls.server_name", FOR_CLIENTS),
+    ("consumers.postgresql.tls.client_ca_pem", FOR_SERVERS),
     (".http.tls.client_ca_pem", FOR_SERVERS),
     (".grpc.tls.client_ca_pem", FOR_SERVERS),
 ];
@@ -140,6 +142,7 @@ pub(crate) fn lists() -> &'static [List] {
                 options: leaves_of::<JwksProvider>(),
                 element: "provider",
             },
+            List { path: "consumers", options: leaves_of::<NamedConsumer>(), element: "consumer" },
             List { path: "rpc.namespaces", options: leaves_of::<RpcNamespace>(), element: "namespace" },
         ]
     })

@@ -112,7 +112,7 @@ impl Sieve {
         } else if let Some(why) = without_effect(plain) {
             self.notes.push(format!("{path} has no effect: {why}"));
             return;
-        } else if self.is_off(plain) {
+        } else if self.is_off(plain, path) {
             self.notes.push(format!("{path} has no effect: its feature is off, and not implemented yet"));
             return;
         } else {
@@ -139,11 +139,17 @@ impl Sieve {
         self.mistakes.push(ConfigError { path: path.to_owned(), source, problem });
     }
 
-    /// Whether an option belongs to a feature that is switched off, so that it means nothing.
-    fn is_off(&self, path: &str) -> bool {
+    /// Whether an option belongs to a feature that is switched off, so that it means nothing. `full` is its path with indices.
+    fn is_off(&self, path: &str, full: &str) -> bool {
         let value_of = |path: &str| self.original.pointer(&format!("/{}", path.replace('.', "/")));
         if path.starts_with("engine.redis.") {
             return value_of("engine.type").and_then(Value::as_str) != Some("redis");
+        }
+        if let Some((at, option)) = full.strip_prefix("consumers[").and_then(|rest| rest.split_once("].")) {
+            let of = |name: &str| self.original.pointer(&format!("/consumers/{at}/{name}"));
+            let is_of = |kind: &str| option.strip_prefix(kind).is_some_and(|rest| rest.starts_with('.'));
+            return !of("enabled").is_some_and(is_true)
+                || !of("type").and_then(Value::as_str).is_some_and(is_of);
         }
         switch_of(path).is_some_and(|switch| !value_of(&switch).is_some_and(is_true))
     }

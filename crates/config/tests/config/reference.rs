@@ -38,7 +38,7 @@ fn every_variable_of_the_reference_is_read() {
         let (path, default, variable) = (cells[0], cells[1], cells[2]);
         let place = format!("/{}", path.replace("[]", ".0").replace('.', "/"));
         let (text, place, value) = match default {
-            _ if path == "proxies" || path.ends_with(".namespaces") => {
+            _ if path == "proxies" || path == "consumers" || path.ends_with(".namespaces") => {
                 (r#"[{"name":"seven"}]"#, format!("{place}/0/name"), json!("seven"))
             }
             _ if path.ends_with(".transforms") => (r#"[{"code":7}]"#, format!("{place}/0/code"), json!(7)),
@@ -67,7 +67,9 @@ fn every_variable_of_the_reference_is_read() {
             _ if path.ends_with(".static_headers") || path.ends_with(".static_metadata") => {
                 (r#"{"six":"seven"}"#, place, json!(""))
             }
-            _ if path.ends_with("redis.address") => ("six seven", place, json!(["six", "seven"])),
+            _ if path.ends_with("redis.address") || path.ends_with("redis_stream.address") => {
+                ("six seven", place, json!(["six", "seven"]))
+            }
             _ if path.ends_with(".db") => ("7", place, json!(7)),
             "true" | "false" => ("true", place, json!(true)),
             "[]" => ("six seven", place, json!(["six", "seven"])),
@@ -82,6 +84,9 @@ fn every_variable_of_the_reference_is_read() {
                     "password",
                     "nats.url",
                     "postgresql.dsn",
+                    "notification_dsn",
+                    "jetstream.url",
+                    "jetstream.token",
                     "secret",
                 ]
                 .iter()
@@ -100,7 +105,7 @@ fn every_variable_of_the_reference_is_read() {
             let sources = Sources::json(
                 r#"{"channel":{"namespaces":[{"name":"my.Name-1"}]},"rpc":{"namespaces":[{"name":"my.Name-1"}]},
                     "proxies":[{"name":"my.Name-1"}],"client":{"token":{"jwks":{"providers":[{"name":"my.Name-1"}]}},
-                    "subscription_token":{"jwks":{"providers":[{"name":"my.Name-1"}]}}}}"#,
+                    "subscription_token":{"jwks":{"providers":[{"name":"my.Name-1"}]}}},"consumers":[{"name":"my.Name-1"}]}"#,
             );
             let sources = sources.variables(&[(&variable, text)]);
             let loaded = tourbillon_config::load(&sources.given);
