@@ -129,6 +129,7 @@ impl World {
                         Err(ApiError::INTERNAL)
                     }
                     "slow" => {
+                        // tidy: allow-sleep in paused time: every test here pauses the clock
                         sleep(Duration::from_secs(6)).await;
                         Ok(ApiReply::HistoryRemove)
                     }
