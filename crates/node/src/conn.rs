@@ -448,6 +448,7 @@ impl fmt::Debug for Conn {
 mod tests {
     use std::task::{Wake, Waker};
 
+    use futures_util::FutureExt;
     use tourbillon_broker_memory::MemoryEngine;
     use tourbillon_transport::TransportError;
     use tourbillon_types::{Direction, Encoding};
@@ -485,19 +486,38 @@ mod tests {
         }
     }
 
+    fn stuck() -> Arc<Conn> {
+        let (node, _driver) = Node::builder(MemoryEngine::default()).build().expect("a node");
+        let variant = Variant { encoding: Encoding::Json, envelope: Direction::Bidirectional.into() };
+        Conn::new(node.shared, variant, 0, Box::new(Stuck), None)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_what_is_wanted_of_a_connection_that_is_closed_or_has_failed() {
+        for fails in [false, true] {
+            let conn = stuck();
+            if fails {
+                Subscriber::fail(&*conn, Disconnect::SLOW);
+            } else {
+                drop(conn.take_writer());
+            }
+            let (done, mut undone) = mpsc::channel(1);
+            conn.tell(ServerOp::Message(Default::default()), Some(done));
+            assert_eq!(undone.recv().now_or_never(), Some(None), "{fails}");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_driver_that_looked_before_a_stall_does_not_lose_its_alarm() {
-        let (node, _driver) = Node::builder(MemoryEngine::default()).build().expect("a node");
-        let shared = &node.shared;
-        let variant = Variant { encoding: Encoding::Json, envelope: Direction::Bidirectional.into() };
-        let conn = Conn::new(shared.clone(), variant, 0, Box::new(Stuck), None);
+        let conn = stuck();
+        let shared = &conn.shared;
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(woken.clone());
         conn.register_driver(&Context::from_waker(&waker));
         let due = conn.stalled_until();
         assert_eq!(due, Instant::MAX);
         // Meanwhile a flush worker finds it stuck.
-        assert!(conn.enqueue(shared.ping(variant)));
+        assert!(conn.enqueue(shared.ping(conn.variant)));
         conn.flush(&mut Tally::default());
         conn.rest_until(due);
         shared.wheel.advance(conn.stalled_until() + TICK);

@@ -83,7 +83,7 @@ impl Node {
 
     /// Ends every connection with 3001 and turns new ones away; then stops the node's own tasks. Returns when
     /// every connection is gone, which takes no longer than the deadlines of [`NodeConfig`] allow: each connection
-    /// gets what is queued for it.
+    /// gets what is queued for it, and for that, as long as it takes something, ten seconds at most.
     ///
     /// # Cancel safety
     ///
@@ -276,7 +276,8 @@ pub enum BuildError {
     },
 }
 
-/// The node's own work: flushing, timing, talking to the broker. Ends after [`Node::shutdown`].
+/// The node's own work: flushing, timing, talking to the broker. Ends after [`Node::shutdown`]: for what is left to be
+/// told of who was in which channel, it takes 20 seconds at most.
 #[must_use = "a node does nothing until its driver is spawned"]
 pub struct NodeDriver(BoxFuture<'static, ()>);
 
