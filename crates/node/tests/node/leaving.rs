@@ -124,7 +124,8 @@ async fn a_node_is_ready_when_its_parts_are() {
         unready().await,
         ["broker: broker unavailable: no answer in time", "presence: broker unavailable: it is away"]
     );
-    (broker.becomes(Health::Well), presence.becomes(Health::Well));
+    broker.becomes(Health::Well);
+    presence.becomes(Health::Well);
     assert!(unready().await.is_empty());
     node.end().await;
 }
