@@ -124,6 +124,11 @@ impl Broker for PostgresBroker {
         let _ = self.events.set(events);
     }
 
+    async fn ready(&self) -> Result<(), BrokerError> {
+        self.outbox.ready()?;
+        self.streams.ready().await
+    }
+
     async fn run(&self, stop: Stop) -> Result<(), BrokerError> {
         let Some(events) = self.events.get() else { return Err(BrokerError::internal("nobody listens")) };
         let listen = async {

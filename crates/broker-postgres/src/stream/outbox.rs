@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row};
-use tourbillon_broker::EventSink;
+use tourbillon_broker::{BrokerError, EventSink};
 use tourbillon_types::{Channel, Publication};
 
 use crate::database::{Pool, Work};
@@ -37,6 +38,8 @@ pub(crate) struct Outbox {
     wanted: Mutex<HashSet<Channel>>,
     /// Somebody says that there is something new.
     pub(crate) news: Notify,
+    /// Nothing could be read last.
+    failing: AtomicBool,
 }
 
 impl Outbox {
@@ -52,6 +55,7 @@ impl Outbox {
             cursors: Mutex::default(),
             wanted: Mutex::default(),
             news: Notify::new(),
+            failing: AtomicBool::new(false),
             names,
         };
         outbox.skip(config.num_shards).await?;
@@ -76,6 +80,14 @@ impl Outbox {
         }
     }
 
+    /// Whether what is published arrives.
+    pub(crate) fn ready(&self) -> Result<(), BrokerError> {
+        if self.failing.load(Ordering::Relaxed) {
+            return Err(BrokerError::unavailable("what is published does not arrive from PostgreSQL"));
+        }
+        Ok(())
+    }
+
     async fn skip(&self, shards: u8) -> Result<(), Failure> {
         let tops = self.pool.ask(&Tops { sql: &self.tops, shards }).await?;
         *self.cursors.lock() = tops;
@@ -93,6 +105,7 @@ impl Outbox {
                         tracing::info!("what is published arrives from PostgreSQL again");
                     }
                     pause = shortest;
+                    self.failing.store(false, Ordering::Relaxed);
                     if is_all {
                         let _ = tokio::time::timeout(self.poll_interval, self.news.notified()).await;
                     }
@@ -101,6 +114,7 @@ impl Outbox {
                     if pause == shortest {
                         tracing::warn!(error = %failure, "what is published does not arrive from PostgreSQL");
                     }
+                    self.failing.store(true, Ordering::Relaxed);
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(longest);
                 }

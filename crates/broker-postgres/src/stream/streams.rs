@@ -54,6 +54,11 @@ impl Streams {
         }
     }
 
+    /// Whether calls are answered.
+    pub(crate) async fn ready(&self) -> Result<(), BrokerError> {
+        self.pool.call(&Ping).await
+    }
+
     /// See [`Broker::publish`](tourbillon_broker::Broker::publish).
     pub(crate) async fn publish(&self, publish: &Publish) -> Result<Published, BrokerError> {
         let options = &publish.options;
@@ -169,6 +174,17 @@ fn some(payload: &[u8]) -> Option<&[u8]> {
 
 fn connection(info: &ClientInfo) -> [Option<&[u8]>; 2] {
     [some(info.connection.as_ref()), some(info.channel.as_ref())]
+}
+
+/// Whether there is an answer.
+struct Ping;
+
+impl Work for Ping {
+    type Answer = ();
+
+    async fn run(&self, client: &Client) -> Result<(), Error> {
+        client.query_typed("SELECT 1", &[]).await.map(drop)
+    }
 }
 
 impl Work for Call<'_> {

@@ -361,13 +361,16 @@ fn a_server_that_goes_away_loses_nothing_and_nobody_is_left_in_the_dark() {
         let mut server = Server::start();
         let (log, broker) = node(&server, json()).await;
         publish(&broker, kept("1")).await;
+        broker.ready().await.expect("ready");
         server.kill();
         let failed = Broker::publish(&*broker, kept("2")).await.expect_err("it is away");
         assert!(failed.is_transient(), "{failed:?}");
+        assert!(broker.ready().await.is_err_and(|error| error.is_transient()));
         server.restart();
         server.psql("SELECT cf_stream_publish('a', '3')");
         publish(&broker, kept("4")).await;
         eventually("all arrive", || log.len() >= 3).await;
+        broker.ready().await.expect("ready again");
         assert_eq!((log.data("a"), log.lost()), (["1", "3", "4"].map(str::to_owned).to_vec(), vec![]));
         // A database that has forgotten what it delivered: whoever has a position has to look.
         server.psql(
