@@ -166,7 +166,7 @@ impl<'a> RawClaims<'a> {
         })
     }
 
-    fn issued_at(&self) -> Result<Option<i64>, InvalidToken> {
+    pub(crate) fn issued_at(&self) -> Result<Option<i64>, InvalidToken> {
         Ok(seconds(self.known.iat, "iat")?.map(|iat| iat.floor))
     }
 

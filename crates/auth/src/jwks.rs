@@ -43,7 +43,8 @@ pub struct JwksConfig {
     pub lifetime: Duration,
     /// How much longer it is good while fetching it fails. Default 24 h.
     pub stale_lifetime: Duration,
-    /// The least time between two fetches of a set that is there, because it lacks a key or is old. Default 10 s.
+    /// The least time between two fetches of a set that is there, because it lacks a key or is old. A token whose key is
+    /// missing meanwhile is not refused for good: the key may be a new one (KEY-06). Default 10 s.
     pub refresh_interval: Duration,
     /// The least time between two fetches of a set that could never be fetched. Default 1 s.
     pub retry_interval: Duration,
@@ -136,6 +137,20 @@ struct Entry {
     flight: Option<Shared<BoxFuture<'static, ()>>>,
 }
 
+impl Entry {
+    /// Whether a key that is missing in the set is none: the set is not older than the question, or surely not older than
+    /// the token. What else is missing may be a new key, whose set somebody who makes up keys keeps from being fetched just
+    /// now.
+    fn is_final(&self, query: &KeyQuery<'_>) -> bool {
+        let was_issued_before = |at: i64| at.saturating_add(LATE) <= self.fetched_at;
+        self.fetched_at >= query.unix_seconds || query.issued_at.is_some_and(was_issued_before)
+    }
+}
+
+/// How much later than the clocks of others ours may be, in seconds, and how much later than it signs by a key an issuer may
+/// have that in its set.
+const LATE: i64 = 60;
+
 /// How many times a set is asked for before that counts as failed (KEY-06).
 const ATTEMPTS: usize = 2;
 
@@ -201,8 +216,9 @@ impl JwksKeys {
         for (address, entry) in fetched {
             let is_ours = providers().any(|provider| provider.endpoint.may_be(&address));
             if is_ours && entries.len() < self.0.limits.max_sets {
-                // What is on its way belongs to the old one.
-                entries.entry(address).or_insert(Entry { flight: None, ..entry });
+                // What is on its way belongs to the old one, and is asked for anew.
+                let attempted_at = entry.attempted_at.filter(|_| entry.flight.is_none());
+                entries.entry(address).or_insert(Entry { flight: None, attempted_at, ..entry });
             }
         }
     }
@@ -347,7 +363,11 @@ impl KeySource for JwksKeys {
         let good_for = limits.lifetime.saturating_add(limits.stale_lifetime).as_secs();
         match &entry.set {
             Some(set) if elapsed(entry.fetched_at, query.unix_seconds) < good_for => {
-                Ok(set.find(key_id, query.algorithm))
+                let found = set.find(key_id, query.algorithm);
+                if found.is_empty() && !entry.is_final(query) {
+                    return Err(entry.error.unwrap_or(FetchError::TooSoon).into());
+                }
+                Ok(found)
             }
             _ => Err(entry.error.unwrap_or(FetchError::NotFetched).into()),
         }

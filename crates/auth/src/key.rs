@@ -198,6 +198,8 @@ pub struct KeyQuery<'a> {
     pub issuer: Option<&'a str>,
     /// Whom the claims say it is for (`aud`), for a source that [asks](KeySource::remote).
     pub audience: &'a [Cow<'a, str>],
+    /// When the claims say it was issued (`iat`), seconds since 1970 UTC, for a source that [asks](KeySource::remote).
+    pub issued_at: Option<i64>,
     /// The present, seconds since 1970 UTC.
     pub unix_seconds: i64,
 }
@@ -206,7 +208,7 @@ impl<'a> KeyQuery<'a> {
     /// A query that tells nothing of the claims.
     #[must_use]
     pub const fn new(algorithm: Algorithm, key_id: Option<&'a str>, unix_seconds: i64) -> Self {
-        Self { algorithm, key_id, issuer: None, audience: &[], unix_seconds }
+        Self { algorithm, key_id, issuer: None, audience: &[], issued_at: None, unix_seconds }
     }
 }
 

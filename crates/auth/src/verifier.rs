@@ -176,6 +176,7 @@ impl Verifier {
         }
         let raw = self.read(compact)?;
         let (issuer, audience) = (raw.issuer()?, raw.audience()?);
+        query.issued_at = raw.issued_at()?;
         query.issuer = issuer.as_deref();
         query.audience = &audience;
         ask(&query)

@@ -120,17 +120,24 @@ mod tests {
         pacer.abort();
     }
 
-    /// On threads of their own, rounds end while others ask; afterwards all who wait have got a turn.
+    /// On threads of their own, rounds end while others ask, about as many as there are turns; afterwards all who wait
+    /// have got one.
     #[test]
     fn who_asks_while_a_round_ends_is_not_forgotten() {
         const ASKERS: usize = 3;
-        const EACH: usize = 100_000;
+        const EACH: usize = 200_000;
         let (turns, asking) = (Turns::new(), AtomicUsize::new(ASKERS));
+        let ask = || {
+            while turns.asked.load(Ordering::Relaxed) > AT_ONCE + AT_ONCE / 2 {
+                std::thread::yield_now();
+            }
+            turns.ask()
+        };
         let (waited, given) = (AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for _ in 0..ASKERS {
                 scope.spawn(|| {
-                    let wait = (0..EACH).filter(|_| turns.ask()).count();
+                    let wait = (0..EACH).filter(|_| ask()).count();
                     waited.fetch_add(wait, Ordering::Relaxed);
                     asking.fetch_sub(1, Ordering::Release);
                 });

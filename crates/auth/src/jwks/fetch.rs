@@ -34,6 +34,9 @@ pub enum FetchError {
     /// Nobody asked for it yet, or not for too long a time.
     #[error("the key set has not been fetched")]
     NotFetched,
+    /// It lacks a key, and cannot be looked at again so soon.
+    #[error("the key set lacks this key, and was fetched too lately to be looked at again")]
+    TooSoon,
     /// There is no such host, or no connection to it.
     #[error("the key set's server cannot be reached")]
     Connect,

@@ -286,14 +286,61 @@ fn keys_that_rotate_are_found_and_lost() {
     assert!(check(&verifier, &old.token("{}"), NOW).is_ok());
     script.will(URL, &[Ok(set(&[old.jwk(""), new.jwk("")]))]);
     // A key that is not known makes for a new look, but not more often than every ten seconds.
-    assert_eq!(check(&verifier, &new.token("{}"), NOW + 9), invalid(InvalidToken::NoKey));
+    assert_eq!(check(&verifier, &new.token("{}"), NOW + 9), unavailable(FetchError::TooSoon));
     assert!(check(&verifier, &new.token("{}"), NOW + 10).is_ok());
     assert_eq!(script.asked(), 2);
     // What is no longer in the set is no key.
     script.will(URL, &[Ok(set(&[new.jwk("")]))]);
     assert!(check(&verifier, &old.token("{}"), NOW + 3_000).is_ok());
     assert!(check(&verifier, &new.token("{}"), NOW + 3_610).is_ok());
-    assert_eq!(check(&verifier, &old.token("{}"), NOW + 3_611), invalid(InvalidToken::NoKey));
+    assert_eq!(check(&verifier, &old.token("{}"), NOW + 3_611), unavailable(FetchError::TooSoon));
+    assert_eq!(check(&verifier, &old.token("{}"), NOW + 3_620), invalid(InvalidToken::NoKey));
+}
+
+/// Whoever makes up keys holds back a look for a new one, but the tokens that it signed are not refused for good.
+#[test]
+fn key_06_a_new_key_is_found_though_somebody_makes_up_others() {
+    let (old, new, made_up) = (Issuer::new("old"), Issuer::new("new"), Issuer::new("made up"));
+    let (script, verifier) = simple();
+    script.will(URL, &[Ok(set(&[old.jwk("")]))]);
+    assert!(check(&verifier, &old.token("{}"), NOW).is_ok());
+    // Looked for, and not there: that is the last word.
+    assert_eq!(check(&verifier, &made_up.token("{}"), NOW + 10), invalid(InvalidToken::NoKey));
+    script.will(URL, &[Ok(set(&[old.jwk(""), new.jwk("")]))]);
+    let token = new.token(&format!(r#"{{"iat":{}}}"#, NOW + 11));
+    for later in 11..20 {
+        assert_eq!(check(&verifier, &token, NOW + later), unavailable(FetchError::TooSoon));
+    }
+    assert_eq!(check(&verifier, &made_up.token("{}"), NOW + 20), invalid(InvalidToken::NoKey));
+    assert!(check(&verifier, &token, NOW + 21).is_ok());
+    assert_eq!(script.asked(), 3);
+    // What is surely older than the set is refused at once, however lately that was fetched.
+    for (issued_at, expected) in [
+        (NOW - 40, invalid(InvalidToken::NoKey)),
+        (NOW - 39, unavailable(FetchError::TooSoon)),
+        (i64::MAX, unavailable(FetchError::TooSoon)),
+    ] {
+        let token = made_up.token(&format!(r#"{{"iat":{issued_at}}}"#));
+        assert_eq!(check(&verifier, &token, NOW + 29), expected, "{issued_at}");
+    }
+    // While its server is away nobody knows.
+    script.will(URL, &[Err(FetchError::Timeout)]);
+    assert_eq!(check(&verifier, &made_up.token("{}"), NOW + 31), unavailable(FetchError::Timeout));
+}
+
+#[test]
+fn key_09_a_fetch_that_was_under_way_begins_again_with_another_configuration() {
+    let (old_key, new_key) = (Issuer::new("old"), Issuer::new("new"));
+    let (script, old) = simple();
+    script.will(URL, &[Ok(set(&[old_key.jwk("")]))]);
+    assert!(check(&old, &old_key.token("{}"), NOW).is_ok());
+    let _answer = script.hold();
+    let token = new_key.token("{}");
+    let _waits = old.load_keys(&token, NOW + 10).expect("must wait");
+    let (other, new) = rig(at(vec![provider(URL)]), VerifierConfig::default());
+    other.will(URL, &[Ok(set(&[new_key.jwk("")]))]);
+    new.take_over(&old);
+    assert!(check(&new, &token, NOW + 11).is_ok());
 }
 
 #[test]
