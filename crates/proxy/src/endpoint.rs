@@ -4,8 +4,8 @@ use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
-use http::HeaderMap;
 use http::Uri;
+use http::{HeaderMap, HeaderName};
 use tourbillon_hooks::Refusal;
 use tourbillon_tls::TlsClient;
 use tourbillon_tls::rustls::ClientConfig;
@@ -79,7 +79,7 @@ pub struct Endpoint {
     name: String,
     caller: Caller,
     forward: Forward,
-    credentials: Option<(http::HeaderName, http::HeaderValue)>,
+    credentials: Option<(HeaderName, http::HeaderValue)>,
     transforms: Vec<crate::StatusTransform>,
     timeout: Duration,
     pub(crate) binary: bool,
@@ -244,6 +244,11 @@ impl Endpoint {
     /// How long a call may take.
     pub(crate) const fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// Which headers are taken from those that clients write themselves.
+    pub(crate) fn emulated_headers(&self) -> &[HeaderName] {
+        self.forward.emulated()
     }
 
     fn headers(&self, origin: Option<Origin<'_>>) -> HeaderMap {

@@ -58,6 +58,11 @@ impl Forward {
         }
     }
 
+    /// The names of those that are taken from what the client wrote.
+    pub(crate) fn emulated(&self) -> &[HeaderName] {
+        &self.emulated
+    }
+
     /// The headers of a call: what is always there, over that what the client wrote, over that what its transport says
     /// (PRX-08).
     pub(crate) fn headers(&self, origin: Option<Origin<'_>>) -> HeaderMap {

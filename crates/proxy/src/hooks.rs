@@ -196,10 +196,12 @@ macro_rules! question {
     };
 }
 
-/// The headers that a client has put into its connect command, as far as they can be headers.
-fn emulated(headers: &[(String, String)]) -> HeaderMap {
+/// Those headers that a client has put into its connect command which are listed, as far as they can be headers. How many
+/// others there are, the client decides: a map of all may have no room for them.
+fn emulated(listed: &[HeaderName], headers: &[(String, String)]) -> HeaderMap {
     let one = |(name, value): &(String, String)| {
-        Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
+        let name = listed.iter().find(|listed| listed.as_str().eq_ignore_ascii_case(name))?;
+        Some((name.clone(), HeaderValue::try_from(value).ok()?))
     };
     headers.iter().filter_map(one).collect()
 }
@@ -213,7 +215,7 @@ pub(crate) fn subscribe_question(endpoint: &Endpoint, request: SubscribeRequest)
 impl<R: Rules> ProxyHooks<R> {
     async fn ask_connect(&self, request: ConnectRequest) -> Result<ConnectDecision, Refusal> {
         let endpoint = self.endpoint(Event::Connect, "", Disconnect::BAD_REQUEST.into())?;
-        let emulated = emulated(&request.emulated_headers);
+        let emulated = emulated(endpoint.emulated_headers(), &request.emulated_headers);
         let (data, b64data) = data(&endpoint, request.data);
         let question = proto::ConnectRequest {
             client: request.client.to_string(),

@@ -44,6 +44,8 @@ async fn prx_13_prx_20_the_backend_learns_who_wants_to_connect() {
         ("Cookie".to_owned(), "not told".to_owned()),
         ("bad name".to_owned(), "x".to_owned()),
     ];
+    // More than a map of headers has room for.
+    request.emulated_headers.extend((0..40_000).map(|number| (format!("x-{number}"), String::new())));
     request.data = Payload::from(r#"{"from":"client"}"#);
     request.name = "js".into();
     request.channels = vec![Channel::from("wanted")];
