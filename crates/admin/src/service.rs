@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub struct AdminConfig {
     /// What tokens are signed with: the same on all nodes, so that a token is good for all of them. Empty: there are no
     /// tokens.
     pub secret: String,
-    /// Lets everybody do everything, without a password. Default no.
+    /// Lets everybody do everything, without a password, who asks for `localhost` or an address as the host. Default no.
     pub insecure: bool,
     /// Where the page's files are. Default none: the embedded page.
     pub web_path: Option<PathBuf>,
@@ -149,7 +149,12 @@ impl AdminService {
                 let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
                 inner.login(address, &head.headers, body).await
             }
-            "/admin/api" => inner.commands(&head.headers, body).await,
+            "/admin/api" => {
+                // HTTP/2 names the host elsewhere.
+                let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+                let host = host.or_else(|| head.uri.authority().map(|authority| authority.as_str()));
+                inner.commands(&head.headers, host.unwrap_or_default(), body).await
+            }
             _ if head.method != Method::GET && head.method != Method::HEAD => only("GET, HEAD"),
             "/admin/init" => inner.init(&head.headers),
             "" => inner.redirect(),
@@ -219,7 +224,7 @@ impl Inner {
     }
 
     /// ADM-05.
-    async fn commands<B>(&self, headers: &HeaderMap, body: B) -> Answer
+    async fn commands<B>(&self, headers: &HeaderMap, host: &str, body: B) -> Answer
     where
         B: Body,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -228,8 +233,14 @@ impl Inner {
         if is_from_elsewhere(headers) {
             return plain(StatusCode::FORBIDDEN, TEXT, "not for pages of other sites\n");
         }
-        if !self.config.insecure && !self.authenticated(headers) {
-            return plain(StatusCode::UNAUTHORIZED, TEXT, "log in first\n");
+        if !self.authenticated(headers) {
+            if !self.config.insecure {
+                return plain(StatusCode::UNAUTHORIZED, TEXT, "log in first\n");
+            }
+            if !is_own_name(host) {
+                let why = "without a password, only for localhost or an address as the host\n";
+                return plain(StatusCode::FORBIDDEN, TEXT, why);
+            }
         }
         let body = match read(body, STREAM_LIMIT).await {
             Ok(body) => body,
@@ -250,7 +261,21 @@ impl Inner {
     }
 }
 
-/// Reads a body. An error is the answer to one that cannot be read.
+/// Whether a host, with a port or without, is this machine or an address. Any other name, its owner can have lead here, and
+/// then the page of its site is no other site to a browser.
+fn is_own_name(host: &str) -> bool {
+    let without_port = || host.rsplit_once(':').map_or(host, |(name, _)| name);
+    match host.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').is_some_and(|(address, port)| {
+            (port.is_empty() || port.starts_with(':')) && address.parse::<Ipv6Addr>().is_ok()
+        }),
+        None => {
+            let name = without_port();
+            name.eq_ignore_ascii_case("localhost") || name.parse::<Ipv4Addr>().is_ok()
+        }
+    }
+}
+
 /// Whether a browser asks for the page of another site. Browsers say so themselves, but not over plain HTTP to other hosts
 /// than their own; what is left then is the page's origin, which has to be the host that is asked.
 fn is_from_elsewhere(headers: &HeaderMap) -> bool {
@@ -264,6 +289,7 @@ fn is_from_elsewhere(headers: &HeaderMap) -> bool {
     !of_origin.zip(host).is_some_and(|(one, other)| one.eq_ignore_ascii_case(other))
 }
 
+/// Reads a body. An error is the answer to one that cannot be read.
 async fn read<B>(body: B, limit: usize) -> Result<Bytes, Box<Answer>>
 where
     B: Body,

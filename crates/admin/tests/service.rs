@@ -167,11 +167,11 @@ async fn commands_follow_each_other_and_need_a_token() {
 async fn an_insecure_one_asks_for_no_token_but_answers_no_other_site() {
     let service = service(|config| config.insecure = true);
     let info = r#"{"method":"info"}"#;
-    assert_eq!(ask(&service, ("POST", "/admin/api"), &[], info).await.0, 200);
     let host = ("host", "10.0.0.5:8000");
     for (headers, status) in [
-        (vec![("sec-fetch-site", "same-origin")], 200),
-        (vec![("sec-fetch-site", "none")], 200),
+        (vec![host], 200),
+        (vec![host, ("sec-fetch-site", "same-origin")], 200),
+        (vec![host, ("sec-fetch-site", "none")], 200),
         (vec![("sec-fetch-site", "same-site")], 403),
         (vec![("sec-fetch-site", "cross-site")], 403),
         // Over plain HTTP browsers tell the page's origin alone.
@@ -187,6 +187,36 @@ async fn an_insecure_one_asks_for_no_token_but_answers_no_other_site() {
     }
     let (_, init) = ask(&service, ("GET", "/admin/init"), &[], "").await;
     assert!(init.contains(r#""insecure":true"#), "{init}");
+}
+
+/// A name of a stranger that leads to this machine makes its page the same site to a browser, and the host gives it away.
+#[tokio::test]
+async fn an_insecure_one_answers_no_name_that_somebody_may_have_led_here() {
+    let service = service(|config| config.insecure = true);
+    let info = r#"{"method":"info"}"#;
+    for (host, status) in [
+        ("localhost:8000", 200),
+        ("LOCALHOST", 200),
+        ("127.0.0.1:8000", 200),
+        ("192.0.2.7", 200),
+        ("[::1]:8000", 200),
+        ("[::1]", 200),
+        ("rebound.example:8000", 403),
+        ("localhost.rebound.example", 403),
+        ("127.0.0.1.rebound.example:80", 403),
+        ("[::1].rebound.example", 403),
+        ("[rebound.example]", 403),
+        ("", 403),
+    ] {
+        let headers = [("host", host), ("sec-fetch-site", "same-origin")];
+        assert_eq!(ask(&service, ("POST", "/admin/api"), &headers, info).await.0, status, "{host}");
+    }
+    assert_eq!(ask(&service, ("POST", "/admin/api"), &[], info).await.0, 403);
+    assert_eq!(ask(&service, ("POST", "http://127.0.0.1:8000/admin/api"), &[], info).await.0, 200);
+    // Whoever has a token is nobody's page.
+    let token = token(&self::service(|_| {})).await;
+    let headers = [("host", "admin.example"), ("authorization", token.as_str())];
+    assert_eq!(ask(&service, ("POST", "/admin/api"), &headers, info).await.0, 200);
 }
 
 /// ADM-06.

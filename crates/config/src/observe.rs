@@ -81,7 +81,7 @@ options! {
         password: SecretText = SecretText::default(),
         /// What tokens are signed with, the same on all nodes. Without one nobody can log in.
         secret: SecretText = SecretText::default(),
-        /// Lets everybody do everything, without a password: for development.
+        /// Lets everybody do everything, without a password: for development. Asked for by `localhost` or an address only.
         insecure: bool = false,
         /// A directory with a page to serve instead of the embedded one.
         web_path: String = String::new(),
