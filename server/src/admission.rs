@@ -103,7 +103,15 @@ pub(crate) struct Permit {
 /// The place of a connection that has not sent a request yet. Given back by its end.
 pub(crate) struct Opening {
     inner: Arc<Inner>,
-    _place: Option<Place>,
+    place: Option<Place>,
+}
+
+impl Opening {
+    /// Gives the place among those of its address back, for what takes one itself.
+    pub(crate) fn without_address(mut self) -> Self {
+        self.place = None;
+        self
+    }
 }
 
 impl Admission {
@@ -162,13 +170,13 @@ impl Admission {
         self.0.opening.load(Ordering::Relaxed)
     }
 
-    /// Whether one more connection may stand that has not sent a request yet.
-    pub(crate) fn open(&self, peer: SocketAddr) -> Option<Opening> {
+    /// Whether one more connection may stand that has not sent a request yet. Without a peer it counts for no address.
+    pub(crate) fn open(&self, peer: Option<SocketAddr>) -> Option<Opening> {
         let inner = &self.0;
         let opening = inner.opening.fetch_add(1, Ordering::Relaxed);
-        let place = inner.addresses.as_ref().map(|addresses| addresses.stand(peer));
+        let place = inner.addresses.as_ref().zip(peer).map(|(addresses, peer)| addresses.stand(peer));
         let (stands, place) = place.map_or((true, None), |place| (place.is_some(), place.flatten()));
-        let opened = Opening { inner: inner.clone(), _place: place };
+        let opened = Opening { inner: inner.clone(), place };
         let limit = inner.half_open_limit.filter(|limit| opening + inner.node.half_open() >= *limit);
         if let Some(limit) = limit {
             if inner.told_opening.is_due(inner.clock.now().instant) {

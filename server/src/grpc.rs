@@ -110,7 +110,7 @@ pub(crate) async fn serve<S: Answers>(listener: TcpListener, port: GrpcPort<S>, 
             Ok((stream, peer)) => {
                 let peer = canonical(peer);
                 // One that may not stand is closed by this, without a word.
-                let opening = port.admission.as_ref().map(|admission| admission.open(peer));
+                let opening = port.admission.as_ref().map(|admission| admission.open(Some(peer)));
                 if let Some(opening) = opening.map_or(Some(None), |opening| opening.map(Some)) {
                     let _ = stream.set_nodelay(true);
                     let opening = Arc::new(Mutex::new(Opened::Waiting(opening)));

@@ -146,7 +146,13 @@ impl HttpRoute<'_> {
 impl Router {
     /// Whether one more connection may stand. `Some(None)`: nobody counts.
     pub(crate) fn open(&self, peer: Option<SocketAddr>) -> Option<Option<Opening>> {
-        let open = |admission: &Admission| admission.open(counted(peer)).map(Some);
+        let open = |admission: &Admission| admission.open(Some(counted(peer))).map(Some);
+        self.admission.as_ref().map_or(Some(None), open)
+    }
+
+    /// The same for one that counts for no address: it is not known whose it is, or counted already.
+    pub(crate) fn open_for_nobody(&self) -> Option<Option<Opening>> {
+        let open = |admission: &Admission| admission.open(None).map(Some);
         self.admission.as_ref().map_or(Some(None), open)
     }
 

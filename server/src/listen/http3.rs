@@ -83,7 +83,13 @@ impl QuicPort {
                 continue;
             }
             let peer = canonical(incoming.remote_address());
-            let Some(opening) = self.router.open(Some(peer)) else {
+            // Anybody can write the address of somebody else on a packet, which takes none of its places.
+            let opening = if incoming.remote_address_validated() {
+                self.router.open(Some(peer))
+            } else {
+                self.router.open_for_nobody()
+            };
+            let Some(opening) = opening else {
                 incoming.refuse();
                 continue;
             };
@@ -140,12 +146,13 @@ struct Visitor {
 impl Visitor {
     /// Whether a session of WebTransport may begin, by the headers of its request.
     fn admit(&self, headers: &HeaderMap) -> Result<Admitted, StatusCode> {
+        // The connection's place becomes that of its first session; the next ones need their own. Of its address, a session
+        // takes one.
+        let first = self.opening.lock().take().map(Opening::without_address);
         let permit = self.router.permit(Some(self.peer), headers).map_err(Refused::status)?;
-        // The connection's place becomes that of its first session; the next ones need their own.
-        let first = self.opening.lock().take();
         let opening = match first {
             Some(opening) => Some(opening),
-            None => self.router.open(Some(self.peer)).ok_or(StatusCode::SERVICE_UNAVAILABLE)?,
+            None => self.router.open_for_nobody().ok_or(StatusCode::SERVICE_UNAVAILABLE)?,
         };
         Ok(Admitted { held: permit.map(Held::new), opening: opening.map(Held::new) })
     }

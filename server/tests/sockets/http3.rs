@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, Request, StatusCode};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 use tourbillon::types::Encoding;
 use tourbillon::webtransport::quinn::crypto::rustls::QuicClientConfig;
 use tourbillon::webtransport::quinn::{ClientConfig, Endpoint};
@@ -275,46 +275,91 @@ async fn half_open_sessions_are_bounded() {
     server.end().await;
 }
 
+/// The type of the first packet that answers (RFC 9000 section 17.2) a client's first, sent by somebody else.
+async fn answered_with(server: &Server, trusting: &Speaking<'_>) -> u8 {
+    let [nobody, other] = [
+        UdpSocket::bind("127.0.0.1:0").await.expect("a port"),
+        UdpSocket::bind("127.0.0.1:0").await.expect("a port"),
+    ];
+    let client = quic(trusting);
+    let address = nobody.local_addr().expect("an address");
+    let attempt = client.connect(address, "localhost").expect("begun");
+    let mut packet = vec![0; 2048];
+    let length = nobody.recv(&mut packet).await.expect("a packet");
+    other.send_to(&packet[..length], server.external).await.expect("sent");
+    let answer = tokio::time::timeout(Duration::from_secs(5), other.recv(&mut packet)).await;
+    answer.expect("in time").expect("an answer");
+    drop(attempt);
+    (packet[0] >> 4) & 3
+}
+
+const HANDSHAKE: u8 = 0;
+const RETRY: u8 = 3;
+
+/// So many connections that say nothing, from an address of this machine, that others have to show that theirs is their own.
+async fn crowd(server: &Server, trusting: &Speaking<'_>, from: [u8; 4]) -> Vec<TcpStream> {
+    let mut crowd = Vec::new();
+    for _ in 0..70 {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind((from, 0).into()).expect("an address");
+        crowd.push(socket.connect(server.external).await.expect("a connection"));
+    }
+    let mut last = answered_with(server, trusting).await;
+    for _ in 0..100 {
+        if last == RETRY {
+            break;
+        }
+        // Some of the crowd have not been seen yet.
+        last = answered_with(server, trusting).await;
+    }
+    assert_eq!(last, RETRY);
+    crowd
+}
+
 /// Whose address is not known to be its own takes no place when there are many that say nothing.
 #[tokio::test]
 async fn in_a_crowd_clients_show_that_their_address_is_theirs() {
     let authority = Authority::new("root");
     let server = start_with(&authority, |options| options.init.enabled = true).await;
     let trusting = Speaking::trusting(&authority);
-    // The type of the first packet that answers (RFC 9000 section 17.2) a client's first, sent by somebody else.
-    let kind = async || {
-        let [nobody, other] = [
-            UdpSocket::bind("127.0.0.1:0").await.expect("a port"),
-            UdpSocket::bind("127.0.0.1:0").await.expect("a port"),
-        ];
-        let client = quic(&trusting);
-        let address = nobody.local_addr().expect("an address");
-        let attempt = client.connect(address, "localhost").expect("begun");
-        let mut packet = vec![0; 2048];
-        let length = nobody.recv(&mut packet).await.expect("a packet");
-        other.send_to(&packet[..length], server.external).await.expect("sent");
-        let answer = tokio::time::timeout(Duration::from_secs(5), other.recv(&mut packet)).await;
-        answer.expect("in time").expect("an answer");
-        drop(attempt);
-        (packet[0] >> 4) & 3
-    };
-    assert_eq!(kind().await, 0, "a handshake begins");
-    let mut crowd = Vec::new();
-    for _ in 0..70 {
-        crowd.push(TcpStream::connect(server.external).await.expect("a connection"));
-    }
-    let mut last = kind().await;
-    for _ in 0..100 {
-        if last == 3 {
-            break;
-        }
-        // Some of the crowd have not been seen yet.
-        last = kind().await;
-    }
-    assert_eq!(last, 3, "a retry");
+    assert_eq!(answered_with(&server, &trusting).await, HANDSHAKE);
+    let crowd = crowd(&server, &trusting, [127, 0, 0, 1]).await;
     assert!(is_served(&server, &trusting).await, "who has the address comes in");
     drop(crowd);
     server.end().await;
+}
+
+/// Who writes the address of somebody else on its packets takes none of the places of that address.
+#[tokio::test]
+async fn packets_in_the_name_of_an_address_take_none_of_its_places() {
+    let authority = Authority::new("root");
+    let server = start_with(&authority, |options| one_for_each_address(options, "none")).await;
+    let trusting = Speaking::trusting(&authority);
+    for _ in 0..3 {
+        assert_eq!(answered_with(&server, &trusting).await, HANDSHAKE);
+    }
+    let stream = trusting.connect(server.external).await.expect("TLS");
+    assert!(Client::over(stream, "").await.is_ok());
+    server.end().await;
+}
+
+/// A session is one connection of its address, though that of QUIC below it stood before.
+#[tokio::test]
+async fn a_session_takes_one_place_of_its_address() {
+    let authority = Authority::new("root");
+    let server = start_with(&authority, |options| one_for_each_address(options, "127.0.0.2/32")).await;
+    let crowd = crowd(&server, &Speaking::trusting(&authority), [127, 0, 0, 2]).await;
+    let mut session = Session::open(&server, "").await.expect("a session, by an address that it has shown");
+    session.connect().await;
+    assert!(Session::open(&server, "").await.is_err(), "the place is taken");
+    drop(crowd);
+    server.end().await;
+}
+
+fn one_for_each_address(options: &mut Options, trusted: &str) {
+    let limit = &mut options.client.rate_limit.ip_connect;
+    (limit.enabled, limit.max_concurrent_per_ip) = (true, 1);
+    limit.trusted_proxies = vec![trusted.to_owned()];
 }
 
 /// What a signal does: other certificates, and other roots of clients.
