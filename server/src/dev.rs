@@ -60,13 +60,35 @@ pub fn fresh_secret<const BYTES: usize>() -> Result<String, getrandom::Error> {
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// Turns options into those of a development server: on loopback, open to pages from there, with fresh keys where
-/// none are set.
-///
-/// # Errors
-///
-/// The operating system has no randomness to give.
-pub fn prepare(options: &mut Options) -> Result<(), getrandom::Error> {
+/// The keys of a development server whose options set none. They last as long as it runs, however often its configuration is
+/// read again: what it has given out stays good.
+#[derive(Clone)]
+pub struct Keys {
+    token: SecretText,
+    api: SecretText,
+}
+
+impl Keys {
+    /// New ones.
+    ///
+    /// # Errors
+    ///
+    /// The operating system has no randomness to give.
+    pub fn fresh() -> Result<Self, getrandom::Error> {
+        let fresh = || fresh_secret::<32>().map(SecretText::new);
+        Ok(Self { token: fresh()?, api: fresh()? })
+    }
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Keys")
+    }
+}
+
+/// Turns options into those of a development server: on loopback, open to pages from there, with these keys where none are
+/// set.
+pub fn prepare(options: &mut Options, keys: &Keys) {
     if options.http_server.address.is_empty() {
         "127.0.0.1".clone_into(&mut options.http_server.address);
     }
@@ -82,10 +104,10 @@ pub fn prepare(options: &mut Options) -> Result<(), getrandom::Error> {
         .map(str::to_owned),
     );
     if client.token.hmac_secret_key.is_empty() {
-        client.token.hmac_secret_key = SecretText::new(fresh_secret::<32>()?);
+        client.token.hmac_secret_key = keys.token.clone();
     }
     if options.http_api.key.is_empty() {
-        options.http_api.key = SecretText::new(fresh_secret::<32>()?);
+        options.http_api.key = keys.api.clone();
     }
     options.health.enabled = true;
     options.http_stream.enabled = true;
@@ -95,7 +117,6 @@ pub fn prepare(options: &mut Options) -> Result<(), getrandom::Error> {
     let rules = &mut options.channel.without_namespace;
     rules.allow_subscribe_for_client = true;
     rules.allow_publish_for_client = true;
-    Ok(())
 }
 
 impl Dev {
@@ -125,7 +146,7 @@ impl Dev {
         }
     }
 
-    fn token(&self, user: &str) -> String {
+    pub(crate) fn token(&self, user: &str) -> String {
         let now = SystemClock::unix_millis() / 1000;
         let token = ConnectToken {
             user: user.to_owned(),

@@ -1,6 +1,5 @@
 //! The server's binary: flags, log, configuration, run until a signal, drain.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -8,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 use tourbillon::types::SystemClock;
 use tourbillon_server::cli::{Cli, Serve};
 use tourbillon_server::config::Settings;
-use tourbillon_server::dev::{self, Dev};
-use tourbillon_server::{App, Listeners, lines, logging, raise_descriptor_limit, signals};
+use tourbillon_server::dev::{self, Dev, Keys};
+use tourbillon_server::{App, Listeners, PidFile, lines, logging, raise_descriptor_limit, signals};
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for people")]
 fn main() -> ExitCode {
@@ -34,8 +33,9 @@ fn now() -> i64 {
 
 fn run(flags: &Serve) -> Result<(), String> {
     let mut loaded = flags.load().map_err(|errors| lines(&errors))?;
-    if flags.dev {
-        dev::prepare(&mut loaded.options).map_err(|error| error.to_string())?;
+    let keys = flags.dev.then(Keys::fresh).transpose().map_err(|error| error.to_string())?;
+    if let Some(keys) = &keys {
+        dev::prepare(&mut loaded.options, keys);
     }
     let settings = Settings::new(&loaded.options).map_err(|errors| lines(&errors))?;
     let log = &loaded.options.log;
@@ -45,11 +45,7 @@ fn run(flags: &Serve) -> Result<(), String> {
     }
     raise_descriptor_limit();
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
-    let pid_file = settings.pid_file.clone();
-    let result = runtime.block_on(serve(flags, &loaded.options, settings));
-    if let Some(file) = pid_file {
-        let _ = std::fs::remove_file(file);
-    }
+    let result = runtime.block_on(serve(flags, &loaded.options, settings, keys));
     runtime.shutdown_background();
     result
 }
@@ -59,6 +55,7 @@ async fn serve(
     flags: &Serve,
     options: &tourbillon_server::config::Options,
     settings: Settings,
+    keys: Option<Keys>,
 ) -> Result<(), String> {
     let text = |error: std::io::Error| error.to_string();
     let mut listeners = Listeners::bind(&settings.listeners).await.map_err(text)?;
@@ -74,15 +71,15 @@ async fn serve(
     }
     let [external, internal] = listeners.names();
     let tls = settings.ports.external_tls.is_some();
-    if let Some(file) = &settings.pid_file {
-        write_pid(file).map_err(|error| format!("pid_file: {error}"))?;
-    }
+    let pid_file = settings.pid_file.as_deref().map(PidFile::write).transpose();
+    // Gone when it is not served any more.
+    let _pid_file = pid_file.map_err(|error| format!("pid_file: {error}"))?;
     let address = flags.dev.then(|| listeners.external_address()).transpose().map_err(text)?;
     let dev = address.map(|address| Dev::new(options, address));
     let banner = dev.as_ref().zip(address).map(|(dev, address)| dev.banner(address));
     let app = App::build(settings, listeners, dev).await.map_err(|error| error.to_string())?;
     let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
-    let signals = signals(flags, app.reload(), stop.clone(), hurry.clone()).map_err(text)?;
+    let signals = signals(flags, keys, app.reload(), stop.clone(), hurry.clone()).map_err(text)?;
     tokio::spawn(signals);
     let workers = tokio::runtime::Handle::current().metrics().num_workers();
     tracing::info!(
@@ -98,8 +95,4 @@ async fn serve(
     } else {
         Err("connections did not end within shutdown.timeout".to_owned())
     }
-}
-
-fn write_pid(file: &Path) -> std::io::Result<()> {
-    std::fs::write(file, format!("{}\n", std::process::id()))
 }

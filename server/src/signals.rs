@@ -4,11 +4,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::cli::Serve;
-use crate::config::Settings;
-use crate::{Reload, dev, lines};
+use crate::config::{ConfigError, Settings};
+use crate::dev::{self, Keys};
+use crate::{Reload, lines};
 
-/// Cancels `stop` on SIGINT and SIGTERM, and `hurry` on the second of them; reads the configuration again on SIGHUP. The
-/// future does it.
+/// Cancels `stop` on SIGINT and SIGTERM, and `hurry` on the second of them; reads the configuration again on SIGHUP, with the
+/// same keys of the development mode. The future does it.
 ///
 /// # Errors
 ///
@@ -19,6 +20,7 @@ use crate::{Reload, dev, lines};
 /// Dropping the future leaves signals without effect.
 pub fn signals(
     flags: &Serve,
+    keys: Option<Keys>,
     reload: Reload,
     stop: CancellationToken,
     hurry: CancellationToken,
@@ -32,7 +34,7 @@ pub fn signals(
             tokio::select! {
                 _ = interrupt.recv() => break,
                 _ = terminate.recv() => break,
-                _ = hang_up.recv() => reload_from(&flags, &reload),
+                _ = hang_up.recv() => reload_from(&flags, keys.as_ref(), &reload),
             }
         }
         tracing::info!("stopping: clients are told to come again");
@@ -47,16 +49,8 @@ pub fn signals(
 }
 
 /// A configuration that is wrong leaves the running one in force (HID-107).
-fn reload_from(flags: &Serve, reload: &Reload) {
-    let settings = flags.load().and_then(|mut loaded| {
-        if flags.dev {
-            // Fresh keys would lock everybody out.
-            tracing::warn!("the keys of the development mode change with a reload");
-            let _ = dev::prepare(&mut loaded.options);
-        }
-        Settings::new(&loaded.options)
-    });
-    match settings {
+fn reload_from(flags: &Serve, keys: Option<&Keys>, reload: &Reload) {
+    match settings(flags, keys) {
         Ok(settings) => {
             reload.apply(settings);
             tracing::info!(
@@ -67,12 +61,36 @@ fn reload_from(flags: &Serve, reload: &Reload) {
     }
 }
 
+fn settings(flags: &Serve, keys: Option<&Keys>) -> Result<Settings, Vec<ConfigError>> {
+    let mut loaded = flags.load()?;
+    // Fresh keys would lock everybody out.
+    if let Some(keys) = keys {
+        dev::prepare(&mut loaded.options, keys);
+    }
+    Settings::new(&loaded.options)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::path::Path;
+
+    use tourbillon::types::SystemClock;
 
     use super::*;
     use crate::{App, Listeners};
+
+    /// What was given out stays good.
+    #[test]
+    fn a_reload_keeps_the_keys_of_the_development_mode() {
+        let keys = Keys::fresh().expect("randomness");
+        let flags = Serve { dev: true, ..Serve::default() };
+        let mut options = flags.load().expect("sound options").options;
+        dev::prepare(&mut options, &keys);
+        let token = dev::Dev::new(&options, SocketAddr::from(([127, 0, 0, 1], 1))).token("ann");
+        let reloaded = settings(&flags, Some(&keys)).expect("sound options");
+        assert!(reloaded.tokens.token.verify_connect(&token, SystemClock::unix_millis() / 1_000).is_ok());
+    }
 
     #[tokio::test]
     async fn a_configuration_that_is_wrong_leaves_the_running_one_in_force() {
@@ -94,14 +112,14 @@ mod tests {
             r#"{"client":{"ping_interval":"1s"},"channel":{"namespaces":[{"name":"new"}]}}"#,
         ] {
             write(wrong);
-            reload_from(&flags, &app.reload());
+            reload_from(&flags, None, &app.reload());
             assert_eq!(namespaces(), [true, false], "{wrong}");
         }
         write(r#"{"channel":{"namespaces":[{"name":"new"}]}}"#);
-        reload_from(&flags, &app.reload());
+        reload_from(&flags, None, &app.reload());
         assert_eq!(namespaces(), [false, true]);
         std::fs::remove_file(&file).expect("removed");
-        reload_from(&Serve { config: Some(Path::new("/nowhere.json").into()), ..flags }, &app.reload());
+        reload_from(&Serve { config: Some(Path::new("/nowhere.json").into()), ..flags }, None, &app.reload());
         assert_eq!(namespaces(), [false, true]);
     }
 }

@@ -513,6 +513,10 @@ fn signals_reload_and_stop() {
     assert!(serving["time"].is_string() && serving["version"].is_string(), "{serving}");
     let pid = std::fs::read_to_string(place.0.join("pid")).expect("a file with the process id");
     assert_eq!(pid, format!("{}\n", server.child.id()));
+    // A second one by mistake, which cannot start, leaves the file to the one that runs.
+    let (success, _, told) = place.run(&["-a", "127.0.0.1", "-p", &server.port.to_string()], &[]);
+    assert!(!success && told.contains("listening on"), "{told}");
+    assert_eq!(std::fs::read_to_string(place.0.join("pid")).expect("the file"), pid);
     let exists = |server: &Running, name: &str| {
         let (status, body) = server.api("publish", &format!(r#"{{"channel":"{name}:a","data":1}}"#));
         assert_eq!(status, "200", "{body}");

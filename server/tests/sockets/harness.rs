@@ -65,7 +65,7 @@ pub(crate) async fn start_on(
     options.channel.without_namespace.allow_subscribe_for_anonymous = true;
     change(&mut options);
     if dev {
-        dev::prepare(&mut options).expect("randomness");
+        dev::prepare(&mut options, &dev::Keys::fresh().expect("randomness"));
     }
     let settings = Settings::new(&options).expect("sound options");
     let mut listeners = Listeners::bind(&listeners).await.expect("free ports");
