@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tourbillon::broker::Engine;
 use tourbillon::memory::{MemoryEngine, MemoryMaps, OpenError, Persistence};
 use tourbillon::nats::NatsBroker;
+use tourbillon::postgres::{self, PostgresBroker, PostgresControl};
 use tourbillon::redis::{ConnectError, RedisEngine, RedisMaps, RedisPresence};
 use tourbillon::types::SystemClock;
 
@@ -27,6 +28,12 @@ pub enum EngineError {
     /// Redis is not there, or not as it has to be (RED-17).
     #[error(transparent)]
     Redis(#[from] ConnectError),
+    /// PostgreSQL is not there, or not as it has to be.
+    #[error("broker.postgres: {0}")]
+    Postgres(#[source] postgres::ConnectError),
+    /// The PostgreSQL between nodes is not.
+    #[error("controller.postgres: {0}")]
+    Control(#[source] postgres::ConnectError),
     /// The Redis of keyed channels is not.
     #[error("map_broker.redis: {0}")]
     Maps(#[source] ConnectError),
@@ -40,7 +47,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 
 /// Connects to what is elsewhere, and reads what is in files. With what is counted there.
 pub(crate) async fn connect(settings: EngineSettings) -> Result<(Engine, RedisCounts), EngineError> {
-    let EngineSettings { broker, presence, maps } = settings;
+    let EngineSettings { broker, presence, maps, control } = settings;
     let mut counts = RedisCounts::default();
     let engine = match broker {
         BrokerSettings::Memory(persistence) => Engine::new(memory(persistence)?),
@@ -51,6 +58,11 @@ pub(crate) async fn connect(settings: EngineSettings) -> Result<(Engine, RedisCo
         }
         // Connected while it runs, however often that takes.
         BrokerSettings::Nats(config) => Engine::new(NatsBroker::new(config)),
+        BrokerSettings::Postgres(settings) => {
+            let (config, streams) = *settings;
+            let connected = PostgresBroker::connect(config, streams).await;
+            Engine::new(connected.map_err(EngineError::Postgres)?)
+        }
     };
     let engine = match presence {
         PresenceSettings::Broker => engine,
@@ -58,6 +70,13 @@ pub(crate) async fn connect(settings: EngineSettings) -> Result<(Engine, RedisCo
         PresenceSettings::Redis(place) => {
             engine.with_presence(RedisPresence::connect(place.shards, &place.prefix, place.config).await?)
         }
+    };
+    let engine = match control {
+        Some((config, control)) => {
+            let connected = PostgresControl::connect(config, control).await;
+            engine.with_control(connected.map_err(EngineError::Control)?)
+        }
+        None => engine,
     };
     let engine = match maps {
         MapsSettings::Memory => engine.with_maps(MemoryMaps::default()),

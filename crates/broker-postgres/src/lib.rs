@@ -17,6 +17,10 @@
 //! `cf_stream_remove_history` and `cf_stream_top_position` do what they say. With binary data all is called
 //! `cf_binary_stream_*`; both are made. What is there is in `stream/tables.sql` and `stream/functions.sql`.
 //!
+//! # Messages between nodes
+//!
+//! [`PostgresControl`] carries them, in tables of its own (CTL-01), for brokers that do not.
+//!
 //! # How records are connected
 //!
 //! [`Postgres::connect`] opens a connection, makes the table if it is missing, and fails where that cannot be done. From then
@@ -39,13 +43,16 @@
 //! lock until all is committed: changes are seen in the order of their numbers.
 
 mod config;
+mod control;
 mod database;
 mod records;
 mod session;
 mod stream;
+mod table;
 mod tls;
 
 pub use config::{DsnError, PostgresConfig};
+pub use control::{ControlConfig, PostgresControl};
 pub use database::{ConnectError, Postgres};
 pub use records::PostgresRecords;
 pub use session::{Failure, PostgresSession};

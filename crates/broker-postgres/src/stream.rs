@@ -1,14 +1,11 @@
 //! Streams in PostgreSQL.
 
 mod config;
-mod notify;
-mod outbox;
+mod deliveries;
 mod row;
-mod schema;
 mod streams;
-mod upkeep;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{join3, pending};
@@ -22,10 +19,32 @@ pub use config::{PrefixError, StreamConfig, TablePrefix};
 
 use crate::config::PostgresConfig;
 use crate::database::{ConnectError, Pool};
-use notify::Listener;
-use outbox::Outbox;
+use crate::table::names::Names;
+use crate::table::notify::Listener;
+use crate::table::outbox::{Outbox, Pace};
+use crate::table::schema::{Schema, ensure};
+use crate::table::upkeep::Upkeep;
+use deliveries::Deliveries;
 use streams::Streams;
-use upkeep::Upkeep;
+
+/// Deletes what is over. What was removed from the history stays for a minute, for nodes that have yet to deliver it.
+const PASSES: [(&str, &str); 3] = [
+    (
+        "meta",
+        "DELETE FROM {prefix}meta WHERE channel IN (SELECT channel FROM {prefix}meta \
+         WHERE expires_at < clock_timestamp() LIMIT $1 FOR UPDATE SKIP LOCKED)",
+    ),
+    (
+        "idempotency",
+        "DELETE FROM {prefix}idempotency WHERE (channel, idempotency_key) IN (SELECT channel, idempotency_key \
+         FROM {prefix}idempotency WHERE expires_at < clock_timestamp() LIMIT $1 FOR UPDATE SKIP LOCKED)",
+    ),
+    (
+        "removed",
+        "DELETE FROM {stream} WHERE (id, created_at) IN (SELECT id, created_at FROM {stream} \
+         WHERE kind = 3 AND created_at < clock_timestamp() - interval '1 minute' LIMIT $1 FOR UPDATE SKIP LOCKED)",
+    ),
+];
 
 /// A broker whose streams are tables, into which applications publish with the transactions of their own (PGS-02).
 ///
@@ -43,10 +62,9 @@ use upkeep::Upkeep;
 #[derive(Debug)]
 pub struct PostgresBroker {
     streams: Streams,
-    outbox: Outbox,
+    outbox: Outbox<Deliveries>,
     upkeep: Upkeep,
     listener: Option<Listener>,
-    events: OnceLock<EventSink>,
 }
 
 impl PostgresBroker {
@@ -62,18 +80,39 @@ impl PostgresBroker {
     pub async fn connect(postgres: PostgresConfig, config: StreamConfig) -> Result<Self, ConnectError> {
         let pool = Pool::new(postgres.clone(), config.pool_size, None)?;
         pool.begin().await?;
-        schema::ensure(&pool, &config).await?;
+        let schema = |binary| Schema {
+            names: Names::streams(&config.table_prefix, binary),
+            sql: [include_str!("stream/tables.sql"), include_str!("stream/functions.sql")],
+            shards: config.num_shards,
+            ahead: config.partition_lookahead_days,
+        };
+        let (used, other) = (schema(config.binary_data), schema(!config.binary_data));
+        let names = used.names.clone();
+        if config.skip_schema_init {
+            // The other kind is nobody's affair.
+            ensure(&pool, &[used], true).await?;
+        } else {
+            ensure(&pool, &[used, other], false).await?;
+        }
+        let (poll_interval, batch_size, shards) =
+            (config.poll_interval, config.batch_size, config.num_shards);
+        let pace = Pace { poll_interval, batch_size, shards };
         // Who publishes does not keep others from hearing.
         let reading = Pool::new(postgres, 1, None)?;
-        let outbox = Outbox::open(reading, &config).await;
+        let outbox = Outbox::open(reading, names.clone(), pace, Deliveries::new(names.clone())).await;
         let outbox = outbox.map_err(|failure| ConnectError::new(pool.at(), failure))?;
-        let listen = |place: PostgresConfig| Listener::new(place, &outbox.notifications());
+        let listen = |place: PostgresConfig| Listener::new(place, &names.notifications());
         Ok(Self {
-            streams: Streams::new(pool.clone(), &config),
-            upkeep: Upkeep::new(pool, &config),
-            listener: config.notify.map(listen).transpose()?,
+            listener: config.notify.clone().map(listen).transpose()?,
+            streams: Streams::new(pool.clone(), names.clone(), &config),
+            upkeep: Upkeep {
+                pool,
+                names,
+                interval: config.cleanup_interval,
+                days: [config.partition_lookahead_days, config.partition_retention_days],
+                passes: &PASSES,
+            },
             outbox,
-            events: OnceLock::new(),
         })
     }
 }
@@ -110,18 +149,18 @@ impl Broker for PostgresBroker {
     }
 
     async fn subscribe(&self, channels: &[Channel]) -> Result<(), BrokerError> {
-        self.outbox.want(channels);
+        self.outbox.feed.want(channels);
         Ok(())
     }
 
     async fn unsubscribe(&self, channels: &[Channel]) -> Result<(), BrokerError> {
-        self.outbox.leave(channels);
+        self.outbox.feed.leave(channels);
         Ok(())
     }
 
     fn attach(&self, events: EventSink) {
         // The node attaches once; the first one would keep it.
-        let _ = self.events.set(events);
+        let _ = self.outbox.feed.events.set(events);
     }
 
     async fn ready(&self) -> Result<(), BrokerError> {
@@ -130,7 +169,9 @@ impl Broker for PostgresBroker {
     }
 
     async fn run(&self, stop: Stop) -> Result<(), BrokerError> {
-        let Some(events) = self.events.get() else { return Err(BrokerError::internal("nobody listens")) };
+        if self.outbox.feed.events.get().is_none() {
+            return Err(BrokerError::internal("nobody listens"));
+        }
         let listen = async {
             match &self.listener {
                 Some(listener) => listener.run(&self.outbox.news).await,
@@ -139,7 +180,7 @@ impl Broker for PostgresBroker {
         };
         tokio::select! {
             () = stop => Ok(()),
-            _ = join3(self.outbox.run(events), self.upkeep.run(), listen) => Ok(()),
+            _ = join3(self.outbox.run(), self.upkeep.run(), listen) => Ok(()),
         }
     }
 }

@@ -2,12 +2,14 @@
 
 use tourbillon::memory::Persistence;
 use tourbillon::nats::NatsConfig;
+use tourbillon::postgres::{ControlConfig, PostgresConfig, StreamConfig};
 use tourbillon::redis::RedisConfig;
 
 use crate::check::Checker;
 use crate::maps::MapsSettings;
 use crate::model::Options;
 use crate::nats;
+use crate::postgres;
 use crate::redis::{self, PresencePlace};
 use crate::streams;
 
@@ -20,6 +22,8 @@ pub struct EngineSettings {
     pub presence: PresenceSettings,
     /// What keeps keyed channels.
     pub maps: MapsSettings,
+    /// What carries messages between nodes, if that is not what carries publications (ENG-05).
+    pub control: Option<(PostgresConfig, ControlConfig)>,
 }
 
 /// What carries publications.
@@ -31,6 +35,8 @@ pub enum BrokerSettings {
     Redis(RedisConfig),
     /// NATS.
     Nats(NatsConfig),
+    /// PostgreSQL.
+    Postgres(Box<(PostgresConfig, StreamConfig)>),
 }
 
 /// Who keeps presence.
@@ -50,16 +56,18 @@ enum Kind {
     Memory,
     Redis,
     Nats,
+    Postgres,
 }
 
 /// Product names of Centrifugo that are not there yet.
-const LATER: [&str; 2] = ["redisnats", "postgres"];
+const LATER: [&str; 1] = ["redisnats"];
 
 fn kind(check: &mut Checker, path: &str, text: &str, all: &[&str]) -> Option<Kind> {
     match text {
         "memory" => return Some(Kind::Memory),
         "redis" => return Some(Kind::Redis),
         "nats" if all.contains(&"nats") => return Some(Kind::Nats),
+        "postgres" if all.contains(&"postgres") => return Some(Kind::Postgres),
         other if LATER.contains(&other) && all.contains(&other) => {
             check.error(path, format!("{other:?} is not implemented yet"));
         }
@@ -81,6 +89,7 @@ pub(crate) fn engine(check: &mut Checker, options: &Options) -> Option<EngineSet
     let of_presence = kind(check, "presence_manager.type", &presence_manager.r#type, &["memory", "redis"]);
     let persistence = streams::persistence(check, &broker.memory.persistence);
     let maps = options.map_broker.settings(check);
+    let control = postgres::control(check, options);
     let (of_engine, of_broker, of_presence) = (of_engine?, of_broker?, of_presence?);
     let carries = if broker.enabled { of_broker } else { of_engine };
     let keeps = if presence_manager.enabled { of_presence } else { of_engine };
@@ -97,24 +106,27 @@ pub(crate) fn engine(check: &mut Checker, options: &Options) -> Option<EngineSet
             PresenceSettings::Redis(redis::engine_presence(check, &engine.redis))
         }
         // Only brokers are of this kind.
-        Kind::Redis | Kind::Nats => PresenceSettings::Broker,
+        Kind::Redis | Kind::Nats | Kind::Postgres => PresenceSettings::Broker,
     };
     let broker = match carries {
         Kind::Memory => BrokerSettings::Memory(persistence),
         Kind::Redis if broker.enabled => BrokerSettings::Redis(redis::broker(check, &broker.redis)),
         Kind::Redis => BrokerSettings::Redis(redis::engine(check, &engine.redis)),
         Kind::Nats => BrokerSettings::Nats(nats::config(check, options)?),
+        Kind::Postgres => BrokerSettings::Postgres(Box::new(postgres::config(check, options)?)),
     };
-    Some(EngineSettings { broker, presence, maps: maps? })
+    Some(EngineSettings { broker, presence, maps: maps?, control })
 }
 
-/// What is said of NATS, and of presence that nodes keep for themselves.
+/// What is said of NATS and PostgreSQL, and of presence that nodes keep for themselves.
 pub(crate) fn warnings(options: &Options) -> Vec<String> {
     let Options { engine, broker, presence_manager, .. } = options;
-    if !broker.enabled || broker.r#type != "nats" {
-        return Vec::new();
+    let mut warnings = postgres::warnings_of_control(options);
+    match broker.r#type.as_str() {
+        "nats" if broker.enabled => warnings.extend(nats::warnings(options)),
+        "postgres" if broker.enabled => warnings.extend(postgres::warnings(options)),
+        _ => return warnings,
     }
-    let mut warnings = nats::warnings(options);
     let keeps = if presence_manager.enabled { &presence_manager.r#type } else { &engine.r#type };
     if keeps == "memory" {
         let text =

@@ -11,7 +11,9 @@ use crate::schema::{is_default, join, lists, ours};
 /// Groups that count where an option has this value.
 const OF_TYPES: &[(&str, &str, &str)] = &[
     ("broker.nats", "broker.type", "nats"),
+    ("broker.postgres", "broker.type", "postgres"),
     ("broker.redis", "broker.type", "redis"),
+    ("controller.postgres", "controller.type", "postgres"),
     ("engine.redis", "engine.type", "redis"),
     ("map_broker.redis", "map_broker.type", "redis"),
     ("presence_manager.redis", "presence_manager.type", "redis"),

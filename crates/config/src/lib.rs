@@ -25,6 +25,7 @@ mod nats;
 mod observe;
 mod personal;
 mod polls;
+mod postgres;
 pub mod proxies;
 mod redis;
 mod reference;

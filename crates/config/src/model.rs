@@ -20,6 +20,7 @@ pub use crate::namespace::Namespace;
 pub use crate::nats::{BrokerNats, RawModeOptions, Replacements};
 pub use crate::observe::{Admin, Debugging, Prometheus};
 pub use crate::polls::{SharedPoll, SharedPollRules};
+pub use crate::postgres::{BrokerPostgres, Controller, ControllerPostgres, PostgresOutbox};
 pub use crate::redis::{
     Addresses, BrokerRedis, EngineRedis, MapsRedis, PresenceRedis, RatesRedis, RevocationsRedis,
 };
@@ -63,6 +64,8 @@ options! {
         broker: Broker = Broker::default(),
         /// Who keeps presence.
         presence_manager: PresenceManager = PresenceManager::default(),
+        /// What carries messages between nodes, if the broker does not.
+        controller: Controller = Controller::default(),
         /// What keeps channels with keys.
         map_broker: MapBroker = MapBroker::default(),
         /// Client connections.
@@ -245,8 +248,11 @@ options! {
     Broker {
         /// The engine does not carry publications: this does.
         enabled: bool = false,
-        /// `memory`, `redis` or `nats`.
+        /// `memory`, `redis`, `nats` or `postgres`.
         r#type: String = "memory".to_owned(),
+        /// PostgreSQL, 13 or newer, with type `postgres`: streams that are tables, into which applications publish in their own
+        /// transactions.
+        postgres: BrokerPostgres = BrokerPostgres::default(),
         /// NATS, with type `nats`: without streams, so without history and recovery.
         nats: BrokerNats = BrokerNats::default(),
         /// Redis, with type `redis`.

@@ -41,6 +41,8 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("http_server.internal_tls.insecure_skip_verify", FOR_CLIENTS),
     ("http_server.internal_tls.server_name", FOR_CLIENTS),
     ("broker.nats.tls.client_ca_pem", FOR_SERVERS),
+    ("broker.postgres.tls.client_ca_pem", FOR_SERVERS),
+    ("controller.postgres.tls.client_ca_pem", FOR_SERVERS),
     ("grpc_api.tls.server_ca_pem", FOR_CLIENTS),
     ("grpc_api.tls.insecure_skip_verify", FOR_CLIENTS),
     ("grpc_api.tls.server_name", FOR_CLIENTS),
@@ -350,7 +352,7 @@ mod tests {
     /// By their names; a text that is none of them is shown.
     #[test]
     fn what_sounds_like_a_secret_is_one() {
-        const SOUNDS: [&str; 11] = [
+        const SOUNDS: [&str; 13] = [
             "secret",
             "password",
             "private_key",
@@ -362,6 +364,8 @@ mod tests {
             "static_metadata",
             "nats.url",
             "postgresql.dsn",
+            "postgres.dsn",
+            "notify_dsn",
         ];
         let secrets = secrets();
         for path in ours().iter().filter(|(_, default)| default.is_string()).map(|(path, _)| path) {

@@ -95,39 +95,6 @@ impl Default for TablePrefix {
     }
 }
 
-/// What streams of one kind of data are called.
-#[derive(Clone, Debug)]
-pub(crate) struct Names {
-    /// The table of publications.
-    pub(crate) stream: String,
-    /// In front of everything else.
-    pub(crate) prefix: String,
-    pub(crate) binary: bool,
-}
-
-impl Names {
-    pub(crate) fn new(prefix: &TablePrefix, binary: bool) -> Self {
-        let stream = format!("{}{}", prefix.as_str(), if binary { "_binary_stream" } else { "_stream" });
-        Self { prefix: format!("{stream}_"), stream, binary }
-    }
-
-    /// SQL with the names and types in it.
-    pub(crate) fn fill(&self, sql: &str) -> String {
-        let data = if self.binary { "bytea" } else { "jsonb" };
-        sql.replace("{stream}", &self.stream).replace("{prefix}", &self.prefix).replace("{data}", data)
-    }
-
-    /// A column or parameter of data, as bytes.
-    pub(crate) fn out(&self, column: &str) -> String {
-        if self.binary { column.to_owned() } else { format!("convert_to({column}::text, 'UTF8')") }
-    }
-
-    /// Bytes, as what the tables keep.
-    pub(crate) fn into(&self, parameter: &str) -> String {
-        if self.binary { parameter.to_owned() } else { format!("convert_from({parameter}, 'UTF8')::jsonb") }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,12 +108,5 @@ mod tests {
         for wrong in ["", "_", "1a", "Cf", "a-b", "a b", "ä", "a\"", "a;", long.as_str()] {
             assert!(TablePrefix::parse(wrong).is_err(), "{wrong:?}");
         }
-    }
-
-    #[test]
-    fn pgs_01_the_tables_of_both_kinds_have_names_of_their_own() {
-        let name = |binary| Names::new(&TablePrefix::default(), binary).fill("{stream} {prefix}meta {data}");
-        assert_eq!(name(false), "cf_stream cf_stream_meta jsonb");
-        assert_eq!(name(true), "cf_binary_stream cf_binary_stream_meta bytea");
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio_postgres::{Error, Row};
 use tourbillon_types::{ClientInfo, Epoch, Payload, Publication, Tags, UserId};
 
-use crate::stream::config::Names;
+use crate::table::names::Names;
 
 /// Columns of a publication, to be read by [`publication`].
 pub(crate) fn columns(names: &Names) -> String {

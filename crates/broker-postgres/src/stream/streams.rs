@@ -9,8 +9,9 @@ use tourbillon_broker::{BrokerError, HistoryQuery, Page, Publish, PublishOptions
 use tourbillon_types::{Channel, ClientInfo, Epoch, StreamPosition};
 
 use crate::database::{Pool, Work};
-use crate::stream::config::{Names, StreamConfig};
+use crate::stream::config::StreamConfig;
 use crate::stream::row;
+use crate::table::names::Names;
 
 /// The longest time that is kept: far beyond any use, and within PostgreSQL's calendar.
 const LONGEST: Duration = Duration::from_secs(1000 * 365 * 24 * 60 * 60);
@@ -36,8 +37,7 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    pub(crate) fn new(pool: Pool, config: &StreamConfig) -> Self {
-        let names = Names::new(&config.table_prefix, config.binary_data);
+    pub(crate) fn new(pool: Pool, names: Names, config: &StreamConfig) -> Self {
         Self {
             stream_retention: config.stream_retention,
             idempotent_result_ttl: config.idempotent_result_ttl,

@@ -10,6 +10,8 @@
 #[cfg(test)]
 mod conformance;
 #[cfg(test)]
+mod control;
+#[cfg(test)]
 mod doors;
 #[cfg(test)]
 mod records;

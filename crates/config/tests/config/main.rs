@@ -14,6 +14,7 @@ mod mistakes;
 mod nats;
 mod options;
 mod polls;
+mod postgres;
 mod proxies;
 mod redis;
 mod reference;

@@ -18,6 +18,7 @@ fn told(text: &str) -> (String, String) {
         BrokerSettings::Memory(_) => "memory".to_owned(),
         BrokerSettings::Redis(config) => format!("redis {}", config.shards[0].connection.database),
         BrokerSettings::Nats(config) => format!("nats {}", config.prefix),
+        BrokerSettings::Postgres(..) => "postgres".to_owned(),
     };
     let presence = match presence {
         PresenceSettings::Broker => "broker".to_owned(),

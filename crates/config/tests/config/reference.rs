@@ -87,6 +87,8 @@ fn every_variable_of_the_reference_is_read() {
                     "notification_dsn",
                     "jetstream.url",
                     "jetstream.token",
+                    "postgres.dsn",
+                    "notify_dsn",
                     "secret",
                 ]
                 .iter()

@@ -7,10 +7,10 @@ use tokio_postgres::{Client, Error, Row};
 
 use crate::database::{ConnectError, Pool, Work};
 use crate::session::Failure;
-use crate::stream::config::{Names, StreamConfig};
+use crate::table::names::Names;
 
-const TABLES: &str = include_str!("tables.sql");
-const FUNCTIONS: &str = include_str!("functions.sql");
+/// What all of them have in common.
+const PARTITIONED: &str = include_str!("partitions.sql");
 
 /// The tables that we know.
 const TABLES_VERSION: i32 = 1;
@@ -49,24 +49,36 @@ enum Found {
     Versions(i32, i32),
 }
 
-/// Sees to it that there is all that streams need.
-pub(crate) async fn ensure(pool: &Pool, config: &StreamConfig) -> Result<(), ConnectError> {
+/// What there has to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Schema {
+    pub(crate) names: Names,
+    /// SQL that makes the tables, and functions. It may be run again.
+    pub(crate) sql: [&'static str; 2],
+    pub(crate) shards: u8,
+    /// For how many days there are partitions.
+    pub(crate) ahead: u16,
+}
+
+/// Sees to it that there is all that is needed, or that it is there already.
+pub(crate) async fn ensure(pool: &Pool, schemas: &[Schema], skip: bool) -> Result<(), ConnectError> {
     let wrong = |problem: &Failure| ConnectError::new(pool.at(), problem);
     let mut tries = 1;
     loop {
-        match pool.ask(&Ensure(config)).await {
+        match pool.ask(&Ensure { schemas, skip }).await {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(problem)) => return Err(wrong(&problem)),
             // Deadlocks, and catalogues that others change at the same time.
             Err(failure) if tries < TRIES && failure.is_of_concurrency() => tries += 1,
-            Err(failure) => {
-                return Err(wrong(&failure.about("the tables of streams cannot be made or used")));
-            }
+            Err(failure) => return Err(wrong(&failure.about("the tables cannot be made or used"))),
         }
     }
 }
 
-struct Ensure<'a>(&'a StreamConfig);
+struct Ensure<'a> {
+    schemas: &'a [Schema],
+    skip: bool,
+}
 
 impl Work for Ensure<'_> {
     type Answer = Result<(), Failure>;
@@ -76,43 +88,65 @@ impl Work for Ensure<'_> {
     async fn run(&self, client: &Client) -> Result<Self::Answer, Error> {
         // One node after the other. What was begun and is not committed goes with the connection.
         client.batch_execute("BEGIN; SELECT pg_advisory_xact_lock(8390876194)").await?;
-        let checked = self.ensure(client).await?;
+        let mut checked = Ok(());
+        for schema in self.schemas {
+            if checked.is_ok() {
+                checked = schema.ensure(client, self.skip).await?;
+            }
+        }
         client.batch_execute(if checked.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
         Ok(checked)
     }
 }
 
-impl Ensure<'_> {
-    async fn ensure(&self, client: &Client) -> Result<Result<(), Failure>, Error> {
-        let config = self.0;
-        let used = Names::new(&config.table_prefix, config.binary_data);
-        let other = Names::new(&config.table_prefix, !config.binary_data);
-        for names in [&used, &other] {
-            let found = match look(client, names).await? {
-                Ok(found) => found,
-                Err(problem) => return Ok(Err(problem)),
-            };
-            let is_current = found == Found::Versions(TABLES_VERSION, FUNCTIONS_VERSION);
-            if config.skip_schema_init {
-                // The other kind is nobody's affair.
-                if names.binary == config.binary_data && !is_current {
-                    return Ok(Err(missing(names)));
-                }
-            } else if !is_current {
-                make(client, names).await?;
+impl Schema {
+    async fn ensure(&self, client: &Client, skip: bool) -> Result<Result<(), Failure>, Error> {
+        let names = &self.names;
+        let found = match look(client, names).await? {
+            Ok(found) => found,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        if found != Found::Versions(TABLES_VERSION, FUNCTIONS_VERSION) {
+            if skip {
+                return Ok(Err(missing(names)));
             }
+            self.make(client).await?;
         }
-        if let Err(problem) = shards(client, &used, config).await? {
+        if let Err(problem) = self.shards(client, skip).await? {
             return Ok(Err(problem));
         }
-        if !config.skip_schema_init {
-            if let Err(problem) = shards(client, &other, config).await? {
-                return Ok(Err(problem));
-            }
-            let ahead = i32::from(config.partition_lookahead_days);
-            for names in [&used, &other] {
-                client.query_typed(&names.fill(PARTITIONS), &[(&ahead, Type::INT4)]).await?;
-            }
+        if !skip {
+            let ahead = i32::from(self.ahead);
+            client.query_typed(&names.fill(PARTITIONS), &[(&ahead, Type::INT4)]).await?;
+        }
+        Ok(Ok(()))
+    }
+
+    async fn make(&self, client: &Client) -> Result<(), Error> {
+        let Self { names, sql: [tables, functions], .. } = self;
+        for sql in [tables, functions, PARTITIONED] {
+            client.batch_execute(&names.fill(sql)).await?;
+        }
+        for (id, version) in [(1, TABLES_VERSION), (2, FUNCTIONS_VERSION)] {
+            let values = [(&id as &_, Type::INT4), (&version as &_, Type::INT4)];
+            client.execute_typed(&names.fill(SET_VERSION), &values).await?;
+        }
+        Ok(())
+    }
+
+    /// How many shards there are is kept with them: nodes that disagree would not read what the others write.
+    async fn shards(&self, client: &Client, skip: bool) -> Result<Result<(), Failure>, Error> {
+        let Self { names, shards: wanted, .. } = self;
+        let row = client.query_typed_one(&names.fill(SHARDS), &[]).await?;
+        let (count, last): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        if count == 0 && !skip {
+            client.execute_typed(&names.fill(MAKE_SHARDS), &[(&i32::from(*wanted), Type::INT4)]).await?;
+        } else if count != i64::from(*wanted) || last + 1 != count {
+            return Ok(Err(Failure::lasting(format!(
+                "{0}shard_lock has {count} shards, and num_shards says {wanted}: all nodes must say the same, and the table is \
+                 to be emptied while none runs to change it",
+                names.prefix
+            ))));
         }
         Ok(Ok(()))
     }
@@ -147,32 +181,4 @@ fn missing(names: &Names) -> Failure {
         "the tables {}* are missing or those of another release, and skip_schema_init says to leave them alone",
         names.prefix
     ))
-}
-
-async fn make(client: &Client, names: &Names) -> Result<(), Error> {
-    client.batch_execute(&names.fill(TABLES)).await?;
-    client.batch_execute(&names.fill(FUNCTIONS)).await?;
-    for (id, version) in [(1, TABLES_VERSION), (2, FUNCTIONS_VERSION)] {
-        let values = [(&id as &_, Type::INT4), (&version as &_, Type::INT4)];
-        client.execute_typed(&names.fill(SET_VERSION), &values).await?;
-    }
-    Ok(())
-}
-
-/// How many shards there are is kept with them: nodes that disagree would not read what the others write.
-async fn shards(client: &Client, names: &Names, config: &StreamConfig) -> Result<Result<(), Failure>, Error> {
-    let wanted = i64::from(config.num_shards);
-    let row = client.query_typed_one(&names.fill(SHARDS), &[]).await?;
-    let (count, last): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-    if count == 0 && !config.skip_schema_init {
-        let wanted = i32::from(config.num_shards);
-        client.execute_typed(&names.fill(MAKE_SHARDS), &[(&wanted, Type::INT4)]).await?;
-    } else if count != wanted || last + 1 != count {
-        return Ok(Err(Failure::lasting(format!(
-            "{0}shard_lock has {count} shards, and num_shards says {wanted}: all nodes must say the same, and the table is \
-             to be emptied while none runs to change it",
-            names.prefix
-        ))));
-    }
-    Ok(Ok(()))
 }
