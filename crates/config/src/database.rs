@@ -1,7 +1,5 @@
 //! The database: `database`, in which revocations may be kept.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use tourbillon::postgres::PostgresConfig;
 
@@ -9,6 +7,7 @@ use crate::check::Checker;
 use crate::client_tls::ClientTls;
 use crate::describe::{Describe, Texts, path_of};
 use crate::model::{Options, options};
+use crate::postgres;
 use crate::secret::SecretText;
 
 const PATH: &str = "database.postgresql";
@@ -47,17 +46,7 @@ pub(crate) fn config(check: &mut Checker, options: &Options) -> Option<PostgresC
     if !enabled {
         return None;
     }
-    let path = format!("{PATH}.dsn");
-    let tls = postgresql.tls.config_for_name(check, &format!("{PATH}.tls"));
-    if postgresql.dsn.is_empty() {
-        check.error(&path, "must be set");
-        return None;
-    }
-    let config = check.ok(&path, PostgresConfig::parse(postgresql.dsn.expose()))?;
-    let config = match tls {
-        Some(tls) => check.ok(&path, config.with_tls(Arc::new(tls)))?,
-        None => config,
-    };
+    let config = postgres::place(check, &format!("{PATH}.dsn"), &postgresql.dsn, &postgresql.tls)?;
     is_used(options).then_some(config)
 }
 

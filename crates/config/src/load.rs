@@ -1,7 +1,6 @@
 //! Reading and merging the sources, and refusing what is not an option.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::PathBuf;
 
 use serde_json::{Map, Value};
@@ -14,77 +13,8 @@ use crate::schema::{is_zero, lists, ours, unknown};
 use crate::sieve::Sieve;
 use crate::{idle, texts, tree};
 
-/// Where an option was set.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Source {
-    /// A configuration file.
-    File(PathBuf),
-    /// An environment variable.
-    Environment(String),
-    /// Several sources together.
-    #[default]
-    Merged,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => write!(f, " (in {})", path.display()),
-            Self::Environment(variable) => write!(f, " (by {variable})"),
-            Self::Merged => Ok(()),
-        }
-    }
-}
-
-/// What is wrong with a configuration, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError {
-    /// The full path of the option; empty where it is about a whole file.
-    pub path: String,
-    /// Where it was set.
-    pub source: Source,
-    /// What is wrong.
-    pub problem: Problem,
-}
-
-/// What is wrong with an option.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Problem {
-    /// The file cannot be read, or is not in its format.
-    File(String),
-    /// There is no such option.
-    Unknown {
-        /// The name that was meant, perhaps.
-        nearest: Option<String>,
-    },
-    /// Centrifugo had it once, and this is what became of it.
-    Removed(&'static str),
-    /// Centrifugo has it, and this server does not yet.
-    NotImplemented,
-    /// The value makes no sense.
-    Value(String),
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, source, problem } = self;
-        match problem {
-            Problem::File(what) => write!(f, "configuration file{source}: {what}"),
-            Problem::Unknown { nearest: Some(nearest) } => {
-                write!(f, "{path}: no such option{source}; did you mean {nearest}?")
-            }
-            Problem::Unknown { nearest: None } => write!(f, "{path}: no such option{source}"),
-            Problem::Removed(what) => write!(f, "{path}: no such option{source}: {what}"),
-            Problem::NotImplemented => {
-                write!(f, "{path}: an option of Centrifugo that is not implemented yet{source}")
-            }
-            Problem::Value(what) => write!(f, "{path}: {what}{source}"),
-        }
-    }
-}
-
-impl std::error::Error for ConfigError {}
+pub use tourbillon_config_syntax::mistake::{ConfigError, Problem, Source};
+pub(crate) use tourbillon_config_syntax::values::pointer;
 
 /// What was loaded.
 #[derive(Debug)]
@@ -294,11 +224,6 @@ fn normalise_options(tree: &mut Value, options: &BTreeMap<String, Value>) {
             normalise_member(members, name, default);
         }
     }
-}
-
-/// The place of an option in a tree; empty for the tree itself.
-pub(crate) fn pointer(path: &str) -> String {
-    if path.is_empty() { String::new() } else { format!("/{}", path.replace('.', "/")) }
 }
 
 fn normalise_member(members: &mut Map<String, Value>, name: &str, default: &Value) {

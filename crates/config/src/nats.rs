@@ -117,7 +117,7 @@ fn raw_mode(check: &mut Checker, options: &RawModeOptions) -> Option<RawMode> {
 }
 
 /// The rules of channels, with their paths.
-fn rules(options: &Options) -> impl Iterator<Item = (String, &ChannelRules)> {
+pub(crate) fn rules(options: &Options) -> impl Iterator<Item = (String, &ChannelRules)> {
     let channel = &options.channel;
     let of_namespaces = channel.namespaces.iter().enumerate();
     let of_namespaces = of_namespaces.map(|(at, it)| (format!("channel.namespaces[{at}]"), &it.rules));

@@ -1,5 +1,6 @@
 //! PostgreSQL as the broker and between nodes: `broker.postgres` (PGS-01 to PGS-10) and `controller` (CTL-01, ENG-05).
 
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,16 +11,13 @@ use crate::check::Checker;
 use crate::client_tls::ClientTls;
 use crate::describe::{Describe, Texts, path_of};
 use crate::duration::GoDuration;
-use crate::model::{ChannelRules, Options, options};
+use crate::model::{Options, options};
+use crate::nats::rules;
 use crate::secret::SecretText;
 
 const PATH: &str = "broker.postgres";
 const CONTROL: &str = "controller.postgres";
 
-/// The most connections: PostgreSQL itself has a hundred if nothing else is said.
-const POOL_MAX: usize = 1000;
-/// The most publications of a shard at once.
-const BATCH_MAX: u32 = 100_000;
 /// The most days.
 const DAYS_MAX: u16 = 3650;
 
@@ -117,7 +115,12 @@ options! {
 }
 
 /// Where a PostgreSQL is; `None` with an error.
-fn place(check: &mut Checker, path: &str, dsn: &SecretText, tls: &ClientTls) -> Option<PostgresConfig> {
+pub(crate) fn place(
+    check: &mut Checker,
+    path: &str,
+    dsn: &SecretText,
+    tls: &ClientTls,
+) -> Option<PostgresConfig> {
     let at = path.rsplit_once('.').map_or(path, |(above, _)| above);
     let tls = tls.config_for_name(check, &format!("{at}.tls"));
     if dsn.is_empty() {
@@ -131,93 +134,80 @@ fn place(check: &mut Checker, path: &str, dsn: &SecretText, tls: &ClientTls) -> 
     }
 }
 
-/// A duration for which zero is the usual one.
-fn duration(check: &mut Checker, path: &str, duration: GoDuration, usual: Duration) -> Duration {
-    let duration = check.duration(path, duration);
-    if duration.is_zero() { usual } else { duration }
+/// Where one listens for news, if one does; `None` with an error.
+fn listening(
+    check: &mut Checker,
+    path: &str,
+    (used, dsn): (bool, &SecretText),
+    tls: &ClientTls,
+    config: Option<&PostgresConfig>,
+) -> Option<PostgresConfig> {
+    match used {
+        true if dsn.is_empty() => config.cloned(),
+        true => place(check, path, dsn, tls),
+        false => None,
+    }
 }
 
-/// A number for which zero is the usual one.
-fn number<N: Copy + PartialOrd + Default + std::fmt::Display>(
+/// Takes a duration; zero is the usual one.
+fn duration(check: &mut Checker, path: &str, duration: GoDuration, into: &mut Duration) {
+    let duration = check.duration(path, duration);
+    if !duration.is_zero() {
+        *into = duration;
+    }
+}
+
+/// Takes a number; zero is the usual one.
+fn number<N: PartialOrd + Default + Display>(
     check: &mut Checker,
     path: &str,
     number: N,
-    [usual, most]: [N; 2],
-) -> N {
+    most: N,
+    into: &mut N,
+) {
     if number > most {
         check.error(path, format!("must be at most {most}"));
+    } else if number != N::default() {
+        *into = number;
     }
-    if number == N::default() { usual } else { number }
 }
 
-/// After how many days partitions are dropped; 0 for never, which is negative in options, where zero is the same as none.
-fn retention(check: &mut Checker, path: &str, days: i32) -> u16 {
-    let days = u16::try_from(days.max(0)).unwrap_or(u16::MAX);
-    number(check, path, days, [0, DAYS_MAX])
+/// Takes the days after which partitions are dropped: 0 for never, which is negative in options, where zero is the same as
+/// none.
+fn retention(check: &mut Checker, path: &str, days: i32, into: &mut u16) {
+    *into = 0;
+    number(check, path, u16::try_from(days.max(0)).unwrap_or(u16::MAX), DAYS_MAX, into);
 }
 
 /// How PostgreSQL is used; `None` with an error.
 pub(crate) fn config(check: &mut Checker, options: &Options) -> Option<(PostgresConfig, StreamConfig)> {
-    let postgres = &options.broker.postgres;
+    let it = &options.broker.postgres;
     let at = |name: &str| format!("{PATH}.{name}");
-    let mut streams = StreamConfig::default();
-    let usual = streams.clone();
-    streams.binary_data = postgres.binary_data;
-    streams.skip_schema_init = postgres.skip_schema_init;
-    streams.pool_size = number(check, &at("pool_size"), postgres.pool_size, [usual.pool_size, POOL_MAX]);
-    streams.num_shards = number(check, &at("num_shards"), postgres.num_shards, [usual.num_shards, u8::MAX]);
-    let batch = [usual.batch_size, BATCH_MAX];
-    streams.batch_size = number(check, &at("outbox.batch_size"), postgres.outbox.batch_size, batch);
-    let ahead = [usual.partition_lookahead_days, DAYS_MAX];
-    let path = at("partition_lookahead_days");
-    streams.partition_lookahead_days = number(check, &path, postgres.partition_lookahead_days, ahead);
-    streams.partition_retention_days =
-        retention(check, &at("partition_retention_days"), postgres.partition_retention_days);
-    for (name, value, usual, into) in [
-        (
-            "outbox.poll_interval",
-            postgres.outbox.poll_interval,
-            usual.poll_interval,
-            &mut streams.poll_interval,
-        ),
-        (
-            "cleanup_interval",
-            postgres.cleanup_interval,
-            usual.cleanup_interval,
-            &mut streams.cleanup_interval,
-        ),
-        (
-            "stream_retention",
-            postgres.stream_retention,
-            usual.stream_retention,
-            &mut streams.stream_retention,
-        ),
-        (
-            "idempotent_result_ttl",
-            postgres.idempotent_result_ttl,
-            usual.idempotent_result_ttl,
-            &mut streams.idempotent_result_ttl,
-        ),
-    ] {
-        *into = duration(check, &at(name), value, usual);
-    }
-    let prefix = check.ok(&at("table_prefix"), TablePrefix::parse(&postgres.table_prefix));
-    let config = place(check, &at("dsn"), &postgres.dsn, &postgres.tls);
-    if postgres.use_notify {
-        streams.notify = if postgres.notify_dsn.is_empty() {
-            config.clone()
-        } else {
-            Some(place(check, &at("notify_dsn"), &postgres.notify_dsn, &postgres.tls)?)
-        };
-    }
-    streams.table_prefix = prefix?;
+    let mut to = StreamConfig::default();
+    number(check, &at("pool_size"), it.pool_size, 1000, &mut to.pool_size);
+    number(check, &at("num_shards"), it.num_shards, u8::MAX, &mut to.num_shards);
+    number(check, &at("outbox.batch_size"), it.outbox.batch_size, 100_000, &mut to.batch_size);
+    let (ahead, into) = (it.partition_lookahead_days, &mut to.partition_lookahead_days);
+    number(check, &at("partition_lookahead_days"), ahead, DAYS_MAX, into);
+    let (days, into) = (it.partition_retention_days, &mut to.partition_retention_days);
+    retention(check, &at("partition_retention_days"), days, into);
+    duration(check, &at("outbox.poll_interval"), it.outbox.poll_interval, &mut to.poll_interval);
+    duration(check, &at("cleanup_interval"), it.cleanup_interval, &mut to.cleanup_interval);
+    duration(check, &at("stream_retention"), it.stream_retention, &mut to.stream_retention);
+    duration(check, &at("idempotent_result_ttl"), it.idempotent_result_ttl, &mut to.idempotent_result_ttl);
+    let prefix = check.ok(&at("table_prefix"), TablePrefix::parse(&it.table_prefix));
+    let config = place(check, &at("dsn"), &it.dsn, &it.tls);
+    let notify = (it.use_notify, &it.notify_dsn);
+    to.notify = listening(check, &at("notify_dsn"), notify, &it.tls, config.as_ref());
+    (to.binary_data, to.skip_schema_init) = (it.binary_data, it.skip_schema_init);
+    to.table_prefix = prefix?;
     kept_long_enough(check, options);
-    Some((config?, streams))
+    Some((config?, to))
 }
 
 /// What carries messages between nodes; `None` where the broker does, or with an error.
 pub(crate) fn control(check: &mut Checker, options: &Options) -> Option<(PostgresConfig, ControlConfig)> {
-    let Controller { enabled, r#type, postgres } = &options.controller;
+    let Controller { enabled, r#type, postgres: it } = &options.controller;
     if !enabled {
         return None;
     }
@@ -226,41 +216,24 @@ pub(crate) fn control(check: &mut Checker, options: &Options) -> Option<(Postgre
         return None;
     }
     let at = |name: &str| format!("{CONTROL}.{name}");
-    let mut control = ControlConfig::default();
-    let usual = control.clone();
-    control.skip_schema_init = postgres.skip_schema_init;
-    control.pool_size = number(check, &at("pool_size"), postgres.pool_size, [usual.pool_size, POOL_MAX]);
-    control.num_shards = number(check, &at("num_shards"), postgres.num_shards, [usual.num_shards, u8::MAX]);
-    control.batch_size = number(check, &at("batch_size"), postgres.batch_size, [usual.batch_size, BATCH_MAX]);
-    let ahead = [usual.partition_lookahead_days, DAYS_MAX];
-    control.partition_lookahead_days =
-        number(check, &at("partition_lookahead_days"), postgres.partition_lookahead_days, ahead);
-    control.partition_retention_days =
-        retention(check, &at("partition_retention_days"), postgres.partition_retention_days);
-    control.poll_interval =
-        duration(check, &at("poll_interval"), postgres.poll_interval, usual.poll_interval);
-    let interval = postgres.partition_cleanup_interval;
-    control.partition_cleanup_interval =
-        duration(check, &at("partition_cleanup_interval"), interval, usual.partition_cleanup_interval);
-    let prefix = check.ok(&at("table_prefix"), TablePrefix::parse(&postgres.table_prefix));
-    let config = place(check, &at("dsn"), &postgres.dsn, &postgres.tls);
-    if postgres.use_notify {
-        control.notify = if postgres.notify_dsn.is_empty() {
-            config.clone()
-        } else {
-            Some(place(check, &at("notify_dsn"), &postgres.notify_dsn, &postgres.tls)?)
-        };
-    }
-    control.table_prefix = prefix?;
-    Some((config?, control))
-}
-
-/// The rules of channels, with their paths.
-fn rules(options: &Options) -> impl Iterator<Item = (String, &ChannelRules)> {
-    let channel = &options.channel;
-    let of_namespaces = channel.namespaces.iter().enumerate();
-    let of_namespaces = of_namespaces.map(|(at, it)| (format!("channel.namespaces[{at}]"), &it.rules));
-    std::iter::once(("channel.without_namespace".to_owned(), &channel.without_namespace)).chain(of_namespaces)
+    let mut to = ControlConfig::default();
+    number(check, &at("pool_size"), it.pool_size, 1000, &mut to.pool_size);
+    number(check, &at("num_shards"), it.num_shards, u8::MAX, &mut to.num_shards);
+    number(check, &at("batch_size"), it.batch_size, 100_000, &mut to.batch_size);
+    let (ahead, into) = (it.partition_lookahead_days, &mut to.partition_lookahead_days);
+    number(check, &at("partition_lookahead_days"), ahead, DAYS_MAX, into);
+    let (days, into) = (it.partition_retention_days, &mut to.partition_retention_days);
+    retention(check, &at("partition_retention_days"), days, into);
+    duration(check, &at("poll_interval"), it.poll_interval, &mut to.poll_interval);
+    let (interval, into) = (it.partition_cleanup_interval, &mut to.partition_cleanup_interval);
+    duration(check, &at("partition_cleanup_interval"), interval, into);
+    let prefix = check.ok(&at("table_prefix"), TablePrefix::parse(&it.table_prefix));
+    let config = place(check, &at("dsn"), &it.dsn, &it.tls);
+    let notify = (it.use_notify, &it.notify_dsn);
+    to.notify = listening(check, &at("notify_dsn"), notify, &it.tls, config.as_ref());
+    to.skip_schema_init = it.skip_schema_init;
+    to.table_prefix = prefix?;
+    Some((config?, to))
 }
 
 /// What is dropped is in no history.
