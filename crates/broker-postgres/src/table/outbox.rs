@@ -1,12 +1,14 @@
 //! What others committed, read by each node (PGS-06).
 
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row};
+use tourbillon_broker::BrokerError;
 
 use crate::database::{Pool, Work};
 use crate::session::Failure;
@@ -59,14 +61,26 @@ pub(crate) struct Outbox<F> {
     cursors: Mutex<Vec<i64>>,
     /// Somebody says that there is something new.
     pub(crate) news: Notify,
+    /// Nothing could be read last.
+    failing: AtomicBool,
 }
 
 impl<F: Feed> Outbox<F> {
     /// What is there by now has been before us: it is not read.
     pub(crate) async fn open(pool: Pool, names: Names, pace: Pace, feed: F) -> Result<Self, Failure> {
-        let outbox = Self { feed, pool, names, pace, cursors: Mutex::default(), news: Notify::new() };
+        let failing = AtomicBool::new(false);
+        let outbox =
+            Self { feed, pool, names, pace, cursors: Mutex::default(), news: Notify::new(), failing };
         outbox.skip().await?;
         Ok(outbox)
+    }
+
+    /// Whether what is new arrives.
+    pub(crate) fn ready(&self) -> Result<(), BrokerError> {
+        if self.failing.load(Ordering::Relaxed) {
+            return Err(BrokerError::unavailable("what is published does not arrive from PostgreSQL"));
+        }
+        Ok(())
     }
 
     async fn skip(&self) -> Result<(), Failure> {
@@ -88,6 +102,7 @@ impl<F: Feed> Outbox<F> {
                         tracing::info!("{} from PostgreSQL again", F::WHAT);
                     }
                     pause = shortest;
+                    self.failing.store(false, Ordering::Relaxed);
                     if is_all {
                         let _ = tokio::time::timeout(self.pace.poll_interval, self.news.notified()).await;
                     }
@@ -96,6 +111,7 @@ impl<F: Feed> Outbox<F> {
                     if pause == shortest {
                         tracing::warn!(error = %failure, "no {} from PostgreSQL", F::WHAT);
                     }
+                    self.failing.store(true, Ordering::Relaxed);
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(longest);
                 }
