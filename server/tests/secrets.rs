@@ -78,7 +78,8 @@ impl Server {
         listen(child.stderr.take().expect("piped"), lines);
         let mut before = Vec::new();
         let address = loop {
-            let line = said.recv_timeout(LONG).expect("it serves");
+            let line = said.recv_timeout(LONG);
+            let line = line.unwrap_or_else(|error| panic!("it does not serve, {error}: {before:#?}"));
             let port = line.split("external").nth(1).and_then(|rest| {
                 let digits = rest.split("127.0.0.1:").nth(1)?;
                 digits.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u16>().ok()
@@ -251,7 +252,13 @@ fn secrets_tokens_and_payloads_are_in_no_log() {
     });
     // Those above are used below; the others are there, whatever they are for.
     for path in secret_options() {
-        plant(&mut config, &path, planted(&path).into());
+        let is_map = [".static_headers", ".static_metadata"].iter().any(|name| path.ends_with(name));
+        let secret = planted(&path);
+        plant(
+            &mut config,
+            &path,
+            if is_map { serde_json::json!({ "x-static": secret }) } else { secret.into() },
+        );
     }
     let (server, mut said) = Server::start("told", &config.to_string());
     let token = |key: &str, expires_at, id: &str| {
@@ -419,7 +426,13 @@ fn mistakes_in_secrets_are_told_without_them() {
         }
         // What the secret is for is on, and there is another mistake.
         let mut config = serde_json::json!({"shutdown": {"timeout": "-1s"}});
-        plant(&mut config, &path, planted(&path).into());
+        let is_map = [".static_headers", ".static_metadata"].iter().any(|name| path.ends_with(name));
+        let secret = planted(&path);
+        plant(
+            &mut config,
+            &path,
+            if is_map { serde_json::json!({ "x-static": secret }) } else { secret.into() },
+        );
         if let Some((group, _)) = path.rsplit_once('.')
             && group != "client.token"
             && group != "http_api"
