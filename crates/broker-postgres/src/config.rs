@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_postgres::Config;
 use tokio_postgres::config::{ChannelBinding, Host, SslMode, TargetSessionAttrs};
@@ -9,6 +10,17 @@ use tourbillon_tls::rustls::ClientConfig;
 
 /// The port where none is said.
 const PORT: u16 = 5432;
+
+/// How long the way to a host may take, where it is the only one, and where there are others: all of them within the time
+/// that a call has.
+const ONLY: Duration = Duration::from_secs(3);
+const ONE_OF_MANY: Duration = Duration::from_secs(1);
+
+/// A connection is asked whether it lives when nothing has come for so long.
+const QUIET: Duration = Duration::from_secs(15);
+
+/// What was sent and is not acknowledged for so long ends a connection.
+const UNHEARD: Duration = Duration::from_secs(10);
 
 /// What other clients know and this one does not, which is said instead of something general.
 const FOREIGN: &[&str] = &[
@@ -74,6 +86,17 @@ impl PostgresConfig {
             return wrong("channel_binding=require cannot be had: be sure of the server by TLS");
         }
         connection.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        // One that does not answer keeps nobody from the next, and one that is gone without a word is noticed.
+        if connection.get_connect_timeout().is_none() {
+            connection.connect_timeout(if hosts.max(addresses) > 1 { ONE_OF_MANY } else { ONLY });
+        }
+        if connection.get_tcp_user_timeout().is_none() {
+            connection.tcp_user_timeout(UNHEARD);
+        }
+        if connection.get_keepalives_idle() == Config::new().get_keepalives_idle() {
+            connection.keepalives_idle(QUIET);
+            connection.keepalives_interval(QUIET / 3).keepalives_retries(3);
+        }
         if connection.get_application_name().is_none() {
             connection.application_name("tourbillon");
         }
@@ -148,6 +171,18 @@ mod tests {
 
     fn at(dsn: &str) -> Result<String, String> {
         PostgresConfig::parse(dsn).map(|config| config.at()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn no_host_that_is_silent_is_waited_for_too_long() {
+        let connection = |dsn| PostgresConfig::parse(dsn).expect("a place").connection;
+        let timeout = |dsn| connection(dsn).get_connect_timeout().copied();
+        assert_eq!(timeout("host=a,b,c user=ann"), Some(ONE_OF_MANY));
+        assert_eq!(timeout("host=a user=ann"), Some(ONLY));
+        assert_eq!(timeout("host=a,b user=ann connect_timeout=7"), Some(Duration::from_secs(7)));
+        let keepalives = |dsn| connection(dsn).get_keepalives_idle();
+        assert_eq!(keepalives("host=a user=ann"), QUIET);
+        assert_eq!(keepalives("host=a user=ann keepalives_idle=60"), Duration::from_secs(60));
     }
 
     #[test]

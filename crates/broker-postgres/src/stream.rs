@@ -27,6 +27,9 @@ use crate::table::upkeep::Upkeep;
 use deliveries::Deliveries;
 use streams::Streams;
 
+/// Connections for reading and for what is done besides.
+const READS: usize = 4;
+
 /// Deletes what is over. What was removed from the history stays for a minute, for nodes that have yet to deliver it.
 const PASSES: [(&str, &str); 3] = [
     (
@@ -80,6 +83,8 @@ impl PostgresBroker {
     pub async fn connect(postgres: PostgresConfig, config: StreamConfig) -> Result<Self, ConnectError> {
         let pool = Pool::new(postgres.clone(), config.pool_size, None)?;
         pool.begin().await?;
+        // Whoever waits for a shard, which an application may hold, does not keep others from reading.
+        let reads = Pool::new(postgres.clone(), READS, None)?;
         let schema = |binary| Schema {
             names: Names::streams(&config.table_prefix, binary),
             sql: [include_str!("stream/tables.sql"), include_str!("stream/functions.sql")],
@@ -104,9 +109,9 @@ impl PostgresBroker {
         let listen = |place: PostgresConfig| Listener::new(place, &names.notifications());
         Ok(Self {
             listener: config.notify.clone().map(listen).transpose()?,
-            streams: Streams::new(pool.clone(), names.clone(), &config),
+            streams: Streams::new([pool, reads.clone()], names.clone(), &config),
             upkeep: Upkeep {
-                pool,
+                pool: reads,
                 names,
                 interval: config.cleanup_interval,
                 days: [config.partition_lookahead_days, config.partition_retention_days],

@@ -29,7 +29,7 @@ options! {
         dsn: SecretText = SecretText::default(),
         /// TLS that is sure of the server. Without it, `sslmode` counts.
         tls: ClientTls = ClientTls::default(),
-        /// The most connections for publishing and reading; zero for 16. Two more are for what arrives.
+        /// The most connections for publishing; zero for 16. Four more are for reading, and two for what arrives.
         pool_size: usize = 16,
         /// Into how many parts channels are divided, from 1 to 255, each of which has one writer at a time; zero for 8. It is
         /// kept in the database, and a node that says something else does not start.

@@ -188,7 +188,7 @@ impl Outbox {
             select: format!(
                 "SELECT id, method, payload FROM {table} WHERE partition = {partition} ORDER BY id ASC LIMIT {limit}"
             ),
-            delete: format!("DELETE FROM {table} WHERE id = ANY($1)"),
+            delete: format!("DELETE FROM {table} WHERE partition = {partition} AND id = ANY($1)"),
         };
         Self {
             config,
@@ -212,8 +212,13 @@ impl Outbox {
     pub async fn check(&mut self) -> Result<(), SourceError> {
         let Table(table) = &self.config.table;
         let probe = format!("SELECT id, method, payload, partition FROM {table} LIMIT 0");
+        let rights = "SELECT has_table_privilege($1::text::regclass, 'DELETE')";
         let session = connected(&mut self.session, &self.config.database).await?;
-        Ok(session.run(async |client| client.query_typed(&probe, &[]).await.map(drop)).await?)
+        session.run(async |client| client.query_typed(&probe, &[]).await.map(drop)).await?;
+        let asked = session
+            .run(async |client| client.query_typed_one(rights, &[(table, Type::TEXT)]).await?.try_get(0));
+        let may_delete: bool = asked.await?;
+        if may_delete { Ok(()) } else { Err(SourceError("rows may be read and not deleted".to_owned())) }
     }
 }
 

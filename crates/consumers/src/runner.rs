@@ -79,7 +79,7 @@ where
     /// What was taken comes again, though it may have been carried out.
     pub async fn run(mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
-            let round = AssertUnwindSafe(self.round()).catch_unwind().await;
+            let round = AssertUnwindSafe(self.round(&stop)).catch_unwind().await;
             let next =
                 round.unwrap_or_else(|panic| Err(SourceError(format!("panicked: {}", text_of(&*panic)))));
             let next = next.unwrap_or_else(|error| self.failed(error));
@@ -111,8 +111,11 @@ where
     }
 
     /// Takes messages once, and says what became of them.
-    async fn round(&mut self) -> Result<Next, SourceError> {
-        let Batch { messages, more } = in_time(self.source.take()).await?;
+    async fn round(&mut self, stop: &CancellationToken) -> Result<Next, SourceError> {
+        // A source that is away is not waited for at the end.
+        let taken = stop.run_until_cancelled(in_time(self.source.take())).await;
+        let Some(taken) = taken else { return Ok(Next::Idle) };
+        let Batch { messages, more } = taken?;
         let mut outcomes = Vec::with_capacity(messages.len());
         let mut over = pin!(sleep(BATCH));
         let mut failure = None;

@@ -259,7 +259,11 @@ CREATE OR REPLACE FUNCTION {prefix}remove_history(p_channel text, p_num_shards i
 RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM {prefix}lock(p_channel, p_num_shards);
-    UPDATE {stream} SET kind = 3 WHERE channel = p_channel AND kind = 0 AND channel_offset > 0;
+    -- What is older than the history is outside of it already, and may be most of the table.
+    UPDATE {stream} s SET kind = 3 FROM {prefix}meta m
+        WHERE m.channel = p_channel AND s.channel = p_channel AND s.kind = 0 AND s.epoch = m.epoch
+        AND s.channel_offset > greatest(m.top_offset - m.history_size, m.history_from, 0);
+    UPDATE {prefix}meta SET history_from = top_offset WHERE channel = p_channel;
 END $$;
 
 -- Where a stream stands: offset 0 and no epoch where there is none.

@@ -26,6 +26,8 @@ const SHARDS: &str = "CASE WHEN p.patience IS NULL THEN 0 END";
 #[derive(Debug)]
 pub(crate) struct Streams {
     pool: Pool,
+    /// For what waits for no shard.
+    reads: Pool,
     names: Names,
     stream_retention: Duration,
     idempotent_result_ttl: Duration,
@@ -37,7 +39,7 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    pub(crate) fn new(pool: Pool, names: Names, config: &StreamConfig) -> Self {
+    pub(crate) fn new([pool, reads]: [Pool; 2], names: Names, config: &StreamConfig) -> Self {
         Self {
             stream_retention: config.stream_retention,
             idempotent_result_ttl: config.idempotent_result_ttl,
@@ -50,13 +52,14 @@ impl Streams {
                 names.prefix
             ),
             pool,
+            reads,
             names,
         }
     }
 
     /// Whether calls are answered.
     pub(crate) async fn ready(&self) -> Result<(), BrokerError> {
-        self.pool.call(&Ping).await
+        self.reads.call(&Ping).await
     }
 
     /// See [`Broker::publish`](tourbillon_broker::Broker::publish).
@@ -87,7 +90,7 @@ impl Streams {
 
     /// See [`History::history`](tourbillon_broker::History::history).
     pub(crate) async fn history(&self, channel: &Channel, query: &HistoryQuery) -> Result<Page, BrokerError> {
-        self.pool.call(&Read { streams: self, channel, query }).await
+        self.reads.call(&Read { streams: self, channel, query }).await
     }
 
     /// See [`History::remove_history`](tourbillon_broker::History::remove_history).

@@ -30,25 +30,34 @@ impl Upkeep {
     /// Cleans, for ever.
     pub(crate) async fn run(&self) {
         loop {
-            tokio::time::sleep(self.interval).await;
+            // At once, too: nobody may have made partitions for a while.
             if let Err(failure) = self.pass().await {
                 tracing::warn!(error = %failure, "tables in PostgreSQL are not cleaned");
             }
+            tokio::time::sleep(self.interval).await;
         }
     }
 
+    /// Does all of it, whatever of it fails; the first failure.
     async fn pass(&self) -> Result<(), Failure> {
-        let partitions = Partitions { sql: self.names.fill(PARTITIONS), days: self.days.map(i32::from) };
-        self.pool.ask(&partitions).await.map_err(|failure| failure.about("partitions"))?;
+        let [ahead, keep] = self.days.map(i32::from);
+        // Those to come are made even where others cannot be dropped.
+        let made = self.partitions([ahead, 0]).await;
+        let mut done = if keep > 0 { made.and(self.partitions([ahead, keep]).await) } else { made };
         for (name, sql) in self.passes {
-            let delete = Delete(self.names.fill(sql));
-            loop {
-                let deleted = self.pool.ask(&delete).await.map_err(|failure| failure.about(name))?;
-                if deleted < BATCH {
-                    break;
-                }
-            }
+            let deleted = self.delete(&self.names.fill(sql)).await.map_err(|failure| failure.about(name));
+            done = done.and(deleted);
         }
+        done
+    }
+
+    async fn partitions(&self, days: [i32; 2]) -> Result<(), Failure> {
+        let partitions = Partitions { sql: self.names.fill(PARTITIONS), days };
+        self.pool.ask(&partitions).await.map(drop).map_err(|failure| failure.about("partitions"))
+    }
+
+    async fn delete(&self, sql: &str) -> Result<(), Failure> {
+        while self.pool.ask(&Delete(sql.to_owned())).await? >= BATCH {}
         Ok(())
     }
 }
@@ -62,6 +71,9 @@ impl Work for Partitions {
     type Answer = i64;
 
     const DEADLINE: Duration = Duration::from_secs(30);
+
+    /// It waits for locks, behind which others wait: once.
+    const AGAIN: bool = false;
 
     async fn run(&self, client: &Client) -> Result<i64, Error> {
         let [ahead, keep] = &self.days;

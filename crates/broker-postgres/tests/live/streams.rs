@@ -187,6 +187,14 @@ fn pgs_04_hid_94_95_sql_functions_have_defaults_and_remember_what_was_said() {
         assert_eq!(server.psql("SELECT * FROM cf_stream_top_position('never')"), "0|");
         server.psql("SELECT cf_stream_remove_history('a')");
         assert!(read(&broker).await.is_empty());
+        // Those that were too old for it do not come back with a larger one.
+        server.psql("UPDATE cf_stream_meta SET history_size = 100");
+        assert!(read(&broker).await.is_empty());
+        assert_eq!(
+            server.psql("SELECT count(*) FROM cf_stream WHERE kind = 3"),
+            "3",
+            "no others are touched"
+        );
         assert_eq!(server.psql("SELECT * FROM cf_stream_top_position('a')"), format!("5|{epoch}"));
     });
 }
@@ -329,7 +337,7 @@ fn pgs_09_data_is_json_unless_it_may_be_anything_and_connections_are_counted() {
         futures_util::future::join_all(many).await;
         eventually("all arrive", || log.len() == 20).await;
         let connections = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tourbillon'";
-        assert_eq!(server.psql(connections), "3", "two of the pool, and one that reads");
+        assert_eq!(server.psql(connections), "4", "two that publish, and two that read");
     });
 }
 

@@ -176,6 +176,19 @@ async fn cons_04_what_is_refused_is_done_and_counted_as_skipped() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn cons_07_a_source_that_hangs_is_not_waited_for_at_the_end() {
+    let world = World::new([Script::Hang], true);
+    let running = world.begin();
+    while world.seen.asked.lock().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let begun = Instant::now();
+    world.stop.cancel();
+    running.await.expect("no panic");
+    assert_eq!((begun.elapsed(), world.told()), (Duration::ZERO, vec!["reset".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_message_that_fails_holds_up_those_behind_it_where_there_is_an_order() {
     let again = Script::Batch(&["later", "b"]);
     let world =

@@ -219,4 +219,10 @@ fn cons_10_a_table_that_is_missing_or_another_is_told_of() {
     server.psql("DROP TABLE outbox");
     server.psql(TABLE);
     assert_eq!(check(), Ok(()));
+    // Rows that are carried out and cannot be deleted would be carried out for ever.
+    server.psql("CREATE ROLE reader LOGIN PASSWORD 'hidden-word'; GRANT SELECT, UPDATE ON outbox TO reader");
+    let config = OutboxConfig::new(config(&server.dsn("reader")), Table::parse("outbox").expect("a name"));
+    let (mut sources, _) = config.sources("orders");
+    let told = block_on(async { sources[0].check().await }).expect_err("no right");
+    assert_eq!(told.to_string(), "rows may be read and not deleted");
 }
