@@ -270,9 +270,11 @@ impl App {
         let asked = challenges(&speaks)?;
         let namespaces = rules(settings.namespaces, is_dev);
         let deciding = Deciding::new(namespaces, settings.tokens, settings.backends);
-        let shared = Shared::connect(settings.revocations, settings.database, settings.shared_limits).await?;
+        // Futures of what connects are large, and each is of use once.
+        let shared = Shared::connect(settings.revocations, settings.database, settings.shared_limits);
+        let shared = Box::pin(shared).await?;
         let hooks = deciding.hooks(&shared, &settings.limits)?;
-        let (engine, counts) = engine::connect(settings.engine).await?;
+        let (engine, counts) = Box::pin(engine::connect(settings.engine)).await?;
         let polled = ProxyBackend::new(deciding.backend_rules());
         let builder = Node::builder(engine).hooks(hooks).shared_poll(polled).config(settings.node);
         let (node, driver) = builder.build()?;
@@ -300,7 +302,7 @@ impl App {
         let uni_websocket = settings
             .uni_websocket
             .map(|(path, config)| (path, UniWebSocketService::new(node.clone(), config)));
-        let consumers = Consumers::connect(settings.consumers).await?;
+        let consumers = Box::pin(Consumers::connect(settings.consumers)).await?;
         let (backends, watch) = (reload.deciding.backends.clone(), consumers.watch());
         let prometheus = settings.prometheus;
         let prometheus =

@@ -77,7 +77,7 @@ async fn serve(
     let address = flags.dev.then(|| listeners.external_address()).transpose().map_err(text)?;
     let dev = address.map(|address| Dev::new(options, address));
     let banner = dev.as_ref().zip(address).map(|(dev, address)| dev.banner(address));
-    let app = App::build(settings, listeners, dev).await.map_err(|error| error.to_string())?;
+    let app = Box::pin(App::build(settings, listeners, dev)).await.map_err(|error| error.to_string())?;
     let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
     let signals = signals(flags, keys, app.reload(), stop.clone(), hurry.clone()).map_err(text)?;
     tokio::spawn(signals);

@@ -33,7 +33,7 @@ pub(crate) struct Server {
 
 /// Starts a server with an API key, everybody let in without a name, and `change`.
 pub(crate) async fn start(change: impl FnOnce(&mut Options)) -> Server {
-    start_at(Where::External, change).await
+    Box::pin(start_at(Where::External, change)).await
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,7 +84,7 @@ pub(crate) async fn start_on(
     let external = listeners.external_address().expect("an address");
     let internal = listeners.internal_address().expect("an address");
     let dev = dev.then(|| Dev::new(&options, external));
-    let app = App::build(settings, listeners, dev).await.expect("a sound server");
+    let app = Box::pin(App::build(settings, listeners, dev)).await.expect("a sound server");
     let (node, reload) = (app.node().clone(), app.reload());
     let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
     let running = tokio::spawn(app.run(stop.clone(), hurry.clone()));
