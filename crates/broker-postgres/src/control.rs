@@ -4,7 +4,6 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{join3, pending};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row};
 use tourbillon_broker::{BrokerError, Control, ControlSink, Receiver, Stop};
@@ -13,9 +12,9 @@ use tourbillon_types::NodeId;
 use crate::config::PostgresConfig;
 use crate::database::{ConnectError, Pool, Work};
 use crate::stream::TablePrefix;
+use crate::table::Table;
 use crate::table::names::Names;
-use crate::table::notify::Listener;
-use crate::table::outbox::{Feed, Outbox, Pace};
+use crate::table::outbox::{Feed, Pace};
 use crate::table::schema::{Schema, ensure};
 use crate::table::upkeep::Upkeep;
 
@@ -70,9 +69,7 @@ impl Default for ControlConfig {
 pub struct PostgresControl {
     pool: Pool,
     send: String,
-    outbox: Outbox<Messages>,
-    upkeep: Upkeep,
-    listener: Option<Listener>,
+    table: Table<Messages>,
 }
 
 impl PostgresControl {
@@ -99,35 +96,27 @@ impl PostgresControl {
         let (poll_interval, batch_size, shards) =
             (config.poll_interval, config.batch_size, config.num_shards);
         let pace = Pace { poll_interval, batch_size, shards };
-        // Who sends does not keep others from hearing.
-        let reading = Pool::new(postgres, 1, None)?;
-        let outbox = Outbox::open(reading, names.clone(), pace, Messages(OnceLock::new())).await;
-        let outbox = outbox.map_err(|failure| ConnectError::new(pool.at(), failure))?;
-        let listen = |place: PostgresConfig| Listener::new(place, &names.notifications());
-        Ok(Self {
-            send: format!("SELECT {}publish($1, $2, p_sender => $3)", names.prefix),
-            listener: config.notify.map(listen).transpose()?,
-            upkeep: Upkeep {
-                pool: pool.clone(),
-                names,
-                interval: config.partition_cleanup_interval,
-                days: [config.partition_lookahead_days, config.partition_retention_days],
-                passes: &[],
-            },
-            outbox,
-            pool,
-        })
+        let send = format!("SELECT {}publish($1, $2, p_sender => $3)", names.prefix);
+        let upkeep = Upkeep {
+            pool: pool.clone(),
+            names,
+            interval: config.partition_cleanup_interval,
+            days: [config.partition_lookahead_days, config.partition_retention_days],
+            passes: &[],
+        };
+        let feed = Messages(OnceLock::new());
+        Ok(Self { pool, send, table: Table::open(postgres, pace, feed, config.notify, upkeep).await? })
     }
 }
 
 impl Control for PostgresControl {
     fn attach(&self, node: NodeId, sink: ControlSink) {
         // The node attaches once; the first one would keep it.
-        let _ = self.outbox.feed.0.set((node, sink));
+        let _ = self.table.feed().0.set((node, sink));
     }
 
     async fn send(&self, to: Receiver, message: Bytes) -> Result<(), BrokerError> {
-        let Some((node, _)) = self.outbox.feed.0.get() else {
+        let Some((node, _)) = self.table.feed().0.get() else {
             return Err(BrokerError::internal("nobody sends"));
         };
         let to = match to {
@@ -138,19 +127,11 @@ impl Control for PostgresControl {
     }
 
     async fn run(&self, stop: Stop) -> Result<(), BrokerError> {
-        if self.outbox.feed.0.get().is_none() {
+        if self.table.feed().0.get().is_none() {
             return Err(BrokerError::internal("nobody listens"));
         }
-        let listen = async {
-            match &self.listener {
-                Some(listener) => listener.run(&self.outbox.news).await,
-                None => pending().await,
-            }
-        };
-        tokio::select! {
-            () = stop => Ok(()),
-            _ = join3(self.outbox.run(), self.upkeep.run(), listen) => Ok(()),
-        }
+        self.table.run(stop).await;
+        Ok(())
     }
 }
 

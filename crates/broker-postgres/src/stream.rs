@@ -8,7 +8,6 @@ mod streams;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{join3, pending};
 use tourbillon_broker::{
     Broker, BrokerError, Capabilities, EventSink, History, HistoryQuery, Page, Parts, Publish, Published,
     Stop,
@@ -19,9 +18,9 @@ pub use config::{PrefixError, StreamConfig, TablePrefix};
 
 use crate::config::PostgresConfig;
 use crate::database::{ConnectError, Pool};
+use crate::table::Table;
 use crate::table::names::Names;
-use crate::table::notify::Listener;
-use crate::table::outbox::{Outbox, Pace};
+use crate::table::outbox::Pace;
 use crate::table::schema::{Schema, ensure};
 use crate::table::upkeep::Upkeep;
 use deliveries::Deliveries;
@@ -65,9 +64,7 @@ const PASSES: [(&str, &str); 3] = [
 #[derive(Debug)]
 pub struct PostgresBroker {
     streams: Streams,
-    outbox: Outbox<Deliveries>,
-    upkeep: Upkeep,
-    listener: Option<Listener>,
+    table: Table<Deliveries>,
 }
 
 impl PostgresBroker {
@@ -102,23 +99,16 @@ impl PostgresBroker {
         let (poll_interval, batch_size, shards) =
             (config.poll_interval, config.batch_size, config.num_shards);
         let pace = Pace { poll_interval, batch_size, shards };
-        // Who publishes does not keep others from hearing.
-        let reading = Pool::new(postgres, 1, None)?;
-        let outbox = Outbox::open(reading, names.clone(), pace, Deliveries::new(names.clone())).await;
-        let outbox = outbox.map_err(|failure| ConnectError::new(pool.at(), failure))?;
-        let listen = |place: PostgresConfig| Listener::new(place, &names.notifications());
-        Ok(Self {
-            listener: config.notify.clone().map(listen).transpose()?,
-            streams: Streams::new([pool, reads.clone()], names.clone(), &config),
-            upkeep: Upkeep {
-                pool: reads,
-                names,
-                interval: config.cleanup_interval,
-                days: [config.partition_lookahead_days, config.partition_retention_days],
-                passes: &PASSES,
-            },
-            outbox,
-        })
+        let streams = Streams::new([pool, reads.clone()], names.clone(), &config);
+        let feed = Deliveries::new(names.clone());
+        let upkeep = Upkeep {
+            pool: reads,
+            names,
+            interval: config.cleanup_interval,
+            days: [config.partition_lookahead_days, config.partition_retention_days],
+            passes: &PASSES,
+        };
+        Ok(Self { streams, table: Table::open(postgres, pace, feed, config.notify, upkeep).await? })
     }
 }
 
@@ -154,39 +144,31 @@ impl Broker for PostgresBroker {
     }
 
     async fn subscribe(&self, channels: &[Channel]) -> Result<(), BrokerError> {
-        self.outbox.feed.want(channels);
+        self.table.feed().want(channels);
         Ok(())
     }
 
     async fn unsubscribe(&self, channels: &[Channel]) -> Result<(), BrokerError> {
-        self.outbox.feed.leave(channels);
+        self.table.feed().leave(channels);
         Ok(())
     }
 
     fn attach(&self, events: EventSink) {
         // The node attaches once; the first one would keep it.
-        let _ = self.outbox.feed.events.set(events);
+        let _ = self.table.feed().events.set(events);
     }
 
     async fn ready(&self) -> Result<(), BrokerError> {
-        self.outbox.ready()?;
+        self.table.ready()?;
         self.streams.ready().await
     }
 
     async fn run(&self, stop: Stop) -> Result<(), BrokerError> {
-        if self.outbox.feed.events.get().is_none() {
+        if self.table.feed().events.get().is_none() {
             return Err(BrokerError::internal("nobody listens"));
         }
-        let listen = async {
-            match &self.listener {
-                Some(listener) => listener.run(&self.outbox.news).await,
-                None => pending().await,
-            }
-        };
-        tokio::select! {
-            () = stop => Ok(()),
-            _ = join3(self.outbox.run(), self.upkeep.run(), listen) => Ok(()),
-        }
+        self.table.run(stop).await;
+        Ok(())
     }
 }
 

@@ -1,17 +1,16 @@
 //! Hears that there is something new (PGS-06).
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::poll_fn;
 use tokio::sync::Notify;
-use tokio_postgres::AsyncMessage;
+use tourbillon_tls::rustls::ClientConfig;
 
 use crate::config::PostgresConfig;
 use crate::database::{ConnectError, encryption};
-use crate::session::Failure;
-use crate::tls::Tls;
+use crate::session::{Failure, PostgresSession};
 
-/// How long connecting may take.
+/// How long it may take until one listens.
 const START: Duration = Duration::from_secs(10);
 
 /// The first and the longest pause after a failure. Meanwhile it is polled.
@@ -20,7 +19,7 @@ const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5
 /// A connection of its own that listens.
 pub(crate) struct Listener {
     config: PostgresConfig,
-    tls: Tls,
+    tls: Arc<ClientConfig>,
     listen: String,
 }
 
@@ -33,7 +32,7 @@ impl std::fmt::Debug for Listener {
 impl Listener {
     /// Listens to this name, which needs no quotes.
     pub(crate) fn new(config: PostgresConfig, name: &str) -> Result<Self, ConnectError> {
-        let tls = Tls(encryption(&config)?);
+        let tls = encryption(&config)?;
         Ok(Self { config, tls, listen: format!("LISTEN {name}") })
     }
 
@@ -57,37 +56,24 @@ impl Listener {
 
     /// Listens until that fails.
     async fn listen(&self, news: &Notify, heard: &mut bool) -> Failure {
-        let connecting = tokio::time::timeout(START, self.config.connection.connect(self.tls.clone()));
-        let (client, mut connection) = match connecting.await {
-            Ok(Ok(connected)) => connected,
-            Ok(Err(error)) => return error.into(),
-            Err(_) => return Failure::passing("no connection in time"),
+        let opened = async {
+            let mut session = PostgresSession::open_with(&self.config, self.tls.clone()).await?;
+            session.run(async |client| client.batch_execute(&self.listen).await).await?;
+            Ok::<_, Failure>(session)
         };
-        let receive = async {
-            loop {
-                match poll_fn(|cx| connection.poll_message(cx)).await {
-                    Some(Ok(AsyncMessage::Notification(_))) => news.notify_one(),
-                    Some(Ok(_)) => {}
-                    Some(Err(error)) => return Failure::from(error),
-                    None => return Failure::passing("the connection has ended"),
-                }
+        let mut session = match tokio::time::timeout(START, opened).await {
+            Ok(Ok(session)) => session,
+            Ok(Err(failure)) => return failure,
+            Err(_) => return Failure::late(),
+        };
+        *heard = true;
+        // What came before.
+        news.notify_one();
+        loop {
+            match session.notified().await {
+                Ok(_) => news.notify_one(),
+                Err(failure) => return failure,
             }
-        };
-        let listen = async {
-            match tokio::time::timeout(START, client.batch_execute(&self.listen)).await {
-                Ok(Ok(())) => {
-                    *heard = true;
-                    // What came before.
-                    news.notify_one();
-                    std::future::pending().await
-                }
-                Ok(Err(error)) => Failure::from(error),
-                Err(_) => Failure::passing("no answer in time"),
-            }
-        };
-        tokio::select! {
-            failure = receive => failure,
-            failure = listen => failure,
         }
     }
 }

@@ -52,22 +52,22 @@ pub(crate) struct Pace {
 
 /// Reads all shards of a table.
 #[derive(Debug)]
-pub(crate) struct Outbox<F> {
-    pub(crate) feed: F,
+pub(super) struct Outbox<F> {
+    pub(super) feed: F,
     pool: Pool,
     names: Names,
     pace: Pace,
     /// The last id that was read, by shard.
     cursors: Mutex<Vec<i64>>,
     /// Somebody says that there is something new.
-    pub(crate) news: Notify,
+    pub(super) news: Notify,
     /// Nothing could be read last.
     failing: AtomicBool,
 }
 
 impl<F: Feed> Outbox<F> {
     /// What is there by now has been before us: it is not read.
-    pub(crate) async fn open(pool: Pool, names: Names, pace: Pace, feed: F) -> Result<Self, Failure> {
+    pub(super) async fn open(pool: Pool, names: Names, pace: Pace, feed: F) -> Result<Self, Failure> {
         let failing = AtomicBool::new(false);
         let outbox =
             Self { feed, pool, names, pace, cursors: Mutex::default(), news: Notify::new(), failing };
@@ -76,7 +76,7 @@ impl<F: Feed> Outbox<F> {
     }
 
     /// Whether what is new arrives.
-    pub(crate) fn ready(&self) -> Result<(), BrokerError> {
+    pub(super) fn ready(&self) -> Result<(), BrokerError> {
         if self.failing.load(Ordering::Relaxed) {
             return Err(BrokerError::unavailable("what is published does not arrive from PostgreSQL"));
         }
@@ -91,7 +91,7 @@ impl<F: Feed> Outbox<F> {
     }
 
     /// Reads, for ever. A connection that is lost loses nothing: it goes on where it was.
-    pub(crate) async fn run(&self) {
+    pub(super) async fn run(&self) {
         let [shortest, longest] = PAUSES;
         let sql = read_sql(&self.names, &self.feed.columns());
         let mut pause = shortest;
