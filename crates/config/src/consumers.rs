@@ -1,7 +1,5 @@
 //! The options of consumers: `consumers` (CONS-01).
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use tourbillon::postgres::PostgresConfig;
 use tourbillon_consumers::postgres::{OutboxConfig, Table};
@@ -11,6 +9,7 @@ use crate::client_tls::ClientTls;
 use crate::describe::{Describe, Texts, path_of};
 use crate::duration::GoDuration;
 use crate::model::{Options, options};
+use crate::postgres::places;
 use crate::secret::SecretText;
 
 /// The most partitions of an outbox: each has a connection of its own.
@@ -112,26 +111,10 @@ fn is_name(name: &str) -> bool {
 }
 
 fn postgres(check: &mut Checker, path: &str, options: &ConsumerPostgres) -> Option<OutboxConfig> {
-    let tls = options.tls.config_for_name(check, &format!("{path}.tls")).map(Arc::new);
-    let mut place = |option: &str, dsn: &str| {
-        let path = format!("{path}.{option}");
-        if dsn.is_empty() {
-            check.error(&path, "must be set");
-            return None;
-        }
-        let config = check.ok(&path, PostgresConfig::parse(dsn))?;
-        match &tls {
-            Some(tls) => check.ok(&path, config.with_tls(tls.clone())),
-            None => Some(config),
-        }
-    };
-    let database = place("dsn", options.dsn.expose());
     let channel = &options.partition_notification_channel;
-    let told_by = match options.partition_notification_dsn.expose() {
-        _ if channel.is_empty() => None,
-        "" => database.clone(),
-        dsn => place("partition_notification_dsn", dsn),
-    };
+    let told = ("partition_notification_dsn", &options.partition_notification_dsn);
+    let told = (!channel.is_empty()).then_some(told);
+    let [database, told_by] = places(check, path, &options.dsn, &options.tls, told);
     if channel.contains('\0') || channel.len() > 63 {
         check.error(&format!("{path}.partition_notification_channel"), "cannot be the name of a channel");
     }

@@ -46,7 +46,8 @@ pub(crate) fn config(check: &mut Checker, options: &Options) -> Option<PostgresC
     if !enabled {
         return None;
     }
-    let config = postgres::place(check, &format!("{PATH}.dsn"), &postgresql.dsn, &postgresql.tls)?;
+    let [config, _] = postgres::places(check, PATH, &postgresql.dsn, &postgresql.tls, None);
+    let config = config?;
     is_used(options).then_some(config)
 }
 

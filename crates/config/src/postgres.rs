@@ -114,39 +114,35 @@ options! {
     }
 }
 
-/// Where a PostgreSQL is; `None` with an error.
-pub(crate) fn place(
+/// Where a PostgreSQL is, and where one listens to what it tells of, if one does: at the same place, unless there is another
+/// for it. `None` with an error.
+pub(crate) fn places(
     check: &mut Checker,
     path: &str,
     dsn: &SecretText,
     tls: &ClientTls,
-) -> Option<PostgresConfig> {
-    let at = path.rsplit_once('.').map_or(path, |(above, _)| above);
-    let tls = tls.config_for_name(check, &format!("{at}.tls"));
-    if dsn.is_empty() {
-        check.error(path, "must be set");
-        return None;
-    }
-    let config = check.ok(path, PostgresConfig::parse(dsn.expose()))?;
-    match tls {
-        Some(tls) => check.ok(path, config.with_tls(Arc::new(tls))),
-        None => Some(config),
-    }
-}
-
-/// Where one listens for news, if one does; `None` with an error.
-fn listening(
-    check: &mut Checker,
-    path: &str,
-    (used, dsn): (bool, &SecretText),
-    tls: &ClientTls,
-    config: Option<&PostgresConfig>,
-) -> Option<PostgresConfig> {
-    match used {
-        true if dsn.is_empty() => config.cloned(),
-        true => place(check, path, dsn, tls),
-        false => None,
-    }
+    told: Option<(&str, &SecretText)>,
+) -> [Option<PostgresConfig>; 2] {
+    let tls = tls.config_for_name(check, &format!("{path}.tls")).map(Arc::new);
+    let mut place = |option: &str, dsn: &SecretText| {
+        let path = format!("{path}.{option}");
+        if dsn.is_empty() {
+            check.error(&path, "must be set");
+            return None;
+        }
+        let config = check.ok(&path, PostgresConfig::parse(dsn.expose()))?;
+        match &tls {
+            Some(tls) => check.ok(&path, config.with_tls(tls.clone())),
+            None => Some(config),
+        }
+    };
+    let config = place("dsn", dsn);
+    let told = match told {
+        Some((_, dsn)) if dsn.is_empty() => config.clone(),
+        Some((option, dsn)) => place(option, dsn),
+        None => None,
+    };
+    [config, told]
 }
 
 /// Takes a duration; zero is the usual one.
@@ -196,9 +192,9 @@ pub(crate) fn config(check: &mut Checker, options: &Options) -> Option<(Postgres
     duration(check, &at("stream_retention"), it.stream_retention, &mut to.stream_retention);
     duration(check, &at("idempotent_result_ttl"), it.idempotent_result_ttl, &mut to.idempotent_result_ttl);
     let prefix = check.ok(&at("table_prefix"), TablePrefix::parse(&it.table_prefix));
-    let config = place(check, &at("dsn"), &it.dsn, &it.tls);
-    let notify = (it.use_notify, &it.notify_dsn);
-    to.notify = listening(check, &at("notify_dsn"), notify, &it.tls, config.as_ref());
+    let told = it.use_notify.then_some(("notify_dsn", &it.notify_dsn));
+    let [config, notify] = places(check, PATH, &it.dsn, &it.tls, told);
+    to.notify = notify;
     (to.binary_data, to.skip_schema_init) = (it.binary_data, it.skip_schema_init);
     to.table_prefix = prefix?;
     kept_long_enough(check, options);
@@ -228,9 +224,9 @@ pub(crate) fn control(check: &mut Checker, options: &Options) -> Option<(Postgre
     let (interval, into) = (it.partition_cleanup_interval, &mut to.partition_cleanup_interval);
     duration(check, &at("partition_cleanup_interval"), interval, into);
     let prefix = check.ok(&at("table_prefix"), TablePrefix::parse(&it.table_prefix));
-    let config = place(check, &at("dsn"), &it.dsn, &it.tls);
-    let notify = (it.use_notify, &it.notify_dsn);
-    to.notify = listening(check, &at("notify_dsn"), notify, &it.tls, config.as_ref());
+    let told = it.use_notify.then_some(("notify_dsn", &it.notify_dsn));
+    let [config, notify] = places(check, CONTROL, &it.dsn, &it.tls, told);
+    to.notify = notify;
     to.skip_schema_init = it.skip_schema_init;
     to.table_prefix = prefix?;
     Some((config?, to))
