@@ -378,8 +378,9 @@ impl App {
     }
 
     /// Serves until `stop` is cancelled. Then it is not ready any more, and goes on for `shutdown.ready_delay`; turns
-    /// clients away and tells those that there are 3001, over `shutdown.drain_window`; stops listening, stops consumers when they
-    /// are gone, and returns, or after `shutdown.timeout`. `false`: it took too long. `hurry` ends the first two of these waits.
+    /// clients away and tells those that there are 3001, over `shutdown.drain_window`; stops listening, stops consumers when
+    /// they are gone, and returns, or after `shutdown.timeout`. `false`: it took too long. `hurry` ends the first two of
+    /// these waits.
     ///
     /// # Cancel safety
     ///

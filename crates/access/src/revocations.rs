@@ -168,8 +168,9 @@ pub trait Revocations: fmt::Debug + Send + Sync + 'static {
 /// Keeps revocations in the memory of the process: they are gone when the last node of a cluster ends. Nodes tell each
 /// other of them, and a new node hears of all.
 ///
-/// The number of each kind is bounded: one never takes the room of another. Each is forgotten when it expires. Changes are remembered for a day, the last 65,536 of them:
-/// a node that was cut off for no longer does not bring back what was forgotten meanwhile.
+/// The number of each kind is bounded: one never takes the room of another. Each is forgotten when it expires. Changes are
+/// remembered for a day, the last 65,536 of them: a node that was cut off for no longer does not bring back what was
+/// forgotten meanwhile.
 #[derive(Debug)]
 pub struct MemoryRevocations {
     kept: RwLock<Kept>,

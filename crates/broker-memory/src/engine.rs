@@ -22,7 +22,7 @@ use crate::streams::{Append, Appended, Count, Gone, Streams};
 const SHARDS: usize = 64;
 
 /// How many channels, at most, can be published to at the same time.
-const ORDERS: usize = 1024;
+pub(crate) const ORDERS: usize = 1024;
 
 /// The most idempotency keys remembered at once.
 const KEYS: usize = 1_000_000;

@@ -232,9 +232,9 @@ async fn check(shards: &Shards, config: PresenceConfig) -> Result<(), ConnectErr
     Ok(())
 }
 
-/// Gives whoever has a `Keeper` the trait.
+/// Gives whoever has a `Keeper` the trait, with what else is to be in it.
 macro_rules! presence_of {
-    ($name:ty, $($keeper:tt)+) => {
+    ($name:ty, $keeper:tt $($more:tt)*) => {
         impl Presence for $name {
             async fn add_presence(
                 &self,
@@ -242,7 +242,7 @@ macro_rules! presence_of {
                 client: ClientId,
                 info: Arc<ClientInfo>,
             ) -> Result<(), BrokerError> {
-                self.$($keeper)+.add(channel, client, &info).await
+                self.$keeper.add(channel, client, &info).await
             }
 
             async fn remove_presence(
@@ -251,23 +251,27 @@ macro_rules! presence_of {
                 client: ClientId,
                 user: &UserId,
             ) -> Result<(), BrokerError> {
-                self.$($keeper)+.remove(channel, client, user).await
+                self.$keeper.remove(channel, client, user).await
             }
 
             async fn presence(&self, channel: &Channel) -> Result<Vec<Member>, BrokerError> {
-                self.$($keeper)+.list(channel).await
+                self.$keeper.list(channel).await
             }
 
             async fn presence_stats(&self, channel: &Channel) -> Result<PresenceStats, BrokerError> {
-                self.$($keeper)+.stats(channel).await
+                self.$keeper.stats(channel).await
             }
 
-            async fn ready(&self) -> Result<(), BrokerError> {
-                self.$($keeper)+.shards.ready().await
-            }
+            $($more)*
         }
     };
 }
 
+// Whether its shards answer, the engine says as a broker.
 presence_of!(RedisEngine, presence);
-presence_of!(RedisPresence, 0);
+presence_of! {
+    RedisPresence, 0
+    async fn ready(&self) -> Result<(), BrokerError> {
+        self.0.shards.ready().await
+    }
+}

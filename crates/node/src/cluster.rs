@@ -40,7 +40,8 @@ const PARTS: usize = 64;
 /// How much longer than the node that is asked somebody waits for its answer, which has to come back.
 const WAY_BACK: Duration = Duration::from_secs(1);
 
-/// Frames for sessions of this node that wait for room there, which of one session are few. What comes beyond is answered with [`code::BUSY`].
+/// Frames for sessions of this node that wait for room there, which of one session are few. What comes beyond is answered
+/// with [`code::BUSY`].
 const EMULATIONS: usize = 1024;
 
 /// Other questions of other nodes that are worked on at once. What comes beyond is answered with [`code::BUSY`].

@@ -5,20 +5,20 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tourbillon_broker::BrokerError;
 
+use crate::engine::ORDERS;
+
 /// How many may wait. Each holds what it publishes.
 const ROOM: usize = 16 * 1024;
 
 /// How many wait for the disk itself, each with a thread of the runtime's pool. They share its writes.
 const THREADS: usize = 128;
 
-/// In how many parts channels are divided. One of each part goes to the disk at a time.
-const TURNS: usize = 1024;
-
 /// Lets one of a channel at a time go to the disk: threads are not for waiting for each other.
 #[derive(Debug)]
 pub(crate) struct Desk {
     room: Arc<Semaphore>,
     threads: Arc<Semaphore>,
+    /// By the order of channels, as publications are appended in.
     turns: Box<[Arc<Semaphore>]>,
 }
 
@@ -31,11 +31,11 @@ impl Desk {
         Self {
             room: semaphore(ROOM),
             threads: semaphore(THREADS),
-            turns: (0..TURNS).map(|_| semaphore(1)).collect(),
+            turns: (0..ORDERS).map(|_| semaphore(1)).collect(),
         }
     }
 
-    /// Waits until it is the turn of this one. Turns are given in the order in which they were asked for.
+    /// Waits until it is the turn of this one, the number of a channel's order. Turns are given in the order in which they were asked for.
     ///
     /// # Errors
     ///
@@ -48,7 +48,7 @@ impl Desk {
         let ended = |_| BrokerError::internal("nobody goes to the disk any more");
         let room = self.room.clone().try_acquire_owned();
         let room = room.map_err(|_| BrokerError::unavailable("too many wait for the disk"))?;
-        let turn = self.turns.get(turn % TURNS).ok_or(BrokerError::internal("no turn"))?.clone();
+        let turn = self.turns.get(turn).ok_or(BrokerError::internal("no turn"))?.clone();
         let turn = turn.acquire_owned().await.map_err(ended)?;
         let thread = self.threads.clone().acquire_owned().await.map_err(ended)?;
         Ok([room, turn, thread])
