@@ -126,6 +126,11 @@ impl Control for PostgresControl {
         self.pool.call(&Send { sql: &self.send, to, from: node.to_string(), message: &message }).await
     }
 
+    async fn ready(&self) -> Result<(), BrokerError> {
+        self.table.ready()?;
+        self.pool.ready().await
+    }
+
     async fn run(&self, stop: Stop) -> Result<(), BrokerError> {
         if self.table.feed().0.get().is_none() {
             return Err(BrokerError::internal("nobody listens"));

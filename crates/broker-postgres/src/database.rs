@@ -64,6 +64,17 @@ pub(crate) trait Work: Sync {
     fn run(&self, client: &Client) -> impl Future<Output = Result<Self::Answer, Error>> + Send;
 }
 
+/// Whether there is an answer.
+struct Ping;
+
+impl Work for Ping {
+    type Answer = ();
+
+    async fn run(&self, client: &Client) -> Result<(), Error> {
+        client.query_typed("SELECT 1", &[]).await.map(drop)
+    }
+}
+
 /// What is looked at when a connection is new.
 type Prepare = for<'a> fn(&'a Client) -> BoxFuture<'a, Result<(), Failure>>;
 
@@ -143,6 +154,11 @@ impl Pool {
     /// Asks, by a connection that is there or a new one.
     pub(crate) async fn call<W: Work>(&self, work: &W) -> Result<W::Answer, BrokerError> {
         self.ask(work).await.map_err(Into::into)
+    }
+
+    /// Whether calls are answered.
+    pub(crate) async fn ready(&self) -> Result<(), BrokerError> {
+        self.call(&Ping).await
     }
 
     /// As [`call`](Self::call), with the failure in words.

@@ -59,7 +59,7 @@ impl Streams {
 
     /// Whether calls are answered.
     pub(crate) async fn ready(&self) -> Result<(), BrokerError> {
-        self.reads.call(&Ping).await
+        self.reads.ready().await
     }
 
     /// See [`Broker::publish`](tourbillon_broker::Broker::publish).
@@ -177,17 +177,6 @@ fn some(payload: &[u8]) -> Option<&[u8]> {
 
 fn connection(info: &ClientInfo) -> [Option<&[u8]>; 2] {
     [some(info.connection.as_ref()), some(info.channel.as_ref())]
-}
-
-/// Whether there is an answer.
-struct Ping;
-
-impl Work for Ping {
-    type Answer = ();
-
-    async fn run(&self, client: &Client) -> Result<(), Error> {
-        client.query_typed("SELECT 1", &[]).await.map(drop)
-    }
 }
 
 impl Work for Call<'_> {

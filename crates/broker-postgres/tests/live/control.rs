@@ -56,6 +56,10 @@ impl Control for Place {
         self.control.send(to, message).await
     }
 
+    async fn ready(&self) -> Result<(), BrokerError> {
+        Control::ready(&*self.control).await
+    }
+
     async fn run(&self, _: Stop) -> Result<(), BrokerError> {
         Ok(())
     }
@@ -101,15 +105,18 @@ fn ctl_01_messages_outlive_an_outage_and_not_their_days() {
         let [one, two] = [1, 2].map(|number| NodeId::from_random([number; 16]));
         let inbox = Arc::new(Inbox::default());
         let sender = live.join(one, ControlSink::new(Arc::new(Inbox::default()))).await;
-        let _receiver = live.join(two, ControlSink::new(inbox.clone())).await;
+        let receiver = live.join(two, ControlSink::new(inbox.clone())).await;
         sender.send(Receiver::Others, Bytes::from("1")).await.expect("sent");
+        receiver.ready().await.expect("ready");
         live.server.kill();
         let failed = sender.send(Receiver::Node(two), Bytes::from("2")).await.expect_err("it is away");
         assert!(failed.is_transient(), "{failed:?}");
+        assert!(receiver.ready().await.is_err_and(|error| error.is_transient()));
         live.server.restart();
         sender.send(Receiver::Node(two), Bytes::from("3")).await.expect("sent");
         live.settled(&inbox, 2).await;
         assert_eq!(inbox.messages(), ["1", "3"]);
+        while receiver.ready().await.is_err() {}
         live.server.psql(
             "CREATE TABLE cf_controller_messages_2020_01_01 PARTITION OF cf_controller_messages \
              FOR VALUES FROM ('2020-01-01 00:00:00+00') TO ('2020-01-02 00:00:00+00')",
